@@ -1,0 +1,218 @@
+"""What databases force apart, with defaults that any SQLAlchemy dialect can do.
+
+A backend subclasses `Backend`, says its name, makes its engines, and overrides what it can do better. The rest of
+trainstore asks the backend and never looks at the dialect's name. The contract:
+
+- **Threads**: one backend serves one store object; its engines may be used from any thread.
+- **Transactions**: a writer's transaction sees the run's row locked (`lock_rows`) until it ends; DDL in
+  `migration_transaction` is rolled back as a whole where the database can do that.
+- **Durability**: when a commit on the writer's engine returns, the rows survive a crash of the machine.
+- **Errors**: `translate` turns the driver's errors into ours; no message ever holds a password or a row's values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import orjson
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    Table,
+    cast,
+    event,
+    func,
+    insert,
+    type_coerce,
+    update,
+)
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from trainstore.errors import StoreUnavailableError, TrainStoreError
+from trainstore.models import JsonType, UTCDateTime
+from trainstore.values import safe_url
+
+
+def dump_json(value: Any) -> str:
+    """JSON text of a canonical value, as both databases take it."""
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+class Backend:
+    """One database as a store's home. Subclass it to add another one; see the module for the contract."""
+
+    name: ClassVar[str] = "database"
+    #: The schema of an older store is upgraded when it is opened (True), or only when asked for (False).
+    upgrades_on_open: ClassVar[bool] = False
+    #: The database is gone when the process ends, so records need no journal on disk.
+    in_memory: bool = False
+
+    def __init__(self, url: URL, *, echo: bool = False) -> None:
+        self.url = url
+        self.echo = echo
+
+    @classmethod
+    def from_url(cls, text: str, *, echo: bool = False) -> Backend:
+        """Make one from a connection string. Raises `StoreURLError`."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_path(cls, path: str, *, echo: bool = False) -> Backend:
+        """Make one from a path in the file system, where the database is a file."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.safe_url!r})"
+
+    @property
+    def safe_url(self) -> str:
+        """The connection string without its password, for messages."""
+        return safe_url(self.url)
+
+    @property
+    def identity(self) -> str:
+        """Text that is the same for every connection to this database, without user or password."""
+        return f"{self.name}://{self.url.host or ''}:{self.url.port or ''}/{self.url.database or ''}"
+
+    # --- Engines ---------------------------------------------------------------------------------------------------
+
+    def create_engine(self) -> Engine:
+        """The engine of queries and of the user: a small pool."""
+        raise NotImplementedError
+
+    def create_writer_engine(self) -> Engine:
+        """The engine of the writer thread: no pool, short timeouts; each commit is durable."""
+        raise NotImplementedError
+
+    @contextmanager
+    def reading(self, engine: Engine) -> Iterator[Connection]:
+        """A connection for the statements of one query."""
+        with self.translated(), engine.connect() as connection:
+            yield connection
+
+    def begin_writing(self, connection: Connection) -> None:
+        """Called at the start of each of the writer's transactions, for settings that last as long as it."""
+
+    def journal_root(self) -> Path | None:
+        """The folder beside the database for the journals, or None: then they lie in the user's state folder."""
+        return None
+
+    def journal_key(self, prefix: str) -> str:
+        """The folder name of this database's journals inside the user's state folder."""
+        return hashlib.sha256(f"{self.identity}#{prefix}".encode()).hexdigest()[:32]
+
+    # --- Statements ------------------------------------------------------------------------------------------------
+
+    def lock_rows(self, statement: Select[Any]) -> Select[Any]:
+        """The SELECT that also locks its rows against other writers until the transaction ends."""
+        return statement.with_for_update()
+
+    def now(self) -> ColumnElement[datetime]:
+        """The database's clock."""
+        return type_coerce(func.current_timestamp(), UTCDateTime())
+
+    def upsert(
+        self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Insert whole rows, or replace every other column where ``keys`` exist. All rows name the same columns."""
+        for row in rows:
+            found = connection.execute(
+                update(table)
+                .where(*(table.c[key] == row[key] for key in keys))
+                .values({name: value for name, value in row.items() if name not in keys})
+            )
+            if not found.rowcount:
+                connection.execute(insert(table).values(dict(row)))
+
+    def insert_missing(
+        self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Insert the rows whose ``keys`` are not there yet; leave the others as they are."""
+        for row in rows:
+            exists = connection.execute(
+                table.select().where(*(table.c[key] == row[key] for key in keys)).limit(1)
+            ).first()
+            if exists is None:
+                connection.execute(insert(table).values(dict(row)))
+
+    def json_path_reaches(self, name: str) -> bool:
+        """Whether `json_value` can name this key in SQL; where not, the caller extracts it in Python."""
+        return True
+
+    def json_value(self, column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
+        """The value under a key of a JSON object column, of any type; None where the key is absent."""
+        return column[name]
+
+    def json_number(self, column: ColumnElement[Any], name: str) -> ColumnElement[float]:
+        """The finite number under a key of a JSON object column; NULL where it is absent or anything else."""
+        raise NotImplementedError
+
+    def json_text(self, column: ColumnElement[Any]) -> ColumnElement[str]:
+        """A JSON column as text that is the same for equal values."""
+        return cast(column, self._text_type())
+
+    @staticmethod
+    def _text_type() -> Any:
+        from sqlalchemy import Text
+
+        return Text()
+
+    # --- Schema ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def migration_transaction(self, engine: Engine, prefix: str) -> Iterator[Connection]:
+        """A transaction that no other migration of this store can run beside; rolled back as a whole on an error."""
+        with self.translated(), engine.begin() as connection:
+            yield connection
+
+    def copy_before_upgrade(self, connection: Connection, revision: str) -> Path | None:
+        """Copy the database beside itself, inside `migration_transaction`; the copy's path, or None if it can't be."""
+        return None
+
+    def resolved_schema(self, connection: Connection) -> str | None:
+        """The namespace that unqualified table names mean, where the database has such."""
+        return None
+
+    # --- Errors ----------------------------------------------------------------------------------------------------
+
+    def translate(self, error: SQLAlchemyError) -> TrainStoreError | None:
+        """The error of ours that a driver's error means, or None where it is no matter of reaching the database."""
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            return StoreUnavailableError(f"the connection to {self.safe_url} was lost")
+        return None
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Raise the driver's errors as ours, where `translate` knows them. ``from None``: a cause could print a URL."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            ours = self.translate(error)
+            if ours is None:
+                raise
+            raise ours from None
+
+    def is_privilege_error(self, error: SQLAlchemyError) -> bool:
+        """Whether the database refused because this user lacks a right."""
+        return False
+
+
+def on_connect(engine: Engine, function: Any) -> None:
+    """Call ``function(dbapi_connection)`` for every new connection of the engine."""
+    event.listen(engine, "connect", lambda dbapi_connection, _record: function(dbapi_connection))
+
+
+def json_options() -> dict[str, Any]:
+    """Engine options that make JSON columns go through orjson."""
+    return {"json_serializer": dump_json, "json_deserializer": orjson.loads}
+
+
+__all__ = ["Backend", "JsonType", "dump_json", "json_options", "on_connect"]

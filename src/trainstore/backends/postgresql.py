@@ -1,0 +1,262 @@
+"""PostgreSQL 14 and newer, by psycopg 3: when training spreads over machines.
+
+Nothing here needs a session: no prepared statements, settings by SET LOCAL, transaction-level locks, so PgBouncer in
+transaction mode can stand between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from importlib.util import find_spec
+from math import isinf
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Engine,
+    NullPool,
+    QueuePool,
+    Select,
+    Table,
+    Text,
+    case,
+    cast,
+    create_engine,
+    func,
+    make_url,
+    text,
+    type_coerce,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from trainstore.backends.base import Backend, JsonType, json_options
+from trainstore.errors import StoreUnavailableError, StoreURLError, TrainStoreError
+from trainstore.models import UTCDateTime
+from trainstore.values import safe_url
+
+CONNECT_TIMEOUT = 5  # seconds; libpq's unit
+WRITER_TIMEOUT = "15s"  # of one statement, and of one wait for a lock
+MIGRATION_TIMEOUT = "10min"
+
+
+class PostgreSQLBackend(Backend):
+    """A PostgreSQL database."""
+
+    name = "postgresql"
+
+    @classmethod
+    def from_url(cls, text: str, *, echo: bool = False) -> PostgreSQLBackend:
+        """``postgresql://user:password@host:5432/database``; ``postgres://`` means the same."""
+        scheme, _, rest = text.partition("://")
+        _, _, driver = scheme.partition("+")
+        if driver not in ("", "psycopg"):
+            raise StoreURLError(
+                f"{safe_url(text)!r} names the driver {driver!r}; trainstore uses psycopg 3: write postgresql://…"
+            )
+        if find_spec("psycopg") is None:
+            raise StoreURLError("PostgreSQL needs psycopg 3: pip install 'trainstore[postgres]'")
+        try:
+            url = make_url(f"postgresql+psycopg://{rest}")
+        except (ArgumentError, ValueError):
+            raise StoreURLError(
+                f"{safe_url(text)!r} is no PostgreSQL URL: write postgresql://user:password@host:5432/database"
+            ) from None
+        return cls(url, echo=echo)
+
+    @property
+    def safe_url(self) -> str:
+        """As a person writes it: without the driver, without the password."""
+        return safe_url(self.url.set(drivername="postgresql"))
+
+    @property
+    def identity(self) -> str:
+        """Host, port and database."""
+        host = self.url.host or self.url.query.get("host") or "localhost"
+        return f"postgresql://{host}:{self.url.port or self.url.query.get('port') or 5432}/{self.url.database or ''}"
+
+    # --- Engines ---------------------------------------------------------------------------------------------------
+
+    def create_engine(self) -> Engine:
+        """A small pool, each connection tried before it is used."""
+        return self._engine({"poolclass": QueuePool, "pool_size": 2, "max_overflow": 8, "pool_pre_ping": True})
+
+    def create_writer_engine(self) -> Engine:
+        """No pool: the writer thread keeps one connection and drops it after any error."""
+        return self._engine({"poolclass": NullPool})
+
+    def _engine(self, options: dict[str, Any]) -> Engine:
+        defaults: dict[str, Any] = {
+            "connect_timeout": CONNECT_TIMEOUT,
+            "tcp_user_timeout": 10_000,  # milliseconds
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "application_name": "trainstore",
+        }
+        arguments = {key: value for key, value in defaults.items() if key not in self.url.query}
+        arguments["prepare_threshold"] = None
+        return create_engine(
+            self.url, connect_args=arguments, echo=self.echo, hide_parameters=True, **json_options(), **options
+        )
+
+    @contextmanager
+    def reading(self, engine: Engine) -> Iterator[Connection]:
+        """AUTOCOMMIT: a notebook that stops half-way leaves no transaction open on the server."""
+        with self.translated(), engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def begin_writing(self, connection: Connection) -> None:
+        """Bound every wait of the transaction, and no longer than it lasts."""
+        connection.execute(_SET_LOCAL, {"timeout": WRITER_TIMEOUT})
+
+    # --- Statements ------------------------------------------------------------------------------------------------
+
+    def lock_rows(self, statement: Select[Any]) -> Select[Any]:
+        """FOR NO KEY UPDATE: writers queue, rows that point at these do not."""
+        return statement.with_for_update(key_share=True)
+
+    def now(self) -> ColumnElement[datetime]:
+        """The server's clock at this moment, not at the transaction's start."""
+        return type_coerce(func.clock_timestamp(), UTCDateTime())
+
+    def upsert(
+        self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """One statement for all rows, which travel as one JSON array: 4 × faster than executemany."""
+        self._insert_many(connection, table, keys, rows, replace=True)
+
+    def insert_missing(
+        self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """One statement: INSERT … SELECT … ON CONFLICT DO NOTHING."""
+        self._insert_many(connection, table, keys, rows, replace=False)
+
+    def _insert_many(
+        self,
+        connection: Connection,
+        table: Table,
+        keys: Sequence[str],
+        rows: Sequence[Mapping[str, Any]],
+        replace: bool,
+    ) -> None:
+        if not rows:
+            return
+        statement = _insert_statement(table, tuple(keys), tuple(rows[0]), replace)
+        connection.execute(statement, {"batch": orjson.dumps([_jsonable(row) for row in rows]).decode()})
+
+    def json_value(self, column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
+        """``column -> 'name'``."""
+        return type_coerce(column.op("->")(cast(name, Text())), JsonType)
+
+    def json_number(self, column: ColumnElement[Any], name: str) -> ColumnElement[float]:
+        """Guarded by the value's type: casting a text would fail the whole query."""
+        value = column.op("->")(cast(name, Text()))
+        return case((func.jsonb_typeof(value) == "number", cast(value, Double())), else_=None)
+
+    # --- Schema ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def migration_transaction(self, engine: Engine, prefix: str) -> Iterator[Connection]:
+        """One transaction under an advisory lock of this prefix in this schema."""
+        with self.translated(), engine.begin() as connection:
+            connection.execute(_SET_LOCAL, {"timeout": MIGRATION_TIMEOUT})
+            connection.execute(
+                text("SELECT pg_advisory_xact_lock(hashtextextended(:name || coalesce(current_schema(), ''), 0))"),
+                {"name": f"trainstore:{prefix}:"},
+            )
+            yield connection
+
+    def resolved_schema(self, connection: Connection) -> str | None:
+        """The first schema of the search path that exists."""
+        schema: str | None = connection.execute(text("SELECT current_schema()")).scalar()
+        return schema
+
+    # --- Errors ----------------------------------------------------------------------------------------------------
+
+    def translate(self, error: SQLAlchemyError) -> TrainStoreError | None:
+        """Connection failures, by SQLSTATE where there is one. Never the server's text: it may show a row."""
+        if not isinstance(error, DBAPIError):
+            return super().translate(error)
+        state = getattr(error.orig, "sqlstate", None)
+        where = f"{self.url.host or 'localhost'}:{self.url.port or 5432}"
+        if state is None and type(error.orig).__name__ in ("OperationalError", "ConnectionTimeout"):
+            reason = _connection_reason(str(error.orig))
+            return StoreUnavailableError(f"PostgreSQL at {where} cannot be reached: {reason}")
+        if state is None:
+            return super().translate(error)
+        if state.startswith("28"):
+            return StoreUnavailableError(f"PostgreSQL at {where} refused user {self.url.username!r} (SQLSTATE {state})")
+        if state == "3D000":
+            return StoreUnavailableError(
+                f"PostgreSQL at {where} has no database {self.url.database!r}; "
+                f"create it with: createdb {self.url.database}"
+            )
+        if state[:2] in ("08", "53", "57") or state in ("55P03", "40001", "40P01"):
+            return StoreUnavailableError(f"PostgreSQL at {where} is not available now (SQLSTATE {state})")
+        return None
+
+    def is_privilege_error(self, error: SQLAlchemyError) -> bool:
+        """SQLSTATE 42501, or a read-only transaction (a standby)."""
+        return getattr(getattr(error, "orig", None), "sqlstate", None) in ("42501", "25006")
+
+
+_SET_LOCAL = text(
+    "SELECT set_config('statement_timeout', :timeout, true), set_config('lock_timeout', :timeout, true), "
+    "set_config('idle_in_transaction_session_timeout', :timeout, true), set_config('synchronous_commit', 'on', true)"
+)
+
+
+def _connection_reason(message: str) -> str:
+    for words, reason in (
+        ("timeout", "no answer in time"),
+        ("refused", "connection refused; is the server running?"),
+        ("resolve", "the host name is not known"),
+        ("translate host", "the host name is not known"),
+        ("No such file", "no server listens on that socket"),
+        ("password", "the password was not accepted"),
+        ("authentication", "the login was not accepted"),
+        ("does not exist", "the database or the user does not exist"),
+        ("SSL", "TLS could not be agreed on"),
+        ("too many", "it has no free connection"),
+        ("starting up", "it is starting up"),
+        ("shutting down", "it is shutting down"),
+    ):
+        if words in message:
+            return reason
+    return "the connection failed"
+
+
+def _jsonable(row: Mapping[str, Any]) -> dict[str, Any]:
+    # orjson would write an infinity as null; as text, the cast to double precision reads it.
+    return {
+        name: ("Infinity" if value > 0 else "-Infinity") if type(value) is float and isinf(value) else value
+        for name, value in row.items()
+    }
+
+
+@lru_cache(maxsize=256)
+def _insert_statement(table: Table, keys: tuple[str, ...], names: tuple[str, ...], replace: bool) -> Any:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    quote = dialect.identifier_preparer.quote
+    columns = ", ".join(quote(name) for name in names)
+    types = ", ".join(f"{quote(name)} {_recordset_type(table, name, dialect)}" for name in names)
+    updates = ", ".join(f"{quote(name)} = EXCLUDED.{quote(name)}" for name in names if name not in keys)
+    action = f"DO UPDATE SET {updates}" if replace and updates else "DO NOTHING"
+    statement = (
+        f"INSERT INTO {quote(table.name)} ({columns}) SELECT {columns} "
+        f"FROM jsonb_to_recordset(CAST(:batch AS jsonb)) AS batch ({types}) "
+        f"ON CONFLICT ({', '.join(quote(key) for key in keys)}) {action}"
+    )
+    return text(statement)
+
+
+def _recordset_type(table: Table, name: str, dialect: Any) -> str:
+    kind: str = table.c[name].type.compile(dialect=dialect)
+    return {"BIGSERIAL": "BIGINT", "SERIAL": "INTEGER"}.get(kind, kind)

@@ -1,0 +1,322 @@
+"""SQLite: one file, or memory. The default.
+
+Files run in WAL mode with ``synchronous=FULL``: one commit a second costs 0.3 ms, and NORMAL loses acknowledged
+commits at a power cut. Transactions are begun by us, not by Python's driver: readers with BEGIN, writers with
+BEGIN IMMEDIATE, so a writer never finds its snapshot stale half-way, and DDL is rolled back as a whole.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    Float,
+    NullPool,
+    QueuePool,
+    Select,
+    String,
+    Table,
+    case,
+    create_engine,
+    event,
+    func,
+    literal,
+    make_url,
+    type_coerce,
+)
+from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from trainstore.backends.base import Backend, JsonType, dump_json, json_options, on_connect
+from trainstore.errors import NotADatabaseError, StoreUnavailableError, StoreURLError, TrainStoreError
+from trainstore.models import UTCDateTime
+from trainstore.values import safe_url
+
+MINIMUM_VERSION = (3, 38, 0)
+READER_TIMEOUT = 5.0  # seconds that a query waits for a lock
+WRITER_TIMEOUT = 1.0  # the writer thread retries by itself
+MIGRATION_TIMEOUT = 60.0
+
+
+class SQLiteBackend(Backend):
+    """An SQLite file, or a database in memory that lives as long as its store."""
+
+    name = "sqlite"
+    upgrades_on_open = True
+
+    def __init__(self, url: URL, *, echo: bool = False) -> None:
+        super().__init__(url, echo=echo)
+        if sqlite3.sqlite_version_info < MINIMUM_VERSION:
+            raise StoreURLError(
+                f"SQLite {sqlite3.sqlite_version} is too old: trainstore needs {'.'.join(map(str, MINIMUM_VERSION))}"
+            )
+        database = url.database or ":memory:"
+        self.in_memory = database == ":memory:"
+        self.path: Path | None = None if self.in_memory else Path(os.path.abspath(database))
+        # A private name in SQLite's own memory file system: several connections share it, unlike ":memory:".
+        self._memory_name = f"file:/trainstore-{uuid.uuid4()}?vfs=memdb"
+        self._keeper: sqlite3.Connection | None = None
+
+    @classmethod
+    def from_url(cls, text: str, *, echo: bool = False) -> SQLiteBackend:
+        """``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://`` (memory)."""
+        try:
+            url = make_url(text)
+        except ArgumentError:
+            raise StoreURLError(f"{safe_url(text)!r} is no SQLite URL: write sqlite:///path/to/file.db") from None
+        if url.host:
+            raise StoreURLError(f"{safe_url(text)!r} has two slashes where three are needed: sqlite:///path/to/file.db")
+        return cls(url, echo=echo)
+
+    @classmethod
+    def from_path(cls, path: str, *, echo: bool = False) -> SQLiteBackend:
+        """A path as the file system knows it; ``~`` is the home folder."""
+        if "\x00" in path:
+            raise StoreURLError(f"{path!r} is no path: it holds a NUL character")
+        database = path if path == ":memory:" else os.path.expanduser(path)
+        return cls(URL.create("sqlite", database=database), echo=echo)
+
+    @property
+    def identity(self) -> str:
+        """The file's real path."""
+        return f"sqlite:///{os.path.realpath(self.path) if self.path else self._memory_name}"
+
+    def journal_root(self) -> Path | None:
+        """``<file>.journal`` beside the file."""
+        return self.path.with_name(self.path.name + ".journal") if self.path else None
+
+    # --- Engines ---------------------------------------------------------------------------------------------------
+
+    def create_engine(self) -> Engine:
+        """A small pool; transactions begin as readers."""
+        return self._engine("BEGIN", READER_TIMEOUT, {"poolclass": QueuePool, "pool_size": 4, "max_overflow": 8})
+
+    def create_writer_engine(self) -> Engine:
+        """No pool; transactions take the write lock at once."""
+        return self._engine("BEGIN IMMEDIATE", WRITER_TIMEOUT, {"poolclass": NullPool})
+
+    def _engine(self, begin: str, timeout: float, options: dict[str, Any]) -> Engine:
+        engine = create_engine(
+            "sqlite://", creator=lambda: self._connect(timeout), echo=self.echo, **json_options(), **options
+        )
+        on_connect(engine, self._configure)
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        return engine
+
+    def _connect(self, timeout: float) -> sqlite3.Connection:
+        if self.path is None:
+            if self._keeper is None:
+                self._keeper = self._driver_connect(timeout)
+            return self._driver_connect(timeout)
+        if self.path.is_dir():
+            raise sqlite3.OperationalError(f"{self.path} is a folder")
+        if not self.path.parent.is_dir():
+            raise sqlite3.OperationalError(f"there is no folder {self.path.parent}")
+        return self._driver_connect(timeout)
+
+    def _driver_connect(self, timeout: float) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self._memory_name if self.path is None else str(self.path),
+            uri=self.path is None,
+            timeout=timeout,
+            isolation_level=None,  # the driver begins nothing by itself
+            check_same_thread=False,
+        )
+
+    def _configure(self, connection: sqlite3.Connection) -> None:
+        # PRAGMAs outside any transaction; each is for this connection only, but for journal_mode.
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        if self.path is not None and not self._is_wal(connection):
+            # Changing the mode needs the file to itself for a moment; SQLite's busy handler is not asked there.
+            deadline = time.monotonic() + READER_TIMEOUT
+            while True:
+                try:
+                    connection.execute("PRAGMA journal_mode = WAL")
+                    return
+                except sqlite3.OperationalError as error:
+                    if "readonly" in str(error) or time.monotonic() > deadline:
+                        return
+                    time.sleep(0.01)
+
+    @staticmethod
+    def _is_wal(connection: sqlite3.Connection) -> bool:
+        return bool(connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal")
+
+    # --- Statements ------------------------------------------------------------------------------------------------
+
+    def lock_rows(self, statement: Select[Any]) -> Select[Any]:
+        """BEGIN IMMEDIATE has locked the whole database already."""
+        return statement
+
+    def now(self) -> ColumnElement[datetime]:
+        """The clock of this machine, as text with microseconds (SQLite knows milliseconds)."""
+        return type_coerce(func.strftime("%Y-%m-%d %H:%M:%f", "now").concat("000"), UTCDateTime())
+
+    def upsert(
+        self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """One executemany of INSERT … ON CONFLICT DO UPDATE, straight to the driver."""
+        self._insert_many(connection, table, keys, rows, replace=True)
+
+    def insert_missing(
+        self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """One executemany of INSERT … ON CONFLICT DO NOTHING."""
+        self._insert_many(connection, table, keys, rows, replace=False)
+
+    def _insert_many(
+        self,
+        connection: Connection,
+        table: Table,
+        keys: Sequence[str],
+        rows: Sequence[Mapping[str, Any]],
+        replace: bool,
+    ) -> None:
+        if not rows:
+            return
+        names = tuple(rows[0])
+        converters = [_converter(table, name) for name in names]
+        parameters = [
+            tuple(
+                [
+                    row[name] if convert is None else convert(row[name])
+                    for name, convert in zip(names, converters, strict=True)
+                ]
+            )
+            for row in rows
+        ]
+        connection.exec_driver_sql(_insert_sql(table, tuple(keys), names, replace), parameters)
+
+    def json_path_reaches(self, name: str) -> bool:
+        """SQLite's JSON paths have no escapes: a quote or a backslash cannot be named."""
+        return '"' not in name and "\\" not in name
+
+    def json_value(self, column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
+        """``column -> '$."name"'``: JSON text, so that true stays true and a text stays one."""
+        return type_coerce(column.op("->")(literal(f'$."{name}"', String())), JsonType)
+
+    def json_number(self, column: ColumnElement[Any], name: str) -> ColumnElement[float]:
+        """Guarded by the value's type: a text would otherwise take part in comparisons, above every number."""
+        path = literal(f'$."{name}"', String())
+        kind = func.json_type(column, path)
+        number = type_coerce(func.json_extract(column, path), Float())
+        return case((kind.in_(("integer", "real")), number), else_=None)
+
+    def json_text(self, column: ColumnElement[Any]) -> ColumnElement[str]:
+        """The stored text itself."""
+        return type_coerce(column, String())
+
+    # --- Schema ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def migration_transaction(self, engine: Engine, prefix: str) -> Iterator[Connection]:
+        """BEGIN IMMEDIATE on a connection of its own, with foreign keys off as SQLite's table rebuilds need it."""
+        migrator = self._engine("BEGIN IMMEDIATE", MIGRATION_TIMEOUT, {"poolclass": NullPool})
+        on_connect(migrator, lambda connection: connection.execute("PRAGMA foreign_keys = OFF"))
+        try:
+            with self.translated(), migrator.begin() as connection:
+                yield connection
+        finally:
+            migrator.dispose()
+
+    def copy_before_upgrade(self, connection: Connection, revision: str) -> Path | None:
+        """``<file>.backup-<revision>-<time>``, by SQLite's own backup, which reads what other connections may read."""
+        if self.path is None:
+            return None
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        target = self.path.with_name(f"{self.path.name}.backup-{revision}-{stamp}")
+        partial = target.with_name(target.name + ".partial")
+        source = self._driver_connect(READER_TIMEOUT)
+        copy = sqlite3.connect(partial)
+        try:
+            source.backup(copy)
+        except BaseException:
+            copy.close()
+            with suppress(OSError):
+                partial.unlink()
+            raise
+        finally:
+            copy.close()
+            source.close()
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(target)
+        return target
+
+    # --- Errors ----------------------------------------------------------------------------------------------------
+
+    def translate(self, error: SQLAlchemyError) -> TrainStoreError | None:
+        """What cannot be opened, what is no database, what is locked or full."""
+        cause = error.orig if isinstance(error, DBAPIError) else None
+        if not isinstance(cause, sqlite3.DatabaseError):
+            return super().translate(error)
+        code = getattr(cause, "sqlite_errorcode", None)
+        primary = code & 0xFF if code is not None else None
+        if primary == sqlite3.SQLITE_NOTADB:
+            return NotADatabaseError(f"{self.path} is not an SQLite database; it was left as it is. Name another file")
+        if primary == sqlite3.SQLITE_CORRUPT:
+            return NotADatabaseError(
+                f"{self.path} is damaged ({cause}); restore a copy, or recover it with sqlite3's .recover"
+            )
+        if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return StoreUnavailableError(f"{self.path or 'the database in memory'} is locked by another connection")
+        if primary in _UNAVAILABLE or "is a folder" in str(cause) or "there is no folder" in str(cause):
+            return StoreUnavailableError(f"{self.path or 'the database in memory'} cannot be used: {cause}")
+        return None
+
+    def is_privilege_error(self, error: SQLAlchemyError) -> bool:
+        """A file that may not be written."""
+        cause = error.orig if isinstance(error, DBAPIError) else None
+        code = getattr(cause, "sqlite_errorcode", None)
+        return code is not None and code & 0xFF == sqlite3.SQLITE_READONLY
+
+
+_UNAVAILABLE = (
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOLFS,
+)
+
+
+def _converter(table: Table, name: str) -> Any:
+    kind = table.c[name].type
+    if isinstance(kind, JSON):
+        return lambda value: None if value is None else dump_json(value)
+    if isinstance(kind, UTCDateTime):
+        return _datetime_text
+    return None
+
+
+def _datetime_text(value: datetime | None) -> str | None:
+    return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+@lru_cache(maxsize=256)
+def _insert_sql(table: Table, keys: tuple[str, ...], names: tuple[str, ...], replace: bool) -> str:
+    quote = sqlite_dialect.dialect().identifier_preparer.quote
+    columns = ", ".join(quote(name) for name in names)
+    updates = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in names if name not in keys)
+    action = f"DO UPDATE SET {updates}" if replace and updates else "DO NOTHING"
+    return (
+        f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({', '.join('?' * len(names))}) "
+        f"ON CONFLICT ({', '.join(quote(key) for key in keys)}) {action}"
+    )

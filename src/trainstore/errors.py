@@ -1,0 +1,100 @@
+"""Every exception and warning that trainstore raises.
+
+::
+
+    TrainStoreError
+    ├── InvalidArgumentError (ValueError)   a value that the caller passed; the message names it and the fix
+    ├── StoreURLError (ValueError)          a connection string that names no backend we can use
+    ├── StoreUnavailableError               the database cannot be reached or opened
+    ├── StoreClosedError                    the store was closed
+    ├── NotADatabaseError                   the file is not an SQLite database
+    ├── SchemaError
+    │   ├── SchemaOutdatedError             older than this trainstore: run the upgrade
+    │   ├── SchemaTooNewError               written by a newer trainstore: upgrade trainstore
+    │   ├── SchemaForeignError              a table of one of our names belongs to somebody else
+    │   └── SchemaMissingError              no schema, and no right to make one
+    ├── RunNotFoundError (LookupError)
+    ├── RunNotUniqueError (LookupError)     a name that several runs have
+    ├── RunActiveError                      deleting a run that is being written
+    └── JournalError                        a journal that cannot be read or written
+
+    TrainStoreWarning (UserWarning)
+    ├── RecordingWarning                    something about a run could not be recorded as given
+    └── PendingRecordsWarning               a query answered before every record was stored
+
+Nothing here ever holds a password: URLs reach these classes only through ``values.safe_url``.
+"""
+
+from __future__ import annotations
+
+
+class TrainStoreError(Exception):
+    """Base of every error that trainstore raises."""
+
+
+class InvalidArgumentError(TrainStoreError, ValueError):
+    """An argument has a value that cannot be used; the message names the value and the fix."""
+
+
+class StoreURLError(TrainStoreError, ValueError):
+    """A connection string that names no backend, or whose driver is not installed."""
+
+
+class StoreUnavailableError(TrainStoreError):
+    """The database cannot be reached or opened now."""
+
+
+class StoreClosedError(TrainStoreError):
+    """The store was closed; open a new ``TrainStore``."""
+
+
+class NotADatabaseError(TrainStoreError):
+    """The file exists and is not an SQLite database; it is left as it is."""
+
+
+class SchemaError(TrainStoreError):
+    """The database's schema does not fit this trainstore. Base of the four cases."""
+
+
+class SchemaOutdatedError(SchemaError):
+    """The schema is older than this trainstore and is not upgraded without being asked for."""
+
+
+class SchemaTooNewError(SchemaError):
+    """The schema was made by a newer trainstore; nothing was changed."""
+
+
+class SchemaForeignError(SchemaError):
+    """A table of one of our names exists and is not ours; nothing was changed."""
+
+
+class SchemaMissingError(SchemaError):
+    """The database has no trainstore schema and this user may not create one."""
+
+
+class RunNotFoundError(TrainStoreError, LookupError):
+    """No run has this uid, id or name."""
+
+
+class RunNotUniqueError(TrainStoreError, LookupError):
+    """Several runs have this name; the message lists their uids."""
+
+
+class RunActiveError(TrainStoreError):
+    """The run is being written by a live process and was not deleted."""
+
+
+class JournalError(TrainStoreError):
+    """A journal cannot be read or written."""
+
+
+class TrainStoreWarning(UserWarning):
+    """Base of every warning that trainstore issues."""
+
+
+class RecordingWarning(TrainStoreWarning):
+    """Something could not be recorded just as it was given; the message says what was kept."""
+
+
+class PendingRecordsWarning(TrainStoreWarning):
+    """A query was answered while records were still waiting to be stored."""

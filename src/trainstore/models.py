@@ -1,0 +1,457 @@
+"""The schema: every table, column and view, what it holds and in which unit.
+
+Columns are declared in mixins and the mapped classes are made from them, once for each table name prefix, by
+`models_for`: ``Table.to_metadata(name=…)`` would leave the foreign keys pointing at the names without prefix.
+``Run``, ``StepLog`` and the others at the end of this module are those of the empty prefix.
+
+The picture of the schema stands in README.md; the rules behind attempts and summaries in recording/attempts.py and
+recording/summary.py. Times are UTC: ``timestamptz`` on PostgreSQL, text ``YYYY-MM-DD HH:MM:SS.ffffff`` on SQLite.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    select,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
+from sqlalchemy.sql.ddl import CreateView
+from sqlalchemy.types import TypeDecorator
+
+from trainstore.errors import InvalidArgumentError
+
+STATUSES = ("running", "finished", "failed", "interrupted", "pruned")
+NAMESPACES = ("hp", "mth", "dbh", "env", "tag")
+OPEN_END = 2**63 - 1
+PREFIX_PATTERN = re.compile(r"(?:[a-z_][a-z0-9_]{0,19})?\Z")
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC, on both databases (SQLite stores no time zone)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive datetimes; hand SQLite the UTC wall time."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise InvalidArgumentError(f"{value!r} has no time zone; pass an aware datetime, e.g. datetime.now(UTC)")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give every value its time zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+JsonType = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts only INTEGER PRIMARY KEY columns up
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class _Columns:
+    """Base of the mixins: the prefix of the classes made from it."""
+
+    prefix: ClassVar[str] = ""
+    name_: ClassVar[str]
+
+    @classmethod
+    def _key(cls, name: str) -> str:
+        return f"{cls.prefix}{name}"
+
+
+class StoreColumns(_Columns):
+    """One row: which store this is. A database made anew under an old name is another store."""
+
+    name_ = "store"
+    uid: Mapped[str] = mapped_column(String(36), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class RunColumns(_Columns):
+    """One training session. Its name is a label and not unique; the uid is its identity."""
+
+    name_ = "run"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True)  # uuid4, made by the client
+    project: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(16))  # of its head attempt, one of STATUSES
+    started_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    error: Mapped[str | None] = mapped_column(Text)  # type and text of what ended it
+    source: Mapped[str] = mapped_column(Text)  # which integration recorded it: "python", "transformers", …
+    last_step: Mapped[int | None] = mapped_column(BigInteger)  # the highest current step
+    notes: Mapped[str | None] = mapped_column(Text)
+    # A name in ``model``, where ScalarStop's vocabulary is used; no foreign key, as a run may begin before its model.
+    model_name: Mapped[str | None] = mapped_column(Text)
+    parent_step: Mapped[int | None] = mapped_column(BigInteger)
+
+    @declared_attr
+    @classmethod
+    def parent_run_id(cls) -> Mapped[int | None]:
+        """The run whose checkpoint this one started from."""
+        return mapped_column(ForeignKey(f"{cls._key('run')}.id", ondelete="SET NULL"))
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Any, ...]:
+        return (
+            Index(None, "project"),
+            Index(None, "started_at"),
+            Index(None, "name"),
+            Index(None, "parent_run_id"),
+            {"sqlite_autoincrement": True},
+        )
+
+
+class AttemptColumns(_Columns):
+    """One stretch of a run: from a start or a checkpoint on. Attempts form a tree (recording/attempts.py)."""
+
+    name_ = "attempt"
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)  # only a name, not an order
+    uid: Mapped[str] = mapped_column(String(36), unique=True)  # of the writer that opened it
+    resumed_from: Mapped[int | None] = mapped_column(Integer)  # the attempt whose checkpoint it took up
+    start_step: Mapped[int] = mapped_column(BigInteger)  # the last step kept; -1: from nothing
+    end_step: Mapped[int] = mapped_column(BigInteger)  # its rows up to here are current; open: 2^63 - 1
+    last_step: Mapped[int | None] = mapped_column(BigInteger)  # highest stored
+    opened_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    closed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    status: Mapped[str] = mapped_column(String(16))
+    error: Mapped[str | None] = mapped_column(Text)
+    git_commit: Mapped[str | None] = mapped_column(String(64))
+    git_dirty: Mapped[bool | None] = mapped_column()
+    command: Mapped[str | None] = mapped_column(Text)  # the command line, redacted
+    host: Mapped[str | None] = mapped_column(Text)
+    versions: Mapped[Any | None] = mapped_column(JsonType)  # {"python": "3.11.7", "torch": …}
+    changed_hyperparams: Mapped[Any | None] = mapped_column(JsonType)  # {"hp.learning_rate": [old, new]}
+
+    @declared_attr
+    @classmethod
+    def run_id(cls) -> Mapped[int]:
+        """The run that it belongs to."""
+        return mapped_column(ForeignKey(f"{cls._key('run')}.id", ondelete="CASCADE"), primary_key=True, sort_order=-1)
+
+
+class StepLogColumns(_Columns):
+    """Every metric of one step, as one JSON object; a step is an optimizer step."""
+
+    name_ = "step_log"
+    run_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    logged_at: Mapped[datetime] = mapped_column(UTCDateTime)  # of the step's first record, the caller's clock
+    epoch: Mapped[float | None] = mapped_column(Double)
+    step_time: Mapped[float | None] = mapped_column(Double)  # seconds
+    metrics: Mapped[Any] = mapped_column(JsonType)  # {"loss": 0.5, …}, values as in values.py
+    details: Mapped[Any | None] = mapped_column(JsonType)  # what is no metric: text samples
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Any, ...]:
+        attempt = cls._key("attempt")
+        return (
+            ForeignKeyConstraint(
+                ["run_id", "attempt"], [f"{attempt}.run_id", f"{attempt}.attempt"], ondelete="CASCADE"
+            ),
+        )
+
+
+class MetricSummaryColumns(_Columns):
+    """What the current steps of one metric of one run come to. Exactly a recomputation from current_step_log."""
+
+    name_ = "metric_summary"
+    metric: Mapped[str] = mapped_column(Text, primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)  # numeric values; 0 means absent
+    nonfinite_count: Mapped[int] = mapped_column(BigInteger)  # NaN and infinities among them
+    min: Mapped[float | None] = mapped_column(Double)  # over finite values
+    min_step: Mapped[int | None] = mapped_column(BigInteger)  # the earliest step that has it
+    max: Mapped[float | None] = mapped_column(Double)
+    max_step: Mapped[int | None] = mapped_column(BigInteger)
+    last: Mapped[float | None] = mapped_column(Double)  # at the highest step; null with last_step set: NaN
+    last_step: Mapped[int | None] = mapped_column(BigInteger)
+
+    @declared_attr
+    @classmethod
+    def run_id(cls) -> Mapped[int]:
+        """The run that it belongs to."""
+        return mapped_column(ForeignKey(f"{cls._key('run')}.id", ondelete="CASCADE"), primary_key=True, sort_order=-1)
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Any, ...]:
+        return (
+            Index(None, "metric", "min"),
+            Index(None, "metric", "max"),
+            # Room in the page keeps PostgreSQL's updates in place, and only while no other column is indexed.
+            {"sqlite_with_rowid": False, "postgresql_with": {"fillfactor": 70}},
+        )
+
+
+class HyperparamColumns(_Columns):
+    """One hyperparameter or other fact of a run, key/value."""
+
+    name_ = "hyperparam"
+    # hp: training arguments and what the user passes; mth: model; dbh: data; env: environment; tag: tags
+    namespace: Mapped[str] = mapped_column(String(16), primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    value: Mapped[Any | None] = mapped_column(JsonType)  # values as in values.py
+    number: Mapped[float | None] = mapped_column(Double)  # the value where it is a finite number
+    attempt: Mapped[int] = mapped_column(Integer)  # that set it
+
+    @declared_attr
+    @classmethod
+    def run_id(cls) -> Mapped[int]:
+        """The run that it belongs to."""
+        return mapped_column(ForeignKey(f"{cls._key('run')}.id", ondelete="CASCADE"), primary_key=True, sort_order=-1)
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Any, ...]:
+        return (Index(None, "namespace", "key", "number"), {"sqlite_with_rowid": False})
+
+
+class WriterColumns(_Columns):
+    """One process that records, or recorded, into a run; its journal has the same uid."""
+
+    name_ = "writer"
+    uid: Mapped[str] = mapped_column(String(36), primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer)
+    rank: Mapped[int] = mapped_column(Integer)
+    host: Mapped[str] = mapped_column(Text)
+    username: Mapped[str | None] = mapped_column(Text)  # not "user": PostgreSQL reads that, unquoted, as CURRENT_USER
+    pid: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    closed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # the database's clock
+    heartbeat_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # the database's clock
+    acked: Mapped[int] = mapped_column(BigInteger)  # sequence number of its last record stored
+
+    @declared_attr
+    @classmethod
+    def run_id(cls) -> Mapped[int]:
+        """The run that it records."""
+        return mapped_column(ForeignKey(f"{cls._key('run')}.id", ondelete="CASCADE"), index=True)
+
+
+class EventColumns(_Columns):
+    """Something that happened in a run: a checkpoint, a refused record, a note."""
+
+    name_ = "event"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    writer_uid: Mapped[str] = mapped_column(String(36))
+    seq: Mapped[int] = mapped_column(BigInteger)  # the record's number in its writer's journal
+    at: Mapped[datetime] = mapped_column(UTCDateTime)
+    step: Mapped[int | None] = mapped_column(BigInteger)
+    kind: Mapped[str] = mapped_column(Text)  # checkpoint, gap, refused, push, note, …
+    details: Mapped[Any | None] = mapped_column(JsonType)
+
+    @declared_attr
+    @classmethod
+    def run_id(cls) -> Mapped[int]:
+        """The run that it belongs to."""
+        return mapped_column(ForeignKey(f"{cls._key('run')}.id", ondelete="CASCADE"))
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Any, ...]:
+        return (UniqueConstraint("run_id", "writer_uid", "seq"), {"sqlite_autoincrement": True})
+
+
+class DatablobColumns(_Columns):
+    """ScalarStop: a data set and how it was made."""
+
+    name_ = "datablob"
+    datablob_name: Mapped[str] = mapped_column(Text, primary_key=True)
+    datablob_group_name: Mapped[str] = mapped_column(Text)
+    datablob_hyperparams: Mapped[Any] = mapped_column(JsonType)
+    datablob_hyperparams_flat: Mapped[Any | None] = mapped_column(JsonType)
+    datablob_last_modified: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class ModelTemplateColumns(_Columns):
+    """ScalarStop: an architecture with its hyperparameters."""
+
+    name_ = "model_template"
+    model_template_name: Mapped[str] = mapped_column(Text, primary_key=True)
+    model_template_group_name: Mapped[str] = mapped_column(Text)
+    model_template_hyperparams: Mapped[Any] = mapped_column(JsonType)
+    model_template_last_modified: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class ModelColumns(_Columns):
+    """ScalarStop: a model template trained on a datablob."""
+
+    name_ = "model"
+    model_name: Mapped[str] = mapped_column(Text, primary_key=True)
+    model_class_name: Mapped[str] = mapped_column(Text)
+    model_last_modified: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    @declared_attr
+    @classmethod
+    def datablob_name(cls) -> Mapped[str]:
+        """The data set that it is trained on."""
+        name = f"{cls._key('datablob')}.datablob_name"
+        return mapped_column(ForeignKey(name, ondelete="CASCADE", onupdate="CASCADE"))
+
+    @declared_attr
+    @classmethod
+    def model_template_name(cls) -> Mapped[str]:
+        """The architecture that it has."""
+        name = f"{cls._key('model_template')}.model_template_name"
+        return mapped_column(ForeignKey(name, ondelete="CASCADE", onupdate="CASCADE"))
+
+
+class ModelEpochColumns(_Columns):
+    """ScalarStop: the metrics of one epoch of a model."""
+
+    name_ = "model_epoch"
+    model_epoch_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    model_epoch_num: Mapped[int] = mapped_column(Integer)
+    model_epoch_metrics: Mapped[Any] = mapped_column(JsonType)
+    model_epoch_last_modified: Mapped[datetime] = mapped_column(UTCDateTime)
+    steps_per_epoch: Mapped[int | None] = mapped_column(Integer)
+    validation_steps_per_epoch: Mapped[int | None] = mapped_column(Integer)
+
+    @declared_attr
+    @classmethod
+    def model_name(cls) -> Mapped[str]:
+        """The model that was trained."""
+        return mapped_column(ForeignKey(f"{cls._key('model')}.model_name", ondelete="CASCADE", onupdate="CASCADE"))
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Any, ...]:
+        return (UniqueConstraint("model_epoch_num", "model_name"),)
+
+
+_MIXINS: dict[str, type[_Columns]] = {
+    "Store": StoreColumns,
+    "Run": RunColumns,
+    "Attempt": AttemptColumns,
+    "StepLog": StepLogColumns,
+    "MetricSummary": MetricSummaryColumns,
+    "Hyperparam": HyperparamColumns,
+    "Writer": WriterColumns,
+    "Event": EventColumns,
+    "Datablob": DatablobColumns,
+    "ModelTemplate": ModelTemplateColumns,
+    "Model": ModelColumns,
+    "ModelEpoch": ModelEpochColumns,
+}
+TABLE_NAMES: tuple[str, ...] = tuple(mixin.name_ for mixin in _MIXINS.values())
+VIEW_NAME = "current_step_log"
+VERSION_TABLE = "trainstore_version"
+
+
+class Models:
+    """The mapped classes, tables and view of one prefix.
+
+    ``models.Run`` is the class, ``models.run`` its Table (and so for every table), ``models.current_step_log`` the
+    view, ``models.trainstore_version`` Alembic's version table, ``models.metadata`` all of them.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.metadata = MetaData(naming_convention=NAMING_CONVENTION)
+        base = type("Base", (DeclarativeBase,), {"metadata": self.metadata, "__module__": __name__})
+        for class_name, mixin in _MIXINS.items():
+            members = {
+                "__tablename__": f"{prefix}{mixin.name_}",
+                "__module__": __name__,
+                "__doc__": mixin.__doc__,
+                "prefix": prefix,
+            }
+            mapped = type(class_name, (mixin, base), members)
+            setattr(self, class_name, mapped)
+            setattr(self, mixin.name_, mapped.__table__)  # type: ignore[attr-defined]
+        self.trainstore_version = Table(
+            f"{prefix}{VERSION_TABLE}", self.metadata, Column("version_num", String(32), primary_key=True)
+        )
+        self.create_view = CreateView(
+            select(*self.step_log.c)
+            .join_from(
+                self.step_log,
+                self.attempt,
+                (self.step_log.c.run_id == self.attempt.c.run_id) & (self.step_log.c.attempt == self.attempt.c.attempt),
+            )
+            .where(self.step_log.c.step <= self.attempt.c.end_step),
+            f"{prefix}{VIEW_NAME}",
+            metadata=self.metadata,
+        )
+        self.current_step_log = self.create_view.table
+
+    # One annotation for all: the attributes are made above, by name.
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"no table or class {name!r}; there are {', '.join(TABLE_NAMES)}, {VIEW_NAME}")
+
+    @property
+    def tables(self) -> SimpleNamespace:
+        """The Table objects by their names without prefix, the view among them, and ``metadata``."""
+        names: Sequence[str] = (*TABLE_NAMES, VIEW_NAME)
+        return SimpleNamespace(**{name: getattr(self, name) for name in names}, metadata=self.metadata)
+
+    @property
+    def table_names(self) -> frozenset[str]:
+        """Every name of ours in the database, prefix included: tables, version table, view."""
+        return frozenset(f"{self.prefix}{name}" for name in (*TABLE_NAMES, VERSION_TABLE, VIEW_NAME))
+
+
+@lru_cache(maxsize=64)
+def models_for(prefix: str = "") -> Models:
+    """The mapped classes of one table name prefix: the same object at every call.
+
+    ``prefix`` is empty or 1 to 20 of ``a-z 0-9 _``, not beginning with a digit; anything else raises
+    `InvalidArgumentError`.
+    """
+    if not isinstance(prefix, str) or not PREFIX_PATTERN.match(prefix):
+        raise InvalidArgumentError(
+            f"table_name_prefix {prefix!r} cannot be used: take at most 20 of a-z, 0-9 and _, not a digit first"
+        )
+    return Models(prefix)
+
+
+_default = models_for("")
+Store = _default.Store
+Run = _default.Run
+Attempt = _default.Attempt
+StepLog = _default.StepLog
+MetricSummary = _default.MetricSummary
+Hyperparam = _default.Hyperparam
+Writer = _default.Writer
+Event = _default.Event
+Datablob = _default.Datablob
+ModelTemplate = _default.ModelTemplate
+Model = _default.Model
+ModelEpoch = _default.ModelEpoch

@@ -1,0 +1,295 @@
+"""What a stored value looks like: Python value ↔ JSON, names of metrics, redaction of secrets.
+
+Both databases must give back what was written, and neither does by itself: SQLite turns NaN into NULL, PostgreSQL's
+jsonb knows neither NaN nor ``\\u0000``, and both refuse lone surrogates. So every value is made canonical when it is
+logged, before it reaches the journal:
+
+==========================================  ======================================  =====================
+given                                       stored as JSON                          read back as
+==========================================  ======================================  =====================
+None, bool, str                             the same                                the same
+int within 64 bit (signed)                  the same                                int
+int beyond                                  ``{"$int": "<digits>"}``                int
+finite float                                the same                                float (see below)
+NaN, inf, -inf                              ``"NaN"``, ``"Infinity"``,              float
+                                            ``"-Infinity"``
+0-d tensor, NumPy scalar                    its ``.item()``                         as that
+list, tuple, dict                           JSON, item by item                      list, dict
+text with NUL or lone surrogates            ``{"$repr": "<escaped text>"}``         str
+anything else                               ``{"$repr": "<repr>"}``                 str
+==========================================  ======================================  =====================
+
+Numbers are equal as float64. PostgreSQL keeps neither the sign of zero nor int against float of whole numbers from
+1e16 on. The three strings themselves read back as floats.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import math
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any
+
+from trainstore.errors import RecordingWarning
+
+INT64_MIN = -(2**63)
+INT64_MAX = 2**63 - 1
+MAX_STEP = INT64_MAX
+MAX_NAME_LENGTH = 255
+MAX_DEPTH = 64
+MAX_REPR_LENGTH = 100_000
+EMPTY_NAME = "~empty"
+REDACTED = "[redacted]"
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_TAGS = ("$repr", "$int")
+
+Json = Any
+
+
+def canonical(value: object) -> Json:
+    """Return ``value`` as it is stored (table above). Never raises."""
+    try:
+        return _canonical(value, ())
+    except Exception:  # noqa: BLE001 - a hostile object may raise anything from any method
+        return _as_repr(value)
+
+
+def _canonical(value: object, parents: tuple[int, ...]) -> Json:
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(value) else _nonfinite(value)  # type: ignore[arg-type]
+    if value is None or kind is bool:
+        return value
+    if kind is int:
+        return _integer(value)  # type: ignore[arg-type]
+    if kind is str:
+        return _text(value)  # type: ignore[arg-type]
+    if isinstance(value, enum.Enum) and type(value.value) in (bool, int, float, str):
+        return _canonical(value.value, parents)
+    if isinstance(value, int):
+        return _integer(int(value))
+    if isinstance(value, float):
+        return _canonical(float(value), parents)
+    if isinstance(value, str):
+        return _text(str.__str__(value))
+    if len(parents) >= MAX_DEPTH or id(value) in parents:
+        return _as_repr(value)
+    parents = (*parents, id(value))
+    if isinstance(value, enum.Enum):
+        return _canonical(value.value, parents)
+    if isinstance(value, os.PathLike):
+        return _canonical(os.fspath(value), parents)
+    if isinstance(value, Mapping):
+        result = {metric_name(key): _canonical(item, parents) for key, item in value.items()}
+        # A caller's own {"$repr": …} would read back as its text: keep it as the repr that it is.
+        return _as_repr(value) if len(result) == 1 and next(iter(result)) in _TAGS else result
+    if isinstance(value, (list, tuple)):
+        return [_canonical(item, parents) for item in value]
+    if isinstance(value, (Set, bytes, bytearray, memoryview, type)):
+        return _as_repr(value)
+    scalar = scalar_of(value)
+    return _as_repr(value) if scalar is None else _canonical(scalar, parents)
+
+
+def scalar_of(value: object) -> bool | int | float | str | None:
+    """The Python scalar in a 0-d tensor or NumPy scalar, or None where ``value`` is neither.
+
+    Known by shape and not by type, so that neither NumPy nor a tensor library is imported.
+    """
+    if getattr(value, "shape", None) != () or not hasattr(value, "item"):
+        return None
+    item = value.item()
+    return item if type(item) in (bool, int, float, str) else None
+
+
+def _nonfinite(value: float) -> str:
+    return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
+
+
+def _integer(value: int) -> Json:
+    if INT64_MIN <= value <= INT64_MAX:
+        return value
+    # Not str(): Python refuses to print more than sys.get_int_max_str_digits() digits.
+    return {"$int": str(value)} if value.bit_length() < 12_000 else {"$repr": hex(value)[:MAX_REPR_LENGTH]}
+
+
+def _text(value: str) -> Json:
+    return {"$repr": _escape(value)} if _UNSTORABLE.search(value) else value
+
+
+def _escape(text: str) -> str:
+    return _UNSTORABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _as_repr(value: object) -> Json:
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a raising __repr__ must not cost the record
+        text = f"<{type(value).__name__} whose repr() fails>"
+    if len(text) > MAX_REPR_LENGTH:
+        text = f"{text[:MAX_REPR_LENGTH]}… ({len(text) - MAX_REPR_LENGTH} more characters)"
+    return {"$repr": _escape(text)}
+
+
+def restore(value: Json) -> Any:
+    """Return the Python value of a stored one: the inverse of `canonical`, as far as its table says."""
+    if type(value) is str:
+        return _NONFINITE.get(value, value)
+    if type(value) is dict:
+        if len(value) == 1:
+            (tag, item), *_ = value.items()
+            if tag == "$repr":
+                return item
+            if tag == "$int":
+                return int(item)
+        return {key: restore(item) for key, item in value.items()}
+    if type(value) is list:
+        return [restore(item) for item in value]
+    return value
+
+
+def number_of(value: Json) -> float | None:
+    """The float64 of a stored value, or None where it is no number (bool, text, null, list, object)."""
+    kind = type(value)
+    if kind is float or kind is int:
+        return float(value)
+    return _NONFINITE.get(value) if kind is str else None
+
+
+def metric_name(name: object) -> str:
+    """Return ``name`` as the name of a metric or hyperparameter. Never raises.
+
+    Text without NUL or lone surrogates, 1 to 255 characters, stays as it is. Those characters are escaped; a longer
+    name becomes its first 240 characters, "~" and 8 hex digits of its SHA-256; the empty name becomes "~empty";
+    what is no text becomes its ``str()``.
+    """
+    if type(name) is not str:
+        try:
+            name = str.__str__(name) if isinstance(name, str) else str(name)
+        except Exception:  # noqa: BLE001
+            name = f"<{type(name).__name__}>"
+    if _UNSTORABLE.search(name):
+        name = _escape(name)
+    if len(name) > MAX_NAME_LENGTH:
+        name = f"{name[:240]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return name or EMPTY_NAME
+
+
+def plain_text(text: object, limit: int = MAX_REPR_LENGTH) -> str:
+    """``text`` as text that both databases take: NUL and lone surrogates escaped, cut at ``limit`` characters."""
+    result = _escape(text if isinstance(text, str) else str(text))
+    return result if len(result) <= limit else f"{result[:limit]}…"
+
+
+# --- Redaction -------------------------------------------------------------------------------------------------------
+
+_SECRET_KEYS = re.compile(
+    r"(?:^|[_\-. ])(?:pass(?:word|wd|phrase)?|secret|api[_\-]?key|access[_\-]?key|private[_\-]?key|credentials?|"
+    r"authorization|auth[_\-]?token|bearer)s?(?:$|[_\-. ])"
+    # A key that ends in "token" is a secret unless it is one of a tokenizer's or a count.
+    r"|(?:^|[_\-. ])(?:hub|hf|hugging_?face|access|refresh|auth|api|bot|id|session|github|gitlab|wandb|slack|bearer|"
+    r"security|user|private|personal|deploy|write|read|push|app|client|service|oauth|jwt)[_\-. ]?token$"
+    r"|^token$|_KEY_ID$",
+    re.IGNORECASE,
+)
+_SECRET_VALUES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL), REDACTED),
+    (re.compile(r"\b(?:hf|ghp|gho|ghu|ghs|ghr|glpat|npm|dop_v1|shpat)[_-][A-Za-z0-9_-]{10,}"), REDACTED),
+    (re.compile(r"\bgithub_pat_[A-Za-z0-9_]{20,}"), REDACTED),
+    (re.compile(r"\bsk-[A-Za-z0-9_-]{16,}"), REDACTED),
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), REDACTED),
+    (re.compile(r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"), REDACTED),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), REDACTED),
+    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s:/@'\"]*):[^\s/'\"]+@"), rf"\1:{REDACTED}@"),
+    (re.compile(r"(?i)([?&](?:password|sslpassword|passfile|token|api_key|secret)=)[^&\s'\"]+"), rf"\1{REDACTED}"),
+)
+
+
+def is_secret_key(key: str) -> bool:
+    """Whether a value under this key is a secret by its name (``hub_token``, not ``eos_token`` or ``max_tokens``)."""
+    return _SECRET_KEYS.search(key) is not None
+
+
+def redact_text(text: str) -> str:
+    """``text`` with every substring that looks like a credential replaced by ``[redacted]``."""
+    for pattern, replacement in _SECRET_VALUES:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def redact(value: Json) -> Json:
+    """A canonical value with secrets replaced, by key and by pattern, at any depth.
+
+    Under a secret key text and what contains it goes; numbers, bools and None stay (``token=True``, ``id_token=3``).
+    """
+    if type(value) is str:
+        return redact_text(value)
+    if type(value) is dict:
+        return {
+            key: REDACTED if isinstance(item, (str, dict, list)) and is_secret_key(key) else redact(item)
+            for key, item in value.items()
+        }
+    if type(value) is list:
+        return [redact(item) for item in value]
+    return value
+
+
+def redact_arguments(arguments: Sequence[str]) -> list[str]:
+    """A command line with secrets replaced: values by pattern, and what follows or is assigned to a secret option."""
+    result: list[str] = []
+    hide_next = False
+    for argument in arguments:
+        name, equals, _ = argument.partition("=")
+        secret = is_secret_key(name.lstrip("-").replace("-", "_"))
+        if hide_next and not argument.startswith("-"):
+            result.append(REDACTED)
+        elif equals and secret:
+            result.append(f"{name}={REDACTED}")
+        else:
+            result.append(redact_text(argument))
+        hide_next = secret and not equals and argument.startswith("-")
+    return result
+
+
+_URL_PASSWORD = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*?):.*@(?=[^@]*$)", re.DOTALL)
+
+
+def safe_url(url: object) -> str:
+    """A connection string without its password, for messages: also where it is malformed or holds a raw ``@``."""
+    text = str(getattr(url, "render_as_string", lambda **_: url)(hide_password=True))
+    if "://" in text:
+        text = _URL_PASSWORD.sub(r"\1:***@", text)
+        text = re.sub(r"(?i)([?&](?:[a-z_]*password|passfile|[a-z_]*token|[a-z_]*secret)=)[^&#]*", r"\1***", text)
+    return plain_text(text, 500)
+
+
+# --- Flattening ------------------------------------------------------------------------------------------------------
+
+
+def canonical_hyperparams(values: object) -> dict[str, Json]:
+    """A mapping or dataclass of hyperparameters as stored: names and values canonical, secrets redacted.
+
+    Nested mappings stay nested (one row each); a dataclass is read field by field. A value that JSON cannot hold is
+    kept as its repr, marked ``{"$repr": …}``.
+    """
+    if dataclasses.is_dataclass(values) and not isinstance(values, type):
+        values = {field.name: getattr(values, field.name, None) for field in dataclasses.fields(values)}
+    if not isinstance(values, Mapping):
+        raise TypeError(f"hyperparameters must be a mapping or a dataclass, not {type(values).__name__}")
+    return redact({metric_name(key): canonical(value) for key, value in values.items()})  # type: ignore[no-any-return]
+
+
+def safely(what: str, function: Callable[[], Any], default: Any = None) -> Any:
+    """``function()``, or ``default`` and one warning that names ``what``: for facts that may be missing."""
+    try:
+        return function()
+    except Exception as error:  # noqa: BLE001 - a fact that cannot be had is no reason to stop
+        warnings.warn(f"{what} could not be read ({type(error).__name__})", RecordingWarning, stacklevel=3)
+        return default
