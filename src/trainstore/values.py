@@ -28,14 +28,14 @@ from __future__ import annotations
 import dataclasses
 import enum
 import hashlib
+import logging
 import math
 import os
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
-from trainstore.errors import RecordingWarning
+logger = logging.getLogger("trainstore")
 
 INT64_MIN = -(2**63)
 INT64_MAX = 2**63 - 1
@@ -287,9 +287,9 @@ def canonical_hyperparams(values: object) -> dict[str, Json]:
 
 
 def safely(what: str, function: Callable[[], Any], default: Any = None) -> Any:
-    """``function()``, or ``default`` and one warning that names ``what``: for facts that may be missing."""
+    """``function()``, or ``default`` and one log message that names ``what``: for facts that may be missing."""
     try:
         return function()
     except Exception as error:  # noqa: BLE001 - a fact that cannot be had is no reason to stop
-        warnings.warn(f"{what} could not be read ({type(error).__name__})", RecordingWarning, stacklevel=3)
+        logger.info("%s could not be read (%s)", what, type(error).__name__)
         return default

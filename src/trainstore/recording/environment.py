@@ -1,0 +1,71 @@
+"""What an attempt remembers of where it ran: git, command line, host, versions. Read once, when it is opened."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from getpass import getuser
+from importlib.metadata import version
+from typing import Any
+
+from trainstore.recording.journal import hostname
+from trainstore.values import plain_text, redact_arguments, safely
+
+GIT_TIMEOUT = 2.0  # seconds
+# Versions of these, where the process has loaded them: looking up more would cost start-up time.
+LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "peft", "trl", "lightning", "keras", "jax", "numpy")
+
+
+def attempt_facts() -> dict[str, Any]:
+    """The columns of ``attempt`` that tell where it runs; None where something cannot be had."""
+    commit, dirty = safely("the git commit", _git, (None, None))
+    return {
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "command": safely("the command line", _command),
+        "host": plain_text(hostname()),
+        "versions": safely("the versions", _versions),
+    }
+
+
+def writer_facts() -> dict[str, Any]:
+    """The columns of ``writer`` that tell which process it is."""
+    return {"host": plain_text(hostname()), "username": safely("the user's name", getuser), "pid": os.getpid()}
+
+
+def _git() -> tuple[str | None, bool | None]:
+    commit = _git_output("rev-parse", "HEAD")
+    if commit is None:
+        return None, None
+    status = _git_output("status", "--porcelain", "--untracked-files=no")
+    return commit, None if status is None else bool(status)
+
+
+def _git_output(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ("git", *arguments),
+            capture_output=True,
+            text=True,
+            timeout=GIT_TIMEOUT,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _command() -> str:
+    return plain_text(" ".join(redact_arguments(sys.argv)), 10_000)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "trainstore": version("trainstore")}
+    for name in LIBRARIES:
+        module = sys.modules.get(name)
+        if module is not None and isinstance(getattr(module, "__version__", None), str):
+            found[name] = str(module.__version__)
+    return found

@@ -1,0 +1,361 @@
+"""The transaction of a flush: a batch of a journal's records into the database, once and only once.
+
+The order matters. The run's row is locked first, so that flushes of one run, the opening of an attempt and a recovery
+queue up there; without it a late flush of a superseded writer would leave a wrong summary for good. Then the watermark
+``writer.acked`` moves, in the same transaction as the rows: a batch that was stored already, though the answer to its
+COMMIT never came, finds the watermark elsewhere and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+from typing import Any
+
+from sqlalchemy import Connection
+
+from trainstore.errors import TrainStoreError
+from trainstore.recording.attempts import Attempt
+from trainstore.recording.statements import Statements
+from trainstore.recording.summary import Summaries, Summary, summarize
+
+Record = dict[str, Any]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def time_of(microseconds: int) -> datetime:
+    """The time of a record, which carries microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def microseconds_of(time: datetime) -> int:
+    """The inverse of `time_of`, exactly."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+class WatermarkMovedError(TrainStoreError):
+    """Another transaction stored records of this journal; go on from ``acked``."""
+
+    def __init__(self, acked: int) -> None:
+        super().__init__(f"records up to {acked} are stored already")
+        self.acked = acked
+
+
+class RunDeletedError(TrainStoreError):
+    """The run that a journal belongs to was in the database and is no more."""
+
+
+@dataclass(slots=True)
+class Source:
+    """Whose records are flushed: one writer, and what its journal's ``meta.json`` knows."""
+
+    writer_uid: str
+    run_uid: str
+    seen: bool  # the run was in the database: if it is missing now, it was deleted
+    alive: bool = True  # a live writer beats its heart; a recovery must not make a dead one look alive
+
+
+def flush(
+    connection: Connection, statements: Statements, source: Source, acked: int, records: Sequence[tuple[int, Record]]
+) -> None:
+    """Store records that follow ``acked`` in one transaction on ``connection``.
+
+    Raises `WatermarkMovedError` and `RunDeletedError`, and whatever the driver raises; then nothing was stored, or
+    the answer to COMMIT was lost, which the next call finds out.
+    """
+    with connection.begin():
+        statements.backend.begin_writing(connection)
+        _Flush(connection, statements, source).store(acked, records)
+
+
+class _Flush:
+    """One transaction. Its methods are called in the order in which they stand."""
+
+    def __init__(self, connection: Connection, statements: Statements, source: Source) -> None:
+        self.connection = connection
+        self.sql = statements
+        self.source = source
+
+    def store(self, acked: int, records: Sequence[tuple[int, Record]]) -> None:
+        by_kind: defaultdict[str, list[tuple[int, Record]]] = defaultdict(list)
+        for sequence, record in records:
+            by_kind[record["kind"]].append((sequence, record))
+
+        self.run = self._lock_run(by_kind["run"])
+        self.run_id: int = self.run.id
+        self._advance(acked, records[-1][0])
+        self.tree = self.sql.load_attempts(self.connection, self.run_id)
+        self.last_step: int | None = self.run.last_step
+        for _, record in by_kind["attempt"]:
+            self._open_attempt(record)
+        self.attempt: Attempt = self.tree.by_uid[self._attempt_uid(by_kind["attempt"])]
+        self._store_hyperparams([r for _, r in by_kind["hyperparam"]] + [r for _, r in by_kind["tag"]])
+        self._store_steps([record for _, record in by_kind["step"]])
+        self._store_events(by_kind["event"] + by_kind["gap"])
+        for _, record in by_kind["status"]:
+            self._set_status(record)
+        self._show_head()
+
+    # --- run and watermark ------------------------------------------------------------------------------------------
+
+    def _lock_run(self, run_records: list[tuple[int, Record]]) -> Any:
+        run = self.sql.lock_run(self.connection, self.source.run_uid)
+        if run is None:
+            if self.source.seen or not run_records:
+                raise RunDeletedError(f"run {self.source.run_uid} was deleted")
+            record = run_records[0][1]
+            parent = record.get("parent")
+            values = {name: record.get(name) for name in ("uid", "project", "name", "source", "notes", "model_name")}
+            values |= {
+                "status": "running",
+                "started_at": time_of(record["started_at"]),
+                "parent_run_id": self.sql.run_id(self.connection, parent) if parent else None,
+                "parent_step": record.get("parent_step"),
+            }
+            self.sql.insert_run(self.connection, values)
+            run = self.sql.lock_run(self.connection, self.source.run_uid)
+            if run is None:
+                raise RunDeletedError(f"run {self.source.run_uid} was deleted")
+        for _, record in run_records:
+            if time_of(record["started_at"]) < run.started_at:
+                self.sql.update_run(self.connection, run.id, {"started_at": time_of(record["started_at"])})
+            self._insert_writer(run.id, record["writer"])
+        return run
+
+    def _insert_writer(self, run_id: int, writer: Record) -> None:
+        if self.sql.writer_acked(self.connection, writer["uid"]) is None:
+            values = {name: writer.get(name) for name in ("uid", "rank", "host", "username", "pid")}
+            # Attempt 0 is nobody's: the attempt's record, the next in the journal, says which.
+            self.sql.insert_writer(
+                self.connection, {**values, "run_id": run_id, "attempt": 0, "started_at": time_of(writer["started_at"])}
+            )
+
+    def _advance(self, low: int, high: int) -> None:
+        uid = self.source.writer_uid
+        if not self.sql.advance(self.connection, uid, low, high, heartbeat=self.source.alive):
+            acked = self.sql.writer_acked(self.connection, uid)
+            if acked is None:
+                # The run was deleted and made anew by another of its writers.
+                raise RunDeletedError(f"run {self.source.run_uid} was deleted")
+            raise WatermarkMovedError(acked)
+
+    # --- attempts ---------------------------------------------------------------------------------------------------
+
+    def _attempt_uid(self, attempt_records: list[tuple[int, Record]]) -> str:
+        if attempt_records:
+            uid: str = attempt_records[-1][1]["uid"]
+            return uid
+        number = self.sql.writer_attempt(self.connection, self.source.writer_uid)
+        return self.tree.by_number[number].uid
+
+    def _open_attempt(self, record: Record) -> None:
+        """Insert the attempt and whichever of its ancestors are missing; fill in what the opener knows."""
+        parent: Attempt | None = None
+        for uid, start_step, opened_at in (
+            *record["lineage"],
+            (record["uid"], record["start_step"], record["opened_at"]),
+        ):
+            found = self.tree.by_uid.get(uid)
+            if found is None:
+                found = Attempt(
+                    attempt=self.tree.next_number,
+                    uid=uid,
+                    resumed_from=parent.attempt if parent else None,
+                    start_step=start_step,
+                    end_step=start_step,
+                    last_step=None,
+                    opened_at=time_of(opened_at),
+                    closed_at=None,
+                    # Of an ancestor whose own journal has not come, this much is known: somebody went on from it.
+                    status="running" if uid == record["uid"] else "interrupted",
+                    error=None,
+                )
+                self.tree.add(found)
+                self.sql.insert_attempt(self.connection, self.run_id, found)
+            parent = found
+        attempt = self.tree.by_uid[record["uid"]]
+        self.sql.update_writer(self.connection, self.source.writer_uid, attempt=attempt.attempt)
+        if record["uid"] == self.source.writer_uid:
+            facts = ("git_commit", "git_dirty", "command", "host", "versions")
+            attempt.status = "running"
+            self.sql.update_attempt(
+                self.connection,
+                self.run_id,
+                attempt.attempt,
+                status="running",
+                **{name: record.get(name) for name in facts},
+            )
+        self._set_end_steps()
+
+    def _set_end_steps(self) -> None:
+        """Bring end_step of every attempt up to date; where rows begin or cease to be current, all that hangs on it."""
+        stale = False
+        for number, end_step in self.tree.end_steps().items():
+            attempt = self.tree.by_number[number]
+            if attempt.end_step != end_step:
+                if attempt.last_step is not None and attempt.last_step > min(attempt.end_step, end_step):
+                    stale = True
+                attempt.end_step = end_step
+                self.sql.update_attempt(self.connection, self.run_id, number, end_step=end_step)
+        if stale:
+            before = self.sql.load_summaries(self.connection, self.run_id)
+            now = summarize(self.sql.current_steps(self.connection, self.run_id))
+            changed = {metric: now.get(metric, Summary()) for metric in before.keys() | now.keys()}
+            self.sql.upsert_summaries(
+                self.connection,
+                self.run_id,
+                ((metric, summary) for metric, summary in changed.items() if before.get(metric) != summary),
+            )
+            self.last_step = self.sql.last_current_step(self.connection, self.run_id)
+
+    # --- hyperparameters --------------------------------------------------------------------------------------------
+
+    def _store_hyperparams(self, records: list[Record]) -> None:
+        if not records:
+            return
+        stored = self.sql.load_hyperparams(self.connection, self.run_id)
+        changes = dict(self.attempt.changed_hyperparams or {})
+        rows: dict[tuple[str, str], Record] = {}
+        for record in records:
+            for key, value in record["values"].items():
+                place = (record["namespace"], key)
+                if place in stored:
+                    old, number = stored[place]
+                    setter = self.tree.by_number[number]
+                    if setter.order > self.attempt.order:
+                        continue
+                    if number != self.attempt.attempt and old != value:
+                        changes[f"{place[0]}.{key}"] = [old, value]
+                numeric = type(value) in (int, float) and isfinite(value)
+                rows[place] = {
+                    "run_id": self.run_id,
+                    "namespace": place[0],
+                    "key": key,
+                    "value": value,
+                    "number": float(value) if numeric else None,
+                    "attempt": self.attempt.attempt,
+                }
+        self.sql.upsert_hyperparams(self.connection, list(rows.values()))
+        if changes != (self.attempt.changed_hyperparams or {}):
+            self.sql.update_attempt(self.connection, self.run_id, self.attempt.attempt, changed_hyperparams=changes)
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    def _store_steps(self, records: list[Record]) -> None:
+        if not records:
+            return
+        batch: defaultdict[int, dict[int, Record]] = defaultdict(dict)  # attempt → step → row
+        simple = self.attempt.resumed_from is None
+        for record in records:
+            step = record["step"]
+            owner = self.attempt if simple else self.tree.owner(self.attempt, step)
+            rows = batch[owner.attempt]
+            if step in rows:
+                _merge(rows[step], _row(record))
+            else:
+                rows[step] = _row(record)
+        summaries = Summaries(self.sql.load_summaries(self.connection, self.run_id))
+        for number, rows in batch.items():
+            self._store_rows(self.tree.by_number[number], rows, summaries)
+        if summaries.to_rescan:
+            found = summarize(self.sql.current_steps(self.connection, self.run_id), summaries.to_rescan)
+            for metric in summaries.to_rescan:
+                summaries.set(metric, found.get(metric, Summary()))
+        self.sql.upsert_summaries(
+            self.connection, self.run_id, [(metric, summaries[metric]) for metric in summaries.touched]
+        )
+
+    def _store_rows(self, attempt: Attempt, rows: dict[int, Record], summaries: Summaries) -> None:
+        stored: dict[int, Record] = {}
+        if attempt.last_step is not None and min(rows) <= attempt.last_step:
+            stored = self.sql.load_steps(self.connection, self.run_id, attempt.attempt, list(rows))
+        whole: list[Record] = []
+        for step, row in rows.items():
+            before = stored.get(step)
+            old_metrics = before["metrics"] if before else None
+            if before is not None:
+                merged = dict(before)
+                _merge(merged, row)
+                row = merged
+            if step <= attempt.end_step:
+                summaries.update(step, old_metrics, row["metrics"])
+                if self.last_step is None or step > self.last_step:
+                    self.last_step = step
+            whole.append({"run_id": self.run_id, "step": step, "attempt": attempt.attempt, **row})
+        self.sql.upsert_steps(self.connection, whole)
+        highest = max(rows)
+        if attempt.last_step is None or highest > attempt.last_step:
+            attempt.last_step = highest
+            self.sql.update_attempt(self.connection, self.run_id, attempt.attempt, last_step=highest)
+
+    # --- events, status ---------------------------------------------------------------------------------------------
+
+    def _store_events(self, records: list[tuple[int, Record]]) -> None:
+        rows = [
+            {
+                "run_id": self.run_id,
+                "writer_uid": self.source.writer_uid,
+                "seq": sequence,
+                "at": time_of(record["at"]),
+                "step": record.get("step"),
+                "kind": record.get("event", "gap"),
+                "details": record.get("details"),
+            }
+            for sequence, record in records
+        ]
+        if rows:
+            self.sql.insert_events(self.connection, rows)
+        notes = [row["details"]["notes"] for row in rows if row["kind"] == "note"]
+        if notes:
+            self.sql.update_run(self.connection, self.run_id, {"notes": notes[-1]})
+
+    def _set_status(self, record: Record) -> None:
+        """The opener sets its attempt's status; another rank may only turn it from running to failed."""
+        status = record["status"]
+        opener = self.attempt.uid == self.source.writer_uid
+        if status is not None and (opener or (status == "failed" and self.attempt.status == "running")):
+            self.attempt.status = status
+            self.attempt.error = record.get("error")
+            self.attempt.closed_at = time_of(record["at"])
+            self.sql.update_attempt(
+                self.connection,
+                self.run_id,
+                self.attempt.attempt,
+                status=status,
+                error=self.attempt.error,
+                closed_at=self.attempt.closed_at,
+            )
+        if record["close"]:
+            self.sql.update_writer(self.connection, self.source.writer_uid, closed_at=self.sql.backend.now())
+
+    def _show_head(self) -> None:
+        """The run shows what its head says."""
+        head = self.tree.head
+        shown = {"status": head.status, "ended_at": head.closed_at, "error": head.error, "last_step": self.last_step}
+        changed = {name: value for name, value in shown.items() if getattr(self.run, name) != value}
+        if changed:
+            self.sql.update_run(self.connection, self.run_id, changed)
+
+
+def _row(record: Record) -> Record:
+    return {
+        "logged_at": time_of(record["at"]),
+        "epoch": record.get("epoch"),
+        "step_time": record.get("step_time"),
+        "metrics": record["metrics"],
+        "details": record.get("details"),
+    }
+
+
+def _merge(into: Record, later: Record) -> None:
+    """Key by key, the later record wins; the step's time is that of its first record."""
+    into["logged_at"] = min(into["logged_at"], later["logged_at"])
+    into["metrics"] = {**into["metrics"], **later["metrics"]}
+    if later["details"]:
+        into["details"] = {**(into["details"] or {}), **later["details"]}
+    for name in ("epoch", "step_time"):
+        if later[name] is not None:
+            into[name] = later[name]

@@ -1,0 +1,485 @@
+"""The journal: what a training writes, on disk before ``log()`` returns, in memory never more than a batch.
+
+A journal is a folder of one writer (one process that records into one run)::
+
+    <writer uid>/            0700
+        meta.json            which store, prefix and run it belongs to; ``seen`` after the first commit
+        lock                 held by fcntl.lockf while the writer lives
+        00000000000000000001.seg   segments of about 4 MiB, named by their first sequence number
+
+A segment is a row of frames: 4 bytes magic (the format's version), the payload's length, its sequence number (1, 2, …
+without gaps) and a CRC-32 over length, number and payload, then the payload, a JSON object. Appending is one write(2)
+of one frame. A reader takes what is valid: a torn tail is ignored, and after damage in the middle it goes on at the
+next valid frame.
+
+``fcntl.lockf`` and not ``flock``, which orphaned children would hold on. It does not see locks of its own process and
+loses them when any descriptor of the file is closed: so `_live` is asked before a lock file is ever opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from trainstore.errors import JournalError
+
+if sys.platform == "win32":  # pragma: no cover
+    import msvcrt
+else:
+    import fcntl
+
+MAGIC = b"TSj1"
+_FRAME = struct.Struct("<4sIQI")
+_CHECKED = struct.Struct("<IQ")
+SEGMENT_BYTES = 4 * 1024 * 1024
+META = "meta.json"
+LOCK = "lock"
+ASIDE = ".aside"
+
+_live: set[str] = set()  # uids of the journals that this process holds
+_live_guard = threading.Lock()
+
+
+def frame(sequence: int, payload: bytes) -> bytes:
+    """One record as it stands in a segment."""
+    checked = _CHECKED.pack(len(payload), sequence)
+    return b"".join((_FRAME.pack(MAGIC, len(payload), sequence, zlib.crc32(payload, zlib.crc32(checked))), payload))
+
+
+def frames(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The valid frames in ``data`` as (offset after it, sequence number, payload); damage is skipped."""
+    position = 0
+    while (position := data.find(MAGIC, position)) >= 0:
+        end = position + _FRAME.size
+        if end > len(data):
+            return
+        _, length, sequence, crc = _FRAME.unpack_from(data, position)
+        payload = data[end : end + length]
+        if len(payload) == length and zlib.crc32(payload, zlib.crc32(_CHECKED.pack(length, sequence))) == crc:
+            position = end + length
+            yield position, sequence, payload
+        else:
+            position += 1
+
+
+class Journal:
+    """What a recorder needs of a journal. Sequence numbers begin at 1; ``last`` is the highest one appended."""
+
+    def __init__(self, uid: str) -> None:
+        self.uid = uid
+        self.last = 0
+        self._guard = threading.Lock()
+
+    def append(self, payload: bytes) -> int:
+        """Keep one record and return its number; it then survives the death of the process. Any thread."""
+        raise NotImplementedError
+
+    def read(self, after: int, max_records: int, max_bytes: int) -> list[tuple[int, bytes]]:
+        """The records after a sequence number, in order: at least one where there is one."""
+        raise NotImplementedError
+
+    def acknowledge(self, sequence: int) -> None:
+        """Records up to here are stored in the database: whole segments of them may go."""
+        raise NotImplementedError
+
+    def sync(self) -> None:
+        """Bring what was appended to the disk. Called by the writer thread, once a second while dirty."""
+
+    def touch(self) -> None:
+        """Say to other hosts of a shared folder that the writer lives."""
+
+    def update_meta(self, **changes: Any) -> None:
+        """Change entries of ``meta.json``."""
+
+    def close(self) -> None:
+        """Stop writing and free the lock; what is not acknowledged stays for recovery."""
+
+    def remove(self) -> None:
+        """Close, and delete: everything is stored."""
+
+    def set_aside(self) -> Path | None:
+        """Close, and keep the records where no recovery looks: their run was deleted."""
+        return None
+
+    def forget_in_child(self) -> None:
+        """After a fork: leave the journal to the parent."""
+
+
+@dataclass(slots=True)
+class _Segment:
+    path: Path
+    first: int
+    size: int = 0
+
+
+def boot_id() -> str | None:
+    """What tells one boot of this machine from another, where the system says it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+
+
+def hostname() -> str:
+    """The name of this machine, as journals and writers carry it."""
+    return socket.gethostname()
+
+
+class FileJournal(Journal):
+    """A journal in a folder of its own, open for appending by this process."""
+
+    def __init__(self, root: Path, uid: str, meta: dict[str, Any]) -> None:
+        super().__init__(uid)
+        self.folder = root / uid
+        self._dirty = False
+        self._descriptor: int | None = None
+        self._segments: list[_Segment] = []
+        self._cursor: tuple[int, int, int] = (0, 0, 0)  # sequence number read last, its segment's first, offset
+        self._meta = {"format": 1, "writer_uid": uid, "host": hostname(), "boot_id": boot_id(), **meta}
+        self._meta["created_at"] = time.time()
+        try:
+            _make_folder(self.folder)
+            with _live_guard:
+                _live.add(uid)
+            self._lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            _take_lock(self._lock)
+            write_meta(self.folder, self._meta)
+            self._begin_segment()
+            _sync_folder(self.folder)
+        except OSError as error:
+            _forget(uid)
+            raise JournalError(
+                f"no journal can be kept in {root} ({error.strerror or error}); "
+                "set TRAINSTORE_JOURNAL_DIR to a folder on a local disk that this user may write"
+            ) from error
+
+    def append(self, payload: bytes) -> int:
+        with self._guard:
+            descriptor = self._descriptor
+            if descriptor is None:
+                raise JournalError(f"the journal {self.folder} is closed")
+            sequence = self.last + 1
+            data = frame(sequence, payload)
+            segment = self._segments[-1]
+            written = os.write(descriptor, data)
+            if written != len(data):
+                os.ftruncate(descriptor, segment.size)
+                raise OSError(errno.ENOSPC, "no space for the journal", str(segment.path))
+            segment.size += written
+            self.last = sequence
+            self._dirty = True
+            if segment.size >= SEGMENT_BYTES:
+                self._begin_segment()
+            return sequence
+
+    def _begin_segment(self) -> None:
+        first = self.last + 1
+        path = self.folder / f"{first:020d}.seg"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        descriptor = os.open(path, flags, 0o600)
+        if self._descriptor is not None:
+            # Everything before it must be on the disk before the next segment is.
+            _sync_file(self._descriptor)
+            os.close(self._descriptor)
+            _sync_folder(self.folder)
+        self._descriptor = descriptor
+        self._segments.append(_Segment(path, first))
+
+    def read(self, after: int, max_records: int, max_bytes: int) -> list[tuple[int, bytes]]:
+        with self._guard:
+            segments = [(segment.path, segment.first) for segment in self._segments if segment.first <= self.last]
+        while len(segments) > 1 and segments[1][1] <= after + 1:
+            del segments[0]
+        # Where the last batch ended, unless the watermark says that it must be read from elsewhere.
+        _, cursor_segment, cursor_offset = self._cursor if self._cursor[0] == after else (0, 0, 0)
+        result: list[tuple[int, bytes]] = []
+        for path, first in segments:
+            begin = cursor_offset if first == cursor_segment else 0
+            data, whole = _read_from(path, begin, SEGMENT_BYTES if first <= after and not begin else max_bytes)
+            for end, sequence, payload in frames(data):
+                if sequence > after:
+                    result.append((sequence, payload))
+                    self._cursor = (sequence, first, begin + end)
+                    if len(result) >= max_records:
+                        return result
+            max_bytes -= len(data)
+            if max_bytes <= 0 or not whole:
+                break
+        return result
+
+    def acknowledge(self, sequence: int) -> None:
+        with self._guard:
+            while len(self._segments) > 1 and self._segments[1].first <= sequence + 1:
+                with suppress(OSError):
+                    self._segments[0].path.unlink()
+                del self._segments[0]
+
+    def sync(self) -> None:
+        with self._guard:
+            if not self._dirty or self._descriptor is None:
+                return
+            self._dirty = False
+            descriptor = os.dup(self._descriptor)
+        try:
+            _sync_file(descriptor)  # not under the guard: log() must never wait for the disk
+        finally:
+            os.close(descriptor)
+
+    def touch(self) -> None:
+        with suppress(OSError):
+            os.utime(self.folder / LOCK)
+
+    def update_meta(self, **changes: Any) -> None:
+        if all(self._meta.get(key) == value for key, value in changes.items()):
+            return
+        self._meta.update(changes)
+        write_meta(self.folder, self._meta)
+
+    def close(self) -> None:
+        with self._guard:
+            if self._descriptor is not None:
+                with suppress(OSError):
+                    _sync_file(self._descriptor)
+                os.close(self._descriptor)
+                self._descriptor = None
+                os.close(self._lock)
+                _forget(self.uid)
+
+    def remove(self) -> None:
+        # While the lock is still held, so that nobody recovers a half-deleted folder.
+        delete_folder(self.folder)
+        self.close()
+
+    def set_aside(self) -> Path | None:
+        target = self.folder.with_name(self.folder.name + ASIDE)
+        with suppress(OSError):
+            self.folder.rename(target)
+        self.close()
+        return target
+
+    def forget_in_child(self) -> None:
+        # Closing what was inherited leaves the parent's lock: POSIX locks belong to a process.
+        self._guard = threading.Lock()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            os.close(self._lock)
+            self._descriptor = None
+
+
+class MemoryJournal(Journal):
+    """The journal of a store in memory: it has nothing to outlive."""
+
+    def __init__(self, uid: str) -> None:
+        super().__init__(uid)
+        self._records: deque[tuple[int, bytes]] = deque()
+
+    def append(self, payload: bytes) -> int:
+        with self._guard:
+            self.last += 1
+            self._records.append((self.last, payload))
+            return self.last
+
+    def read(self, after: int, max_records: int, max_bytes: int) -> list[tuple[int, bytes]]:
+        with self._guard:
+            return list(islice((record for record in self._records if record[0] > after), max_records))
+
+    def acknowledge(self, sequence: int) -> None:
+        with self._guard:
+            while self._records and self._records[0][0] <= sequence:
+                self._records.popleft()
+
+    def forget_in_child(self) -> None:
+        self._guard = threading.Lock()
+
+
+# --- Journals that other processes left ------------------------------------------------------------------------------
+
+
+class FoundJournal:
+    """A journal folder whose owner is gone, held by this process while it is read. Made by `claim`."""
+
+    def __init__(self, folder: Path, lock: int, meta: dict[str, Any]) -> None:
+        self.folder = folder
+        self.uid = folder.name
+        self.meta = meta
+        self._lock = lock
+
+    def read(self, after: int) -> Iterator[tuple[int, bytes]]:
+        """Every valid record after a sequence number, in order."""
+        segments = sorted(self.folder.glob("*.seg"))
+        for index, path in enumerate(segments):
+            if index + 1 < len(segments) and int(segments[index + 1].stem) <= after + 1:
+                continue
+            for _, sequence, payload in frames(path.read_bytes()):
+                if sequence > after:
+                    after = sequence
+                    yield sequence, payload
+
+    def update_meta(self, **changes: Any) -> None:
+        """Change entries of ``meta.json``."""
+        self.meta.update(changes)
+        write_meta(self.folder, self.meta)
+
+    def remove(self) -> None:
+        """Delete the folder: everything in it is stored."""
+        delete_folder(self.folder)
+        self.release()
+
+    def set_aside(self) -> Path:
+        """Keep the records where no recovery looks."""
+        target = self.folder.with_name(self.folder.name + ASIDE)
+        self.folder.rename(target)
+        self.release()
+        return target
+
+    def release(self) -> None:
+        """Give the lock back."""
+        with suppress(OSError):
+            os.close(self._lock)
+        _forget(self.uid)
+
+
+def journal_folders(root: Path) -> list[Path]:
+    """The journals in a folder, oldest name first; those set aside are no more among them."""
+    try:
+        return sorted(path for path in root.iterdir() if path.suffix != ASIDE and (path / META).is_file())
+    except OSError:
+        return []
+
+
+def read_meta(folder: Path) -> dict[str, Any] | None:
+    """The entries of a journal's ``meta.json``, or None where it cannot be read."""
+    try:
+        meta = orjson.loads((folder / META).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    return meta if isinstance(meta, dict) else None
+
+
+def write_meta(folder: Path, meta: dict[str, Any]) -> None:
+    """Replace ``meta.json`` as a whole."""
+    partial = folder / f"{META}.partial"
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, orjson.dumps(meta))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    partial.replace(folder / META)
+
+
+def is_live(folder: Path) -> bool:
+    """Whether the writer of this journal lives on this host."""
+    claimed = claim(folder)
+    if claimed is None:
+        return True
+    claimed.release()
+    return False
+
+
+def claim(folder: Path) -> FoundJournal | None:
+    """Take the lock of a journal whose owner is gone; None where it lives, or cannot be told to be gone."""
+    with _live_guard:
+        # Asked before the lock file is opened: closing it again would free our own writer's lock.
+        if folder.name in _live:
+            return None
+        _live.add(folder.name)
+    try:
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        _forget(folder.name)
+        return None
+    try:
+        _take_lock(lock)
+        meta = read_meta(folder)  # read under the lock: another process may just have removed the folder
+    except OSError:
+        meta = None
+    if meta is None:
+        os.close(lock)
+        _forget(folder.name)
+        return None
+    return FoundJournal(folder, lock, meta)
+
+
+def delete_folder(folder: Path) -> None:
+    """Delete a journal, and the folder above where it is then empty. The caller holds the lock.
+
+    The segments go first: whoever finds the rest after a crash half-way has a journal with nothing left to store.
+    """
+    for path in (*folder.glob("*.seg"), folder / f"{META}.partial", folder / META, folder / LOCK):
+        with suppress(OSError):
+            path.unlink()
+    with suppress(OSError):
+        folder.rmdir()
+        folder.parent.rmdir()
+
+
+def _make_folder(folder: Path) -> None:
+    for _ in range(20):
+        try:
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700)
+            return
+        except FileNotFoundError:
+            continue  # another process has just removed the empty folder above
+    folder.mkdir(mode=0o700)
+
+
+def _take_lock(descriptor: int) -> None:
+    if sys.platform == "win32":  # pragma: no cover
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+# macOS has no fdatasync.
+_sync_file = getattr(os, "fdatasync", os.fsync)
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _read_from(path: Path, begin: int, size: int) -> tuple[bytes, bool]:
+    """About ``size`` bytes and at least one record, and whether that is all there is."""
+    try:
+        with path.open("rb") as file:
+            file.seek(begin)
+            data = file.read(size)
+            if len(data) == size and next(frames(data), None) is None:
+                data += file.read()  # one record larger than a batch
+            return data, not file.read(1)
+    except FileNotFoundError:
+        return b"", True
+
+
+def _forget(uid: str) -> None:
+    with _live_guard:
+        _live.discard(uid)
+
+
+def forget_all_in_child() -> None:
+    """After a fork: this process holds none of its parent's journals."""
+    global _live_guard
+    _live_guard = threading.Lock()
+    _live.clear()

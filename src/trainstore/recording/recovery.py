@@ -1,0 +1,148 @@
+"""Delivery of the journals whose process is gone: at the opening of a store and by ``trainstore recover``."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from trainstore.recording.flush import Record, RunDeletedError, Source, WatermarkMovedError, flush
+from trainstore.recording.journal import LOCK, FoundJournal, claim, hostname, journal_folders, read_meta
+from trainstore.recording.statements import Statements
+from trainstore.recording.writer import MAX_RECORDS, describe
+
+logger = logging.getLogger("trainstore")
+
+FOREIGN_HOST_AGE = 90.0  # seconds that another host's lock file must have been left alone
+PROGRESS_AFTER = 2.0  # seconds
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What a recovery did."""
+
+    records: int = 0
+    """Records brought into the database."""
+    runs: list[str] = field(default_factory=list)
+    """uids of the runs whose journals were delivered."""
+    live: list[Path] = field(default_factory=list)
+    """Journals left alone because their process lives."""
+    set_aside: list[Path] = field(default_factory=list)
+    """Journals of deleted runs."""
+    failed: dict[Path, str] = field(default_factory=dict)
+    """Journals that could not be delivered, and why."""
+
+
+def recover(
+    connect: Callable[[], Connection],
+    statements: Statements,
+    roots: Iterable[Path],
+    belongs: Callable[[dict[str, Any]], bool],
+) -> Recovered:
+    """Deliver every journal under ``roots`` that ``belongs`` to this store and whose process is gone.
+
+    A journal that cannot be delivered stays where it is; the others are not held up by it.
+    """
+    result = Recovered()
+    connection: Connection | None = None
+    started = time.monotonic()
+    told = False
+    try:
+        for folder in _candidates(roots, belongs):
+            found = claim(folder) if not _maybe_live_elsewhere(folder) else None
+            if found is None:
+                if folder.is_dir():
+                    result.live.append(folder)
+                continue
+            try:
+                if connection is None:
+                    connection = connect()
+                count = _deliver(connection, statements, found)
+            except RunDeletedError:
+                kept = found.set_aside()
+                result.set_aside.append(kept)
+                logger.warning("run %s was deleted; its left records are kept in %s", found.meta.get("run_uid"), kept)
+            except Exception as error:  # noqa: BLE001 - one bad journal must not hide the others, or close the store
+                found.release()
+                reason = "no right to write" if _lacks_right(statements, error) else describe(error)
+                result.failed[folder] = reason
+                if connection is not None:
+                    connection.invalidate()
+                    connection.close()
+                    connection = None
+            else:
+                found.remove()
+                result.records += count
+                result.runs.append(str(found.meta.get("run_uid")))
+            if not told and time.monotonic() - started > PROGRESS_AFTER:
+                told = True
+                logger.warning("delivering records that ended processes left; %d so far", result.records)
+    finally:
+        if connection is not None:
+            connection.close()
+    return result
+
+
+def _candidates(roots: Iterable[Path], belongs: Callable[[dict[str, Any]], bool]) -> Iterator[Path]:
+    seen: set[Path] = set()
+    for root in roots:
+        for folder in journal_folders(root):
+            real = folder.resolve()
+            meta = read_meta(folder)
+            if real not in seen and meta is not None and belongs(meta):
+                seen.add(real)
+                yield folder
+
+
+def _maybe_live_elsewhere(folder: Path) -> bool:
+    """Locks of a shared home may hold per node only: another host's journal must also have been left alone a while."""
+    meta = read_meta(folder) or {}
+    if meta.get("host") == hostname():
+        return False
+    try:
+        return time.time() - (folder / LOCK).stat().st_mtime < FOREIGN_HOST_AGE
+    except OSError:
+        return False
+
+
+def _deliver(connection: Connection, statements: Statements, found: FoundJournal) -> int:
+    meta = found.meta
+    source = Source(found.uid, str(meta.get("run_uid")), seen=bool(meta.get("seen")), alive=False)
+    with connection.begin():
+        acked = statements.writer_acked(connection, found.uid) or 0
+    count = 0
+    while True:
+        batch = _decoded(islice(found.read(acked), MAX_RECORDS))
+        if not batch:
+            break
+        if batch[0][0] != acked + 1:
+            logger.warning("%s is damaged: records %d to %d are lost", found.folder, acked + 1, batch[0][0] - 1)
+        try:
+            flush(connection, statements, source, acked, batch)
+        except WatermarkMovedError as moved:
+            acked = moved.acked
+            continue
+        acked = batch[-1][0]
+        count += len(batch)
+        if not source.seen:
+            source.seen = True
+            found.update_meta(seen=True)
+    with connection.begin():
+        statements.close_writer(connection, found.uid)
+    return count
+
+
+def _decoded(frames: Iterable[tuple[int, bytes]]) -> list[tuple[int, Record]]:
+    return [(sequence, orjson.loads(payload)) for sequence, payload in frames]
+
+
+def _lacks_right(statements: Statements, error: Exception) -> bool:
+    return isinstance(error, SQLAlchemyError) and statements.backend.is_privilege_error(error)

@@ -1,0 +1,200 @@
+"""Everything that one store object records: where journals lie, the writer thread, fork and exit.
+
+A fork: the child gets fresh locks and no inherited descriptor or socket; its first ``log()`` opens a writer of its
+own. Exit: what waits is delivered for at most ten seconds; then the journals left behind are named. Nothing here runs
+in a finalizer.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import platformdirs
+from sqlalchemy import Connection, Engine
+
+from trainstore.backends import Backend
+from trainstore.errors import StoreUnavailableError
+from trainstore.models import Models
+from trainstore.recording import journal as journals
+from trainstore.recording.environment import writer_facts
+from trainstore.recording.flush import Record, Source
+from trainstore.recording.journal import FileJournal, Journal, MemoryJournal
+from trainstore.recording.recovery import Recovered, recover
+from trainstore.recording.statements import Statements
+from trainstore.recording.writer import Recorder, Writer
+
+logger = logging.getLogger("trainstore")
+
+EXIT_TIMEOUT = 10.0  # seconds
+
+_open: set[RecordingService] = set()  # those that record; strong, so that the exit finds them
+
+
+class RecordingService:
+    """The recording side of one ``TrainStore``.
+
+    ``attach`` checks the schema (and makes it, where that may be done) and returns the store's uid; it is asked before
+    each connection of the writer, and raises while the database cannot be used.
+    """
+
+    def __init__(self, backend: Backend, models: Models, attach: Callable[[], str]) -> None:
+        self.backend = backend
+        self.models = models
+        self.store_uid: str | None = None
+        self.schema: str | None = None
+        self.statements = Statements(models, backend)
+        self._attach = attach
+        self._engine: Engine = backend.create_writer_engine()
+        self._writer = self._new_writer()
+
+    def _new_writer(self) -> Writer:
+        return Writer(self._connect, self.statements, self.backend.safe_url)
+
+    # --- Where journals lie -----------------------------------------------------------------------------------------
+
+    def _state_root(self) -> Path:
+        configured = os.environ.get("TRAINSTORE_JOURNAL_DIR")
+        return Path(configured).expanduser() if configured else platformdirs.user_state_path("trainstore") / "journal"
+
+    def journal_root(self) -> Path:
+        """The folder for new journals."""
+        beside = self.backend.journal_root()
+        if beside is not None and not os.environ.get("TRAINSTORE_JOURNAL_DIR"):
+            return beside
+        return self._state_root() / self.backend.journal_key(self.models.prefix)
+
+    def _all_roots(self) -> list[Path]:
+        beside = self.backend.journal_root()
+        state = self._state_root()
+        # Every database's: the same one is reached by many spellings of its URL.
+        others = sorted(path for path in state.iterdir() if path.is_dir()) if state.is_dir() else []
+        return [*([beside] if beside is not None else []), *others]
+
+    def _belongs(self, meta: dict[str, Any]) -> bool:
+        if meta.get("prefix") != self.models.prefix:
+            return False
+        if meta.get("store_uid") is not None:
+            return bool(meta["store_uid"] == self.store_uid)
+        return bool(meta.get("database") == self.backend.identity)
+
+    def is_recorded_here(self, run_uid: str) -> bool:
+        """Whether a live process on this machine holds a journal of this run."""
+        return any(
+            meta is not None and meta.get("run_uid") == run_uid and self._belongs(meta) and journals.is_live(folder)
+            for root in self._all_roots()
+            for folder in journals.journal_folders(root)
+            for meta in (journals.read_meta(folder),)
+        )
+
+    # --- Recorders --------------------------------------------------------------------------------------------------
+
+    def open_recorder(self, run: Record, attempt: Record, *, opener: bool, seen: bool, rank: int) -> Recorder:
+        """Begin a journal with the run's and the attempt's record, and deliver it from now on.
+
+        Raises `JournalError` where no journal can be kept.
+        """
+        uid = attempt["uid"] if opener else str(uuid.uuid4())
+        writer = {"uid": uid, "rank": rank, "started_at": time.time_ns() // 1_000, **writer_facts()}
+        recorder = Recorder(self._new_journal(uid, run["uid"], seen), Source(uid, run["uid"], seen), self._wake)
+        recorder.append(orjson.dumps({"kind": "run", **run, "seen": seen, "writer": writer}))
+        recorder.append(orjson.dumps({"kind": "attempt", **attempt}))
+        _open.add(self)
+        self._writer.add(recorder)
+        return recorder
+
+    def _new_journal(self, uid: str, run_uid: str, seen: bool) -> Journal:
+        if self.backend.in_memory:
+            return MemoryJournal(uid)
+        meta = {
+            "run_uid": run_uid,
+            "prefix": self.models.prefix,
+            "database": self.backend.identity,
+            "schema": self.schema,
+            "store_uid": self.store_uid,
+            "seen": seen,
+        }
+        return FileJournal(self.journal_root(), uid, meta)
+
+    def _wake(self) -> None:
+        self._writer.wake()
+
+    def flush(self, recorders: list[Recorder] | None, timeout: float) -> bool:
+        """Wait until what was recorded is stored: by these recorders, or by all."""
+        return self._writer.flush(self._writer.recorders if recorders is None else recorders, timeout)
+
+    @property
+    def pending(self) -> int:
+        """The number of records that wait."""
+        return sum(recorder.pending for recorder in self._writer.recorders)
+
+    def recover(self) -> Recovered:
+        """Deliver the journals of this store whose process is gone."""
+        if self.backend.in_memory:
+            return Recovered()
+        return recover(self._connect, self.statements, self._all_roots(), self._belongs)
+
+    def _connect(self) -> Connection:
+        uid = self._attach()
+        if self.store_uid is not None and uid != self.store_uid:
+            raise StoreUnavailableError(
+                f"{self.backend.safe_url} is another store than before: the database was made anew"
+            )
+        self.store_uid = uid
+        connection = self._engine.connect()
+        if self.schema is None:
+            self.schema = self.backend.resolved_schema(connection)
+            connection.rollback()
+        for recorder in self._writer.recorders:
+            recorder.journal.update_meta(store_uid=uid, schema=self.schema)
+        return connection
+
+    # --- The end ----------------------------------------------------------------------------------------------------
+
+    def close(self, timeout: float) -> bool:
+        """Deliver for at most ``timeout`` seconds, then stop. False, and a warning, where a journal is left behind."""
+        deadline = time.monotonic() + timeout
+        complete = self._writer.flush(self._writer.recorders, timeout)
+        if not complete:
+            logger.warning(
+                "%d records are not stored in %s yet; they are kept in %s. Deliver them with: trainstore recover "
+                "(or by opening the store again)",
+                self.pending, self.backend.safe_url, self.journal_root(),
+            )  # fmt: skip
+        self._writer.stop(max(1.0, deadline - time.monotonic()))
+        self._engine.dispose()
+        _open.discard(self)
+        return complete
+
+    def renew_in_child(self) -> None:
+        """After a fork: leave journals, connections and thread to the parent."""
+        for recorder in self._writer.recorders_unlocked:
+            recorder.usable = False
+            recorder.journal.forget_in_child()
+        self._engine.dispose(close=False)
+        self._writer = self._new_writer()
+
+
+def _deliver_at_exit() -> None:
+    deadline = time.monotonic() + EXIT_TIMEOUT
+    for service in list(_open):
+        service.close(max(0.0, deadline - time.monotonic()))
+
+
+def _renew_in_child() -> None:
+    journals.forget_all_in_child()
+    for service in list(_open):
+        service.renew_in_child()
+    _open.clear()
+
+
+atexit.register(_deliver_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_in_child)

@@ -1,0 +1,191 @@
+"""All SQL that recording sends: what a flush and a recovery read and write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from trainstore.backends import Backend
+from trainstore.models import Models
+from trainstore.recording.attempts import Attempt, AttemptTree
+from trainstore.recording.summary import Summary
+
+_SUMMARY_FIELDS = ("count", "nonfinite_count", "min", "min_step", "max", "max_step", "last", "last_step")
+_IN_LIMIT = 500  # steps in one IN list
+
+
+class Statements:
+    """The statements of one store; each takes the connection whose transaction it is part of."""
+
+    def __init__(self, models: Models, backend: Backend) -> None:
+        self.models = models
+        self.backend = backend
+
+    # --- store, run -------------------------------------------------------------------------------------------------
+
+    def store_uid(self, connection: Connection) -> str | None:
+        """The uid in the one row of ``store``."""
+        uid: str | None = connection.execute(select(self.models.store.c.uid)).scalar()
+        return uid
+
+    def lock_run(self, connection: Connection, uid: str) -> Row[Any] | None:
+        """The run's row, locked until the transaction ends; None where it is missing."""
+        run = self.models.run.c
+        columns = (run.id, run.status, run.started_at, run.ended_at, run.error, run.last_step)
+        return connection.execute(self.backend.lock_rows(select(*columns).where(run.uid == uid))).first()
+
+    def insert_run(self, connection: Connection, values: Mapping[str, Any]) -> None:
+        """Insert the run, unless another writer has just done so."""
+        self.backend.insert_missing(connection, self.models.run, ("uid",), [values])
+
+    def run_id(self, connection: Connection, uid: str) -> int | None:
+        """The id of a run."""
+        run = self.models.run.c
+        found: int | None = connection.execute(select(run.id).where(run.uid == uid)).scalar()
+        return found
+
+    def update_run(self, connection: Connection, run_id: int, values: Mapping[str, Any]) -> None:
+        """Set columns of the run."""
+        connection.execute(update(self.models.run).where(self.models.run.c.id == run_id).values(**values))
+
+    # --- writer -----------------------------------------------------------------------------------------------------
+
+    def writer_acked(self, connection: Connection, uid: str) -> int | None:
+        """The watermark: the number of the last record stored; None where the writer is not known."""
+        writer = self.models.writer.c
+        acked: int | None = connection.execute(select(writer.acked).where(writer.uid == uid)).scalar()
+        return acked
+
+    def writer_attempt(self, connection: Connection, uid: str) -> int:
+        """The attempt that the writer records."""
+        writer = self.models.writer.c
+        number: int = connection.execute(select(writer.attempt).where(writer.uid == uid)).scalar_one()
+        return number
+
+    def insert_writer(self, connection: Connection, values: Mapping[str, Any]) -> None:
+        """Insert the writer, with nothing acknowledged yet."""
+        connection.execute(insert(self.models.writer).values(acked=0, **values))
+
+    def update_writer(self, connection: Connection, uid: str, **values: Any) -> None:
+        """Set columns of the writer."""
+        connection.execute(update(self.models.writer).where(self.models.writer.c.uid == uid).values(**values))
+
+    def close_writer(self, connection: Connection, uid: str) -> None:
+        """Say that the writer is no more, unless that is known."""
+        writer = self.models.writer
+        connection.execute(
+            update(writer).where(writer.c.uid == uid, writer.c.closed_at.is_(None)).values(closed_at=self.backend.now())
+        )
+
+    def advance(self, connection: Connection, uid: str, low: int, high: int, *, heartbeat: bool) -> bool:
+        """Move the watermark from ``low`` to ``high``; False where it stands elsewhere."""
+        writer = self.models.writer
+        values: dict[str, Any] = {"acked": high}
+        if heartbeat:
+            values["heartbeat_at"] = self.backend.now()
+        moved = connection.execute(
+            update(writer).where(writer.c.uid == uid, writer.c.acked == low).values(**values)
+        ).rowcount
+        return moved == 1
+
+    # --- attempts ---------------------------------------------------------------------------------------------------
+
+    def load_attempts(self, connection: Connection, run_id: int) -> AttemptTree:
+        """The attempts of a run."""
+        attempt = self.models.attempt.c
+        names = Attempt.__dataclass_fields__
+        rows = connection.execute(select(*(attempt[name] for name in names)).where(attempt.run_id == run_id))
+        return AttemptTree(Attempt(*row) for row in rows)
+
+    def insert_attempt(self, connection: Connection, run_id: int, attempt: Attempt) -> None:
+        """Insert an attempt with what its descendants know of it."""
+        names = ("attempt", "uid", "resumed_from", "start_step", "end_step", "opened_at", "status")
+        values = {name: getattr(attempt, name) for name in names}
+        connection.execute(insert(self.models.attempt).values(run_id=run_id, **values))
+
+    def update_attempt(self, connection: Connection, run_id: int, number: int, **values: Any) -> None:
+        """Set columns of an attempt."""
+        attempt = self.models.attempt
+        connection.execute(
+            update(attempt).where(attempt.c.run_id == run_id, attempt.c.attempt == number).values(**values)
+        )
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    def load_steps(
+        self, connection: Connection, run_id: int, attempt: int, steps: Sequence[int]
+    ) -> dict[int, dict[str, Any]]:
+        """The rows of an attempt that exist at these steps, by step."""
+        table = self.models.step_log
+        names = ("step", "logged_at", "epoch", "step_time", "metrics", "details")
+        base = select(*(table.c[name] for name in names)).where(table.c.run_id == run_id, table.c.attempt == attempt)
+        if max(steps) - min(steps) < 4 * len(steps):
+            conditions = [table.c.step.between(min(steps), max(steps))]
+        else:
+            conditions = [table.c.step.in_(steps[i : i + _IN_LIMIT]) for i in range(0, len(steps), _IN_LIMIT)]
+        return {
+            row.step: dict(row._mapping)
+            for condition in conditions
+            for row in connection.execute(base.where(condition))
+        }
+
+    def upsert_steps(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write whole rows of ``step_log``."""
+        self.backend.upsert(connection, self.models.step_log, ("run_id", "step", "attempt"), rows)
+
+    def current_steps(self, connection: Connection, run_id: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(step, metrics) of every current row of a run, in order."""
+        view = self.models.current_step_log.c
+        statement = select(view.step, view.metrics).where(view.run_id == run_id).order_by(view.step)
+        rows = connection.execute(statement.execution_options(yield_per=5_000))
+        yield from ((step, metrics) for step, metrics in rows)
+
+    def last_current_step(self, connection: Connection, run_id: int) -> int | None:
+        """The highest current step of a run."""
+        view = self.models.current_step_log.c
+        step: int | None = connection.execute(select(func.max(view.step)).where(view.run_id == run_id)).scalar()
+        return step
+
+    # --- summaries --------------------------------------------------------------------------------------------------
+
+    def load_summaries(self, connection: Connection, run_id: int) -> dict[str, Summary]:
+        """The summaries of a run, by metric."""
+        table = self.models.metric_summary.c
+        rows = connection.execute(
+            select(table.metric, *(table[name] for name in _SUMMARY_FIELDS)).where(table.run_id == run_id)
+        )
+        return {row[0]: Summary(*row[1:]) for row in rows}
+
+    def upsert_summaries(self, connection: Connection, run_id: int, summaries: Iterable[tuple[str, Summary]]) -> None:
+        """Write summaries."""
+        rows = [
+            {"run_id": run_id, "metric": metric, **{name: getattr(summary, name) for name in _SUMMARY_FIELDS}}
+            for metric, summary in sorted(summaries)
+        ]
+        self.backend.upsert(connection, self.models.metric_summary, ("run_id", "metric"), rows)
+
+    # --- hyperparameters, events ------------------------------------------------------------------------------------
+
+    def load_hyperparams(self, connection: Connection, run_id: int) -> dict[tuple[str, str], tuple[Any, int]]:
+        """(value, attempt that set it) of every hyperparameter of a run, by (namespace, key)."""
+        table = self.models.hyperparam.c
+        rows = connection.execute(
+            select(table.namespace, table.key, table.value, table.attempt).where(table.run_id == run_id)
+        )
+        return {(namespace, key): (value, attempt) for namespace, key, value, attempt in rows}
+
+    def upsert_hyperparams(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write hyperparameters."""
+        self.backend.upsert(connection, self.models.hyperparam, ("run_id", "namespace", "key"), rows)
+
+    def insert_events(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert events that are not there yet."""
+        self.backend.insert_missing(connection, self.models.event, ("run_id", "writer_uid", "seq"), rows)
+
+    def now(self, connection: Connection) -> datetime:
+        """The database's clock."""
+        value: datetime = connection.execute(select(self.backend.now())).scalar_one()
+        return value

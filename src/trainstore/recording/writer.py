@@ -1,0 +1,261 @@
+"""The writer thread: brings the records of one store object's journals into the database.
+
+It knows recorders and one function that opens a connection, neither training nor SQL. What is waiting is committed
+once a second, at 1,000 records or 1 MiB, and when somebody waits for it. After any error the connection is dropped and
+the watermark read back, so nothing is lost and nothing doubled, even when the answer to a COMMIT never came. Retries
+back off without end; a failure is logged once until it is over.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import orjson
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from trainstore.errors import SchemaError, TrainStoreError
+from trainstore.recording.flush import RunDeletedError, Source, WatermarkMovedError, flush
+from trainstore.recording.journal import Journal
+from trainstore.recording.statements import Statements
+
+logger = logging.getLogger("trainstore")
+
+INTERVAL = 1.0  # seconds between commits
+MAX_RECORDS = 1_000
+MAX_BYTES = 1024 * 1024
+HEARTBEAT = 30.0  # seconds
+BACKOFF = (0.1, 30.0)  # seconds: the first and the longest pause after an error
+
+
+class Recorder:
+    """One run's records on their way: a journal, and how far it is stored."""
+
+    def __init__(self, journal: Journal, source: Source, wake: Callable[[], None]) -> None:
+        self.journal = journal
+        self.source = source
+        self.acked = 0
+        self.usable = True  # False: finished, or left to the parent of a fork; further records need another one
+        self.abandoned = False  # the run was deleted: further records go nowhere
+        self.last_heartbeat = time.monotonic()
+        self._wake = wake
+        self._waiting = 0
+        self._waiting_bytes = 0
+
+    def append(self, payload: bytes) -> None:
+        """Keep one record. Any thread; never waits for the database."""
+        if self.abandoned:
+            return
+        self.journal.append(payload)
+        self._waiting += 1
+        self._waiting_bytes += len(payload)
+        if self._waiting >= MAX_RECORDS or self._waiting_bytes >= MAX_BYTES:
+            self._waiting = self._waiting_bytes = 0
+            self._wake()
+
+    @property
+    def pending(self) -> int:
+        """The number of records that are not stored yet."""
+        return 0 if self.abandoned else self.journal.last - self.acked
+
+    @property
+    def done(self) -> bool:
+        """Finished, and everything stored."""
+        return not self.usable and not self.pending
+
+
+class Writer:
+    """The thread and its recorders. It starts with the first one."""
+
+    def __init__(self, connect: Callable[[], Connection], statements: Statements, store_name: str) -> None:
+        self._connect = connect
+        self._statements = statements
+        self._store_name = store_name
+        self._connection: Connection | None = None
+        self._recorders: list[Recorder] = []
+        self._guard = threading.Lock()
+        self._wake = threading.Event()
+        self._stored = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._failures = 0
+
+    def add(self, recorder: Recorder) -> None:
+        """Deliver this recorder's records from now on."""
+        with self._guard:
+            self._recorders.append(recorder)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="trainstore-writer", daemon=True)
+                self._thread.start()
+
+    @property
+    def recorders(self) -> list[Recorder]:
+        """Those that are open, or have records waiting."""
+        with self._guard:
+            return list(self._recorders)
+
+    @property
+    def recorders_unlocked(self) -> list[Recorder]:
+        """The same after a fork, when the guard may have been held by a thread that is not here."""
+        return list(self._recorders)
+
+    def wake(self) -> None:
+        """Do not wait for the next second."""
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def flush(self, recorders: Iterable[Recorder], timeout: float) -> bool:
+        """Wait until what these recorders hold now is stored; False where ``timeout`` seconds did not do."""
+        targets = [(recorder, recorder.journal.last) for recorder in recorders]
+        deadline = time.monotonic() + timeout
+
+        def stored() -> bool:
+            return all(recorder.acked >= last or recorder.abandoned for recorder, last in targets)
+
+        if stored():
+            return True
+        self.wake()
+        with self._stored:
+            return self._stored.wait_for(stored, max(0.0, deadline - time.monotonic()))
+
+    def stop(self, timeout: float) -> None:
+        """End the thread and close its connection; what is not stored stays in the journals."""
+        self._stopping = True
+        self.wake()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+        for recorder in self.recorders:
+            recorder.usable = False
+            if recorder.pending:
+                recorder.journal.close()
+            else:
+                recorder.journal.remove()
+        with self._guard:
+            self._recorders.clear()
+
+    # --- The thread -------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        pause = INTERVAL
+        while True:
+            self._wake.wait(pause)
+            self._wake.clear()
+            try:
+                self._pass()
+            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever a database does
+                self._drop_connection()
+                self._failures += 1
+                self._report(error)
+                first, longest = BACKOFF
+                pause = min(longest, first * 2 ** min(self._failures, 16)) * random.uniform(0.5, 1.0)
+            else:
+                if self._failures:
+                    logger.warning("%s is reached again; everything is stored", self._store_name)
+                self._failures = 0
+                pause = INTERVAL
+            with self._stored:
+                self._stored.notify_all()
+            if self._stopping:
+                self._drop_connection()
+                return
+
+    def _pass(self) -> None:
+        """Bring everything that waits to the disk, then into the database."""
+        for recorder in self.recorders:
+            recorder.journal.sync()
+        for recorder in self.recorders:
+            try:
+                self._deliver(recorder)
+            except RunDeletedError:
+                self._drop_connection()
+                self._abandon(recorder)
+            if recorder.done:
+                self._retire(recorder)
+
+    def _deliver(self, recorder: Recorder) -> None:
+        while recorder.pending:
+            batch = recorder.journal.read(recorder.acked, MAX_RECORDS, MAX_BYTES)
+            if not batch:
+                return
+            records = [(sequence, orjson.loads(payload)) for sequence, payload in batch]
+            try:
+                flush(self._connected(), self._statements, recorder.source, recorder.acked, records)
+            except WatermarkMovedError as moved:
+                if moved.acked < recorder.acked:
+                    # The database lost what it had acknowledged (a backup was restored); those segments are gone.
+                    logger.warning(
+                        "run %s: the database has forgotten records %d to %d of this process",
+                        recorder.source.run_uid, moved.acked + 1, recorder.acked,
+                    )  # fmt: skip
+                recorder.acked = moved.acked
+                continue
+            recorder.acked = batch[-1][0]
+            recorder.last_heartbeat = time.monotonic()
+            if not recorder.source.seen:
+                recorder.source.seen = True
+                recorder.journal.update_meta(seen=True)
+            recorder.journal.acknowledge(recorder.acked)
+            with self._stored:
+                self._stored.notify_all()
+        if time.monotonic() - recorder.last_heartbeat >= HEARTBEAT:
+            recorder.last_heartbeat = time.monotonic()
+            recorder.journal.touch()
+            connection = self._connected()
+            with connection.begin():
+                self._statements.backend.begin_writing(connection)
+                now = self._statements.backend.now()
+                self._statements.update_writer(connection, recorder.source.writer_uid, heartbeat_at=now)
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.invalidate()
+                connection.close()
+            except Exception as error:  # noqa: BLE001 - it is broken already
+                logger.debug("closing a broken connection failed: %s", type(error).__name__)
+
+    def _abandon(self, recorder: Recorder) -> None:
+        recorder.abandoned = True
+        kept = recorder.journal.set_aside()
+        logger.warning(
+            "run %s was deleted from the store; recording into it stops%s",
+            recorder.source.run_uid, f" and its records are kept in {kept}" if kept else "",
+        )  # fmt: skip
+        self._remove(recorder)
+
+    def _retire(self, recorder: Recorder) -> None:
+        recorder.journal.remove()
+        self._remove(recorder)
+
+    def _remove(self, recorder: Recorder) -> None:
+        with self._guard:
+            if recorder in self._recorders:
+                self._recorders.remove(recorder)
+
+    def _report(self, error: Exception) -> None:
+        if self._failures > 1:
+            return
+        # Never the text of a driver's error: it may show a row or a URL.
+        reason = str(error) if isinstance(error, TrainStoreError) else describe(error)
+        advice = "" if isinstance(error, SchemaError) else "; trying again"
+        logger.warning(
+            "%s cannot be written (%s); the training goes on and its records wait in the journal%s",
+            self._store_name, reason, advice,
+        )  # fmt: skip
+
+
+def describe(error: Exception) -> str:
+    """An error without its text, which may hold values: its type, and the database's code where it has one."""
+    cause = getattr(error, "orig", None) if isinstance(error, SQLAlchemyError) else None
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
+    return f"{type(cause or error).__name__}{f' {code}' if code else ''}"
