@@ -35,7 +35,9 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.sqlite import JSON as SQLiteJSON  # noqa: N811
 from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.sql.ddl import CreateView
 from sqlalchemy.types import TypeDecorator
@@ -70,7 +72,23 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-JsonType = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+class TextJSON(SQLiteJSON):
+    """JSON declared as TEXT: SQLite gives a column declared JSON numeric affinity, which turns 5.0 into 5."""
+
+    cache_ok = True
+
+
+@compiles(TextJSON, "sqlite")
+def _compile_text_json(_type: TextJSON, _compiler: Any, **_options: Any) -> str:
+    return "TEXT"
+
+
+_jsonb = JSONB(none_as_null=True)
+JsonType = (
+    JSON(none_as_null=True).with_variant(_jsonb, "postgresql").with_variant(TextJSON(none_as_null=True), "sqlite")
+)
+# ScalarStop's tables keep the declaration that ScalarStop gave them; their columns hold objects only.
+ScalarStopJson = JSON(none_as_null=True).with_variant(_jsonb, "postgresql")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts only INTEGER PRIMARY KEY columns up
 
 NAMING_CONVENTION = {
@@ -295,8 +313,8 @@ class DatablobColumns(_Columns):
     name_ = "datablob"
     datablob_name: Mapped[str] = mapped_column(Text, primary_key=True)
     datablob_group_name: Mapped[str] = mapped_column(Text)
-    datablob_hyperparams: Mapped[Any] = mapped_column(JsonType)
-    datablob_hyperparams_flat: Mapped[Any | None] = mapped_column(JsonType)
+    datablob_hyperparams: Mapped[Any] = mapped_column(ScalarStopJson)
+    datablob_hyperparams_flat: Mapped[Any | None] = mapped_column(ScalarStopJson)
     datablob_last_modified: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
@@ -306,7 +324,7 @@ class ModelTemplateColumns(_Columns):
     name_ = "model_template"
     model_template_name: Mapped[str] = mapped_column(Text, primary_key=True)
     model_template_group_name: Mapped[str] = mapped_column(Text)
-    model_template_hyperparams: Mapped[Any] = mapped_column(JsonType)
+    model_template_hyperparams: Mapped[Any] = mapped_column(ScalarStopJson)
     model_template_last_modified: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
@@ -339,7 +357,7 @@ class ModelEpochColumns(_Columns):
     name_ = "model_epoch"
     model_epoch_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     model_epoch_num: Mapped[int] = mapped_column(Integer)
-    model_epoch_metrics: Mapped[Any] = mapped_column(JsonType)
+    model_epoch_metrics: Mapped[Any] = mapped_column(ScalarStopJson)
     model_epoch_last_modified: Mapped[datetime] = mapped_column(UTCDateTime)
     steps_per_epoch: Mapped[int | None] = mapped_column(Integer)
     validation_steps_per_epoch: Mapped[int | None] = mapped_column(Integer)

@@ -55,6 +55,11 @@ class Backend:
     #: The database is gone when the process ends, so records need no journal on disk.
     in_memory: bool = False
 
+    @property
+    def can_be_away(self) -> bool:
+        """Whether the database, unreachable now, may be there later: then a run may begin in its journal."""
+        return True
+
     def __init__(self, url: URL, *, echo: bool = False) -> None:
         self.url = url
         self.echo = echo
@@ -108,6 +113,9 @@ class Backend:
     def journal_key(self, prefix: str) -> str:
         """The folder name of this database's journals inside the user's state folder."""
         return hashlib.sha256(f"{self.identity}#{prefix}".encode()).hexdigest()[:32]
+
+    def close(self) -> None:
+        """The store is closed: let go of what outlives single connections."""
 
     # --- Statements ------------------------------------------------------------------------------------------------
 

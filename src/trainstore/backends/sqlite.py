@@ -44,7 +44,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from trainstore.backends.base import Backend, JsonType, dump_json, json_options, on_connect
 from trainstore.errors import NotADatabaseError, StoreUnavailableError, StoreURLError, TrainStoreError
 from trainstore.models import UTCDateTime
-from trainstore.values import safe_url
+from trainstore.values import plain_text, safe_url
 
 MINIMUM_VERSION = (3, 38, 0)
 READER_TIMEOUT = 5.0  # seconds that a query waits for a lock
@@ -91,9 +91,19 @@ class SQLiteBackend(Backend):
         return cls(URL.create("sqlite", database=database), echo=echo)
 
     @property
+    def safe_url(self) -> str:
+        """As a person writes it; a path holds no password."""
+        return f"sqlite:///{plain_text(self.path or ':memory:', 500)}"
+
+    @property
     def identity(self) -> str:
         """The file's real path."""
         return f"sqlite:///{os.path.realpath(self.path) if self.path else self._memory_name}"
+
+    @property
+    def can_be_away(self) -> bool:
+        """A locked file may be free later; a folder that is missing is for the user to mend."""
+        return self.path is not None and self.path.parent.is_dir() and not self.path.is_dir()
 
     def journal_root(self) -> Path | None:
         """``<file>.journal`` beside the file."""
@@ -156,6 +166,12 @@ class SQLiteBackend(Backend):
     @staticmethod
     def _is_wal(connection: sqlite3.Connection) -> bool:
         return bool(connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal")
+
+    def close(self) -> None:
+        """A database in memory ends here."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.close()
 
     # --- Statements ------------------------------------------------------------------------------------------------
 

@@ -7,9 +7,9 @@ import platform
 import subprocess
 import sys
 from getpass import getuser
-from importlib.metadata import version
 from typing import Any
 
+from trainstore import __version__
 from trainstore.recording.journal import hostname
 from trainstore.values import plain_text, redact_arguments, safely
 
@@ -63,7 +63,7 @@ def _command() -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "trainstore": version("trainstore")}
+    found = {"python": platform.python_version(), "trainstore": __version__}
     for name in LIBRARIES:
         module = sys.modules.get(name)
         if module is not None and isinstance(getattr(module, "__version__", None), str):

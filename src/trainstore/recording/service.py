@@ -12,7 +12,8 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +131,27 @@ class RecordingService:
         """Wait until what was recorded is stored: by these recorders, or by all."""
         return self._writer.flush(self._writer.recorders if recorders is None else recorders, timeout)
 
+    def finish(self, recorder: Recorder, timeout: float) -> bool:
+        """Wait for the last records of one that takes no more; its journal goes when they are stored."""
+        complete = self._writer.flush([recorder], timeout)
+        if not complete:
+            logger.warning(
+                "run %s: %d records are not stored yet; the journal keeps them until %s can be reached",
+                recorder.source.run_uid, recorder.pending, self.backend.safe_url,
+            )  # fmt: skip
+        return complete
+
     @property
     def pending(self) -> int:
         """The number of records that wait."""
         return sum(recorder.pending for recorder in self._writer.recorders)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction on a writer's connection, for what is written beside the journals."""
+        with self._engine.connect() as connection, connection.begin():
+            self.backend.begin_writing(connection)
+            yield connection
 
     def recover(self) -> Recovered:
         """Deliver the journals of this store whose process is gone."""

@@ -47,6 +47,16 @@ class Statements:
         found: int | None = connection.execute(select(run.id).where(run.uid == uid)).scalar()
         return found
 
+    def run_record(self, connection: Connection, run_id: int) -> dict[str, Any]:
+        """The columns of a run, and the uid of its parent."""
+        run, parent = self.models.run, self.models.run.alias("parent_run")
+        statement = (
+            select(run, parent.c.uid.label("parent"))
+            .join_from(run, parent, parent.c.id == run.c.parent_run_id, isouter=True)
+            .where(run.c.id == run_id)
+        )
+        return dict(connection.execute(statement).one()._mapping)
+
     def update_run(self, connection: Connection, run_id: int, values: Mapping[str, Any]) -> None:
         """Set columns of the run."""
         connection.execute(update(self.models.run).where(self.models.run.c.id == run_id).values(**values))

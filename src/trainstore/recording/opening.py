@@ -1,0 +1,134 @@
+"""The records that a journal begins with: the run and the attempt."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from trainstore.errors import InvalidArgumentError
+from trainstore.recording.environment import attempt_facts
+from trainstore.recording.flush import microseconds_of
+from trainstore.recording.statements import Statements
+from trainstore.values import MAX_STEP, plain_text, redact_text
+
+Lineage = list[list[Any]]
+
+
+def new_run(
+    *,
+    project: str | None = None,
+    name: str | None = None,
+    notes: str | None = None,
+    parent: str | None = None,
+    parent_step: int | None = None,
+    source: str = "python",
+    model_name: str | None = None,
+    uid: str | None = None,
+) -> dict[str, Any]:
+    """The record of a run that begins now. Raises `InvalidArgumentError` for what is no text."""
+    uid = uid or str(uuid.uuid4())
+    texts = {"project": project, "name": name, "notes": notes, "source": source, "model_name": model_name}
+    for argument, value in texts.items():
+        if value is not None and not isinstance(value, str):
+            raise InvalidArgumentError(f"{argument} {value!r} is no text; pass a str")
+    project = project or os.environ.get("TRAINSTORE_PROJECT") or "default"
+    name = name or os.environ.get("TRAINSTORE_RUN_NAME") or f"run-{uid[:8]}"
+    if parent_step is not None:
+        check_step("parent_step", parent_step)
+    return {
+        "uid": uid,
+        "project": plain_text(project),
+        "name": plain_text(name),
+        "started_at": time.time_ns() // 1_000,
+        "source": plain_text(source),
+        "notes": None if notes is None else redact_text(plain_text(notes)),
+        "model_name": None if model_name is None else plain_text(model_name),
+        "parent": parent,
+        "parent_step": parent_step,
+    }
+
+
+def new_attempt(*, start_step: int, lineage: Lineage, latest: int = 0) -> dict[str, Any]:
+    """The record of an attempt that opens now.
+
+    ``lineage`` are its ancestors, root first. Its time is fixed here for good: the clock's, or 1 µs after the latest
+    of the lineage and of the run (``latest``), so that an attempt is later than all it can know of, whatever the
+    clocks of different machines say.
+    """
+    opened_at = max(time.time_ns() // 1_000, latest + 1, *(entry[2] + 1 for entry in lineage))
+    return {
+        "uid": str(uuid.uuid4()),
+        # What resumes nothing begins at nothing.
+        "start_step": start_step if lineage else -1,
+        "opened_at": opened_at,
+        "lineage": lineage,
+        **attempt_facts(),
+    }
+
+
+def joined_attempt(lineage: Lineage) -> dict[str, Any]:
+    """The record of the attempt that a writer joins: the last of the lineage."""
+    *ancestors, (uid, start_step, opened_at) = lineage
+    return {"uid": uid, "start_step": start_step, "opened_at": opened_at, "lineage": ancestors}
+
+
+def check_resume(step: object, lineage: object) -> None:
+    """Raise `InvalidArgumentError` for a step or a lineage that cannot be."""
+    if step is not None:
+        check_step("step", step, lowest=-1)
+    if lineage is None:
+        return
+    if not isinstance(lineage, Sequence) or isinstance(lineage, str) or not all(map(_is_entry, lineage)):
+        raise InvalidArgumentError(f"lineage {lineage!r} is not what ActiveRun.lineage gives")
+    if not lineage and step is None:
+        raise InvalidArgumentError("an empty lineage has no attempt to join; pass step=-1 to begin from nothing")
+
+
+def check_step(name: str, value: object, lowest: int = 0) -> None:
+    """Raise `InvalidArgumentError` where ``value`` is no step."""
+    if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= MAX_STEP:
+        raise InvalidArgumentError(f"{name} {value!r} is not an int from {lowest} to 2^63 - 1")
+
+
+def _is_entry(entry: object) -> bool:
+    return (
+        isinstance(entry, Sequence)
+        and len(entry) == 3
+        and isinstance(entry[0], str)
+        and all(isinstance(number, int) for number in entry[1:])
+    )
+
+
+def uid_of(run: object) -> str:
+    """The uid of a handle, a record or a uid itself. Raises `InvalidArgumentError`."""
+    uid = getattr(run, "uid", run)
+    try:
+        return str(uuid.UUID(uid))
+    except (ValueError, AttributeError, TypeError):
+        raise InvalidArgumentError(f"{run!r} is no run's uid") from None
+
+
+def checked(argument: str, function: Callable[[Any], dict[str, Any]], value: Any) -> dict[str, Any]:
+    """``function(value)``; what it cannot take becomes an `InvalidArgumentError` that names the argument."""
+    try:
+        return function(value)
+    except Exception as error:
+        raise InvalidArgumentError(f"{argument} cannot be {type(value).__name__}: {error}") from error
+
+
+def known_run(
+    connection: Connection, statements: Statements, run_id: int
+) -> tuple[dict[str, Any], Lineage, int | None, int]:
+    """A stored run as `new_run` makes it, its head's lineage, its last step and the time of its latest attempt."""
+    row = statements.run_record(connection, run_id)
+    tree = statements.load_attempts(connection, run_id)
+    lineage = [[a.uid, a.start_step, microseconds_of(a.opened_at)] for a in tree.lineage(tree.head)]
+    latest = max(microseconds_of(attempt.opened_at) for attempt in tree.by_number.values())
+    record = {name: row[name] for name in ("uid", "project", "name", "source", "notes", "model_name", "parent_step")}
+    record |= {"started_at": microseconds_of(row["started_at"]), "parent": row["parent"]}
+    return record, lineage, row["last_step"], latest

@@ -1,0 +1,411 @@
+"""ActiveRun: the handle that a training loop holds.
+
+What it may do to the training: nothing. `ActiveRun.log` and its like never raise and wait neither for the database nor
+for the disk's cache to be flushed; what cannot be recorded as given is kept in another form, and logged once by the
+logger ``trainstore``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import operator
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
+from weakref import WeakSet
+
+import orjson
+
+from trainstore.errors import InvalidArgumentError
+from trainstore.models import NAMESPACES, STATUSES
+from trainstore.recording.service import RecordingService
+from trainstore.recording.writer import Recorder
+from trainstore.values import (
+    INT64_MAX,
+    INT64_MIN,
+    MAX_STEP,
+    Json,
+    canonical,
+    canonical_hyperparams,
+    metric_name,
+    number_of,
+    plain_text,
+    redact,
+    redact_text,
+    scalar_of,
+)
+
+logger = logging.getLogger("trainstore")
+
+FINAL_STATUSES = tuple(status for status in STATUSES if status != "running")
+_MAX_KNOWN_NAMES = 10_000
+_AXES = ("epoch", "step_time")
+
+_handles: WeakSet[ActiveRun] = WeakSet()
+
+
+class ActiveRun:
+    """A run that is being recorded. Made by ``TrainStore.start_run`` and ``TrainStore.resume_run``.
+
+    Any number of threads may use one. After a fork the child's handle goes on, as a writer of its own. As a context
+    manager it finishes the run: an exception marks it failed (``KeyboardInterrupt``: interrupted) with the exception's
+    type and text, and propagates.
+
+    Attributes: ``uid`` of the run; ``project``; ``name``; ``attempt_uid``; ``start_step`` (the last step kept from
+    what the attempt resumed, -1: from nothing); ``lineage``, what a checkpoint carries so that a training can resume
+    even where the database is away: ``[[attempt uid, start_step, opened_at in microseconds], …]``, root first.
+    """
+
+    def __init__(
+        self,
+        service: RecordingService | None,
+        run: dict[str, Any],
+        attempt: dict[str, Any],
+        *,
+        opener: bool,
+        seen: bool,
+        rank: int,
+        next_step: int,
+    ) -> None:
+        self._service = service  # None: recording is disabled
+        self._run = run
+        self._attempt = attempt
+        self._opener = opener
+        self._rank = rank
+        self._next_step = next_step
+        self._guard = threading.Lock()
+        self._names: dict[str, str] = {}
+        self._warned: set[str] = set()
+        self._finished: str | None = None
+        self._recorder: Recorder | None = None
+        if service is not None:
+            self._recorder = service.open_recorder(run, attempt, opener=opener, seen=seen, rank=rank)
+            _handles.add(self)
+
+    uid = property(lambda self: str(self._run["uid"]), doc="The run's identity.")
+    project = property(lambda self: str(self._run["project"]), doc="The run's project.")
+    name = property(lambda self: str(self._run["name"]), doc="The run's label; not unique.")
+    attempt_uid = property(lambda self: str(self._attempt["uid"]), doc="The identity of this stretch of the run.")
+    start_step = property(lambda self: int(self._attempt["start_step"]), doc="The last step kept; -1: from nothing.")
+
+    @property
+    def lineage(self) -> list[list[Any]]:
+        """The attempts that this one goes back to, root first, and itself: ``[[uid, start_step, opened_at], …]``."""
+        own = [self._attempt["uid"], self._attempt["start_step"], self._attempt["opened_at"]]
+        return [*(list(entry) for entry in self._attempt["lineage"]), own]
+
+    @property
+    def status(self) -> str:
+        """What this handle knows: "running", or what it was finished with."""
+        return self._finished or "running"
+
+    def __repr__(self) -> str:
+        return f"<ActiveRun {self.name!r} of project {self.project!r}, {self.status}, uid {self.uid}>"
+
+    # --- Recording --------------------------------------------------------------------------------------------------
+
+    def log(
+        self,
+        metrics: Mapping[str, Any],
+        step: int | None = None,
+        epoch: float | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record the metrics of one step. Never raises; when it returns, the record survives the process.
+
+        Logging a step again merges key by key, the last value wins; steps may come in any order.
+
+        Args:
+            metrics: Name → value. Numbers (NaN and infinities too), bools, text, None, 0-d tensors and NumPy scalars
+                (read here, by ``.item()``), lists and dicts of such; anything else is kept as its ``repr``. Names of
+                more than 255 characters are cut and marked by a hash, an empty one becomes "~empty", what is no text
+                becomes its ``str()``. Finite numbers called ``epoch`` and ``step_time`` (seconds) fill those columns.
+            step: The optimizer step, 0 … 2^63 - 1. None: one more than the highest so far of this handle (0 at first;
+                in a resumed run the step after the one resumed from). A step that is none of these makes the record a
+                ``refused`` event of the run, where its metrics are kept.
+            epoch: The epoch so far, fractions allowed.
+            details: What is no metric, such as text samples; merged like metrics.
+        """
+        try:
+            at = time.time_ns() // 1_000
+            if not isinstance(metrics, Mapping):
+                self._refuse("metrics must be a mapping of names to values", step, canonical(metrics))
+                return
+            clean = self._clean(metrics)
+            number = self._step(step)
+            if number is None:
+                self._refuse(f"a step is an int from 0 to 2^63 - 1, not {step!r}", step, clean)
+                return
+            record: dict[str, Any] = {"kind": "step", "at": at, "step": number, "metrics": clean}
+            if epoch is not None:
+                value = _axis(epoch)
+                if value is None:
+                    clean.setdefault("epoch", canonical(epoch))
+                else:
+                    record["epoch"] = value
+            for axis in _AXES:
+                if axis in clean and axis not in record and (value := _axis(clean[axis])) is not None:
+                    record[axis] = value
+                    del clean[axis]
+            if details is not None:
+                kept = canonical(details)
+                record["details"] = kept if isinstance(details, Mapping) and _is_plain(kept) else {"value": kept}
+            self._append(record)
+        except Exception as error:  # noqa: BLE001 - nothing of ours may reach a training
+            self._failed("a step", error)
+
+    def log_hyperparams(self, values: Mapping[str, Any] | Any, namespace: str = "hp") -> None:
+        """Record hyperparameters, a mapping or a dataclass. Secrets are redacted before anything is written.
+
+        Setting a key again replaces its value; where a later attempt of the run does so, the attempt remembers both.
+        Never raises; a value that JSON cannot hold is kept as its ``repr``, marked.
+
+        Args:
+            values: Name → value; nested mappings and lists stay what they are.
+            namespace: ``hp`` (training arguments and what you pass), ``mth`` (the model), ``dbh`` (the data) or
+                ``env`` (the environment). Another is taken for ``hp``, with a warning.
+        """
+        try:
+            if namespace not in NAMESPACES:
+                known = ", ".join(NAMESPACES)
+                self._warn_once(f"namespace {namespace!r} is not known (there are {known}); 'hp' is used")
+                namespace = "hp"
+            self._append({"kind": "hyperparam", "namespace": namespace, "values": canonical_hyperparams(values)})
+        except Exception as error:  # noqa: BLE001
+            self._failed("hyperparameters", error)
+
+    def set_tags(self, tags: Mapping[str, Any] | Iterable[str] | str) -> None:
+        """Set tags: a mapping of names to values, or names alone (their value is True). Never raises."""
+        try:
+            self._append({"kind": "tag", "namespace": "tag", "values": canonical_tags(tags)})
+        except Exception as error:  # noqa: BLE001
+            self._failed("tags", error)
+
+    def set_notes(self, notes: str) -> None:
+        """Replace the run's notes; earlier ones stay as ``note`` events. Never raises."""
+        self.log_event("note", details={"notes": redact_text(plain_text(notes))})
+
+    def log_event(self, kind: str, step: int | None = None, details: Mapping[str, Any] | None = None) -> None:
+        """Record that something happened: ``checkpoint``, ``push``, or a kind of your own. Never raises.
+
+        Args:
+            kind: A word.
+            step: The step at which it happened, if any.
+            details: Anything about it; secrets are redacted.
+        """
+        try:
+            number = None if step is None else _whole_number(step)
+            kept = None if details is None else redact(canonical(dict(details)))
+            self._append({"kind": "event", "event": metric_name(kind), "at": _now(), "step": number, "details": kept})
+        except Exception as error:  # noqa: BLE001
+            self._failed("an event", error)
+
+    def flush(self, timeout: float = 10) -> bool:
+        """Wait until everything recorded so far is stored in the database.
+
+        Returns whether it is, after at most ``timeout`` seconds; if not, the journal keeps it and delivery goes on.
+        """
+        recorder = self._recorder
+        if recorder is None or self._service is None:
+            return True
+        return self._service.flush([recorder], timeout)
+
+    def finish(self, status: str = "finished", error: str | None = None, timeout: float = 10) -> bool:
+        """Say how it ended, and wait until everything is stored.
+
+        Only the handle that opened the attempt sets its status; one that joined (`resume_run` without a step) closes
+        itself, and may turn a running attempt into a failed one. Finishing again changes nothing. `log` after this
+        joins the run again, with a warning: the record is kept and the status stays.
+
+        Args:
+            status: finished, failed, interrupted or pruned.
+            error: What ended it, if anything.
+            timeout: Seconds to wait.
+
+        Returns:
+            Whether everything is stored; if not, the journal keeps it and delivery goes on.
+
+        Raises:
+            InvalidArgumentError: Another status.
+        """
+        if status not in FINAL_STATUSES:
+            raise InvalidArgumentError(f"status {status!r} is not one of {', '.join(FINAL_STATUSES)}")
+        if self._finished is not None and not self._reopened:
+            if status != self._finished:
+                self._warn_once(f"run {self.uid} is {self._finished} already; it does not become {status}")
+            return self.flush(timeout)
+        text = None if error is None else redact_text(plain_text(error, 20_000))
+        kept = status if self._finished is None else None
+        try:
+            self._append({"kind": "status", "status": kept, "error": text, "at": _now(), "close": True})
+        except Exception as failure:  # noqa: BLE001
+            self._failed("the end", failure)
+        self._finished = self._finished or status
+        recorder = self._recorder
+        if recorder is None or self._service is None:
+            return True
+        recorder.usable = False
+        return self._service.finish(recorder, timeout)
+
+    def __enter__(self) -> ActiveRun:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None or (isinstance(error, SystemExit) and not error.code):
+            self.finish()
+        else:
+            self.finish(status_of(error), describe_exception(error))
+
+    # --- How --------------------------------------------------------------------------------------------------------
+
+    @property
+    def _reopened(self) -> bool:
+        return self._recorder is not None and self._recorder.usable
+
+    def _clean(self, metrics: Mapping[str, Any]) -> dict[str, Json]:
+        """Names and values as they are stored. The common ones are recognised here, without a call each."""
+        names = self._names
+        clean: dict[str, Json] = {}
+        for key, value in metrics.items():
+            name = names.get(key) if type(key) is str else metric_name(key)
+            if name is None:
+                name = metric_name(key)
+                if len(names) < _MAX_KNOWN_NAMES:
+                    names[key] = name
+            if name != key:
+                self._warn_once(f"a metric's name cannot be kept as it is; it is stored as {name!r}")
+            kind = type(value)
+            # x - x is 0 for every finite float, and NaN for the rest.
+            if (kind is float and value - value == 0.0) or (kind is int and INT64_MIN <= value <= INT64_MAX):
+                clean[name] = value
+            else:
+                kept = clean[name] = canonical(value)
+                if type(kept) is dict and "$repr" in kept:
+                    self._warn_once(f"metric {name!r} has a value that is kept as text ({type(value).__name__})")
+        return clean
+
+    def _step(self, step: object) -> int | None:
+        """The step as an int, or None where it is none; counts when it is left out."""
+        with self._guard:
+            number = self._next_step if step is None else _whole_number(step)
+            if number is not None and number >= self._next_step:
+                self._next_step = number + 1
+            return number if number is None or number <= MAX_STEP else None
+
+    def _append(self, record: dict[str, Any]) -> None:
+        recorder = self._recorder
+        if recorder is None:
+            return
+        if not recorder.usable:
+            recorder = self._join_again()
+        recorder.append(orjson.dumps(record))
+
+    def _join_again(self) -> Recorder:
+        """After finish(), and in a forked child: a writer of its own, of the same attempt."""
+        assert self._service is not None
+        with self._guard:
+            recorder = self._recorder
+            if recorder is not None and recorder.usable:
+                return recorder
+            if self._finished is not None:
+                self._warn_once(f"run {self.uid} is {self._finished}; what is logged now is kept, its status stays")
+            seen = recorder is not None and recorder.source.seen
+            self._opener = False
+            self._recorder = self._service.open_recorder(
+                self._run, self._attempt, opener=False, seen=seen, rank=self._rank
+            )
+            return self._recorder
+
+    def _refuse(self, reason: str, step: object, metrics: Json) -> None:
+        self._warn_once(reason)
+        details = {"reason": plain_text(reason, 500), "step": canonical(step), "metrics": metrics}
+        self._append({"kind": "event", "event": "refused", "at": _now(), "step": None, "details": details})
+
+    def _failed(self, what: str, error: Exception) -> None:
+        key = f"{what}: {type(error).__name__}"
+        if key not in self._warned:
+            self._warned.add(key)
+            logger.warning("run %s: %s could not be recorded (%s); the training goes on", self.uid, what, error)
+
+    def _warn_once(self, message: str) -> None:
+        message = message[:500]
+        if message not in self._warned and len(self._warned) < 100:
+            self._warned.add(message)
+            logger.warning("run %s: %s", self.uid, message)
+
+
+def canonical_tags(tags: Mapping[str, Any] | Iterable[str] | str) -> dict[str, Json]:
+    """Tags as stored: name → value, True for a name alone."""
+    if isinstance(tags, str):
+        tags = [tags]
+    return canonical_hyperparams(tags if isinstance(tags, Mapping) else dict.fromkeys(tags, True))
+
+
+def status_of(error: BaseException) -> str:
+    """The status of a run that this exception ended."""
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+
+
+def describe_exception(error: BaseException) -> str:
+    """Type and text of an exception, as ``run.error`` holds it."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001
+        text = "(its text cannot be had)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000
+
+
+def _whole_number(value: object) -> int | None:
+    """An int from 0 to 2^63 - 1, whatever integer type it comes as; None for anything else."""
+    if type(value) is not int:
+        if isinstance(value, bool):
+            return None
+        try:
+            value = operator.index(value)  # type: ignore[arg-type]
+        except Exception:  # noqa: BLE001 - a hostile __index__
+            return None
+    return value if 0 <= value <= MAX_STEP else None
+
+
+def _axis(value: object) -> float | None:
+    """A finite number as float; None for anything else."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        value = scalar_of(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    number = number_of(canonical(float(value)))
+    return number if number is not None and number - number == 0.0 else None
+
+
+def _is_plain(value: Json) -> bool:
+    return isinstance(value, dict) and not (len(value) == 1 and next(iter(value)) in ("$repr", "$int"))
+
+
+def _renew_guards_in_child() -> None:
+    for run in list(_handles):
+        run._guard = threading.Lock()  # another thread may have held it
+
+
+def _mark_at_exit() -> None:
+    """An exception that ends the process marks the runs that it left open. Runs before the service delivers."""
+    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    if isinstance(error, BaseException):
+        for run in list(_handles):
+            if run._finished is None and run._opener and run._reopened:
+                run.finish(status_of(error), describe_exception(error), timeout=0)
+
+
+atexit.register(_mark_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_guards_in_child)

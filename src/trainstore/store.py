@@ -1,0 +1,387 @@
+"""TrainStore: opens a store, delegates, closes it. Every query's SELECT stands in ``queries/``."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self
+from weakref import WeakSet
+
+from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.orm import Session
+
+from trainstore import queries, schema
+from trainstore.backends import open_backend
+from trainstore.errors import PendingRecordsWarning, StoreClosedError, StoreUnavailableError
+from trainstore.models import models_for
+from trainstore.queries import Reader, RunRecord
+from trainstore.recording import opening
+from trainstore.recording.deletion import delete_run
+from trainstore.recording.recovery import Recovered
+from trainstore.recording.service import RecordingService, logger
+from trainstore.run import ActiveRun, canonical_tags
+from trainstore.values import canonical_hyperparams
+
+
+READ_OWN_WRITES_TIMEOUT = 1.0  # seconds that a query waits for this store's own records
+CLOSE_TIMEOUT = 10.0
+
+_stores: WeakSet[TrainStore] = WeakSet()
+
+
+class TrainStore:
+    """A store of training runs in one SQL database.
+
+    Args:
+        connection_string_or_path: A path or ``sqlite:///…`` (SQLite, the file is made), ``:memory:``,
+            ``postgresql://user:password@host:5432/database``, an SQLAlchemy ``URL``, or a scheme that an installed
+            backend serves.
+        table_name_prefix: Put before the name of every table, so that several stores share a database: at most 20 of
+            ``a-z 0-9 _``, not a digit first. None: ``TRAINSTORE_PREFIX``, else none.
+        echo: Log every SQL statement.
+        offline_ok: A server that cannot be reached is no error: runs begin in the journal and reach the database
+            when it is back.
+        auto_upgrade: Whether a schema of an older trainstore is upgraded at opening. None: SQLite yes (after a copy
+            beside the file), PostgreSQL no.
+
+    Opening also delivers the records that ended processes of this machine left in their journals.
+
+    Raises:
+        StoreURLError: A scheme without a backend, a malformed URL, a driver that is not installed.
+        StoreUnavailableError: The database cannot be reached (unless ``offline_ok``) or opened.
+        NotADatabaseError: The file is something else; it is left as it is.
+        SchemaError: `SchemaOutdatedError`, `SchemaTooNewError`, `SchemaForeignError`, `SchemaMissingError`.
+        InvalidArgumentError: A prefix that cannot be used.
+
+    It is a context manager; leaving it closes the store.
+    """
+
+    def __init__(
+        self,
+        connection_string_or_path: str | os.PathLike[str] | URL,
+        *,
+        table_name_prefix: str | None = None,
+        echo: bool = False,
+        offline_ok: bool = False,
+        auto_upgrade: bool | None = None,
+    ) -> None:
+        if table_name_prefix is None:
+            table_name_prefix = os.environ.get("TRAINSTORE_PREFIX", "")
+        self._models = models_for(table_name_prefix)
+        self._backend = open_backend(connection_string_or_path, echo=echo)
+        self._auto_upgrade = auto_upgrade
+        self._engine = self._backend.create_engine()
+        self._service = RecordingService(self._backend, self._models, self._prepare)
+        self._connection: Connection | None = None
+        self._closed = False
+        self._attached = False
+        self._attach_guard = threading.Lock()
+        try:
+            self._attach()
+        except StoreUnavailableError as error:
+            if not offline_ok or not self._backend.can_be_away:
+                self._engine.dispose()
+                raise
+            logger.warning("%s; runs begin in the journal %s", error, self._service.journal_root())
+        except BaseException:
+            self._engine.dispose()
+            raise
+        _stores.add(self)
+
+    @classmethod
+    def from_filesystem(
+        cls, *, filename: str | os.PathLike[str], table_name_prefix: str | None = None, echo: bool = False
+    ) -> Self:
+        """Open, or make, a store in an SQLite file; ``~`` is the home folder."""
+        path = os.fspath(filename)
+        return cls(
+            URL.create("sqlite", database=os.path.expanduser(path)), table_name_prefix=table_name_prefix, echo=echo
+        )
+
+    def __repr__(self) -> str:
+        prefix = f", table_name_prefix={self._models.prefix!r}" if self._models.prefix else ""
+        return f"<TrainStore {self._backend.safe_url}{prefix}{', closed' if self._closed else ''}>"
+
+    # --- Recording --------------------------------------------------------------------------------------------------
+
+    def start_run(
+        self,
+        *,
+        project: str | None = None,
+        name: str | None = None,
+        hyperparams: Mapping[str, Any] | Any | None = None,
+        tags: Mapping[str, Any] | Sequence[str] | None = None,
+        notes: str | None = None,
+        parent: Any | None = None,
+        parent_step: int | None = None,
+        source: str = "python",
+        model_name: str | None = None,
+        rank: int = 0,
+    ) -> ActiveRun:
+        """Begin a new run. It touches no database: the first records go there within a second.
+
+        Args:
+            project: None: ``TRAINSTORE_PROJECT``, else "default".
+            name: A label, not unique. None: ``TRAINSTORE_RUN_NAME``, else made from the uid.
+            hyperparams: A mapping or dataclass, recorded in the namespace ``hp``; secrets are redacted.
+            tags: Names, or a mapping of names to values.
+            notes: Free text.
+            parent: The run whose checkpoint it starts from (a handle, a record, a uid or an id).
+            parent_step: That checkpoint's step.
+            source: Which integration records it.
+            model_name: A name in ``model``, where ScalarStop's tables are used.
+            rank: Of this process, where several train together.
+
+        Raises:
+            InvalidArgumentError: An argument of the wrong type.
+            JournalError: No journal can be kept.
+            StoreClosedError: The store is closed.
+        """
+        self._check_open()
+        hyperparams = (
+            None if hyperparams is None else opening.checked("hyperparams", canonical_hyperparams, hyperparams)
+        )
+        tags = None if tags is None else opening.checked("tags", canonical_tags, tags)
+        run = opening.new_run(
+            project=project,
+            name=name,
+            notes=notes,
+            parent=None if parent is None else self._uid_of(parent),
+            parent_step=parent_step,
+            source=source,
+            model_name=model_name,
+        )
+        active = ActiveRun(
+            self._recording(), run, opening.new_attempt(start_step=-1, lineage=[]),
+            opener=True, seen=False, rank=rank, next_step=0,
+        )  # fmt: skip
+        if hyperparams:
+            active.log_hyperparams(hyperparams)
+        if tags:
+            active.set_tags(tags)
+        return active
+
+    def resume_run(
+        self,
+        run: Any,
+        step: int | None = None,
+        *,
+        lineage: Sequence[Sequence[Any]] | None = None,
+        project: str | None = None,
+        name: str | None = None,
+        source: str = "python",
+        rank: int = 0,
+    ) -> ActiveRun:
+        """Go on with a run: as its next attempt, or as one more writer of the attempt that is under way.
+
+        Args:
+            run: A handle, a record, a uid, an id, or a name that only one run has.
+            step: The last step kept (a checkpoint's ``global_step``): later steps of the attempts before stay in the
+                database but are not shown any more. -1 keeps nothing. None joins the attempt that is shown now and
+                adds to it: another rank, a notebook that adds an evaluation.
+            lineage: `ActiveRun.lineage` of the attempt to resume or join, from a checkpoint. With it the database may
+                be away, or not know the run, which is then made under this uid. Without it the attempt is the one
+                that is shown now.
+            project: Of a run that has to be made, as for `start_run`.
+            name: Likewise.
+            source: Likewise.
+            rank: Of this process, where several train together.
+
+        Raises:
+            RunNotFoundError, RunNotUniqueError: ``run`` names none, or several; their uids are listed.
+            StoreUnavailableError: The database is away and there is no ``lineage``.
+            InvalidArgumentError: A step or lineage that cannot be.
+            JournalError, StoreClosedError: As for `start_run`.
+        """
+        self._check_open()
+        opening.check_resume(step, lineage)
+        known = self._known_run(run, required=lineage is None)
+        if known is not None:
+            record, ancestors, last_step, latest = known
+            ancestors = ancestors if lineage is None else [list(entry) for entry in lineage]
+        else:
+            assert lineage is not None
+            record = opening.new_run(project=project, name=name, source=source, uid=opening.uid_of(run))
+            ancestors, last_step, latest = [list(entry) for entry in lineage], None, 0
+        if step is None:
+            attempt = opening.joined_attempt(ancestors)
+            next_step = 0 if last_step is None else last_step + 1
+        else:
+            attempt = opening.new_attempt(start_step=step, lineage=ancestors, latest=latest)
+            next_step = step + 1
+        return ActiveRun(
+            self._recording(), record, attempt,
+            opener=step is not None, seen=known is not None, rank=rank, next_step=next_step,
+        )  # fmt: skip
+
+    def is_recorded_here(self, run: Any) -> bool:
+        """Whether a live process on this machine, this one included, is recording the run."""
+        return self._service.is_recorded_here(self._uid_of(run))
+
+    def recover(self) -> Recovered:
+        """Deliver the records that ended processes of this machine left; opening the store does it too."""
+        self._check_open()
+        self._attach()
+        return self._service.recover()
+
+    def flush(self, timeout: float = 10) -> bool:
+        """Wait until everything that this store object recorded is stored; whether it is after ``timeout`` seconds."""
+        return self._service.flush(None, timeout)
+
+    def delete_run(self, run: Any, *, force: bool = False) -> None:
+        """Delete a run with its attempts, steps, summaries, hyperparameters, events and writers.
+
+        Runs that started from its checkpoints stay; their parent becomes null.
+
+        Args:
+            run: A handle, a record, a uid, an id, or a name that only one run has.
+            force: Delete it although a live process is recording it; what that still logs is set aside.
+
+        Raises:
+            RunActiveError: It is being recorded, and ``force`` is not given.
+            RunNotFoundError, RunNotUniqueError: ``run`` names none, or several.
+        """
+        with self._reader() as reader:
+            key = queries.resolve_run(reader, run)
+        with self._backend.translated(), self._service.transaction() as connection:
+            delete_run(connection, self._service.statements, key.id, key.uid, force=force)
+
+    # --- Queries ----------------------------------------------------------------------------------------------------
+
+    def get_run(self, run: Any) -> RunRecord:
+        """One run: `RunRecord` with its hyperparameters, tags and last metrics."""
+        with self._reader() as reader:
+            return queries.get_run(reader, run)
+
+    # --- SQLAlchemy -------------------------------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine:
+        """The SQLAlchemy engine, for anything else."""
+        self._check_open()
+        return self._engine
+
+    @property
+    def connection(self) -> Connection:
+        """One SQLAlchemy connection, made at first use and kept until the store is closed."""
+        self._check_open()
+        if self._connection is None:
+            with self._backend.translated():
+                self._connection = self._engine.connect()
+        return self._connection
+
+    @property
+    def table(self) -> SimpleNamespace:
+        """The Table objects: ``store.table.run``, ``.step_log``, ``.current_step_log``, …, and ``.metadata``."""
+        return self._models.tables
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """An ORM session in a transaction, committed at the end of the block. The classes: ``store.models``."""
+        self._check_open()
+        with self._backend.translated(), Session(self._engine) as session, session.begin():
+            yield session
+
+    @property
+    def models(self) -> Any:
+        """The mapped classes of this store's prefix: ``store.models.Run``, ``.StepLog``, …"""
+        return self._models
+
+    # --- The end ----------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Deliver what waits, for at most 10 s, and let the database go. Closing again does nothing.
+
+        Runs that were not finished stay as they are, and are shown as lost. A journal left behind is named in a
+        warning.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._service.close(CLOSE_TIMEOUT)
+        if self._connection is not None:
+            self._connection.close()
+        self._engine.dispose()
+        self._backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- How --------------------------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError(f"the store {self._backend.safe_url} was closed; open a new TrainStore")
+
+    def _prepare(self) -> str:
+        return schema.prepare(self._engine, self._backend, self._models, auto_upgrade=self._auto_upgrade)
+
+    def _attach(self) -> None:
+        """Check the schema, once, and deliver what ended processes left."""
+        with self._attach_guard:
+            if self._attached:
+                return
+            self._service.store_uid = self._prepare()
+            self._attached = True
+            recovered = self._service.recover()
+        if recovered.records:
+            logger.info("%d records of ended processes were delivered", recovered.records)
+        for folder, reason in recovered.failed.items():
+            logger.warning("the journal %s could not be delivered (%s); it stays", folder, reason)
+
+    def _recording(self) -> RecordingService | None:
+        return (
+            None if os.environ.get("TRAINSTORE_DISABLED", "").lower() in ("1", "true", "yes", "on") else self._service
+        )
+
+    @contextmanager
+    def _reader(self) -> Iterator[Reader]:
+        """A connection for one query, after what this store object recorded."""
+        self._check_open()
+        self._attach()
+        if not self._service.flush(None, READ_OWN_WRITES_TIMEOUT):
+            warnings.warn(
+                f"{self._service.pending} records are not stored yet; the answer is without them",
+                PendingRecordsWarning,
+                stacklevel=4,
+            )
+        with self._backend.reading(self._engine) as connection:
+            yield Reader(connection, self._models, self._backend)
+
+    def _uid_of(self, run: Any) -> str:
+        if isinstance(run, int):
+            with self._reader() as reader:
+                return queries.resolve_run(reader, run).uid
+        return opening.uid_of(run)
+
+    def _known_run(self, run: Any, *, required: bool) -> tuple[dict[str, Any], opening.Lineage, int | None, int] | None:
+        """What the database knows of a run that is taken up again: its record, the head's lineage, its last step and
+        the time of its latest attempt. None where it does not know it, or is away, and that is no matter."""
+        try:
+            with self._reader() as reader:
+                key = queries.resolve_run(reader, run)
+                return opening.known_run(reader.connection, self._service.statements, key.id)
+        except (LookupError, StoreUnavailableError):
+            if required:
+                raise
+            return None
+
+
+def _renew_in_child() -> None:
+    for store in list(_stores):
+        store._attach_guard = threading.Lock()
+        store._connection = None
+        store._engine.dispose(close=False)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_in_child)
