@@ -134,7 +134,7 @@ class ActiveRun:
         try:
             at = time.time_ns() // 1_000
             if not isinstance(metrics, Mapping):
-                self._refuse("metrics must be a mapping of names to values", step, canonical(metrics))
+                self._refuse("metrics must be a mapping of names to values", step, canonical(metrics))  # type: ignore[unreachable]
                 return
             clean = self._clean(metrics)
             number = self._step(step)

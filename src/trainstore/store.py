@@ -26,7 +26,6 @@ from trainstore.recording.service import RecordingService, logger
 from trainstore.run import ActiveRun, canonical_tags
 from trainstore.values import canonical_hyperparams
 
-
 READ_OWN_WRITES_TIMEOUT = 1.0  # seconds that a query waits for this store's own records
 CLOSE_TIMEOUT = 10.0
 
@@ -79,6 +78,7 @@ class TrainStore:
         self._connection: Connection | None = None
         self._closed = False
         self._attached = False
+        self.recovered = Recovered()  # what opening delivered of ended processes
         self._attach_guard = threading.Lock()
         try:
             self._attach()
@@ -257,6 +257,11 @@ class TrainStore:
         with self._reader() as reader:
             return queries.get_run(reader, run)
 
+    @property
+    def url(self) -> str:
+        """The connection string, without its password."""
+        return self._backend.safe_url
+
     # --- SQLAlchemy -------------------------------------------------------------------------------------------------
 
     @property
@@ -332,10 +337,10 @@ class TrainStore:
                 return
             self._service.store_uid = self._prepare()
             self._attached = True
-            recovered = self._service.recover()
-        if recovered.records:
-            logger.info("%d records of ended processes were delivered", recovered.records)
-        for folder, reason in recovered.failed.items():
+            self.recovered = self._service.recover()
+        if self.recovered.records:
+            logger.info("%d records of ended processes were delivered", self.recovered.records)
+        for folder, reason in self.recovered.failed.items():
             logger.warning("the journal %s could not be delivered (%s); it stays", folder, reason)
 
     def _recording(self) -> RecordingService | None:

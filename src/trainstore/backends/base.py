@@ -55,6 +55,10 @@ class Backend:
     #: The database is gone when the process ends, so records need no journal on disk.
     in_memory: bool = False
 
+    def exists(self) -> bool:
+        """Whether there may be a database: False only where opening would make a new one."""
+        return True
+
     @property
     def can_be_away(self) -> bool:
         """Whether the database, unreachable now, may be there later: then a run may begin in its journal."""

@@ -100,6 +100,10 @@ class SQLiteBackend(Backend):
         """The file's real path."""
         return f"sqlite:///{os.path.realpath(self.path) if self.path else self._memory_name}"
 
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self.path is not None and self.path.exists()
+
     @property
     def can_be_away(self) -> bool:
         """A locked file may be free later; a folder that is missing is for the user to mend."""

@@ -108,8 +108,8 @@ def uid_of(run: object) -> str:
     """The uid of a handle, a record or a uid itself. Raises `InvalidArgumentError`."""
     uid = getattr(run, "uid", run)
     try:
-        return str(uuid.UUID(uid))
-    except (ValueError, AttributeError, TypeError):
+        return str(uuid.UUID(str(uid)))
+    except ValueError:
         raise InvalidArgumentError(f"{run!r} is no run's uid") from None
 
 

@@ -1,0 +1,49 @@
+"""What Alembic runs for every command: which database, and which tables are ours.
+
+The library passes its connection and models in ``config.attributes``. From the command line the database is
+``-x url=…``, else TRAINSTORE_URL, else ``sqlite:///trainstore.db``, and the prefix ``-x prefix=…``, else
+TRAINSTORE_PREFIX.
+"""
+
+import os
+from logging.config import fileConfig
+
+from alembic import context
+
+from trainstore.backends import open_backend
+from trainstore.models import models_for
+from trainstore.schema import comparison_options
+
+config = context.config
+
+
+def run(connection, models):
+    context.configure(connection=connection, render_as_batch=True, **comparison_options(models))
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def run_from_command_line():
+    if config.config_file_name is not None:
+        fileConfig(config.config_file_name, disable_existing_loggers=False)
+    arguments = context.get_x_argument(as_dictionary=True)
+    url = arguments.get("url") or os.environ.get("TRAINSTORE_URL") or "sqlite:///trainstore.db"
+    models = models_for(arguments.get("prefix") or os.environ.get("TRAINSTORE_PREFIX") or "")
+    backend = open_backend(url)
+    if context.is_offline_mode():
+        context.configure(dialect_name=backend.name, literal_binds=True, **comparison_options(models))
+        with context.begin_transaction():
+            context.run_migrations()
+        return
+    engine = backend.create_engine()
+    try:
+        with backend.migration_transaction(engine, models.prefix) as connection:
+            run(connection, models)
+    finally:
+        engine.dispose()
+
+
+if "connection" in config.attributes:
+    run(config.attributes["connection"], config.attributes["models"])
+else:
+    run_from_command_line()

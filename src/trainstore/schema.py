@@ -1,0 +1,248 @@
+"""The schema in a database: made, upgraded, checked, with Alembic in this process.
+
+At head, opening a store reads one row and never imports Alembic. DDL runs in one transaction under the backend's
+migration lock, so two processes may open a new database at once, and one that dies half-way leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, inspect, select
+from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
+
+from trainstore.backends import Backend
+from trainstore.errors import (
+    SchemaError,
+    SchemaForeignError,
+    SchemaMissingError,
+    SchemaOutdatedError,
+    SchemaTooNewError,
+)
+from trainstore.models import VERSION_TABLE, VIEW_NAME, Models
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+logger = logging.getLogger("trainstore")
+
+#: The newest revision, known without importing Alembic; a test compares it with ``migrations/``.
+HEAD = "0001"
+
+
+def migrations_directory() -> Path:
+    """Beside this file in an installed package, at the repository's root in a checkout."""
+    packaged = Path(__file__).with_name("migrations")
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "migrations"
+
+
+def prepare(engine: Engine, backend: Backend, models: Models, *, auto_upgrade: bool | None = None) -> str:
+    """Make the schema fit, or say why it does not; the store's uid. Called at every opening.
+
+    Args:
+        engine: Of ``backend``.
+        backend: The database.
+        models: Of the store's prefix.
+        auto_upgrade: Whether an older schema is upgraded. None: what the backend does by itself.
+
+    Raises:
+        SchemaOutdatedError, SchemaTooNewError, SchemaForeignError, SchemaMissingError: Nothing was changed.
+        StoreUnavailableError, NotADatabaseError: The database cannot be used.
+    """
+    uid = _uid_at_head(engine, backend, models)
+    if uid is not None:
+        return uid
+    version = current(engine, backend, models)
+    if version is None:
+        _create(engine, backend, models)
+    elif version != HEAD:
+        _check_known(version, backend)
+        if not (backend.upgrades_on_open if auto_upgrade is None else auto_upgrade):
+            raise SchemaOutdatedError(
+                f"the schema of {backend.safe_url} is at revision {version}, this trainstore needs {HEAD}; "
+                f"upgrade it with: {_command(backend, models)} (or pass auto_upgrade=True)"
+            )
+        upgrade(engine, backend, models)
+    with backend.reading(engine) as connection:
+        return _store_uid(connection, models)
+
+
+def upgrade(engine: Engine, backend: Backend, models: Models, revision: str = "head") -> None:
+    """Bring the schema to ``revision``, or make it; an SQLite file is copied beside itself before it is upgraded.
+
+    Raises the errors of `prepare`.
+    """
+    with backend.migration_transaction(engine, models.prefix) as connection:
+        version = _version(connection, models)  # again, now that nobody else can change it
+        if version is None:
+            _refuse_foreign(connection, backend, models)
+        else:
+            _check_known(version, backend)
+            if version == HEAD:
+                return
+            copy = backend.copy_before_upgrade(connection, version)
+            if copy is not None:
+                logger.warning("%s is upgraded from revision %s; a copy is %s", backend.safe_url, version, copy)
+        _upgrade(connection, models, revision)
+
+
+def current(engine: Engine, backend: Backend, models: Models) -> str | None:
+    """The revision of the schema, or None where there is none."""
+    with backend.reading(engine) as connection:
+        return _version(connection, models)
+
+
+def check(engine: Engine, backend: Backend, models: Models) -> list[str]:
+    """What differs between the database and the models, a line each; [] where they agree.
+
+    Raises `SchemaError` where the schema is missing or not at head.
+    """
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    with backend.reading(engine) as connection:
+        version = _version(connection, models)
+        if version != HEAD:
+            raise SchemaError(
+                f"the schema of {backend.safe_url} is at {version or 'no revision'}, not at {HEAD}; "
+                f"bring it there with: {_command(backend, models)}"
+            )
+        context = MigrationContext.configure(connection, opts=comparison_options(models))
+        return [_describe(difference) for difference in compare_metadata(context, models.metadata)]
+
+
+def comparison_options(models: Models) -> dict[str, Any]:
+    """Alembic's options for this prefix, also those of ``migrations/env.py``: exactly our tables, no others.
+
+    By whole names: a test of the prefix would admit every table when it is empty. The version table and the view are
+    ours and are not compared: the one is Alembic's, of the other it knows nothing.
+    """
+    compared = models.table_names - {f"{models.prefix}{VERSION_TABLE}", f"{models.prefix}{VIEW_NAME}"}
+
+    def include_name(name: str | None, kind: str, parents: Any) -> bool:
+        return name in compared if kind == "table" else True
+
+    def include_object(item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
+        return name in compared if kind == "table" else True
+
+    return {
+        "target_metadata": models.metadata,
+        "version_table": f"{models.prefix}{VERSION_TABLE}",
+        "include_name": include_name,
+        "include_object": include_object,
+        "compare_type": True,
+        "transactional_ddl": True,
+        "trainstore_prefix": models.prefix,
+    }
+
+
+@contextmanager
+def view_dropped(operations: Any) -> Iterator[None]:
+    """For a migration of ``step_log`` or ``attempt``: the view is away meanwhile, as databases ask for."""
+    prefix = operations.get_context().opts["trainstore_prefix"]
+    operations.execute(f"DROP VIEW {prefix}{VIEW_NAME}")
+    yield
+    create_view(operations)
+
+
+def create_view(operations: Any) -> None:
+    """For a migration: make ``current_step_log``."""
+    prefix = operations.get_context().opts["trainstore_prefix"]
+    names = ("run_id", "step", "attempt", "logged_at", "epoch", "step_time", "metrics", "details")
+    step_log, attempt = f"{prefix}step_log", f"{prefix}attempt"
+    operations.execute(
+        f"CREATE VIEW {prefix}{VIEW_NAME} AS SELECT {', '.join(f'{step_log}.{name}' for name in names)} "
+        f"FROM {step_log} JOIN {attempt} ON {step_log}.run_id = {attempt}.run_id "
+        f"AND {step_log}.attempt = {attempt}.attempt WHERE {step_log}.step <= {attempt}.end_step"
+    )
+
+
+# --- How -------------------------------------------------------------------------------------------------------------
+
+
+def _version(connection: Connection, models: Models) -> str | None:
+    """The revision in the version table; None where it is missing, or empty."""
+    if not inspect(connection).has_table(models.trainstore_version.name):
+        return None
+    found = connection.execute(select(models.trainstore_version.c.version_num)).scalar()
+    return None if found is None else str(found)
+
+
+def _uid_at_head(engine: Engine, backend: Backend, models: Models) -> str | None:
+    """The store's uid where the schema is at head, in one statement; None where it is not, for whatever reason."""
+    statement = select(models.store.c.uid, models.trainstore_version.c.version_num)
+    try:
+        with backend.reading(engine) as connection:
+            row = connection.execute(statement).first()
+    except (OperationalError, ProgrammingError):
+        return None  # most likely a table is missing: ask again, one thing after the other
+    return str(row.uid) if row is not None and row.version_num == HEAD else None
+
+
+def _store_uid(connection: Connection, models: Models) -> str:
+    return str(connection.execute(select(models.store.c.uid)).scalar_one())
+
+
+def _create(engine: Engine, backend: Backend, models: Models) -> None:
+    try:
+        upgrade(engine, backend, models)
+    except SQLAlchemyError as error:
+        if not backend.is_privilege_error(error):
+            raise
+        raise SchemaMissingError(
+            f"{backend.safe_url} has no trainstore schema and this user may not create one; let a role that may "
+            f"create tables run: {_command(backend, models)}"
+        ) from None
+
+
+def _refuse_foreign(connection: Connection, backend: Backend, models: Models) -> None:
+    inspector = inspect(connection)
+    there = {*inspector.get_table_names(), *inspector.get_view_names()}
+    taken = sorted(there & (models.table_names - {models.trainstore_version.name}))
+    if taken:
+        raise SchemaForeignError(
+            f"{backend.safe_url} already has {', '.join(map(repr, taken))}, which trainstore did not make; nothing was "
+            "changed. Take another database, or keep them apart by table_name_prefix (--prefix, TRAINSTORE_PREFIX)"
+        )
+
+
+def _check_known(version: str, backend: Backend) -> None:
+    from alembic.script import ScriptDirectory
+
+    known = {script.revision for script in ScriptDirectory(str(migrations_directory())).walk_revisions()}
+    if version not in known:
+        raise SchemaTooNewError(
+            f"the schema of {backend.safe_url} is at revision {version}, which this trainstore (at {HEAD}) does not "
+            "know; it was left as it is. Upgrade trainstore: pip install -U trainstore"
+        )
+
+
+def _command(backend: Backend, models: Models) -> str:
+    prefix = f" --prefix {models.prefix}" if models.prefix else ""
+    return f"trainstore db upgrade --store '{backend.safe_url}'{prefix}"
+
+
+def _config(connection: Connection, models: Models) -> Config:
+    from alembic.config import Config
+
+    config = Config(stdout=io.StringIO(), attributes={"connection": connection, "models": models})
+    # ConfigParser reads % as interpolation; a path may contain one.
+    config.set_main_option("script_location", str(migrations_directory()).replace("%", "%%"))
+    return config
+
+
+def _upgrade(connection: Connection, models: Models, revision: str) -> None:
+    from alembic import command
+
+    command.upgrade(_config(connection, models), revision)
+
+
+def _describe(difference: Any) -> str:
+    if isinstance(difference, list):
+        return "; ".join(map(_describe, difference))
+    return " ".join(str(part) for part in difference)
