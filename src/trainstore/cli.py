@@ -355,8 +355,9 @@ def _overview(frame: DataFrame) -> DataFrame:
     """The columns that a person looks at first: an id, a label, how it went; then what was asked for."""
     fixed = [c for c in ("run_id", "name", "project", "status", "started_at", "last_step") if c in frame]
     ranked = [c for c in ("sort_metric_value", "sort_metric_step") if c in frame]
-    varying = [c for c in frame if c.startswith("hp__")][:4]
-    metrics = [c for c in frame if c.startswith("metric__") and not frame[c].isna().all()]
+    names = [str(column) for column in frame.columns]
+    varying = [c for c in names if c.startswith("hp__")][:4]
+    metrics = [c for c in names if c.startswith("metric__") and not frame[c].isna().all()]
     return frame[[*fixed, *ranked, *varying, *metrics]].rename(columns=lambda c: c.split("__", 1)[-1])
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, inspect, select
+from sqlalchemy import Connection, Engine, inspect, select, true
 from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 
 from trainstore.backends import Backend
@@ -175,7 +175,9 @@ def _version(connection: Connection, models: Models) -> str | None:
 
 def _uid_at_head(engine: Engine, backend: Backend, models: Models) -> str | None:
     """The store's uid where the schema is at head, in one statement; None where it is not, for whatever reason."""
-    statement = select(models.store.c.uid, models.trainstore_version.c.version_num)
+    version = models.trainstore_version
+    both = models.store.join(version, true())
+    statement = select(models.store.c.uid, version.c.version_num).select_from(both)
     try:
         with backend.reading(engine) as connection:
             row = connection.execute(statement).first()

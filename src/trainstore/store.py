@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace, TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, Engine
@@ -25,6 +25,9 @@ from trainstore.recording.recovery import Recovered
 from trainstore.recording.service import RecordingService, logger
 from trainstore.run import ActiveRun, canonical_tags
 from trainstore.values import canonical_hyperparams
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 READ_OWN_WRITES_TIMEOUT = 1.0  # seconds that a query waits for this store's own records
 CLOSE_TIMEOUT = 10.0
@@ -252,10 +255,218 @@ class TrainStore:
 
     # --- Queries ----------------------------------------------------------------------------------------------------
 
+    def list_runs(
+        self,
+        *,
+        project: str | Iterable[str] | None = None,
+        name: str | Iterable[str] | None = None,
+        status: str | Iterable[str] | None = None,
+        tag: str | Iterable[str] | Mapping[str, Any] | None = None,
+        hyperparams: str | Iterable[str] | Mapping[str, Any] = "all",
+        where: Any = None,
+        metrics: Iterable[str] | None = None,
+        summary: str = "last",
+        limit: int | None = None,
+    ) -> DataFrame:
+        """The runs, newest first.
+
+        Args:
+            project: Only this one's, or these ones'. An empty list matches nothing; so for each list here.
+            name: Only runs called so.
+            status: running, finished, failed, interrupted, pruned, lost.
+            tag: Only runs with this tag, with all of these, or with these values (mapping).
+            hyperparams: Which columns to show: "all"; "varying", those that are not the same in all these runs; or a
+                list of names. A mapping of names to a value, or a list of values, admits only runs that have it (and
+                shows all). A name alone is one of namespace ``hp``; "mth.n_layer" is one of another.
+            where: An SQLAlchemy expression over ``store.table.run``, or a list of them.
+            metrics: Which metrics to show; None: all.
+            summary: What of them: "last", "min" or "max" (the latter two over finite values).
+            limit: At most so many, the newest.
+
+        Returns:
+            One row a run. Columns: run_id int64; uid, project, name, status object; started_at, ended_at
+            datetime64[us, UTC]; last_step Int64; attempts int64 (their number); source, error, notes, model_name,
+            parent_uid object; parent_step Int64; host, command, git_commit object, git_dirty boolean (of the attempt
+            that is shown). Then ``hp__*``, ``mth__*``, ``dbh__*``, ``env__*``, ``tag__*`` (boolean, Int64, float64 or
+            object, by what they hold) and ``metric__*`` float64. Text is object, None where missing.
+
+        Raises:
+            InvalidArgumentError: A value that is not among those named here.
+        """
+        with self._reader() as reader:
+            return queries.list_runs(
+                reader, project=project, name=name, status=status, tag=tag, hyperparams=hyperparams, where=where,
+                metrics=metrics, summary=summary, limit=limit,
+            )  # fmt: skip
+
+    def list_runs_grouped_by_metric(
+        self,
+        *,
+        metric_name: str,
+        metric_direction: str,
+        by: str = "best",
+        project: str | Iterable[str] | None = None,
+        name: str | Iterable[str] | None = None,
+        status: str | Iterable[str] | None = None,
+        tag: str | Iterable[str] | Mapping[str, Any] | None = None,
+        hyperparams: str | Iterable[str] | Mapping[str, Any] = "all",
+        where: Any = None,
+        metrics: Iterable[str] | None = None,
+        summary: str = "last",
+        limit: int | None = None,
+    ) -> DataFrame:
+        """The runs that have a finite value of a metric, the best first; ties go to the earlier run.
+
+        Args:
+            metric_name: The metric.
+            metric_direction: "min" or "max": which is better.
+            by: "best" ranks by the minimum or maximum over a run's steps, "last" by its last value.
+            project, name, status, tag, hyperparams, where, metrics, summary, limit: As for `list_runs`.
+
+        Returns:
+            The columns of `list_runs`, with sort_metric_value float64 and sort_metric_step Int64 before ``hp__*``.
+
+        Raises:
+            InvalidArgumentError: A value that is not among those named here.
+        """
+        with self._reader() as reader:
+            return queries.list_runs_grouped_by_metric(
+                reader, metric_name=metric_name, metric_direction=metric_direction, by=by, project=project, name=name,
+                status=status, tag=tag, hyperparams=hyperparams, where=where, metrics=metrics, summary=summary,
+                limit=limit,
+            )  # fmt: skip
+
+    def get_best_run(
+        self,
+        *,
+        metric_name: str,
+        metric_direction: str,
+        by: str = "best",
+        project: str | Iterable[str] | None = None,
+        name: str | Iterable[str] | None = None,
+        status: str | Iterable[str] | None = None,
+        tag: str | Iterable[str] | Mapping[str, Any] | None = None,
+        hyperparams: Mapping[str, Any] | None = None,
+        where: Any = None,
+    ) -> RunRecord | None:
+        """The best run by a metric; None where no run has a finite value of it.
+
+        NaN and infinities never win; ties go to the earlier run. It reads no steps: the time does not depend on their
+        number.
+
+        Args:
+            metric_name, metric_direction, by: As for `list_runs_grouped_by_metric`.
+            project, name, status, tag, where: As for `list_runs`.
+            hyperparams: Only runs that have these values.
+
+        Raises:
+            InvalidArgumentError: A value that is not among those named there.
+        """
+        with self._reader() as reader:
+            return queries.get_best_run(
+                reader, metric_name=metric_name, metric_direction=metric_direction, by=by, project=project, name=name,
+                status=status, tag=tag, hyperparams=hyperparams, where=where,
+            )  # fmt: skip
+
     def get_run(self, run: Any) -> RunRecord:
-        """One run: `RunRecord` with its hyperparameters, tags and last metrics."""
+        """One run, with its hyperparameters, tags and last metrics.
+
+        Args:
+            run: A handle, a record, a uid, an id, or a name that only one run has. So wherever a run is asked for.
+
+        Raises:
+            RunNotFoundError, RunNotUniqueError: ``run`` names none, or several; their uids are listed.
+        """
         with self._reader() as reader:
             return queries.get_run(reader, run)
+
+    def list_step_logs(
+        self,
+        runs: Any,
+        *,
+        metrics: Iterable[str] | None = None,
+        tidy: bool = False,
+        attempts: str = "current",
+        details: bool = False,
+    ) -> DataFrame:
+        """Every recorded step of a run, or of several.
+
+        Args:
+            runs: A run, or a list of them.
+            metrics: Only these; None: all.
+            tidy: One row a value instead of one row a step.
+            attempts: "current": each step once, of the attempt that is shown there. "all": those of superseded
+                attempts too.
+            details: Add what was logged as ``details``.
+
+        Returns:
+            By run and step. Columns: run object (the uid; for a list of runs), step int64, attempt int64 (for "all"),
+            epoch float64, step_time float64 (s), logged_at datetime64[us, UTC], details object (where asked for),
+            then one column a metric, float64 with NaN where a step has none, or object where it is not all numbers. A
+            metric that is called like one of the fixed columns becomes ``metric__<name>``. Tidy: run, step, (attempt),
+            metric object, value.
+
+        Raises:
+            RunNotFoundError, RunNotUniqueError: As for `get_run`.
+            InvalidArgumentError: A value that is not among those named here.
+        """
+        with self._reader() as reader:
+            return queries.list_step_logs(reader, runs, metrics=metrics, tidy=tidy, attempts=attempts, details=details)
+
+    def list_metrics(self, runs: Any = None) -> DataFrame:
+        """What every metric of a run, of several (a list) or of all runs (None) comes to, over the current steps.
+
+        Returns:
+            Columns: uid, metric object; count int64 (numeric values), nonfinite_count int64 (NaN, infinities); min,
+            max float64 over finite values, with min_step, max_step Int64, the earliest that has it; last float64 at
+            last_step Int64.
+        """
+        with self._reader() as reader:
+            return queries.list_metrics(reader, runs)
+
+    def list_hyperparams(self, runs: Any = None, *, namespace: str | None = None, key: str | None = None) -> DataFrame:
+        """Hyperparameters of a run, of several (a list) or of all runs (None), one a row.
+
+        Args:
+            runs: A run, a list, or None.
+            namespace: Only this one: hp, mth, dbh, env, tag.
+            key: Only this one.
+
+        Returns:
+            Columns: uid, namespace, key object; value object (Python values); number float64 (where it is a finite
+            number); attempt int64, that set it.
+        """
+        with self._reader() as reader:
+            return queries.list_hyperparams(reader, runs, namespace=namespace, key=key)
+
+    def list_events(self, runs: Any = None, *, kind: str | None = None) -> DataFrame:
+        """Events of a run, of several (a list) or of all runs (None): checkpoints, refused records, notes.
+
+        Args:
+            runs: A run, a list, or None.
+            kind: Only these.
+
+        Returns:
+            In the order in which they happened. Columns: uid object; at datetime64[us, UTC]; step Int64; kind,
+            details, writer_uid object.
+        """
+        with self._reader() as reader:
+            return queries.list_events(reader, runs, kind=kind)
+
+    def compare_runs(self, runs: Iterable[Any]) -> DataFrame:
+        """What differs between two runs or more: hyperparameters, tags, last metrics, status.
+
+        Returns:
+            One row a key that is not the same in all ("hp.learning_rate", "metric.loss", "status"), one column a run
+            (its uid), object, None where a run has no such key.
+        """
+        with self._reader() as reader:
+            return queries.compare_runs(reader, runs)
+
+    def get_current_step(self, run: Any) -> int | None:
+        """The highest step that is shown of a run; None where it has none yet."""
+        with self._reader() as reader:
+            return queries.get_current_step(reader, run)
 
     @property
     def url(self) -> str:

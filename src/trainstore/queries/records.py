@@ -1,0 +1,51 @@
+"""RunRecord: one run as it stands in the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run when it was read; it does not follow what is recorded later."""
+
+    run_id: int
+    """The run's id in this database."""
+    uid: str
+    """The run's identity, the same in every database."""
+    project: str
+    name: str
+    status: str
+    """running, finished, failed, interrupted, pruned; or lost: running, but not heard of for 90 s."""
+    started_at: datetime
+    """UTC, as every time here."""
+    ended_at: datetime | None
+    hyperparams: dict[str, Any]
+    """Namespace ``hp``: training arguments and what the user passed."""
+    metrics: dict[str, float]
+    """The last value of every metric."""
+    sort_metric_name: str | None = None
+    """By which metric it was chosen, where it was (``get_best_run``)."""
+    sort_metric_value: float | None = None
+    sort_metric_step: int | None = None
+    error: str | None = None
+    """Type and text of what ended it."""
+    source: str = "python"
+    """Which integration recorded it."""
+    last_step: int | None = None
+    """The highest step that is shown."""
+    notes: str | None = None
+    model_name: str | None = None
+    parent_uid: str | None = None
+    """The run whose checkpoint it started from."""
+    parent_step: int | None = None
+    tags: dict[str, Any] = field(default_factory=dict)
+    """Name → value; True where a tag is only a name."""
+    model_hyperparams: dict[str, Any] = field(default_factory=dict)
+    """Namespace ``mth``: the model."""
+    data_hyperparams: dict[str, Any] = field(default_factory=dict)
+    """Namespace ``dbh``: the data."""
+    environment: dict[str, Any] = field(default_factory=dict)
+    """Namespace ``env``."""
