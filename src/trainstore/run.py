@@ -56,9 +56,6 @@ class ActiveRun:
     manager it finishes the run: an exception marks it failed (``KeyboardInterrupt``: interrupted) with the exception's
     type and text, and propagates.
 
-    Attributes: ``uid`` of the run; ``project``; ``name``; ``attempt_uid``; ``start_step`` (the last step kept from
-    what the attempt resumed, -1: from nothing); ``lineage``, what a checkpoint carries so that a training can resume
-    even where the database is away: ``[[attempt uid, start_step, opened_at in microseconds], …]``, root first.
     """
 
     def __init__(
@@ -87,11 +84,30 @@ class ActiveRun:
             self._recorder = service.open_recorder(run, attempt, opener=opener, seen=seen, rank=rank)
             _handles.add(self)
 
-    uid = property(lambda self: str(self._run["uid"]), doc="The run's identity.")
-    project = property(lambda self: str(self._run["project"]), doc="The run's project.")
-    name = property(lambda self: str(self._run["name"]), doc="The run's label; not unique.")
-    attempt_uid = property(lambda self: str(self._attempt["uid"]), doc="The identity of this stretch of the run.")
-    start_step = property(lambda self: int(self._attempt["start_step"]), doc="The last step kept; -1: from nothing.")
+    @property
+    def uid(self) -> str:
+        """The run's identity."""
+        return str(self._run["uid"])
+
+    @property
+    def project(self) -> str:
+        """The run's project."""
+        return str(self._run["project"])
+
+    @property
+    def name(self) -> str:
+        """The run's label; not unique."""
+        return str(self._run["name"])
+
+    @property
+    def attempt_uid(self) -> str:
+        """The identity of this stretch of the run."""
+        return str(self._attempt["uid"])
+
+    @property
+    def start_step(self) -> int:
+        """The last step kept from what the attempt resumed; -1: from nothing."""
+        return int(self._attempt["start_step"])
 
     @property
     def lineage(self) -> list[list[Any]]:
@@ -339,6 +355,11 @@ class ActiveRun:
         if message not in self._warned and len(self._warned) < 100:
             self._warned.add(message)
             logger.warning("run %s: %s", self.uid, message)
+
+
+def recording_is_disabled() -> bool:
+    """Whether ``TRAINSTORE_DISABLED`` turns recording off everywhere."""
+    return os.environ.get("TRAINSTORE_DISABLED", "").lower() in ("1", "true", "yes", "on")
 
 
 def canonical_tags(tags: Mapping[str, Any] | Iterable[str] | str) -> dict[str, Json]:

@@ -14,7 +14,8 @@ finite float                                the same                            
 NaN, inf, -inf                              ``"NaN"``, ``"Infinity"``,              float
                                             ``"-Infinity"``
 0-d tensor, NumPy scalar                    its ``.item()``                         as that
-list, tuple, dict                           JSON, item by item                      list, dict
+list, tuple, dict, dataclass                JSON, item by item                      list, dict
+Enum member, path                           its value, its text                     as that
 text with NUL or lone surrogates            ``{"$repr": "<escaped text>"}``         str
 anything else                               ``{"$repr": "<repr>"}``                 str
 ==========================================  ======================================  =====================
@@ -86,6 +87,8 @@ def _canonical(value: object, parents: tuple[int, ...]) -> Json:
         return _canonical(value.value, parents)
     if isinstance(value, os.PathLike):
         return _canonical(os.fspath(value), parents)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         result = {metric_name(key): _canonical(item, parents) for key, item in value.items()}
         # A caller's own {"$repr": …} would read back as its text: keep it as the repr that it is.

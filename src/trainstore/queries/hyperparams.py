@@ -53,7 +53,7 @@ def list_hyperparams(
 def list_events(reader: Reader, runs: object = None, *, kind: str | None = None) -> DataFrame:
     """Events of a run, of several or of all, in the order in which they happened."""
     run, table = reader.models.run.c, reader.models.event.c
-    statement = select(run.uid, table.at, table.step, table.kind, table.details, table.writer_uid)
+    statement: Select[Any] = select(run.uid, table.at, table.step, table.kind, table.details, table.writer_uid)
     statement = statement.join_from(reader.models.event, reader.models.run)
     if kind is not None:
         statement = statement.where(table.kind == kind)
