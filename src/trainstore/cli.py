@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 DEFAULT_STORE = "trainstore.db"
 NEWEST = 50
+MAX_CELL = 36  # characters
+PIPED_WIDTH = 160  # where the output is no terminal
+# Varying from run to run by their nature, and of no interest in a table.
+UNINTERESTING = ("hp__output_dir", "hp__run_name", "hp__logging_dir")
 SHOWN_METRICS = ("eval_loss", "loss", "train_loss", "eval_accuracy")
 
 STORE_OPTIONS = (
@@ -167,7 +171,7 @@ def show(run: str, url: str, prefix: str, as_json: bool) -> None:
             return
         _print_pairs(f"Run {record.name}", _facts(record))
         _print_table("Metrics", metrics.drop(columns=["uid"]))
-        _print_table("Hyperparameters", hyperparams[["namespace", "key", "value"]])
+        _print_table("Hyperparameters", hyperparams[["namespace", "key", "value"]].dropna())
         if not events.empty:
             _print_table("Events", events[["at", "step", "kind", "details"]])
 
@@ -332,7 +336,8 @@ def _shown_url(store: TrainStore) -> str:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False)
+    # Where the output goes into a pipe or a file, Rich would take 80 columns.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def _visible(value: object) -> str:
@@ -347,37 +352,71 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, pd.Timestamp):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
+        return f"{value:%m-%d %H:%M}" if value.year == pd.Timestamp.now().year else f"{value:%Y-%m-%d %H:%M}"
     return _visible(value)
+
+
+_SHORT = {
+    "run_id": "id",
+    "started_at": "started",
+    "last_step": "step",
+    "sort_metric_value": "best",
+    "sort_metric_step": "at",
+}
 
 
 def _overview(frame: DataFrame) -> DataFrame:
     """The columns that a person looks at first: an id, a label, how it went; then what was asked for."""
-    fixed = [c for c in ("run_id", "name", "project", "status", "started_at", "last_step") if c in frame]
-    ranked = [c for c in ("sort_metric_value", "sort_metric_step") if c in frame]
     names = [str(column) for column in frame.columns]
-    varying = [c for c in names if c.startswith("hp__")][:4]
+    several = frame["project"].nunique() > 1
+    fixed = ["run_id", "name", *(["project"] if several else []), "status", "started_at", "last_step"]
+    ranked = [c for c in ("sort_metric_value", "sort_metric_step") if c in names]
+    varying = [c for c in names if c.startswith("hp__") and c not in UNINTERESTING][:4]
     metrics = [c for c in names if c.startswith("metric__") and not frame[c].isna().all()]
-    return frame[[*fixed, *ranked, *varying, *metrics]].rename(columns=lambda c: c.split("__", 1)[-1])
+    shown = frame[[*fixed, *ranked, *metrics, *varying]]
+    return shown.rename(columns=lambda c: _SHORT.get(c, c.split("__", 1)[-1]))
 
 
 def _print_table(title: str | None, frame: DataFrame) -> None:
+    """As many columns as the terminal is wide for, from the left; the others are named below."""
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for name, kind in zip(frame.columns, frame.dtypes, strict=True):
-        table.add_column(Text(_visible(name)), justify="right" if kind.kind in "iuf" else "left", overflow="fold")
-    for row in frame.itertuples(index=False, name=None):
-        table.add_row(*(Text(_cell(value)) for value in row))
-    _console().print(table)
+    console = _console()
+    columns = {_visible(name): [_cell(value) for value in frame[name]] for name in frame.columns}
+    room = console.width - 2
+    shown: list[str] = []
+    for name, cells in columns.items():
+        room -= min(MAX_CELL, max(map(len, (name, *cells)))) + 3
+        if room < 0:
+            break
+        shown.append(name)
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
+    for name, kind in zip(shown, frame.dtypes, strict=False):
+        justify: Literal["right", "left"] = "right" if kind.kind in "iuf" else "left"
+        table.add_column(Text(name), justify=justify, no_wrap=True, overflow="ellipsis", max_width=MAX_CELL)
+    for row in zip(*(columns[name] for name in shown), strict=True):
+        table.add_row(*map(Text, row))
+    console.print(table)
+    hidden = [name for name in columns if name not in shown]
+    if hidden:
+        console.print(f"(no room for: {', '.join(hidden)}; --json prints everything)", markup=False)
 
 
 def _print_pairs(title: str, pairs: dict[str, Any]) -> None:
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(_visible(title)), title_justify="left", show_header=False)
+    table = Table(
+        title=Text(_visible(title)),
+        title_justify="left",
+        title_style="bold",
+        show_header=False,
+        box=box.SIMPLE,
+        pad_edge=False,
+    )
     for name, value in pairs.items():
         table.add_row(name, Text(_cell(value)))
     _console().print(table)
