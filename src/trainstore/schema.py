@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +60,7 @@ def prepare(engine: Engine, backend: Backend, models: Models, *, auto_upgrade: b
         return uid
     version = current(engine, backend, models)
     if version is None:
-        _create(engine, backend, models)
+        upgrade(engine, backend, models)
     elif version != HEAD:
         _check_known(version, backend)
         if not (backend.upgrades_on_open if auto_upgrade is None else auto_upgrade):
@@ -77,7 +78,7 @@ def upgrade(engine: Engine, backend: Backend, models: Models, revision: str = "h
 
     Raises the errors of `prepare`.
     """
-    with backend.migration_transaction(engine, models.prefix) as connection:
+    with _rights_explained(backend, models), backend.migration_transaction(engine, models.prefix) as connection:
         version = _version(connection, models)  # again, now that nobody else can change it
         if version is None:
             _refuse_foreign(connection, backend, models)
@@ -93,7 +94,7 @@ def upgrade(engine: Engine, backend: Backend, models: Models, revision: str = "h
 
 def current(engine: Engine, backend: Backend, models: Models) -> str | None:
     """The revision of the schema, or None where there is none."""
-    with backend.reading(engine) as connection:
+    with _rights_explained(backend, models), backend.reading(engine) as connection:
         return _version(connection, models)
 
 
@@ -153,10 +154,10 @@ def view_dropped(operations: Any) -> Iterator[None]:
 def create_view(operations: Any) -> None:
     """For a migration: make ``current_step_log``."""
     prefix = operations.get_context().opts["trainstore_prefix"]
-    names = ("run_id", "step", "attempt", "logged_at", "epoch", "step_time", "metrics", "details")
     step_log, attempt = f"{prefix}step_log", f"{prefix}attempt"
+    # Every column, whatever the revision that asks for the view has: so an old revision may call this for ever.
     operations.execute(
-        f"CREATE VIEW {prefix}{VIEW_NAME} AS SELECT {', '.join(f'{step_log}.{name}' for name in names)} "
+        f"CREATE VIEW {prefix}{VIEW_NAME} AS SELECT {step_log}.* "
         f"FROM {step_log} JOIN {attempt} ON {step_log}.run_id = {attempt}.run_id "
         f"AND {step_log}.attempt = {attempt}.attempt WHERE {step_log}.step <= {attempt}.end_step"
     )
@@ -190,15 +191,16 @@ def _store_uid(connection: Connection, models: Models) -> str:
     return str(connection.execute(select(models.store.c.uid)).scalar_one())
 
 
-def _create(engine: Engine, backend: Backend, models: Models) -> None:
+@contextmanager
+def _rights_explained(backend: Backend, models: Models) -> Iterator[None]:
     try:
-        upgrade(engine, backend, models)
+        yield
     except SQLAlchemyError as error:
         if not backend.is_privilege_error(error):
             raise
         raise SchemaMissingError(
-            f"{backend.safe_url} has no trainstore schema and this user may not create one; let a role that may "
-            f"create tables run: {_command(backend, models)}"
+            f"this user may not create, change or read trainstore's tables in {backend.safe_url}; let a role that may "
+            f"create tables there run: {_command(backend, models)}"
         ) from None
 
 
@@ -226,7 +228,7 @@ def _check_known(version: str, backend: Backend) -> None:
 
 def _command(backend: Backend, models: Models) -> str:
     prefix = f" --prefix {models.prefix}" if models.prefix else ""
-    return f"trainstore db upgrade --store '{backend.safe_url}'{prefix}"
+    return f"trainstore db upgrade --store {shlex.quote(backend.safe_url)}{prefix}"
 
 
 def _config(connection: Connection, models: Models) -> Config:

@@ -12,7 +12,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -121,7 +121,9 @@ class SQLiteBackend(Backend):
 
     def create_writer_engine(self) -> Engine:
         """No pool; transactions take the write lock at once."""
-        return self._engine("BEGIN IMMEDIATE", WRITER_TIMEOUT, {"poolclass": NullPool})
+        engine = self._engine("BEGIN IMMEDIATE", WRITER_TIMEOUT, {"poolclass": NullPool})
+        on_connect(engine, self._use_wal)
+        return engine
 
     def _engine(self, begin: str, timeout: float, options: dict[str, Any]) -> Engine:
         engine = create_engine(
@@ -151,21 +153,26 @@ class SQLiteBackend(Backend):
             check_same_thread=False,
         )
 
-    def _configure(self, connection: sqlite3.Connection) -> None:
-        # PRAGMAs outside any transaction; each is for this connection only, but for journal_mode.
+    @staticmethod
+    def _configure(connection: sqlite3.Connection) -> None:
+        # PRAGMAs outside any transaction; each is for this connection only.
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
-        if self.path is not None and not self._is_wal(connection):
-            # Changing the mode needs the file to itself for a moment; SQLite's busy handler is not asked there.
-            deadline = time.monotonic() + READER_TIMEOUT
-            while True:
-                try:
-                    connection.execute("PRAGMA journal_mode = WAL")
+
+    def _use_wal(self, connection: sqlite3.Connection) -> None:
+        # Written into the file, so only where we write anyway: a file that is not ours stays as it is.
+        if self.path is None or self._is_wal(connection):
+            return
+        # Changing the mode needs the file to itself for a moment; SQLite's busy handler is not asked there.
+        deadline = time.monotonic() + READER_TIMEOUT
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "readonly" in str(error) or time.monotonic() > deadline:
                     return
-                except sqlite3.OperationalError as error:
-                    if "readonly" in str(error) or time.monotonic() > deadline:
-                        return
-                    time.sleep(0.01)
+                time.sleep(0.01)
 
     @staticmethod
     def _is_wal(connection: sqlite3.Connection) -> bool:
@@ -251,6 +258,8 @@ class SQLiteBackend(Backend):
         try:
             with self.translated(), migrator.begin() as connection:
                 yield connection
+            with closing(self._driver_connect(READER_TIMEOUT)) as driver:
+                self._use_wal(driver)
         finally:
             migrator.dispose()
 
