@@ -65,4 +65,5 @@ def test_the_blocks_print_what_they_say(new_database, tmp_path, monkeypatch, nam
         if expected is not None:
             assert printed == expected
     names["store"].close()
-    names["trainer"].callback_handler.callbacks[-1].close()
+    ours = [c for c in names["trainer"].callback_handler.callbacks if isinstance(c, names["TrainStoreCallback"])]
+    ours[0].close()

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, distinct, func, or_, select
+from sqlalchemy import ColumnElement, distinct, false, func, or_, select
 
 from trainstore.errors import InvalidArgumentError, RunNotFoundError
 from trainstore.models import NAMESPACES
@@ -194,7 +194,7 @@ def _hyperparam_columns(reader: Reader, position: Mapping[int, int], shown: Any)
         wanted = [qualified(name) for name in shown]
     statement = select(table.run_id, table.namespace, table.key, reader.backend.json_text(table.value))
     if wanted is not None:
-        statement = statement.where(or_(*((table.namespace == n) & (table.key == k) for n, k in wanted)))
+        statement = statement.where(or_(false(), *((table.namespace == n) & (table.key == k) for n, k in wanted)))
     values: defaultdict[tuple[str, str], list[Any]] = defaultdict(lambda: [None] * len(position))
     if position and wanted != []:
         for run_id, namespace, key, text in _rows_of(reader, statement, table.run_id, list(position)):

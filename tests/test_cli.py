@@ -1,0 +1,199 @@
+"""The command line, as a person and as a script use it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from trainstore import TrainStore
+from trainstore.cli import main
+
+
+@pytest.fixture
+def trainstore(database_url, capsys, monkeypatch):
+    """Runs the command on a store of two runs; returns (exit code, standard output, standard error)."""
+    with TrainStore(database_url) as store:
+        for name, rate in (("first", 0.1), ("second", 0.01)):
+            with store.start_run(project="cli", name=name, hyperparams={"learning_rate": rate}, tags=["t"]) as run:
+                for step in range(5):
+                    run.log({"eval_loss": rate + 1 / (step + 1)}, step=step)
+                run.log_event("checkpoint", step=4, details={"path": "here"})
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        output = capsys.readouterr()
+        return exit_.value.code, output.out, output.err
+
+    return call
+
+
+def test_runs_lists_the_newest_first(trainstore):
+    """``trainstore runs`` shows each run's label, status, metrics and what varies."""
+    code, out, err = trainstore("runs")
+    assert (code, err) == (0, "")
+    assert out.index("second") < out.index("first")
+    assert "finished" in out
+    assert "learning_rate" in out
+    assert "eval_loss" in out
+
+
+def test_runs_limit_and_filters(trainstore):
+    """--limit shows the newest only and says so; --project, --status and --tag admit what they name."""
+    code, out, _ = trainstore("runs", "--limit", "1")
+    assert code == 0
+    assert "second" in out
+    assert "first" not in out
+    assert "--all" in out
+    assert "no runs" in trainstore("runs", "--project", "other")[1]
+    assert "no runs" in trainstore("runs", "--status", "failed")[1]
+    assert len(json.loads(trainstore("runs", "--tag", "t", "--all", "--json")[1])) == 2
+
+
+def test_every_answer_comes_as_json_too(trainstore):
+    """--json prints whole values, which a script can read."""
+    runs = json.loads(trainstore("runs", "--json")[1])
+    assert [run["name"] for run in runs] == ["second", "first"]
+    assert runs[0]["hp__learning_rate"] == 0.01
+    assert runs[0]["ended_at"].endswith("+00:00")
+    shown = json.loads(trainstore("show", "first", "--json")[1])
+    assert shown["run"]["hyperparams"] == {"learning_rate": 0.1}
+    assert [metric["metric"] for metric in shown["metrics"]] == ["eval_loss"]
+    assert shown["events"][0]["details"] == {"path": "here"}
+    best = json.loads(trainstore("best", "eval_loss", "--json")[1])
+    assert [run["name"] for run in best] == ["second", "first"]
+    assert best[0]["sort_metric_step"] == 4
+    assert json.loads(trainstore("db", "current", "--json")[1])["current"] == "0001"
+    assert json.loads(trainstore("db", "check", "--json")[1]) == {"differences": []}
+    assert json.loads(trainstore("db", "upgrade", "--json")[1]) == {"before": "0001", "after": "0001"}
+    assert json.loads(trainstore("recover", "--json")[1])["records"] == 0
+
+
+def test_show_takes_an_id_a_uid_and_a_name(trainstore):
+    """A run is named as everywhere else; its hyperparameters, metrics and events are shown."""
+    uid = json.loads(trainstore("show", "first", "--json")[1])["run"]["uid"]
+    for name in ("1", uid, "first"):
+        code, out, _ = trainstore("show", name)
+        assert code == 0
+        for text in (uid, "learning_rate", "eval_loss", "checkpoint"):
+            assert text in out
+
+
+def test_best_ranks_in_either_direction(trainstore):
+    """The smallest value is the best, unless --max says otherwise; --by-last ranks by the last value."""
+    assert trainstore("best", "eval_loss")[1].index("second") < trainstore("best", "eval_loss")[1].index("first")
+    code, out, _ = trainstore("best", "eval_loss", "--max", "--limit", "1", "--json")
+    assert code == 0
+    assert [run["name"] for run in json.loads(out)] == ["first"]
+    assert json.loads(trainstore("best", "eval_loss", "--by-last", "--json")[1])[0]["sort_metric_value"] == 0.01 + 1 / 5
+
+
+def test_schema_commands_say_what_they_found(trainstore):
+    """``db`` shows, checks and upgrades the schema in words."""
+    assert trainstore("db", "current")[1] == "0001 (head)\n"
+    assert trainstore("db", "check")[1] == "the database and the models agree\n"
+    assert trainstore("db", "upgrade")[1] == "schema 0001\n"
+
+
+def test_db_upgrade_makes_the_schema(empty_database_url, capsys):
+    """On a database without a schema ``db current`` says so, and ``db upgrade`` makes it, under any prefix."""
+    for arguments, expected in (
+        (("db", "current"), "none; this trainstore has 0001"),
+        (("db", "upgrade"), "schema none → 0001"),
+        (("db", "check"), "the database and the models agree"),
+    ):
+        with pytest.raises(SystemExit) as exit_:
+            main([*arguments, "--store", empty_database_url, "--prefix", "mine_"])
+        assert exit_.value.code == 0
+        assert expected in capsys.readouterr().out
+    with TrainStore(empty_database_url, table_name_prefix="mine_") as store:
+        assert store.list_runs().empty
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("show", "nobody"), "there is no run 'nobody'"),
+        (("show", "77"), "there is no run 77"),
+        (("best", "nothing"), "the metrics there are: eval_loss"),
+        (("runs", "--status", "odd"), "is not one of running, finished"),
+        (("runs", "--store", "nowhere.db"), "trainstore demo"),
+        (("runs", "--store", "foo://x"), "no backend for 'foo'"),
+        (("runs", "--prefix", "No!"), "table_name_prefix 'No!'"),
+        (("runs", "--store", "postgresql://u:s3cret@127.0.0.1:1/x"), "127.0.0.1:1 cannot be reached"),
+    ],
+)
+def test_a_users_error_is_one_line(trainstore, arguments, words):
+    """What a person got wrong ends with exit code 1 and one line that says what to do; no traceback, no password."""
+    code, out, err = trainstore(*arguments)
+    assert code == 1
+    assert out == ""
+    assert words in err
+    assert err.count("\n") == 1
+    assert "s3cret" not in err
+
+
+def test_a_wrong_command_line_is_code_2(trainstore):
+    """An option or command that does not exist ends with Click's usage message and exit code 2."""
+    for arguments in (("runs", "--limit", "many"), ("nonsense",), ("best",)):
+        code, _, err = trainstore(*arguments)
+        assert code == 2
+        assert "Usage" in err
+
+
+def test_what_people_wrote_cannot_steer_the_terminal(database_url, capsys, monkeypatch):
+    """Control characters in names and notes are shown, not obeyed."""
+    with TrainStore(database_url) as store:
+        store.start_run(name="a\x1b[31mred\nline", project="[bold]p[/]").finish()
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    for arguments in (("runs",), ("show", "1")):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        out = capsys.readouterr().out
+        assert "\x1b[31m" not in out
+        assert "\\x1b[31mred" in out
+    assert "[bold]p[/]" in out
+
+
+def test_the_module_and_the_command_are_one(tmp_path):
+    """``python -m trainstore`` is the command; without a store it says how to begin, and makes none."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRAINSTORE_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "trainstore", "runs"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "there is no store at trainstore.db" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    done = subprocess.run([sys.executable, "-m", "trainstore", "--version"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.startswith("trainstore, version 0.")
+
+
+def test_recover_delivers_what_a_killed_process_left(database_url, start_script, capsys, monkeypatch):
+    """After SIGKILL, ``trainstore recover`` says how many records it brought in, and the run is shown as lost."""
+    process = start_script(
+        """
+        import sys
+        from trainstore import TrainStore
+        from trainstore.recording import writer
+        writer.INTERVAL = 3600.0  # nothing is delivered before the end
+        run = TrainStore(sys.argv[1]).start_run(name="killed")
+        for step in range(100):
+            run.log({"loss": 1.0}, step=step)
+        print("logged", flush=True)
+        sys.stdin.read()
+        """,
+        database_url,
+    )
+    process.wait_for("logged")
+    process.kill()
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    with pytest.raises(SystemExit) as exit_:
+        main(["recover"])
+    assert exit_.value.code == 0
+    assert "102 records of 1 runs delivered" in capsys.readouterr().out
+    with TrainStore(database_url) as store:
+        assert store.list_runs()[["name", "status", "last_step"]].values.tolist() == [["killed", "lost", 99]]
