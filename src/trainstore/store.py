@@ -33,6 +33,7 @@ READ_OWN_WRITES_TIMEOUT = 1.0  # seconds that a query waits for this store's own
 CLOSE_TIMEOUT = 10.0
 
 _stores: WeakSet[TrainStore] = WeakSet()
+_of_the_parent: list[Connection | None] = []  # in a forked child: kept, as closing them would end the parent's
 
 
 class TrainStore:
@@ -595,6 +596,7 @@ class TrainStore:
 def _renew_in_child() -> None:
     for store in list(_stores):
         store._attach_guard = threading.Lock()
+        _of_the_parent.append(store._connection)
         store._connection = None
         store._engine.dispose(close=False)
 

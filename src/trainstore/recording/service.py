@@ -37,6 +37,7 @@ logger = logging.getLogger("trainstore")
 EXIT_TIMEOUT = 10.0  # seconds
 
 _open: set[RecordingService] = set()  # those that record; strong, so that the exit finds them
+_of_the_parent: list[Writer] = []  # in a forked child
 
 
 class RecordingService:
@@ -197,6 +198,8 @@ class RecordingService:
             recorder.usable = False
             recorder.journal.forget_in_child()
         self._engine.dispose(close=False)
+        # Kept, not dropped: closing the parent's connection here would end it for the parent.
+        _of_the_parent.append(self._writer)
         self._writer = self._new_writer()
 
 
