@@ -24,7 +24,8 @@ def run(connection, models):
 
 
 def run_from_command_line():
-    if config.config_file_name is not None:
+    # Only for the alembic command: a program that calls Alembic with this file keeps its own logging.
+    if config.cmd_opts is not None and config.config_file_name is not None:
         fileConfig(config.config_file_name, disable_existing_loggers=False)
     arguments = context.get_x_argument(as_dictionary=True)
     url = arguments.get("url") or os.environ.get("TRAINSTORE_URL") or "sqlite:///trainstore.db"

@@ -5,6 +5,7 @@ made, whatever the models say later.
 """
 
 import uuid
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from alembic import op
@@ -48,7 +49,7 @@ def upgrade():
     def index(table, *columns):
         op.create_index(f"ix_{p}{table}_{'_'.join(columns)}", f"{p}{table}", list(columns))
 
-    op.create_table(
+    store = op.create_table(
         f"{p}store",
         sa.Column("uid", sa.String(36), nullable=False),
         sa.Column("created_at", TIME, nullable=False),
@@ -220,7 +221,7 @@ def upgrade():
         reference("model_epoch", ["model_name"], ["model.model_name"], **both),
     )
     create_view(op)
-    op.execute(f"INSERT INTO {p}store (uid, created_at) VALUES ('{uuid.uuid4()}', CURRENT_TIMESTAMP)")
+    op.execute(store.insert().values(uid=str(uuid.uuid4()), created_at=datetime.now(UTC)))
 
 
 def downgrade():

@@ -1,0 +1,110 @@
+"""The command ``alembic``, run as a developer runs it: in the repository's root, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect, text
+
+from fixtures.databases import migrate, opened
+from trainstore import schema
+from trainstore.models import models_for
+
+ROOT = Path(__file__).parents[2]
+
+
+def alembic(*arguments: str, cwd: Path = ROOT, code: int = 0, **env: str) -> str:
+    """Run it; what it wrote to both streams."""
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=cwd,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == code, output
+    return output
+
+
+def names(url: str) -> set[str]:
+    with opened(url) as (engine, _, _):
+        inspector = inspect(engine)
+        return {*inspector.get_table_names(), *inspector.get_view_names()}
+
+
+def test_up_check_down(empty_database_url: str):
+    """upgrade, current, history, check and downgrade work with TRAINSTORE_URL, beside a foreign alembic_version."""
+    with opened(empty_database_url) as (engine, _, _), engine.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('theirs')"))
+    env = {"TRAINSTORE_URL": empty_database_url}
+    assert "Running upgrade  -> 0001" in alembic("upgrade", "head", **env)
+    assert names(empty_database_url) == {"alembic_version", *models_for().table_names}
+    assert "0001 (head)" in alembic("current", **env)
+    assert "<base> -> 0001 (head)" in alembic("history", **env)
+    assert "No new upgrade operations detected" in alembic("check", **env)
+    with opened(empty_database_url) as database:
+        assert schema.check(*database) == []
+    uid = migrate(empty_database_url)
+    assert len(uid) == 36
+    alembic("downgrade", "base", **env)
+    assert names(empty_database_url) == {"alembic_version", "trainstore_version"}
+    alembic("upgrade", "head", **env)
+    assert migrate(empty_database_url) != uid
+
+
+def test_arguments_before_environment(empty_database_url: str, tmp_path: Path):
+    """-x url= and -x prefix= win over the environment, and the other prefix's tables stay as they are."""
+    uid = migrate(empty_database_url)
+    env = {"TRAINSTORE_URL": f"sqlite:///{tmp_path}/wrong.db", "TRAINSTORE_PREFIX": "wrong_"}
+    both = ("-x", f"url={empty_database_url}", "-x", "prefix=mine_")
+    alembic(*both, "upgrade", "head", **env)
+    assert "No new upgrade operations detected" in alembic(*both, "check", **env)
+    assert names(empty_database_url) == {*models_for().table_names, *models_for("mine_").table_names}
+    alembic(*both, "downgrade", "base", **env)
+    assert names(empty_database_url) == {*models_for().table_names, "mine_trainstore_version"}
+    assert migrate(empty_database_url) == uid
+    assert not (tmp_path / "wrong.db").exists()
+
+
+def test_prefix_from_environment(empty_database_url: str):
+    """TRAINSTORE_PREFIX is the prefix where no argument names one."""
+    alembic("upgrade", "head", TRAINSTORE_URL=empty_database_url, TRAINSTORE_PREFIX="mine_")
+    assert names(empty_database_url) == models_for("mine_").table_names
+
+
+def test_default_is_a_file_here(tmp_path: Path):
+    """Without a URL the database is trainstore.db in the current folder."""
+    alembic("-c", str(ROOT / "alembic.ini"), "upgrade", "head", cwd=tmp_path)
+    assert names(f"sqlite:///{tmp_path}/trainstore.db") == models_for().table_names
+
+
+def test_check_finds_a_difference(database_url: str):
+    """check fails where the database lacks a column of the models, and names it."""
+    with opened(database_url) as (engine, _, _), engine.begin() as connection:
+        connection.execute(text("ALTER TABLE run DROP COLUMN notes"))
+    assert "notes" in alembic("check", TRAINSTORE_URL=database_url, code=255)
+
+
+@pytest.mark.parametrize(("url", "kind"), [("sqlite:///x.db", "DATETIME"), ("postgresql://u@h/d", "JSONB")])
+def test_sql_for_a_database_administrator(url: str, kind: str):
+    """--sql prints the statements for a database that nobody can reach from here."""
+    output = alembic("upgrade", "head", "--sql", TRAINSTORE_URL=url)
+    assert "CREATE TABLE metric_summary" in output
+    assert "CREATE VIEW current_step_log" in output
+    assert "INSERT INTO store" in output
+    assert kind in output
+
+
+def test_password_is_not_printed(tmp_path: Path):
+    """An unreachable server is named without the password of its URL."""
+    output = alembic("current", TRAINSTORE_URL="postgresql://me:my-secret@127.0.0.1:9/db", code=1)
+    assert "StoreUnavailableError" in output
+    assert "127.0.0.1:9" in output
+    assert "my-secret" not in output
