@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -27,7 +28,7 @@ def model_facts(model: Any) -> dict[str, Any]:
     if model is None:
         return {}
     config = getattr(model, "config", None)
-    facts: dict[str, Any] = safely("the model's configuration", lambda: dict(config.to_dict()), {}) if config else {}
+    facts: dict[str, Any] = safely("the model's configuration", lambda: _configuration(config), {})
     peft = safely("the PEFT configuration", lambda: _peft(model))
     if peft:
         facts["peft"] = peft
@@ -36,6 +37,15 @@ def model_facts(model: Any) -> dict[str, Any]:
     facts["num_parameters"] = sum(parameter.numel() for parameter in parameters)
     facts["num_trainable_parameters"] = sum(p.numel() for p in parameters if p.requires_grad)
     return facts
+
+
+def _configuration(config: Any) -> dict[str, Any]:
+    """A copy, whatever a model outside transformers keeps under this name."""
+    if config is None:
+        return {}
+    if dataclasses.is_dataclass(config) and not hasattr(config, "to_dict"):
+        return {field.name: getattr(config, field.name, None) for field in dataclasses.fields(config)}
+    return dict(config.to_dict() if hasattr(config, "to_dict") else config)
 
 
 def _peft(model: Any) -> dict[str, Any] | None:
@@ -52,11 +62,11 @@ def data_facts(trainer: Any, train_dataloader: Any, eval_dataloader: Any) -> dic
         dataset = getattr(trainer, f"{part}_dataset", None)
         if dataset is None:
             dataset = getattr(dataloader, "dataset", None)
-        if isinstance(dataset, dict):
-            for name, one in dataset.items():
-                facts |= _dataset(f"{part}_{name}", one)
-        elif dataset is not None:
-            facts |= _dataset(part, dataset)
+        several = dataset.items() if isinstance(dataset, dict) else [(None, dataset)]
+        for name, one in several:
+            if one is not None:
+                label = part if name is None else f"{part}_{name}"
+                facts |= safely("a dataset", functools.partial(_dataset, label, one), {})
     return facts
 
 

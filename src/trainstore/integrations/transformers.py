@@ -17,14 +17,12 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import sys
 import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from types import FrameType
 from typing import Any
 
 from transformers import TrainerCallback
@@ -40,14 +38,16 @@ from trainstore.errors import (
     StoreURLError,
     TrainStoreError,
 )
+from trainstore.integrations._checkpoint import STATE_KEY, SavedRun, import_history, output_dir_of
 from trainstore.integrations._facts import data_facts, environment_facts, model_facts, training_arguments
 from trainstore.integrations._loss import DirectLoss, RingLoss, Values
+from trainstore.integrations._wrappers import Wrappers, callbacks_of, calling_trainer
 from trainstore.run import ActiveRun, describe_exception, recording_is_disabled, status_of
 from trainstore.store import TrainStore
+from trainstore.values import canonical_hyperparams
 
 logger = logging.getLogger("trainstore")
 
-STATE_KEY = "trainstore"
 MAX_FAILURES = 5  # internal ones, after which the callback disables itself
 SELF_CHECK_TOLERANCE = 1e-3  # relative; the Trainer adds a window up in float32
 # What the user must mend before a training starts; everything else is our own trouble.
@@ -57,12 +57,10 @@ LossReader = DirectLoss | RingLoss
 
 
 def _guarded(hook: Callable[..., None]) -> Callable[..., None]:
-    """A hook whose failures never reach the training."""
+    """A hook whose failures never reach the training. (The hooks of every step guard themselves: it is faster.)"""
 
     @functools.wraps(hook)
     def guarded(self: TrainStoreCallback, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._disabled:
-            return
         try:
             hook(self, args, state, control, **kwargs)
         except Exception as error:  # noqa: BLE001
@@ -75,19 +73,26 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     """Records a ``transformers.Trainer`` into a store.
 
     Args:
-        store_or_url: An open `TrainStore`, or what one is opened with (then a database that is away is no error: the
-            run begins in the journal). None: ``TRAINSTORE_URL``, else ``trainstore.db``.
+        store_or_url: An open `TrainStore`, which stays open; or what one is opened with (then a database that is away
+            is no error: the run begins in the journal), closed when the training ends. None: ``TRAINSTORE_URL``, else
+            ``trainstore.db``.
         project: None: ``TRAINSTORE_PROJECT``, else "default".
         name: The run's label. None: the arguments' ``run_name``, ``TRAINSTORE_RUN_NAME``, else made from the uid.
         tags: As for `TrainStore.start_run`.
         hyperparams: Recorded beside the training arguments; they win where a name is the same.
         resume: What a checkpoint that carries our key means. "auto": the next attempt of the same run (in the same
-            output_dir). "never": always a new run. "must": an error where there is nothing to resume.
+            output_dir; elsewhere a new run whose parent it is). "never": always a new run. "must": an error where
+            there is no run to go on with.
         loss: "auto": the true loss of every step. "logs": only the window means that the Trainer logs.
         on_error: "warn": a failure of ours is logged once, and the training goes on. "raise": it is raised.
 
-    Raises (when training begins):
-        InvalidArgumentError, StoreURLError, SchemaError, NotADatabaseError: What only you can mend.
+    Raises:
+        InvalidArgumentError: An argument that cannot be used, here or when training begins.
+        TrainStoreError: When training begins, and only what you can mend: a store that cannot be opened
+            (`StoreURLError`, `SchemaError`, `NotADatabaseError`, a file in a missing folder) or is closed.
+
+    It may be pickled: only its arguments travel, of an open store its URL (without the password: then
+    ``TRAINSTORE_URL`` is used).
     """
 
     def __init__(
@@ -108,6 +113,10 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         ):
             if value not in allowed:
                 raise InvalidArgumentError(f"{argument} {value!r} is not one of {', '.join(map(repr, allowed))}")
+        try:
+            canonical_hyperparams(hyperparams or {})
+        except TypeError as error:
+            raise InvalidArgumentError(f"hyperparams: {error}") from error
         self._config: dict[str, Any] = {
             "store_or_url": store_or_url,
             "project": project,
@@ -118,14 +127,16 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             "loss": loss,
             "on_error": on_error,
         }
+        self._prefix: str | None = None  # of a store that did not survive pickling
         self._reset()
 
     def _reset(self) -> None:
         self._store: TrainStore | None = None
         self._run: ActiveRun | None = None
+        self._given_up: ActiveRun | None = None  # open, and no longer recorded into: we failed too often
         self._last_run: ActiveRun | None = None
         self._trainer: weakref.ref[Any] | None = None
-        self._uninstall_wrappers: list[Callable[[], None]] = []
+        self._wrappers = Wrappers()
         self._disabled = False
         self._failures = 0
         self._warned: set[str] = set()
@@ -137,23 +148,28 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._learning_rates: Values = {}
         self._tokens = 0
         self._step_began = self._idle_since = perf_counter()
-        self._data_time: float | None = None
+        self._data_time = 0.0
         self._window_first = 1
-        self._window: list[float] = []
+        self._window_sum = 0.0
+        self._window_count = 0
         self._logged: tuple[int, frozenset[str]] = (-1, frozenset())
 
-    # Only the configuration travels (Ray pickles the trainer); a store is opened anew, from TRAINSTORE_URL.
     def __getstate__(self) -> dict[str, Any]:
-        given = self._config["store_or_url"]
-        return {"config": {**self._config, "store_or_url": None if isinstance(given, TrainStore) else given}}
+        config, prefix = dict(self._config), self._prefix
+        given = config["store_or_url"]
+        if isinstance(given, TrainStore):
+            config["store_or_url"] = None if "***" in given.url else given.url
+            prefix = given.models.prefix
+        return {"config": config, "prefix": prefix}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._config = state["config"]
+        self._prefix = state["prefix"]
         self._reset()
 
     @property
     def run(self) -> ActiveRun | None:
-        """The run that is being recorded, or the last one."""
+        """The run that is being recorded, or the last one, finished."""
         return self._run or self._last_run
 
     @property
@@ -171,7 +187,8 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             if isinstance(given, TrainStore):
                 self._store = given
             else:
-                self._store = TrainStore(given or os.environ.get("TRAINSTORE_URL") or "trainstore.db", offline_ok=True)
+                url = given or os.environ.get("TRAINSTORE_URL") or "trainstore.db"
+                self._store = TrainStore(url, table_name_prefix=self._prefix, offline_ok=True)
         return self._store
 
     def close(self) -> None:
@@ -180,357 +197,135 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         if store is not None and store is not self._config["store_or_url"]:
             store.close()
 
-    # --- The training -----------------------------------------------------------------------------------------------
-
-    @_guarded
-    def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Find the trainer; nothing is opened yet."""
-        self._find_trainer()
+    # --- The beginning ----------------------------------------------------------------------------------------------
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin a run, or go on with the one that the checkpoint names."""
         if self._disabled or recording_is_disabled() or not state.is_world_process_zero:
             return
         try:
-            self._start(args, state, kwargs)
-        except USER_ERRORS:
-            raise
-        except Exception as error:  # noqa: BLE001
-            self._internal_failure("on_train_begin", error)
-
-    def _start(self, args: Any, state: Any, kwargs: dict[str, Any]) -> None:
-        trainer = self._find_trainer()
-        if trainer is not None and not self._is_first_of(trainer):
-            self._disabled = True
-            logger.warning("this trainer has two TrainStoreCallbacks; the second one records nothing")
-            return
-        self._begin_training()
-        self._run = self._open_run(args, state)
-        run = self._run
-        state.stateful_callbacks[STATE_KEY] = {
-            "args": {},
-            "attributes": {
-                "run_uid": run.uid,
-                "lineage": run.lineage,
-                "trial": _trial(state),
-                "output_dir": _output_dir(args),
-            },
-        }
-        source = self._install(trainer, args) if trainer is not None else "logs"
-        if source == "logs" and self._config["loss"] == "auto":
-            logger.warning("the Trainer was not found; only the mean losses that it logs are recorded")
-        self._record_facts(run, args, state, trainer, source, kwargs)
-        self._window_first = state.global_step + 1
-        self._idle_since = perf_counter()
-
-    def _record_facts(
-        self, run: ActiveRun, args: Any, state: Any, trainer: Any, source: str, kwargs: dict[str, Any]
-    ) -> None:
-        own = {**(getattr(state, "trial_params", None) or {}), **(self._config["hyperparams"] or {})}
-        run.log_hyperparams({**training_arguments(args), **own})
-        run.log_hyperparams(model_facts(kwargs.get("model")), "mth")
-        data = data_facts(trainer, kwargs.get("train_dataloader"), kwargs.get("eval_dataloader"))
-        run.log_hyperparams(data, "dbh")
-        run.log_hyperparams({**environment_facts(args), "loss_source": source}, "env")
-
-    @_guarded
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The wait for the first batch begins."""
-        self._idle_since = perf_counter()
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The clock of the step; its batches were fetched before."""
-        now = self._step_began = perf_counter()
-        self._data_time = now - self._idle_since
-
-    @_guarded
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
-        """The learning rate that this step is made with."""
-        if self._run is None or optimizer is None:
-            return
-        groups = optimizer.param_groups
-        rate = groups[0]["lr"]
-        rates = self._learning_rates = {"learning_rate": rate}
-        for index in range(1, len(groups)):
-            if groups[index]["lr"] != rate:
-                rates[f"learning_rate_{index}"] = groups[index]["lr"]
-
-    @_guarded
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """One record: the whole step (on accelerators its loss and gradient norm follow)."""
-        run = self._run
-        if run is None:
-            return
-        now = perf_counter()
-        metrics: dict[str, Any] = {"step_time": now - self._step_began, **self._learning_rates}
-        if self._data_time is not None:
-            metrics["data_time"] = self._data_time
-        if self._tokens:
-            metrics["tokens"] = self._tokens
-            self._tokens = 0
-        reader = self._reader
-        if reader is not None:
-            values = reader.end_step(state.global_step)
-            if values:
-                metrics.update(values)
-                if "loss" in values:
-                    self._window.append(values["loss"])
-        run.log(metrics, step=state.global_step, epoch=state.epoch)
-        if reader is not None:
-            self._record_later(run, reader, wait=False)
-        self._idle_since = perf_counter()
-
-    def _record_later(self, run: ActiveRun, reader: LossReader, *, wait: bool) -> None:
-        for step, values in reader.later(wait=wait):
-            run.log(values, step=step)
-            if "loss" in values:
-                self._window.append(values["loss"])
-
-    @_guarded
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Whatever the Trainer logs, in the row of its step."""
-        if self._run is None or not logs:
-            return
-        if self._reader is not None:
-            self._record_later(self._run, self._reader, wait=True)  # the Trainer has just waited for the device
-        metrics = dict(logs)
-        epoch = metrics.pop("epoch", None)
-        details = None
-        step = state.global_step
-        if "loss" in metrics:
-            window = metrics["loss_window"] = metrics.pop("loss")
-            details = {"loss_window": {"first_step": self._window_first, "last_step": step}}
-            self._check_window(window, step, args)
-        self._run.log(metrics, step=step, epoch=epoch, details=details)
-        self._logged = (step, frozenset(logs))
-        self._idle_since = perf_counter()
-
-    def _check_window(self, window: Any, step: int, args: Any) -> None:
-        """The mean of the recorded losses is what the Trainer logs, or the source is not what we take it for."""
-        losses, self._window = self._window, []
-        complete = len(losses) == step - self._window_first + 1
-        self._window_first = step + 1
-        if not complete or not losses or self._run is None or args.world_size != 1 or not isinstance(window, float):
-            return
-        mean = sum(losses) / len(losses)
-        if mean - mean != 0.0:
-            return  # the Trainer hides a NaN; the steps show it
-        if abs(mean - window) > SELF_CHECK_TOLERANCE * max(abs(mean), abs(window)) + 1e-6:
-            self._warn_once(f"the recorded losses do not add up to the logged one ({mean:g} and {window:g})")
-            self._run.log_hyperparams({"loss_source": "unverified"}, "env")
-
-    @_guarded
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
-        """Evaluation metrics that were not logged already."""
-        self._record_results(args, state, metrics)
-
-    @_guarded
-    def on_predict(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
-        """Metrics of ``predict()``, which the Trainer does not log."""
-        self._record_results(args, state, metrics)
-
-    def _record_results(self, args: Any, state: Any, metrics: Any) -> None:
-        if not metrics or not state.is_world_process_zero or recording_is_disabled():
-            return
-        step, keys = self._logged
-        left = {k: v for k, v in metrics.items() if not (step == state.global_step and k in keys)}
-        epoch = left.pop("epoch", None)
-        if left:
-            with self._any_run(args) as run:
-                run.log(left, step=state.global_step, epoch=epoch)
-        self._idle_since = perf_counter()
-
-    @contextmanager
-    def _any_run(self, args: Any) -> Iterator[ActiveRun]:
-        """The open run; else the last one, joined; else one of its own."""
-        if self._run is not None:
-            yield self._run
-            return
-        last = self._last_run
-        if last is not None:
-            run = self.store.resume_run(last.uid, lineage=last.lineage, source="transformers")
-        else:
-            run = self.store.start_run(**self._labels(args), source="transformers")
-        try:
-            yield run
-        finally:
-            run.finish()
-            self._last_run = last or run
-
-    @_guarded
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """A checkpoint was written."""
-        if self._run is not None:
-            folder = Path(_output_dir(args)) / f"checkpoint-{state.global_step}"
-            details = {"path": str(folder), "best_model_checkpoint": state.best_model_checkpoint}
-            self._run.log_event("checkpoint", step=state.global_step, details=details)
+            trainer = self._find_trainer()
+            if self._is_second_of(trainer):
+                return
+            self.store  # noqa: B018 - opened before the run that it is for
+            self._begin_training()
+            run = self._run = self._open_run(args, state)
+            SavedRun.of(run, args, state).write(state)
+            self._window_first = state.global_step + 1
+            source = self._watch(trainer, args)
+            self._record_facts(run, args, state, kwargs)
+            run.log_hyperparams({"loss_source": source}, "env")
             self._idle_since = perf_counter()
-
-    @_guarded
-    def on_push_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The model goes to the Hub."""
-        if self._run is not None:
-            self._run.log_event("push", step=state.global_step, details={"hub_model_id": args.hub_model_id})
-
-    @_guarded
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The end that the Trainer announces; an exception is seen by the wrapper of its epochs."""
-        if self._run is None:
-            return
-        stopped = state.global_step < state.max_steps
-        if stopped and control.should_training_stop:
-            self._run.log_event("early_stop", step=state.global_step, details={"max_steps": state.max_steps})
-        pruned = stopped and not control.should_training_stop and state.is_hyper_param_search
-        self._finish("pruned" if pruned else "finished")
-
-    # --- Opening and closing ----------------------------------------------------------------------------------------
+        except Exception as error:
+            # What keeps a store from being opened is for the user to mend too, now, and not after days of training.
+            if isinstance(error, USER_ERRORS) or (self._store is None and isinstance(error, TrainStoreError)):
+                raise
+            self._internal_failure("on_train_begin", error)
 
     def _open_run(self, args: Any, state: Any) -> ActiveRun:
         step = state.global_step
-        previous, self._retry_after = self._retry_after, None
-        if self._run is not None:
-            open_run, self._run = self._run, None
-            self._remove_wrappers()
-            if previous is not None:
+        retried, self._retry_after = self._retry_after, None
+        before, self._run = self._run, None
+        if before is not None:
+            self._wrappers.remove()
+            if retried is not None:
                 # auto_find_batch_size begins again: another attempt of the run that ran out of memory.
-                open_run.finish("failed", describe_exception(previous))
-                lineage = open_run.lineage[:-1] if step else []
+                before.finish("failed", describe_exception(retried))
+                lineage = before.lineage[:-1] if step else []
                 return self.store.resume_run(
-                    open_run.uid, step=step or -1, lineage=lineage, project=open_run.project, name=open_run.name
-                )
-            open_run.finish("failed", "left open when another training began")
+                    before.uid, step=step or -1, lineage=lineage,
+                    project=before.project, name=before.name, source="transformers",
+                )  # fmt: skip
+            before.finish("failed", "left open when another training began")
         labels = self._labels(args)
-        saved = _saved(state) if self._config["resume"] != "never" and step > 0 else None
-        if saved is None:
-            if self._config["resume"] == "must":
-                raise InvalidArgumentError(
-                    "resume='must', but this training does not resume a checkpoint that trainstore recorded; "
-                    "pass resume_from_checkpoint to train(), or resume='auto'"
-                )
-            return self.store.start_run(**labels, tags=self._config["tags"], source="transformers")
-        uid = saved["run_uid"]
-        elsewhere = saved["output_dir"] != _output_dir(args) or saved["trial"] != _trial(state)
-        if elsewhere or self.store.is_recorded_here(uid):
-            return self.store.start_run(
-                **labels, tags=self._config["tags"], source="transformers", parent=uid, parent_step=step
+        saved = SavedRun.read(state) if self._config["resume"] != "never" and step > 0 else None
+        if saved is not None and saved.is_of(args, state) and not self.store.is_recorded_here(saved.run_uid):
+            return self._resume(saved, labels, state)
+        if self._config["resume"] == "must":
+            raise InvalidArgumentError(
+                "resume='must', but this training does not go on from a checkpoint that trainstore recorded in this "
+                "output_dir; pass resume_from_checkpoint to train(), or resume='auto'"
             )
-        unknown = self._is_unknown(uid)
-        run = self.store.resume_run(uid, step=step, lineage=saved["lineage"], source="transformers", **labels)
+        if saved is not None:
+            labels |= {"parent": saved.run_uid, "parent_step": step}
+        return self.store.start_run(**labels, tags=self._config["tags"], source="transformers")
+
+    def _resume(self, saved: SavedRun, labels: dict[str, Any], state: Any) -> ActiveRun:
+        try:
+            self.store.get_current_step(saved.run_uid)
+            unknown = False
+        except RunNotFoundError:
+            unknown = True
+        except StoreUnavailableError:
+            unknown = False
+        run = self.store.resume_run(
+            saved.run_uid, step=state.global_step, lineage=saved.lineage, source="transformers", **labels
+        )
         if unknown:
-            self._import_history(run, state)
+            import_history(run, state)
         if self._config["tags"]:
             run.set_tags(self._config["tags"])
         return run
 
-    def _is_unknown(self, uid: str) -> bool:
-        try:
-            self.store.get_current_step(uid)
-        except RunNotFoundError:
-            return True
-        except StoreUnavailableError:
-            return False
-        return False
-
-    @staticmethod
-    def _import_history(run: ActiveRun, state: Any) -> None:
-        """What the checkpoint remembers of the steps before, of a run that this database has never seen."""
-        for entry in state.log_history:
-            metrics = {key: value for key, value in entry.items() if key not in ("step", "epoch")}
-            if "loss" in metrics:
-                metrics["loss_window"] = metrics.pop("loss")
-            run.log(metrics, step=entry.get("step"), epoch=entry.get("epoch"), details={"imported": "log_history"})
-
     def _labels(self, args: Any) -> dict[str, Any]:
         return {"project": self._config["project"], "name": self._config["name"] or getattr(args, "run_name", None)}
 
-    def _finish(self, status: str, error: str | None = None) -> None:
-        run, self._run = self._run, None
-        self._remove_wrappers()
-        if run is None:
-            return
-        if self._reader is not None:
-            self._record_later(run, self._reader, wait=True)
-        self._last_run = run
-        run.finish(status, error)
+    def _record_facts(self, run: ActiveRun, args: Any, state: Any, kwargs: dict[str, Any]) -> None:
+        def arguments() -> dict[str, Any]:
+            trial = getattr(state, "trial_params", None) or {}
+            return {**training_arguments(args), **trial, **(self._config["hyperparams"] or {})}
 
-    def _training_failed(self, error: BaseException) -> None:
-        """An exception came out of the training: say so in the run. Never raises itself."""
-        try:
-            if self._run is None:
-                return
-            if self._reader is not None:
-                self._reader.discard()
-            if self._is_retried(error):
-                self._retry_after = error
-                return
-            lines = traceback.format_exception(type(error), error, error.__traceback__, limit=-20)
-            self._finish(status_of(error), f"{describe_exception(error)}\nrank 0\n{''.join(lines)}")
-        except Exception as failure:  # noqa: BLE001
-            self._internal_failure("a failed training", failure, reraise=False)
+        def data() -> dict[str, Any]:
+            return data_facts(self._known_trainer(), kwargs.get("train_dataloader"), kwargs.get("eval_dataloader"))
 
-    def _is_retried(self, error: BaseException) -> bool:
-        trainer = self._trainer() if self._trainer is not None else None
-        if trainer is None or not trainer.args.auto_find_batch_size or not isinstance(error, Exception):
-            return False
-        from accelerate.utils.memory import should_reduce_batch_size
+        for namespace, facts in (
+            ("hp", arguments),
+            ("mth", lambda: model_facts(kwargs.get("model"))),
+            ("dbh", data),
+            ("env", lambda: environment_facts(args)),
+        ):
+            try:
+                run.log_hyperparams(facts(), namespace)
+            except Exception as error:  # noqa: BLE001
+                self._internal_failure(f"the facts {namespace}", error)
 
-        return bool(should_reduce_batch_size(error))
+    # --- The trainer ------------------------------------------------------------------------------------------------
 
-    # --- The Trainer ------------------------------------------------------------------------------------------------
+    def _known_trainer(self) -> Any | None:
+        return None if self._trainer is None else self._trainer()
 
     def _find_trainer(self) -> Any | None:
-        """The trainer that calls: it is a local of a frame above, and never an argument of an event."""
-        if self._trainer is not None and self._trainer() is not None:
-            return self._trainer()
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None:
-            candidate = frame.f_locals.get("self")
-            handler = getattr(candidate, "callback_handler", None)
-            if handler is not None and any(callback is self for callback in handler.callbacks):
-                self._trainer = weakref.ref(candidate)
-                return candidate
-            frame = frame.f_back
-        return None
+        """The trainer that calls now; else the one that is known from before, or from `record`."""
+        trainer = calling_trainer(self)
+        if trainer is None:
+            return self._known_trainer()
+        self._trainer = weakref.ref(trainer)
+        return trainer
 
-    def _is_first_of(self, trainer: Any) -> bool:
-        ours = [c for c in trainer.callback_handler.callbacks if isinstance(c, TrainStoreCallback)]
-        return not ours or ours[0] is self
+    def _is_second_of(self, trainer: Any | None) -> bool:
+        """Whether another of us records this trainer: the first that was given a store, or else the first."""
+        ours = [one for one in callbacks_of(trainer) if isinstance(one, TrainStoreCallback)]
+        chosen = next((one for one in ours if one._config["store_or_url"] is not None), None) or (ours or [self])[0]
+        if chosen is self:
+            return False
+        self._warn_once("this trainer has two TrainStoreCallbacks; one of them records nothing")
+        return True
 
-    def _install(self, trainer: Any, args: Any) -> str:
-        """Wrap what tells the loss, the gradient norm and a failure; which source of the loss is used."""
-        self._remove_wrappers()
-        self._wrap(trainer, "_run_epoch", self._watch_failures)
-        if self._config["loss"] == "logs" or not hasattr(trainer, "training_step"):
+    def _watch(self, trainer: Any | None, args: Any) -> str:
+        """Wrap what tells the loss, the gradient norm and a failure; return the source of the loss."""
+        self._wrappers.remove()
+        watched = trainer is not None and self._wrappers.wrap(trainer, "_run_epoch", self._watch_failures)
+        if self._config["loss"] == "logs":
             return "logs"
-        self._reader = DirectLoss() if args.device.type == "cpu" else RingLoss(args.device)
-        self._wrap(trainer, "training_step", self._watch_losses)
-        accelerator = getattr(trainer, "accelerator", None)
-        if accelerator is not None:
-            self._wrap(accelerator, "clip_grad_norm_", self._watch_grad_norms)
+        reader: LossReader = DirectLoss() if args.device.type == "cpu" else RingLoss(args.device)
+        if trainer is None or not self._wrappers.wrap(
+            trainer, "training_step", functools.partial(self._watch_losses, reader, not watched)
+        ):
+            self._warn_once("the Trainer was not found; only the mean losses that it logs are recorded")
+            return "logs"
+        self._wrappers.wrap(trainer.accelerator, "clip_grad_norm_", functools.partial(self._watch_grad_norms, reader))
+        self._reader = reader
         return "training_step"
-
-    def _wrap(self, owner: Any, name: str, wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        original = getattr(owner, name, None)
-        if original is None:
-            return
-        own = vars(owner).get(name)
-        wrapped = functools.wraps(original)(wrapper(original))
-        wrapped.__trainstore__ = True  # type: ignore[attr-defined]
-        setattr(owner, name, wrapped)
-
-        def restore() -> None:
-            if vars(owner).get(name) is not wrapped:
-                return  # somebody wrapped it after us; taking ours out would take theirs
-            if own is None:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, own)
-
-        self._uninstall_wrappers.append(restore)
-
-    def _remove_wrappers(self) -> None:
-        while self._uninstall_wrappers:
-            self._uninstall_wrappers.pop()()
 
     def _watch_failures(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def run_epoch(*args: Any, **kwargs: Any) -> Any:
@@ -542,27 +337,28 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
         return run_epoch
 
-    def _watch_losses(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _watch_losses(self, reader: LossReader, failures_too: bool, original: Callable[..., Any]) -> Callable[..., Any]:
+        if failures_too:  # a Trainer without _run_epoch
+            original = self._watch_failures(original)
+
         def training_step(*args: Any, **kwargs: Any) -> Any:
             loss = original(*args, **kwargs)
-            reader = self._reader
-            if reader is not None and self._run is not None:
+            if reader is self._reader:
                 try:
                     reader.add_loss(loss)
                     inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
-                    if inputs is not None and "input_ids" in inputs:
-                        self._tokens += inputs["input_ids"].numel()
+                    if isinstance(inputs, Mapping) and "input_ids" in inputs:
+                        self._tokens += inputs["input_ids"].numel()  # its shape is known here: no wait for a device
                 except Exception as error:  # noqa: BLE001
                     self._internal_failure("training_step", error)
             return loss
 
         return training_step
 
-    def _watch_grad_norms(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _watch_grad_norms(self, reader: LossReader, original: Callable[..., Any]) -> Callable[..., Any]:
         def clip_grad_norm_(*args: Any, **kwargs: Any) -> Any:
             norm = original(*args, **kwargs)
-            reader = self._reader
-            if reader is not None and self._run is not None:
+            if reader is self._reader:
                 try:
                     reader.add_grad_norm(norm)
                 except Exception as error:  # noqa: BLE001
@@ -571,24 +367,256 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
         return clip_grad_norm_
 
+    # --- Every step -------------------------------------------------------------------------------------------------
+
+    @_guarded
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The wait for the first batch begins; a step that the epoch before left unfinished is forgotten."""
+        if self._reader is not None:
+            self._reader.discard()
+        self._tokens = 0
+        self._idle_since = perf_counter()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The clock of the step; its batches were fetched before."""
+        now = self._step_began = perf_counter()
+        self._data_time = now - self._idle_since
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
+        """The learning rate that this step is made with; at its end the scheduler has gone on."""
+        if self._run is None:
+            return
+        try:
+            groups = optimizer.param_groups
+            rate = groups[0]["lr"]
+            rates = self._learning_rates = {"learning_rate": rate}
+            for index in range(1, len(groups)):
+                other = groups[index]["lr"]
+                if other != rate:
+                    rates[f"learning_rate_{index}"] = other
+        except Exception as error:  # noqa: BLE001
+            self._internal_failure("on_pre_optimizer_step", error)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """One record: the whole step (on accelerators its loss and gradient norm follow)."""
+        run = self._run
+        if run is None:
+            return
+        try:
+            metrics = {
+                "step_time": perf_counter() - self._step_began,
+                "data_time": self._data_time,
+                **self._learning_rates,
+            }
+            if self._tokens:
+                metrics["tokens"] = self._tokens
+                self._tokens = 0
+            step = state.global_step
+            reader = self._reader
+            if reader is None:
+                run.log(metrics, step, state.epoch)
+            else:
+                values = reader.end_step(step)
+                metrics.update(values)
+                run.log(metrics, step, state.epoch)
+                if "loss" in values:
+                    self._window_sum += values["loss"]
+                    self._window_count += 1
+                else:
+                    self._record_later(run, reader, wait=False)
+        except Exception as error:  # noqa: BLE001
+            self._internal_failure("on_step_end", error)
+        self._idle_since = perf_counter()
+
+    def _record_later(self, run: ActiveRun, reader: LossReader, *, wait: bool) -> None:
+        for step, values in reader.later(wait=wait):
+            run.log(values, step)
+            if "loss" in values:
+                self._window_sum += values["loss"]
+                self._window_count += 1
+
+    # --- Now and then -----------------------------------------------------------------------------------------------
+
+    @_guarded
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Whatever the Trainer logs, in the row of its step."""
+        run = self._run
+        if run is None or not logs:
+            return
+        if self._reader is not None:
+            self._record_later(run, self._reader, wait=True)  # the Trainer has just waited for the device
+        step = state.global_step
+        metrics = _complete_logs(logs, state)
+        epoch = metrics.pop("epoch", None)
+        details = None
+        if "loss" in metrics:
+            window = metrics["loss_window"] = metrics.pop("loss")
+            details = {"loss_window": {"first_step": self._window_first, "last_step": step}}
+            if "learning_rate" in metrics:  # else it is not the Trainer's own
+                self._check_window(run, window, step, args)
+        run.log(metrics, step, epoch, details)
+        self._logged = (step, frozenset(metrics))
+        self._idle_since = perf_counter()
+
+    def _check_window(self, run: ActiveRun, window: Any, step: int, args: Any) -> None:
+        """The mean of the recorded losses is what the Trainer logs, or the source is not what we take it for."""
+        steps = step - self._window_first + 1
+        total, count = self._window_sum, self._window_count
+        self._window_first, self._window_sum, self._window_count = step + 1, 0.0, 0
+        if not count or count != steps or args.world_size != 1 or not isinstance(window, (int, float)):
+            return
+        mean = total / count
+        # Not finite: nothing to compare, as the Trainer hides a NaN or drags it along; the steps show it.
+        if mean - mean == 0.0 and abs(mean - window) > SELF_CHECK_TOLERANCE * max(abs(mean), abs(window)) + 1e-6:
+            self._warn_once(f"the recorded losses do not add up to the logged one ({mean:g} and {window:g})")
+            run.log_hyperparams({"loss_source": "unverified"}, "env")
+
+    @_guarded
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+        """Evaluation metrics that were not logged already."""
+        self._record_results(args, state, metrics, kwargs)
+
+    @_guarded
+    def on_predict(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+        """Metrics of ``predict()``, which the Trainer does not log."""
+        self._record_results(args, state, metrics, kwargs)
+
+    def _record_results(self, args: Any, state: Any, metrics: Any, kwargs: dict[str, Any]) -> None:
+        if self._disabled or not metrics or not state.is_world_process_zero or recording_is_disabled():
+            return
+        step, keys = self._logged
+        left = {key: value for key, value in metrics.items() if step != state.global_step or key not in keys}
+        epoch = left.pop("epoch", None)
+        if not left:
+            return
+        if self._run is not None:
+            self._run.log(left, state.global_step, epoch)
+            self._idle_since = perf_counter()
+        elif not self._is_second_of(self._find_trainer()):
+            with self._run_of_its_own(args, state, kwargs) as run:
+                run.log(left, state.global_step, epoch)
+
+    @contextmanager
+    def _run_of_its_own(self, args: Any, state: Any, kwargs: dict[str, Any]) -> Iterator[ActiveRun]:
+        """Outside a training: the last run, joined and left as it is, or a run for what comes now."""
+        last = self._last_run
+        if last is not None:
+            run = self.store.resume_run(last.uid, lineage=last.lineage, source="transformers")
+        else:
+            run = self.store.start_run(**self._labels(args), tags=self._config["tags"], source="transformers")
+            self._record_facts(run, args, state, kwargs)
+            self._last_run = run
+        try:
+            yield run
+        finally:
+            if run.finish():
+                self.close()
+
+    @_guarded
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """A checkpoint was written."""
+        if self._run is not None:
+            path = str(Path(output_dir_of(args)) / f"checkpoint-{state.global_step}")
+            self._run.log_event("checkpoint", state.global_step, {"path": path})
+            self._idle_since = perf_counter()
+
+    @_guarded
+    def on_push_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The model goes to the Hub."""
+        if self._run is not None:
+            self._run.log_event("push", state.global_step, {"hub_model_id": args.hub_model_id})
+
+    # --- The end ----------------------------------------------------------------------------------------------------
+
+    @_guarded
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The end that the Trainer announces; an exception is seen by the wrapper of its epochs."""
+        run = self._run
+        stopped = state.global_step < state.max_steps
+        if run is not None and stopped and control.should_training_stop:
+            run.log_event("early_stop", state.global_step, {"max_steps": state.max_steps})
+        if run is not None and state.best_model_checkpoint:
+            best = {"path": state.best_model_checkpoint, "metric": state.best_metric, "step": state.best_global_step}
+            run.log_event("best_model", state.best_global_step, best)
+        pruned = stopped and not control.should_training_stop and state.is_hyper_param_search
+        self._finish("pruned" if pruned else "finished")
+
+    def _training_failed(self, error: BaseException, *, final: bool = False) -> None:
+        """An exception came out of the training: say so in the run. Never raises itself."""
+        try:
+            if not final and self._is_retried(error):
+                self._retry_after = error
+                if self._reader is not None:
+                    self._reader.discard()
+                return
+            run = self._run or self._given_up
+            if run is not None:
+                trainer = self._known_trainer()
+                step = None if trainer is None else trainer.state.global_step
+                lines = traceback.format_exception(type(error), error, error.__traceback__)
+                what = {"type": type(error).__qualname__, "rank": 0, "traceback": "".join(lines)}
+                run.log_event("exception", step, {**what, "message": describe_exception(error)})
+                self._finish(status_of(error), describe_exception(error))
+        except Exception as failure:  # noqa: BLE001
+            self._internal_failure("a failed training", failure, reraise=False)
+
+    def _is_retried(self, error: BaseException) -> bool:
+        """Whether auto_find_batch_size begins again after this error."""
+        trainer = self._known_trainer()
+        if trainer is None or not trainer.args.auto_find_batch_size or not isinstance(error, Exception):
+            return False
+        from accelerate.utils.memory import should_reduce_batch_size
+
+        return bool(should_reduce_batch_size(error))
+
+    def _finish(self, status: str, error: str | None = None) -> None:
+        run, reader = self._run or self._given_up, self._reader
+        self._run = self._given_up = self._reader = self._retry_after = None
+        self._wrappers.remove()
+        self._logged = (-1, frozenset())
+        if run is None:
+            return
+        self._last_run = run
+        if reader is not None:
+            reader.discard()
+            try:
+                self._record_later(run, reader, wait=True)
+            except Exception as failure:  # noqa: BLE001 - a device that failed takes its last losses along
+                self._internal_failure("the last losses", failure, reraise=False)
+        if run.finish(status, error):
+            self.close()  # else it goes on delivering while the process lives
+
     # --- Our own trouble --------------------------------------------------------------------------------------------
 
     def _internal_failure(self, where: str, error: Exception, *, reraise: bool = True) -> None:
         if reraise and self._config["on_error"] == "raise":
             raise error
         self._failures += 1
-        # Only our own errors' text: another's may hold a value or a URL.
-        text = f": {error}" if isinstance(error, TrainStoreError) else ""
-        self._warn_once(f"{where} could not be recorded ({type(error).__name__}{text}); the training goes on")
+        if self._failures == 1:
+            # Only our own errors' text: another's may hold a value or a URL.
+            text = f": {error}" if isinstance(error, TrainStoreError) else ""
+            logger.warning(
+                "%s could not be recorded (%s%s); the training goes on", where, type(error).__name__, text
+            )  # fmt: skip
+        else:
+            logger.debug("%s could not be recorded (%s)", where, type(error).__name__)
         if self._failures >= MAX_FAILURES and not self._disabled:
             self._disabled = True
-            self._remove_wrappers()
+            self._given_up, self._run, self._reader = self._run or self._given_up, None, None
             logger.warning("trainstore failed %d times and records no more of this training", self._failures)
 
     def _warn_once(self, message: str) -> None:
         if message not in self._warned:
             self._warned.add(message)
             logger.warning("%s", message)
+
+
+def _complete_logs(logs: Mapping[str, Any], state: Any) -> dict[str, Any]:
+    """A copy of what is logged, with what a callback before us took out (PrinterCallback: total_flos)."""
+    history = state.log_history[-1] if state.log_history else {}
+    if history.get("step") == state.global_step and logs.keys() <= history.keys():
+        return {key: value for key, value in {**history, **logs}.items() if key != "step"}
+    return dict(logs)
 
 
 @contextmanager
@@ -600,7 +628,7 @@ def record(trainer: Any, store: TrainStore | str | os.PathLike[str], **options: 
 
     Args:
         trainer: A ``transformers.Trainer``.
-        store: An open store, or what one is opened with.
+        store: An open store, which stays open, or what one is opened with.
         **options: The other arguments of `TrainStoreCallback`.
 
     Yields:
@@ -612,30 +640,11 @@ def record(trainer: Any, store: TrainStore | str | os.PathLike[str], **options: 
     try:
         yield callback
     except BaseException as error:
-        callback._retry_after = None
-        callback._training_failed(error)
+        callback._training_failed(error, final=True)
         raise
     finally:
         trainer.remove_callback(callback)
         callback.close()
-
-
-def _output_dir(args: Any) -> str:
-    return str(Path(args.output_dir or ".").resolve())
-
-
-def _trial(state: Any) -> str | None:
-    name = getattr(state, "trial_name", None)
-    return None if name is None else str(name)
-
-
-def _saved(state: Any) -> dict[str, Any] | None:
-    """What a checkpoint carries of ours; None where it is not there, or is damaged."""
-    saved = state.stateful_callbacks.get(STATE_KEY)
-    attributes = saved.get("attributes") if isinstance(saved, dict) else None
-    if not isinstance(attributes, dict) or not {"run_uid", "lineage", "trial", "output_dir"} <= attributes.keys():
-        return None
-    return attributes
 
 
 INTEGRATION_TO_CALLBACK[STATE_KEY] = TrainStoreCallback

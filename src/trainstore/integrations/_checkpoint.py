@@ -1,0 +1,74 @@
+"""What a checkpoint carries of ours, so that a training that goes on from it goes on with its run."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trainstore.run import ActiveRun
+
+STATE_KEY = "trainstore"
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """The run that a training belongs to, and where that training keeps its checkpoints.
+
+    It lies in ``state.stateful_callbacks``, which every checkpoint saves. It is written there by us: a callback that
+    is an ``ExportableState`` stops a training that resumes a checkpoint made without it, at its first save.
+    """
+
+    run_uid: str
+    lineage: list[list[Any]]
+    trial: str | None
+    output_dir: str
+
+    @classmethod
+    def of(cls, run: ActiveRun, args: Any, state: Any) -> SavedRun:
+        """What the checkpoints of this training shall carry."""
+        return cls(run.uid, run.lineage, trial_of(state), output_dir_of(args))
+
+    @classmethod
+    def read(cls, state: Any) -> SavedRun | None:
+        """What the checkpoint that was loaded carries; None where there is nothing, or nothing that makes sense."""
+        try:
+            attributes = state.stateful_callbacks[STATE_KEY]["attributes"]
+            saved = cls(**{name: attributes[name] for name in cls.__dataclass_fields__})
+            uuid.UUID(saved.run_uid)
+            sound = bool(saved.lineage) and all(
+                isinstance(uid, str) and type(start) is int and type(opened_at) is int
+                for uid, start, opened_at in saved.lineage
+            )
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None
+        return saved if sound else None
+
+    def write(self, state: Any) -> None:
+        """Let the checkpoints to come carry it."""
+        state.stateful_callbacks[STATE_KEY] = {"args": {}, "attributes": asdict(self)}
+
+    def is_of(self, args: Any, state: Any) -> bool:
+        """Whether this training is the one that made the checkpoint: the same folder and trial."""
+        return self.output_dir == output_dir_of(args) and self.trial == trial_of(state)
+
+
+def output_dir_of(args: Any) -> str:
+    """The folder of a training's checkpoints, the same whatever it is called relative to."""
+    return str(Path(args.output_dir or ".").resolve())
+
+
+def trial_of(state: Any) -> str | None:
+    """The name of the trial of a hyperparameter search."""
+    name = getattr(state, "trial_name", None)
+    return None if name is None else str(name)
+
+
+def import_history(run: ActiveRun, state: Any) -> None:
+    """Record what a checkpoint remembers of the steps before it, into a run that this database has never seen."""
+    for entry in state.log_history:
+        metrics = {key: value for key, value in entry.items() if key not in ("step", "epoch")}
+        if "loss" in metrics:
+            metrics["loss_window"] = metrics.pop("loss")
+        run.log(metrics, step=entry.get("step"), epoch=entry.get("epoch"), details={"imported": "log_history"})

@@ -1,0 +1,69 @@
+"""What no event of a Trainer tells: which trainer calls, and what its methods return."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+Method = Callable[..., Any]
+
+
+def calling_trainer(callback: object) -> Any | None:
+    """The trainer whose event ``callback`` handles now, or None.
+
+    It is the ``self`` of a frame above, known by its callback handler: no event carries it. Reading a frame's locals
+    keeps copies of them until the function returns, so this is for once a training, not for every step.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if "self" in frame.f_code.co_varnames:
+            candidate = frame.f_locals.get("self")
+            if any(one is callback for one in callbacks_of(candidate)):
+                return candidate
+        frame = frame.f_back
+    return None
+
+
+def callbacks_of(trainer: object) -> list[Any]:
+    """A trainer's callbacks; an empty list for what is no trainer."""
+    try:
+        found = vars(trainer)["callback_handler"].callbacks
+    except (AttributeError, KeyError, TypeError):
+        return []
+    return found if isinstance(found, list) else []
+
+
+class Wrappers:
+    """Methods replaced on single objects for the length of a training, and put back after it."""
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], None]] = []
+
+    def wrap(self, owner: Any, name: str, make: Callable[[Method], Method]) -> bool:
+        """Replace ``owner.name`` by ``make(original)``; False where there is no such method."""
+        original = getattr(owner, name, None)
+        if not callable(original):
+            return False
+        had_own = name in vars(owner)
+        wrapped: Any = functools.wraps(original)(make(original))
+        wrapped.__trainstore__ = True
+        setattr(owner, name, wrapped)
+
+        def undo() -> None:
+            if vars(owner).get(name) is not wrapped:
+                return  # somebody wrapped it after us: taking ours out would take theirs too
+            if had_own:
+                setattr(owner, name, original)
+            else:
+                delattr(owner, name)
+
+        self._undo.append(undo)
+        return True
+
+    def remove(self) -> None:
+        """Put back what was there before."""
+        while self._undo:
+            self._undo.pop()()
