@@ -1,0 +1,65 @@
+"""The main job: real models on real text, through the callback, on both databases."""
+
+import json
+
+import pytest
+
+from trainstore import TrainStore
+from trainstore.cli import main
+from trainstore.demo import BLOCK, blocks, texts
+
+
+def test_the_text_is_split_without_overlap():
+    """Training and held-out text are different topics of Python's documentation, cut into whole blocks."""
+    training, held_out = texts()
+    assert len(training) > 5 * len(held_out) > 100_000
+    assert held_out[:2000] not in training
+    examples = blocks(held_out)
+    assert len(examples) == len(held_out) // BLOCK
+    assert bytes(examples[3]["input_ids"].tolist()) == held_out[3 * BLOCK : 4 * BLOCK]
+
+
+def test_the_demo_trains_and_names_the_best_run(database_url, capsys, monkeypatch):
+    """Four runs are recorded step by step, their losses fall, and the best is the one that eval_loss says."""
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    with pytest.raises(SystemExit) as exit_:
+        main(["demo", "--steps", "24", "--json"])
+    assert exit_.value.code == 0
+    answer = json.loads(capsys.readouterr().out)
+    with TrainStore(database_url) as store:
+        runs = store.list_runs()
+        assert len(runs) == 4
+        assert set(runs["status"]) == {"finished"}
+        assert set(runs["hp__width"]) == {32, 64}
+        assert set(runs["hp__learning_rate"]) == {3e-4, 3e-3}
+        lowest = {}
+        for uid in runs["uid"]:
+            log = store.list_step_logs(uid)
+            assert log["step"].tolist() == list(range(1, 25))
+            assert log["loss"].notna().all()
+            assert log["loss"].iloc[-5:].mean() < log["loss"].iloc[:5].mean()
+            lowest[uid] = log["eval_loss"].min()
+        assert answer["best"]["uid"] == min(lowest, key=lowest.get)
+        assert answer["best"]["sort_metric_value"] == min(lowest.values())
+
+
+def test_the_demo_in_words(tmp_path, capsys, monkeypatch):
+    """Without --json the demo shows its progress, the runs, the best one and how to look further."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit_:
+        main(["demo", "--steps", "20"])
+    assert exit_.value.code == 0
+    out = capsys.readouterr().out
+    for words in ("80 of 80 steps", "Best by eval_loss: width-", "trainstore best eval_loss", "width-64-lr-0.003"):
+        assert words in out
+    assert (tmp_path / "trainstore.db").exists()
+
+
+def test_the_demo_names_what_is_missing(tmp_path, capsys, monkeypatch):
+    """Without transformers it says what to install, in one line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(__import__("sys").modules, "accelerate", None)
+    with pytest.raises(SystemExit) as exit_:
+        main(["demo"])
+    assert exit_.value.code == 1
+    assert "pip install 'trainstore[transformers]'" in capsys.readouterr().err
