@@ -1,0 +1,49 @@
+"""What importing trainstore costs, and which room may know which."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "transformers", "pandas", "numpy", "alembic", "sqlalchemy", "psycopg")
+
+
+def test_import_is_light(start_script):
+    """`import trainstore` in a fresh interpreter loads none of the large libraries."""
+    script = start_script(
+        f"""
+        import sys
+        import trainstore
+        print([name for name in {HEAVY} if name in sys.modules])
+        """
+    )
+    assert script.finish() == ["[]"]
+
+
+def test_public_names_load(start_script):
+    """Every public name can be had from the package, and none of them needs torch or transformers."""
+    script = start_script(
+        """
+        import sys
+        import trainstore
+        for name in trainstore.__all__:
+            getattr(trainstore, name)
+        print([name for name in ("torch", "transformers") if name in sys.modules])
+        """
+    )
+    assert script.finish() == ["[]"]
+
+
+def test_imports_only_go_down():
+    """The floors of the house hold, and every module has one (import-linter, pyproject.toml)."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout

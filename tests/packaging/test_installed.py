@@ -1,0 +1,138 @@
+"""trainstore as users get it: built, installed from the wheel, used from another folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fixtures.databases import migrate, opened
+from fixtures.revisions import PATCH
+from trainstore import schema
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Installation:
+    """A virtual environment with the wheel in it, and the files it was made from."""
+
+    sdist: Path
+    wheel: Path
+    python: Path
+    elsewhere: Path
+
+    def run(self, *command: str, **env: str) -> str:
+        """Run a program in the environment, outside the repository; its stdout."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV", "TRAIN"))}
+        done = subprocess.run(
+            command, cwd=self.elsewhere, env={**clean, **env}, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def script(self, name: str) -> str:
+        """The path of a command of the environment."""
+        return str(self.python.with_name(name))
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """sdist, wheel made from it, and an environment that has the wheel; dependencies are those of this one."""
+    folder = tmp_path_factory.mktemp("packaging")
+
+    def run(*command: object) -> None:
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300, cwd=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", ROOT)
+    (sdist,) = (folder / "dist").glob("*.tar.gz")
+    (wheel,) = (folder / "dist").glob("*.whl")
+    run(sys.executable, "-m", "venv", "--without-pip", folder / "venv")
+    python = folder / "venv" / "bin" / "python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
+    (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
+    # Only the folders, not their own .pth files: the editable trainstore there is not seen.
+    folders = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "dependencies.pth").write_text("\n".join(folders))
+    (folder / "elsewhere").mkdir()
+    return Installation(sdist, wheel, python, folder / "elsewhere")
+
+
+def test_wheel_holds_what_it_needs(installed: Installation):
+    """The wheel carries the migrations, alembic.ini and the mark of typed packages, and nothing astray."""
+    with zipfile.ZipFile(installed.wheel) as archive:
+        names = set(archive.namelist())
+    assert {
+        "trainstore/py.typed",
+        "trainstore/alembic.ini",
+        "trainstore/migrations/env.py",
+        "trainstore/migrations/script.py.mako",
+        "trainstore/migrations/versions/0001_initial.py",
+    } <= names
+    assert {name.split("/")[0] for name in names} == {"trainstore", "trainstore-0.1.0.dist-info"}
+    assert not [name for name in names if name.endswith((".pyc", ".db", "~"))]
+
+
+def test_sdist_holds_the_sources(installed: Installation):
+    """The source archive has migrations and tests, so that a distributor can build and test from it."""
+    with tarfile.open(installed.sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"alembic.ini", "migrations/env.py", "src/trainstore/schema.py", "tests/conftest.py", "LICENSE"} <= names
+
+
+def test_wheel_makes_a_database(installed: Installation, empty_database_url: str):
+    """An installed trainstore makes the schema, which this repository's own then finds at head."""
+    output = installed.run(
+        str(installed.python),
+        "-c",
+        "import sys, trainstore\n"
+        "from trainstore import schema\n"
+        "from trainstore.backends import open_backend\n"
+        "backend = open_backend(sys.argv[1])\n"
+        "print(trainstore.__file__)\n"
+        "print(schema.prepare(backend.create_engine(), backend, trainstore.models_for()))\n",
+        empty_database_url,
+    )
+    file, uid = output.split()
+    assert Path(file).is_relative_to(installed.python.parents[1])
+    assert migrate(empty_database_url) == uid
+
+
+def test_wheel_upgrades_a_database(installed: Installation, database_url: str, newer_migrations: Path):
+    """An installed trainstore upgrades an older database."""
+    installed.run(
+        str(installed.python),
+        "-c",
+        f"{PATCH}\n"
+        "import trainstore\n"
+        "from trainstore.backends import open_backend\n"
+        "backend = open_backend(sys.argv[2])\n"
+        "schema.prepare(backend.create_engine(), backend, trainstore.models_for(), auto_upgrade=True)\n",
+        str(newer_migrations),
+        database_url,
+    )
+    with opened(database_url) as database:
+        assert schema.current(*database) == "0002"
+
+
+def test_installed_commands(installed: Installation, empty_database_url: str):
+    """`trainstore db upgrade | check` and `alembic -c …/trainstore/alembic.ini` work on the installed files."""
+    ini = installed.run(
+        str(installed.python), "-c", "import trainstore.schema as s; print(s.migrations_directory().parent)"
+    ).strip()
+    assert Path(ini).is_relative_to(installed.python.parents[1])
+    alembic = (str(installed.python), "-m", "alembic", "-c", f"{ini}/alembic.ini")
+    installed.run(*alembic, "upgrade", "head", TRAINSTORE_URL=empty_database_url)
+    installed.run(*alembic, "check", TRAINSTORE_URL=empty_database_url)
+    installed.run(*alembic, "downgrade", "base", TRAINSTORE_URL=empty_database_url)
+    installed.run(installed.script("trainstore"), "db", "upgrade", "--store", empty_database_url)
+    installed.run(installed.script("trainstore"), "db", "check", "--store", empty_database_url)
+    with opened(empty_database_url) as database:
+        assert schema.current(*database) == schema.HEAD
