@@ -513,8 +513,8 @@ class TrainStore:
     def close(self) -> None:
         """Deliver what waits, for at most 10 s, and let the database go. Closing again does nothing.
 
-        Runs that were not finished stay as they are, and are shown as lost. A journal left behind is named in a
-        warning.
+        Runs that were not finished are shown as lost. A journal left behind is named in a warning. What a handle logs
+        after this is still kept: in its journal, and delivered at the process's end.
         """
         if self._closed:
             return

@@ -22,7 +22,7 @@ import platformdirs
 from sqlalchemy import Connection, Engine
 
 from trainstore.backends import Backend
-from trainstore.errors import StoreUnavailableError
+from trainstore.errors import JournalError, StoreUnavailableError
 from trainstore.models import Models
 from trainstore.recording import journal as journals
 from trainstore.recording.environment import writer_facts
@@ -180,6 +180,11 @@ class RecordingService:
     def close(self, timeout: float) -> bool:
         """Deliver for at most ``timeout`` seconds, then stop. False, and a warning, where a journal is left behind."""
         deadline = time.monotonic() + timeout
+        for recorder in self._writer.recorders:
+            try:
+                recorder.close()
+            except (OSError, JournalError) as error:
+                logger.warning("the end of run %s could not be recorded (%s)", recorder.source.run_uid, error)
         complete = self._writer.flush(self._writer.recorders, timeout)
         if not complete:
             logger.warning(

@@ -62,6 +62,13 @@ class Recorder:
         """The number of records that are not stored yet."""
         return 0 if self.abandoned else self.journal.last - self.acked
 
+    def close(self) -> None:
+        """Say that this process records no more; the attempt's status stays what it is."""
+        if self.usable:
+            at = time.time_ns() // 1_000
+            self.append(orjson.dumps({"kind": "status", "status": None, "error": None, "at": at, "close": True}))
+            self.usable = False
+
     @property
     def done(self) -> bool:
         """Finished, and everything stored."""
@@ -123,11 +130,12 @@ class Writer:
             return self._stored.wait_for(stored, max(0.0, deadline - time.monotonic()))
 
     def stop(self, timeout: float) -> None:
-        """End the thread and close its connection; what is not stored stays in the journals."""
-        self._stopping = True
-        self.wake()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout)
+        """End the thread and close its connection; what is not stored stays in the journals. `add` starts anew."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self._stopping = True
+            self.wake()
+            thread.join(timeout)
         for recorder in self.recorders:
             recorder.usable = False
             if recorder.pending:
@@ -136,6 +144,7 @@ class Writer:
                 recorder.journal.remove()
         with self._guard:
             self._recorders.clear()
+            self._thread, self._stopping = None, False
 
     # --- The thread -------------------------------------------------------------------------------------------------
 
@@ -159,7 +168,7 @@ class Writer:
                 pause = INTERVAL
             with self._stored:
                 self._stored.notify_all()
-            if self._stopping:
+            if self._stopping or self._thread is not threading.current_thread():
                 self._drop_connection()
                 return
 
