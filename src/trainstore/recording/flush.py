@@ -178,16 +178,15 @@ class _Flush:
             parent = found
         attempt = self.tree.by_uid[record["uid"]]
         self.sql.update_writer(self.connection, self.source.writer_uid, attempt=attempt.attempt)
+        known: Record = {}
+        if attempt.closed_at is None and attempt.status != "running":
+            # A descendant brought it; now that one of its own journals has come it is open until it is closed.
+            attempt.status = known["status"] = "running"
         if record["uid"] == self.source.writer_uid:
             facts = ("git_commit", "git_dirty", "command", "host", "versions")
-            attempt.status = "running"
-            self.sql.update_attempt(
-                self.connection,
-                self.run_id,
-                attempt.attempt,
-                status="running",
-                **{name: record.get(name) for name in facts},
-            )
+            known |= {name: record.get(name) for name in facts}
+        if known:
+            self.sql.update_attempt(self.connection, self.run_id, attempt.attempt, **known)
         self._set_end_steps()
 
     def _set_end_steps(self) -> None:
@@ -222,13 +221,18 @@ class _Flush:
         for record in records:
             for key, value in record["values"].items():
                 place = (record["namespace"], key)
+                name = f"{place[0]}.{key}"
                 if place in stored:
                     old, number = stored[place]
                     setter = self.tree.by_number[number]
                     if setter.order > self.attempt.order:
                         continue
-                    if number != self.attempt.attempt and old != value:
-                        changes[f"{place[0]}.{key}"] = [old, value]
+                    if number == self.attempt.attempt:
+                        # Set by this attempt before: what it changed is what stood there before it, if that is known.
+                        old = changes.pop(name)[0] if name in changes else value
+                    if old != value:
+                        changes[name] = [old, value]
+                stored[place] = (value, self.attempt.attempt)
                 numeric = type(value) in (int, float) and isfinite(value)
                 rows[place] = {
                     "run_id": self.run_id,
@@ -308,7 +312,8 @@ class _Flush:
         ]
         if rows:
             self.sql.insert_events(self.connection, rows)
-        notes = [row["details"]["notes"] for row in rows if row["kind"] == "note"]
+        # Anybody may log an event of this kind; only set_notes gives it this shape.
+        notes = [row["details"]["notes"] for row in rows if row["kind"] == "note" and _holds_notes(row["details"])]
         if notes:
             self.sql.update_run(self.connection, self.run_id, {"notes": notes[-1]})
 
@@ -338,6 +343,10 @@ class _Flush:
         changed = {name: value for name, value in shown.items() if getattr(self.run, name) != value}
         if changed:
             self.sql.update_run(self.connection, self.run_id, changed)
+
+
+def _holds_notes(details: Any) -> bool:
+    return isinstance(details, dict) and isinstance(details.get("notes"), str)
 
 
 def _row(record: Record) -> Record:
