@@ -21,7 +21,7 @@ from weakref import WeakSet
 
 import orjson
 
-from trainstore.errors import InvalidArgumentError
+from trainstore.errors import InvalidArgumentError, JournalError
 from trainstore.models import NAMESPACES, STATUSES
 from trainstore.recording.service import RecordingService
 from trainstore.recording.writer import Recorder
@@ -33,7 +33,6 @@ from trainstore.values import (
     canonical,
     canonical_hyperparams,
     metric_name,
-    number_of,
     plain_text,
     redact,
     redact_text,
@@ -155,7 +154,7 @@ class ActiveRun:
             clean = self._clean(metrics)
             number = self._step(step)
             if number is None:
-                self._refuse(f"a step is an int from 0 to 2^63 - 1, not {step!r}", step, clean)
+                self._refuse(f"a step is an int from 0 to 2^63 - 1, not {_shown(step)}", step, clean)
                 return
             record: dict[str, Any] = {"kind": "step", "at": at, "step": number, "metrics": clean}
             if epoch is not None:
@@ -169,8 +168,7 @@ class ActiveRun:
                     record[axis] = value
                     del clean[axis]
             if details is not None:
-                kept = canonical(details)
-                record["details"] = kept if isinstance(details, Mapping) and _is_plain(kept) else {"value": kept}
+                record["details"] = _object(details)
             self._append(record)
         except Exception as error:  # noqa: BLE001 - nothing of ours may reach a training
             self._failed("a step", error)
@@ -204,7 +202,10 @@ class ActiveRun:
 
     def set_notes(self, notes: str) -> None:
         """Replace the run's notes; earlier ones stay as ``note`` events. Never raises."""
-        self.log_event("note", details={"notes": redact_text(plain_text(notes))})
+        try:
+            self.log_event("note", details={"notes": redact_text(plain_text(notes))})
+        except Exception as error:  # noqa: BLE001 - what is no text may have a __str__ that raises
+            self._failed("notes", error)
 
     def log_event(self, kind: str, step: int | None = None, details: Mapping[str, Any] | None = None) -> None:
         """Record that something happened: ``checkpoint``, ``push``, or a kind of your own. Never raises.
@@ -216,7 +217,7 @@ class ActiveRun:
         """
         try:
             number = None if step is None else _whole_number(step)
-            kept = None if details is None else redact(canonical(dict(details)))
+            kept = None if details is None else redact(_object(details))
             self._append({"kind": "event", "event": metric_name(kind), "at": _now(), "step": number, "details": kept})
         except Exception as error:  # noqa: BLE001
             self._failed("an event", error)
@@ -295,7 +296,7 @@ class ActiveRun:
                 name = metric_name(key)
                 if len(names) < _MAX_KNOWN_NAMES:
                     names[key] = name
-            if name != key:
+            if type(key) is not str or name != key:
                 self._warn_once(f"a metric's name cannot be kept as it is; it is stored as {name!r}")
             kind = type(value)
             # x - x is 0 for every finite float, and NaN for the rest.
@@ -316,12 +317,17 @@ class ActiveRun:
             return number if number is None or number <= MAX_STEP else None
 
     def _append(self, record: dict[str, Any]) -> None:
-        recorder = self._recorder
-        if recorder is None:
-            return
-        if not recorder.usable:
-            recorder = self._join_again()
-        recorder.append(orjson.dumps(record))
+        payload = orjson.dumps(record)
+        while (recorder := self._recorder) is not None:
+            if not recorder.usable:
+                recorder = self._join_again()
+            try:
+                recorder.append(payload)
+                return
+            except JournalError:
+                # Another thread may have finished the run since the question above.
+                if recorder.usable:
+                    raise
 
     def _join_again(self) -> Recorder:
         """After finish(), and in a forked child: a writer of its own, of the same attempt."""
@@ -401,16 +407,30 @@ def _whole_number(value: object) -> int | None:
 
 def _axis(value: object) -> float | None:
     """A finite number as float; None for anything else."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        value = scalar_of(value)
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
+    try:
+        if not isinstance(value, (int, float)):
+            value = scalar_of(value)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            return None
+        number = float(value)
+    except Exception:  # noqa: BLE001 - an int beyond float64, a hostile object
         return None
-    number = number_of(canonical(float(value)))
-    return number if number is not None and number - number == 0.0 else None
+    return number if number - number == 0.0 else None
 
 
-def _is_plain(value: Json) -> bool:
-    return isinstance(value, dict) and not (len(value) == 1 and next(iter(value)) in ("$repr", "$int"))
+def _object(details: object) -> dict[str, Json]:
+    """Details as stored, always a JSON object: what is no mapping stands under the key ``value``."""
+    kept = canonical(details)
+    plain = isinstance(kept, dict) and not (len(kept) == 1 and next(iter(kept)) in ("$repr", "$int"))
+    return kept if plain else {"value": kept}
+
+
+def _shown(value: object) -> str:
+    """A value for a message, whatever its ``repr()`` does."""
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001
+        return f"a {type(value).__name__}"
 
 
 def _renew_guards_in_child() -> None:

@@ -109,8 +109,9 @@ class Journal:
     def close(self) -> None:
         """Stop writing and free the lock; what is not acknowledged stays for recovery."""
 
-    def remove(self) -> None:
-        """Close, and delete: everything is stored."""
+    def remove(self, acked: int) -> bool:
+        """Close, and delete: records up to ``acked`` are stored. False, and nothing is done, where there are more."""
+        raise NotImplementedError
 
     def set_aside(self) -> Path | None:
         """Close, and keep the records where no recovery looks: their run was deleted."""
@@ -210,7 +211,8 @@ class FileJournal(Journal):
         result: list[tuple[int, bytes]] = []
         for path, first in segments:
             begin = cursor_offset if first == cursor_segment else 0
-            data, whole = _read_from(path, begin, SEGMENT_BYTES if first <= after and not begin else max_bytes)
+            # Where the place is not known, the whole segment: what is looked for may be its last record, of any size.
+            data, whole = _read_from(path, begin, -1 if first <= after and not begin else max_bytes)
             for end, sequence, payload in frames(data):
                 if sequence > after:
                     result.append((sequence, payload))
@@ -251,19 +253,31 @@ class FileJournal(Journal):
         write_meta(self.folder, self._meta)
 
     def close(self) -> None:
-        with self._guard:
-            if self._descriptor is not None:
-                with suppress(OSError):
-                    _sync_file(self._descriptor)
-                os.close(self._descriptor)
-                self._descriptor = None
-                os.close(self._lock)
-                _forget(self.uid)
+        if self._stop_appending():
+            self._free_lock()
 
-    def remove(self) -> None:
+    def remove(self, acked: int) -> bool:
+        if not self._stop_appending(acked):
+            return False
         # While the lock is still held, so that nobody recovers a half-deleted folder.
         delete_folder(self.folder)
-        self.close()
+        self._free_lock()
+        return True
+
+    def _stop_appending(self, last: int | None = None) -> bool:
+        """Take no more records; False where that is so already, or there are others after ``last``."""
+        with self._guard:
+            if self._descriptor is None or last not in (None, self.last):
+                return False
+            with suppress(OSError):
+                _sync_file(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None
+            return True
+
+    def _free_lock(self) -> None:
+        os.close(self._lock)
+        _forget(self.uid)
 
     def set_aside(self) -> Path | None:
         target = self.folder.with_name(self.folder.name + ASIDE)
@@ -287,9 +301,12 @@ class MemoryJournal(Journal):
     def __init__(self, uid: str) -> None:
         super().__init__(uid)
         self._records: deque[tuple[int, bytes]] = deque()
+        self._closed = False
 
     def append(self, payload: bytes) -> int:
         with self._guard:
+            if self._closed:
+                raise JournalError("the journal is closed")
             self.last += 1
             self._records.append((self.last, payload))
             return self.last
@@ -302,6 +319,15 @@ class MemoryJournal(Journal):
         with self._guard:
             while self._records and self._records[0][0] <= sequence:
                 self._records.popleft()
+
+    def close(self) -> None:
+        with self._guard:
+            self._closed = True
+
+    def remove(self, acked: int) -> bool:
+        with self._guard:
+            self._closed = self._closed or acked == self.last
+            return self._closed
 
     def forget_in_child(self) -> None:
         self._guard = threading.Lock()

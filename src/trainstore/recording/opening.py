@@ -14,9 +14,10 @@ from trainstore.errors import InvalidArgumentError
 from trainstore.recording.environment import attempt_facts
 from trainstore.recording.flush import microseconds_of
 from trainstore.recording.statements import Statements
-from trainstore.values import MAX_STEP, plain_text, redact_text
+from trainstore.values import MAX_STEP, metric_name, plain_text, redact_text
 
 Lineage = list[list[Any]]
+_LATEST = 250_000_000_000_000_000  # microseconds since 1970; a datetime ends at the year 9999
 
 
 def new_run(
@@ -42,8 +43,9 @@ def new_run(
         check_step("parent_step", parent_step)
     return {
         "uid": uid,
-        "project": plain_text(project),
-        "name": plain_text(name),
+        # Indexed: PostgreSQL's index takes no longer ones.
+        "project": metric_name(project),
+        "name": metric_name(name),
         "started_at": time.time_ns() // 1_000,
         "source": plain_text(source),
         "notes": None if notes is None else redact_text(plain_text(notes)),
@@ -100,7 +102,10 @@ def _is_entry(entry: object) -> bool:
         isinstance(entry, Sequence)
         and len(entry) == 3
         and isinstance(entry[0], str)
-        and all(isinstance(number, int) for number in entry[1:])
+        and len(entry[0]) <= 36
+        and all(isinstance(number, int) and not isinstance(number, bool) for number in entry[1:])
+        and -1 <= entry[1] <= MAX_STEP
+        and 0 <= entry[2] <= _LATEST
     )
 
 

@@ -129,9 +129,9 @@ def _deliver(connection: Connection, statements: Statements, found: FoundJournal
             flush(connection, statements, source, acked, batch)
         except WatermarkMovedError as moved:
             acked = moved.acked
-            continue
-        acked = batch[-1][0]
-        count += len(batch)
+        else:
+            acked = batch[-1][0]
+            count += len(batch)
         if not source.seen:
             source.seen = True
             found.update_meta(seen=True)

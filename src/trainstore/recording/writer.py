@@ -138,10 +138,8 @@ class Writer:
             thread.join(timeout)
         for recorder in self.recorders:
             recorder.usable = False
-            if recorder.pending:
+            if not recorder.journal.remove(recorder.acked):
                 recorder.journal.close()
-            else:
-                recorder.journal.remove()
         with self._guard:
             self._recorders.clear()
             self._thread, self._stopping = None, False
@@ -201,9 +199,9 @@ class Writer:
                         recorder.source.run_uid, moved.acked + 1, recorder.acked,
                     )  # fmt: skip
                 recorder.acked = moved.acked
-                continue
-            recorder.acked = batch[-1][0]
-            recorder.last_heartbeat = time.monotonic()
+            else:
+                recorder.acked = batch[-1][0]
+                recorder.last_heartbeat = time.monotonic()
             if not recorder.source.seen:
                 recorder.source.seen = True
                 recorder.journal.update_meta(seen=True)
@@ -243,8 +241,9 @@ class Writer:
         self._remove(recorder)
 
     def _retire(self, recorder: Recorder) -> None:
-        recorder.journal.remove()
-        self._remove(recorder)
+        # A thread that took the recorder before it was finished may have appended a moment ago: then not yet.
+        if recorder.journal.remove(recorder.acked):
+            self._remove(recorder)
 
     def _remove(self, recorder: Recorder) -> None:
         with self._guard:
