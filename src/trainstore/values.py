@@ -194,14 +194,19 @@ def plain_text(text: object, limit: int = MAX_REPR_LENGTH) -> str:
 # --- Redaction -------------------------------------------------------------------------------------------------------
 
 _SECRET_KEYS = re.compile(
-    r"(?:^|[_\-. ])(?:pass(?:word|wd|phrase)?|secret|api[_\-]?key|access[_\-]?key|private[_\-]?key|credentials?|"
-    r"authorization|auth[_\-]?token|bearer)s?(?:$|[_\-. ])"
-    # A key that ends in "token" is a secret unless it is one of a tokenizer's or a count.
-    r"|(?:^|[_\-. ])(?:hub|hf|hugging_?face|access|refresh|auth|api|bot|id|session|github|gitlab|wandb|slack|bearer|"
-    r"security|user|private|personal|deploy|write|read|push|app|client|service|oauth|jwt)[_\-. ]?token$"
-    r"|^token$|_KEY_ID$",
+    r"(?:^|[_\-. ])(?:[a-z]*password|passwd|passphrase|secret|api[_\-]?key|access[_\-]?key|private[_\-]?key|"
+    r"credential|cookie|authorization|auth[_\-]?token|bearer)s?(?:$|[_\-. ])"
+    r"|(?:^|[_\-. ])(?:db|admin|root|smtp|proxy|ssh|ftp)[_\-. ]?pass$"
+    # What ends in "token" is a secret where its owner says so; eos_token and its like are a tokenizer's.
+    r"|(?:^|[_\-. ])(?:hub|hf|hugging_?face|access|refresh|auth|api|bot|id|session|gh|github|gitlab|npm|wandb|slack|"
+    r"bearer|security|private|personal|deploy|write|read|push|app|client|service|oauth|jwt|sas)[_\-. ]?token$"
+    r"|^(?:token|pass)$|_KEY_ID$",
     re.IGNORECASE,
 )
+# Under any other "…_token" or "…_key" only a value that looks drawn by lot is one.
+_DOUBTFUL_KEYS = re.compile(r"(?:token|key)$", re.IGNORECASE)
+_RANDOM_VALUE = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9_\-.~+/=:]{16,}\Z")
+_CAMEL_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SECRET_VALUES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL), REDACTED),
     (re.compile(r"\b(?:hf|ghp|gho|ghu|ghs|ghr|glpat|npm|dop_v1|shpat)[_-][A-Za-z0-9_-]{10,}"), REDACTED),
@@ -215,9 +220,12 @@ _SECRET_VALUES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
-def is_secret_key(key: str) -> bool:
+def is_secret_key(key: str, value: object = None) -> bool:
     """Whether a value under this key is a secret by its name (``hub_token``, not ``eos_token`` or ``max_tokens``)."""
-    return _SECRET_KEYS.search(key) is not None
+    name = _CAMEL_HUMP.sub("_", key)
+    if _SECRET_KEYS.search(name) is not None:
+        return True
+    return isinstance(value, str) and bool(_DOUBTFUL_KEYS.search(name) and _RANDOM_VALUE.match(value))
 
 
 def redact_text(text: str) -> str:
@@ -236,7 +244,7 @@ def redact(value: Json) -> Json:
         return redact_text(value)
     if type(value) is dict:
         return {
-            key: REDACTED if isinstance(item, (str, dict, list)) and is_secret_key(key) else redact(item)
+            key: REDACTED if isinstance(item, (str, dict, list)) and is_secret_key(key, item) else redact(item)
             for key, item in value.items()
         }
     if type(value) is list:
@@ -247,18 +255,21 @@ def redact(value: Json) -> Json:
 def redact_arguments(arguments: Sequence[str]) -> list[str]:
     """A command line with secrets replaced: values by pattern, and what follows or is assigned to a secret option."""
     result: list[str] = []
-    hide_next = False
+    option = ""
     for argument in arguments:
-        name, equals, _ = argument.partition("=")
-        secret = is_secret_key(name.lstrip("-").replace("-", "_"))
-        if hide_next and not argument.startswith("-"):
+        name, equals, value = argument.partition("=")
+        if option and not argument.startswith("-") and is_secret_key(option, argument):
             result.append(REDACTED)
-        elif equals and secret:
+        elif equals and is_secret_key(_option_name(name), value):
             result.append(f"{name}={REDACTED}")
         else:
             result.append(redact_text(argument))
-        hide_next = secret and not equals and argument.startswith("-")
+        option = _option_name(argument) if argument.startswith("-") and not equals else ""
     return result
+
+
+def _option_name(argument: str) -> str:
+    return argument.lstrip("-").replace("-", "_")
 
 
 _URL_PASSWORD = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*?):.*@(?=[^@]*$)", re.DOTALL)

@@ -1,0 +1,484 @@
+"""Values as they are stored, names, and what is redacted."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+import pathlib
+import sys
+from collections import OrderedDict, namedtuple
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import orjson
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import URL, insert, select
+
+from fixtures.databases import opened
+from trainstore.values import (
+    INT64_MAX,
+    INT64_MIN,
+    MAX_REPR_LENGTH,
+    REDACTED,
+    canonical,
+    canonical_hyperparams,
+    is_secret_key,
+    metric_name,
+    number_of,
+    plain_text,
+    redact,
+    redact_arguments,
+    redact_text,
+    restore,
+    safe_url,
+    safely,
+)
+
+# --- Canonical values ------------------------------------------------------------------------------------------------
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    PAIR = (1, 2)
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Name(str):
+    __slots__ = ()
+
+
+class Count(int):
+    pass
+
+
+class Unspeakable:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+class Hostile:
+    shape = ()
+
+    def item(self):
+        raise RuntimeError("no")
+
+    def __repr__(self):
+        return "hostile"
+
+
+class LyingAboutItself:
+    @property
+    def __class__(self):
+        raise RuntimeError("no")
+
+
+@dataclasses.dataclass
+class Optimizer:
+    lr: float
+    betas: tuple[float, float]
+
+
+Point = namedtuple("Point", "x y")
+
+SAME = [
+    None,
+    True,
+    False,
+    0,
+    -1,
+    INT64_MAX,
+    INT64_MIN,
+    0.1,
+    -0.0,
+    5e-324,
+    1.7976931348623157e308,
+    "",
+    "é",
+    "𝄞",
+    "a'b\"c\\",
+]
+CONVERTED = [
+    (math.inf, "Infinity", math.inf),
+    (-math.inf, "-Infinity", -math.inf),
+    (2**63, {"$int": "9223372036854775808"}, 2**63),
+    (-(10**40), {"$int": f"-{10**40}"}, -(10**40)),
+    (Count(7), 7, 7),
+    (Name("text"), "text", "text"),
+    (Level.HIGH, 3, 3),
+    (Colour.RED, "red", "red"),
+    (Colour.PAIR, [1, 2], [1, 2]),
+    (np.float32(0.5), 0.5, 0.5),
+    (np.float64("inf"), "Infinity", math.inf),
+    (np.int64(3), 3, 3),
+    (np.uint64(2**64 - 1), {"$int": str(2**64 - 1)}, 2**64 - 1),
+    (np.bool_(True), True, True),
+    (np.str_("x"), "x", "x"),
+    (np.array(2.5), 2.5, 2.5),
+    (torch.tensor(0.25), 0.25, 0.25),
+    (torch.tensor(0.25, dtype=torch.bfloat16, requires_grad=True), 0.25, 0.25),
+    (torch.tensor(7), 7, 7),
+    (torch.tensor(True), True, True),
+    ((1, (2, 3)), [1, [2, 3]], [1, [2, 3]]),
+    (Point(1, 2), [1, 2], [1, 2]),
+    (OrderedDict(a=1), {"a": 1}, {"a": 1}),
+    ({1: "x", None: "y"}, {"1": "x", "None": "y"}, {"1": "x", "None": "y"}),
+    (Optimizer(0.1, (0.9, 0.99)), {"lr": 0.1, "betas": [0.9, 0.99]}, {"lr": 0.1, "betas": [0.9, 0.99]}),
+    (pathlib.PurePosixPath("/data/x"), "/data/x", "/data/x"),
+    ("a\x00b", {"$repr": "a\\u0000b"}, "a\\u0000b"),
+    ("a\ud800b", {"$repr": "a\\ud800b"}, "a\\ud800b"),
+    ({"k\x00": 1}, {"k\\u0000": 1}, {"k\\u0000": 1}),
+    (b"raw", {"$repr": "b'raw'"}, "b'raw'"),
+    (1 + 2j, {"$repr": "(1+2j)"}, "(1+2j)"),
+    (Decimal("0.1"), {"$repr": "Decimal('0.1')"}, "Decimal('0.1')"),
+    (Fraction(1, 3), {"$repr": "Fraction(1, 3)"}, "Fraction(1, 3)"),
+    ({3}, {"$repr": "{3}"}, "{3}"),
+    (int, {"$repr": "<class 'int'>"}, "<class 'int'>"),
+    (np.datetime64("2026-01-02"), {"$repr": "np.datetime64('2026-01-02')"}, "np.datetime64('2026-01-02')"),
+    (Hostile(), {"$repr": "hostile"}, "hostile"),
+    (Unspeakable(), {"$repr": "<Unspeakable whose repr() fails>"}, "<Unspeakable whose repr() fails>"),
+    ({"$repr": "mine"}, {"$repr": "{'$repr': 'mine'}"}, "{'$repr': 'mine'}"),
+    ({"$int": "mine"}, {"$repr": "{'$int': 'mine'}"}, "{'$int': 'mine'}"),
+    ({"$int": "1", "more": 2}, {"$int": "1", "more": 2}, {"$int": "1", "more": 2}),
+]
+
+
+@pytest.mark.parametrize("value", SAME)
+def test_plain_values_stay(value: object):
+    """What JSON and both databases hold by themselves is stored as it is."""
+    assert canonical(value) == value
+    assert type(canonical(value)) is type(value)
+    assert restore(canonical(value)) == value
+
+
+@pytest.mark.parametrize(("value", "stored", "read"), CONVERTED, ids=lambda value: repr(type(value).__name__))
+def test_other_values_are_converted(value: object, stored: object, read: object):
+    """Everything else becomes JSON by the table in values.py, and is read back as that table says."""
+    assert canonical(value) == stored
+    assert type(canonical(value)) is type(stored)
+    assert restore(canonical(value)) == read
+
+
+@pytest.mark.parametrize("value", [math.nan, np.float32("nan"), torch.tensor(float("nan"))])
+def test_nan(value: object):
+    """NaN is stored as text and read back as NaN."""
+    assert canonical(value) == "NaN"
+    assert math.isnan(restore("NaN"))
+
+
+def test_tensors_with_dimensions_are_reprs():
+    """A tensor or array of more than one number is no scalar: it is kept as its repr."""
+    assert canonical(np.array([1, 2])) == {"$repr": "array([1, 2])"}
+    assert canonical(torch.ones(1)) == {"$repr": "tensor([1.])"}
+
+
+def test_cycles_and_depth_end():
+    """A container that holds itself, or is nested without end, is cut by a repr and never loops."""
+    cycle: dict[str, object] = {"a": 1}
+    cycle["self"] = cycle
+    assert canonical(cycle) == {"a": 1, "self": {"$repr": "{'a': 1, 'self': {...}}"}}
+    deep: list[object] = []
+    for _ in range(5000):
+        deep = [deep]
+    orjson.dumps(canonical(deep))
+
+
+def test_huge_values_are_cut():
+    """A repr is cut at a length that a database can bear; an int too long for str() is kept in hexadecimal."""
+    assert len(canonical(b"x" * 10**6)["$repr"]) < MAX_REPR_LENGTH + 100
+    assert canonical(1 << 100_000)["$repr"].startswith("0x1000")
+    assert canonical(10**3000) == {"$int": "1" + "0" * 3000}
+
+
+def test_hostile_class():
+    """An object that raises from everything costs no exception."""
+    assert set(canonical(LyingAboutItself())) == {"$repr"}
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(codec=None, exclude_categories=[]))
+    | st.binary(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(json_values)
+def test_canonical_is_json_and_stable(value: object):
+    """What canonical() returns is JSON that orjson takes, reads back as itself, and canonical() leaves it at that."""
+    stored = canonical(value)
+    assert orjson.loads(orjson.dumps(stored)) == stored
+    assert canonical(restore(stored)) == canonical(restore(canonical(restore(stored))))
+
+
+@given(st.integers() | st.floats(allow_nan=False) | st.booleans() | st.none())
+def test_numbers_round_trip(value: object):
+    """A number of any size is read back equal."""
+    assert restore(canonical(value)) == value
+
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+RUN = {"id": 1, "uid": "r", "project": "p", "name": "n", "status": "running", "started_at": NOW, "source": "python"}
+
+
+def test_databases_give_back_what_was_written(database_url: str):
+    """Every value of the tables above survives the journey to the database and back, equal as the module says."""
+    given_values = {str(place): value for place, value in enumerate([*SAME, *(pair[0] for pair in CONVERTED)])}
+    stored = canonical(given_values)
+    with opened(database_url) as (engine, _, models), engine.begin() as connection:
+        table = models.event
+        connection.execute(insert(models.run).values(RUN))
+        row = {"run_id": 1, "writer_uid": "w", "seq": 1, "at": NOW, "kind": "note", "details": stored}
+        connection.execute(insert(table).values(row))
+        read = connection.execute(select(table.c.details)).scalar_one()
+    assert read == stored
+    assert restore(read) == restore(stored)
+    assert {key: type(value) for key, value in read.items() if not isinstance(value, (int, float))} == {
+        key: type(value) for key, value in stored.items() if not isinstance(value, (int, float))
+    }
+
+
+@pytest.mark.parametrize(
+    ("stored", "number"),
+    [(1, 1.0), (0.5, 0.5), ("Infinity", math.inf), (True, None), ("1", None), (None, None), ([1], None), ({}, None)],
+)
+def test_number_of(stored: object, number: float | None):
+    """Ints, floats and the three special texts are numbers; bools, other texts and containers are none."""
+    assert number_of(stored) == number
+
+
+# --- Names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given_name", "name"),
+    [
+        ("loss", "loss"),
+        ("a" * 255, "a" * 255),
+        ("", "~empty"),
+        ("x\x00y", "x\\u0000y"),
+        ("\udfff", "\\udfff"),
+        ("'; DROP TABLE run; --", "'; DROP TABLE run; --"),
+        ('a"b\\c', 'a"b\\c'),
+        ("損失", "損失"),
+        (3, "3"),
+        (None, "None"),
+        (("a", 1), "('a', 1)"),
+        (b"x", "b'x'"),
+    ],
+)
+def test_metric_name(given_name: object, name: str):
+    """A name of 1 to 255 characters stays; what is no text becomes one; what no database holds is escaped."""
+    assert metric_name(given_name) == name
+    assert metric_name(name) == name
+
+
+def test_long_names_stay_apart():
+    """Longer names are cut to 249 characters by a hash, so that two of them stay two; a megabyte is no trouble."""
+    one, two = metric_name("a" * 10**6), metric_name("a" * 10**6 + "b")
+    assert one != two
+    assert len(one) == len(two) == 249
+    assert one.startswith("a" * 240 + "~")
+    assert metric_name(one) == one
+
+
+@given(st.text(st.characters(codec=None, exclude_categories=[])))
+def test_names_fit_the_column(name: str):
+    """Whatever is given, the name has 1 to 255 characters and is valid UTF-8 without NUL."""
+    result = metric_name(name)
+    assert 1 <= len(result) <= 255
+    assert b"\x00" not in result.encode()
+
+
+def test_unspeakable_name():
+    """A name whose str() fails is named after its type."""
+    assert metric_name(Unspeakable()) == "<Unspeakable>"
+
+
+# --- Redaction -------------------------------------------------------------------------------------------------------
+
+SECRET_KEYS = """
+hub_token push_to_hub_token hf_token HF_TOKEN token access_token refresh_token password PASSWORD db_password passwd
+PGPASSWORD sslpassword db_pass pass passphrase secret client_secret api_key apikey API_KEY OPENAI_API_KEY
+openai.api_key AWS_SECRET_ACCESS_KEY AWS_ACCESS_KEY_ID wandb_api_key private_key private-key credentials authorization
+Authorization bearer auth_token authToken hubToken apiKey accessToken clientSecret userPassword github_token GH_TOKEN
+NPM_TOKEN use_auth_token comet_api_key ssh_private_key slack_token bot_token secret_key x-api-key session_cookie
+sas_token
+""".split()  # noqa: SIM905
+PLAIN_KEYS = """
+eos_token bos_token pad_token unk_token mask_token sep_token cls_token eos_token_id bos_token_id image_token boi_token
+additional_special_tokens max_tokens num_tokens token_type_ids tokenizer tokenizer_name max_new_tokens push_to_hub
+include_num_input_tokens_seen hub_model_id hub_strategy key keys key_size monkey num_key_value_heads passes compass
+bypass first_pass forward_pass pass_at_1 loss_per_token decoder_start_token tokens_per_second author authority private
+hub_private_repo hub_always_push primary_key sort_key use_cls_token num_memory_tokens prefix_token secretary
+user_token
+""".split()  # noqa: SIM905
+DRAWN = "q8ZtR41kLmP0vX7sD2wN"
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----"
+SECRET_TEXTS = [
+    "hf_" + "aB3" * 10,
+    "ghp_" + "x1Y2" * 8,
+    "github_pat_" + "A1b2" * 10,
+    "glpat-" + "abcDEF123456",
+    "sk-proj-" + "a1B2" * 8,
+    "AKIA" + "ABCDEFGH12345678",
+    "xoxb-" + "1234567890-abcdef",
+    "eyJ" + "hbGciOiJIUzI1NiJ9" + ".eyJ" + "zdWIiOiIxMjM0In0" + ".sig-nature_1",
+    PEM,
+    PEM.partition("-----END")[0],
+]
+PLAIN_TEXTS = [
+    "hf_hub", "sk-learn", "gpt2", "<|endoftext|>", "[CLS]", "adamw_torch", "linear", "s3://bucket/path", "a@b.org",
+    "https://huggingface.co/gpt2?revision=main", "https://host:8080/path", "6f1ed002ab5595859014ebf0951522d9",
+    "key", "epoch: 3", "AKIA", "token", "-----BEGIN CERTIFICATE-----", "postgresql://me@host/db",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", SECRET_KEYS)
+def test_secret_keys(key: str):
+    """A value under a key that names a secret is redacted, at any depth, in mappings and on command lines."""
+    assert is_secret_key(key)
+    assert redact({"a": [{key: "abc"}]}) == {"a": [{key: REDACTED}]}
+    option = f"--{key.replace('_', '-')}"
+    assert redact_arguments([option, "abc", f"{option}=abc", "x"]) == [option, REDACTED, f"{option}={REDACTED}", "x"]
+
+
+@pytest.mark.parametrize("key", PLAIN_KEYS)
+def test_plain_keys(key: str):
+    """A tokenizer's tokens, counts and names that only sound like a secret are kept."""
+    values = {key: "<|endoftext|>", f"{key}2": "some_longer_plain_text", "x": {key: "gpt2"}}
+    assert redact(values) == values
+    arguments = [f"--{key}", "linear", f"--{key}=linear"]
+    assert redact_arguments(arguments) == arguments
+
+
+@pytest.mark.parametrize("key", ["databricks_token", "mlflow_tracking_token", "account_key", "my_token", "openaiKey"])
+def test_doubtful_keys(key: str):
+    """Under another key that ends in token or key only a value that looks drawn by lot goes."""
+    assert redact({key: DRAWN}) == {key: REDACTED}
+    assert redact({key: "<|tool|>"}) == {key: "<|tool|>"}
+    assert redact_arguments([f"--{key}", DRAWN, f"--{key}={DRAWN}"]) == [f"--{key}", REDACTED, f"--{key}={REDACTED}"]
+
+
+def test_numbers_under_secret_keys_stay():
+    """Under a secret key numbers, bools and None stay: they say whether one was set."""
+    values = {"token": True, "hub_token": None, "secret": 3}
+    assert redact(values) == values
+    assert redact({"credentials": {"user": "a"}, "tokens": ["a"]}) == {"credentials": REDACTED, "tokens": ["a"]}
+
+
+@pytest.mark.parametrize("text", SECRET_TEXTS)
+def test_secret_texts(text: str):
+    """What looks like a credential is redacted inside any text, whatever its key."""
+    result = redact_text(f"before {text} after")
+    assert text not in result
+    assert REDACTED in result
+    assert result.startswith("before ")
+    assert text not in str(redact({"note": [text]}))
+
+
+@pytest.mark.parametrize("text", PLAIN_TEXTS)
+def test_plain_texts(text: str):
+    """Ordinary texts, hashes and addresses are kept."""
+    assert redact_text(f"a {text} b") == f"a {text} b"
+
+
+def test_passwords_of_urls_are_redacted():
+    """A password in a URL inside a text goes; the rest of the URL stays."""
+    text = "see postgresql://me:pa55@host/db and https://x.y/z?token=abc&q=1"
+    assert redact_text(text) == f"see postgresql://me:{REDACTED}@host/db and https://x.y/z?token={REDACTED}&q=1"
+
+
+def test_hyperparams_are_canonical_and_redacted():
+    """Hyperparameters come from a mapping or dataclass, value by value canonical, secrets redacted, nested too."""
+    values = {"lr": np.float32(0.5), "model_init_kwargs": {"token": "abc"}, "hub_token": "abc", 3: {1, 2}.__class__}
+    assert canonical_hyperparams(values) == {
+        "lr": 0.5, "model_init_kwargs": {"token": REDACTED}, "hub_token": REDACTED, "3": {"$repr": "<class 'set'>"},
+    }  # fmt: skip
+    assert canonical_hyperparams(Optimizer(0.1, (0.9, 0.99))) == {"lr": 0.1, "betas": [0.9, 0.99]}
+
+
+@pytest.mark.parametrize("values", [None, 3, "text", [1], Optimizer])
+def test_hyperparams_of_another_type(values: object):
+    """Anything else is refused by its type."""
+    with pytest.raises(TypeError, match="a mapping or a dataclass"):
+        canonical_hyperparams(values)
+
+
+# --- Connection strings ----------------------------------------------------------------------------------------------
+
+CANARY = "c4n4ry"
+URLS = [
+    f"postgresql://me:{CANARY}@host/db",
+    f"postgresql://me:{CANARY}@x@host/db",
+    f"postgresql://me:x@{CANARY}@host/db",
+    f"postgresql://me:a/{CANARY}?b#c@host/db",
+    f"postgresql://:{CANARY}@host/db",
+    f"postgresql://me:{CANARY}@[::1]:5432/db",
+    f"postgresql+psycopg://me:{CANARY}@h1,h2/db",
+    f"postgresql://me@host/db?password={CANARY}",
+    f"postgresql://me@host/db?sslmode=require&sslpassword={CANARY}&x=1",
+    f"postgresql://me@host/db?PASSWORD={CANARY}",
+    f"postgresql://me@host/db?passfile=/home/{CANARY}",
+    f"postgresql://me:{CANARY}@",
+    f"weird://me:{CANARY}@host:port:port/db",
+    f"postgresql://me:{CANARY}\n@host/db",
+    URL.create("postgresql", "me", CANARY, "host", 5432, "db", {"sslpassword": CANARY}),
+]
+
+
+@pytest.mark.parametrize("url", URLS, ids=str)
+def test_safe_url_hides_passwords(url: object):
+    """No spelling of a connection string shows its password, malformed ones and query parameters included."""
+    shown = safe_url(url)
+    assert CANARY not in shown
+    assert "***" in shown
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://me@host:5432/db?sslmode=require", "sqlite:///a/b@c.db", "/a/b:c@d", "runs.db"]
+)
+def test_safe_url_keeps_the_rest(url: str):
+    """A connection string without password is shown as it is."""
+    assert safe_url(url) == url
+
+
+# --- Others ----------------------------------------------------------------------------------------------------------
+
+
+def test_plain_text():
+    """Text for a database: escaped where no database holds it, cut where it is too long."""
+    assert plain_text("a\x00\ud800") == "a\\u0000\\ud800"
+    assert plain_text("x" * 10, 5) == "xxxxx…"
+    assert plain_text(ValueError("no")) == "no"
+
+
+def test_safely(caplog: pytest.LogCaptureFixture):
+    """A fact that cannot be had is replaced by the default and named in the log, without the error's text."""
+    caplog.set_level("INFO", logger="trainstore")
+    assert safely("the answer", lambda: 42) == 42
+    assert safely("the file", lambda: open("/nowhere/secret-name"), "none") == "none"  # noqa: SIM115
+    assert "the file could not be read (FileNotFoundError)" in caplog.text
+    assert "secret-name" not in caplog.text
+
+
+def test_int_printing_limit():
+    """Also where the interpreter prints only short ints, a long one is kept somehow and raises nothing."""
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(640)
+    try:
+        assert set(canonical(10**700)) <= {"$repr", "$int"}
+    finally:
+        sys.set_int_max_str_digits(limit)
