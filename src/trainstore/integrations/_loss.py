@@ -20,6 +20,8 @@ Values = dict[str, float]
 class DirectLoss:
     """Reads each step's loss and gradient norm when the step ends. For the CPU."""
 
+    is_behind = False
+
     def __init__(self) -> None:
         self._losses: list[Any] = []
         self._grad_norm: Any = None
@@ -101,6 +103,11 @@ class RingLoss:
         if len(self._steps) == self._slots:
             self._send()
         return {}
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether values of earlier steps are on their way."""
+        return bool(self._on_their_way)
 
     def _send(self) -> None:
         """Copy the ring to the host, behind what the device still has to do, and write the other one meanwhile."""

@@ -22,7 +22,6 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from transformers import TrainerCallback
@@ -40,7 +39,8 @@ from trainstore.errors import (
 )
 from trainstore.integrations._checkpoint import STATE_KEY, SavedRun, import_history, output_dir_of
 from trainstore.integrations._facts import data_facts, environment_facts, model_facts, training_arguments
-from trainstore.integrations._loss import DirectLoss, RingLoss, Values
+from trainstore.integrations._loss import DirectLoss, RingLoss
+from trainstore.integrations._steps import StepRecorder
 from trainstore.integrations._wrappers import Wrappers, callbacks_of, calling_trainer
 from trainstore.run import ActiveRun, describe_exception, recording_is_disabled, status_of
 from trainstore.store import TrainStore
@@ -49,11 +49,8 @@ from trainstore.values import canonical_hyperparams
 logger = logging.getLogger("trainstore")
 
 MAX_FAILURES = 5  # internal ones, after which the callback disables itself
-SELF_CHECK_TOLERANCE = 1e-3  # relative; the Trainer adds a window up in float32
 # What the user must mend before a training starts; everything else is our own trouble.
 USER_ERRORS = (InvalidArgumentError, StoreURLError, SchemaError, NotADatabaseError, StoreClosedError)
-
-LossReader = DirectLoss | RingLoss
 
 
 def _guarded(hook: Callable[..., None]) -> Callable[..., None]:
@@ -133,6 +130,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     def _reset(self) -> None:
         self._store: TrainStore | None = None
         self._run: ActiveRun | None = None
+        self._steps: StepRecorder | None = None  # of the training under way
         self._given_up: ActiveRun | None = None  # open, and no longer recorded into: we failed too often
         self._last_run: ActiveRun | None = None
         self._trainer: weakref.ref[Any] | None = None
@@ -141,18 +139,6 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._failures = 0
         self._warned: set[str] = set()
         self._retry_after: BaseException | None = None
-        self._begin_training()
-
-    def _begin_training(self) -> None:
-        self._reader: LossReader | None = None
-        self._learning_rates: Values = {}
-        self._tokens = 0
-        self._step_began = self._idle_since = perf_counter()
-        self._data_time = 0.0
-        self._window_first = 1
-        self._window_sum = 0.0
-        self._window_count = 0
-        self._logged: tuple[int, frozenset[str]] = (-1, frozenset())
 
     def __getstate__(self) -> dict[str, Any]:
         config, prefix = dict(self._config), self._prefix
@@ -208,14 +194,12 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             if self._is_second_of(trainer):
                 return
             self.store  # noqa: B018 - opened before the run that it is for
-            self._begin_training()
             run = self._run = self._open_run(args, state)
             SavedRun.of(run, args, state).write(state)
-            self._window_first = state.global_step + 1
-            source = self._watch(trainer, args)
+            source = self._watch(run, trainer, args, state)
             self._record_facts(run, args, state, kwargs)
             run.log_hyperparams({"loss_source": source}, "env")
-            self._idle_since = perf_counter()
+            self._steps.pause()  # type: ignore[union-attr]
         except Exception as error:
             # What keeps a store from being opened is for the user to mend too, now, and not after days of training.
             if isinstance(error, USER_ERRORS) or (self._store is None and isinstance(error, TrainStoreError)):
@@ -225,7 +209,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     def _open_run(self, args: Any, state: Any) -> ActiveRun:
         step = state.global_step
         retried, self._retry_after = self._retry_after, None
-        before, self._run = self._run, None
+        before, self._run, self._steps = self._run, None, None
         if before is not None:
             self._wrappers.remove()
             if retried is not None:
@@ -311,20 +295,21 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._warn_once("this trainer has two TrainStoreCallbacks; one of them records nothing")
         return True
 
-    def _watch(self, trainer: Any | None, args: Any) -> str:
+    def _watch(self, run: ActiveRun, trainer: Any | None, args: Any, state: Any) -> str:
         """Wrap what tells the loss, the gradient norm and a failure; return the source of the loss."""
         self._wrappers.remove()
         watched = trainer is not None and self._wrappers.wrap(trainer, "_run_epoch", self._watch_failures)
+        steps = self._steps = StepRecorder(run, None, state.global_step)
         if self._config["loss"] == "logs":
             return "logs"
-        reader: LossReader = DirectLoss() if args.device.type == "cpu" else RingLoss(args.device)
         if trainer is None or not self._wrappers.wrap(
-            trainer, "training_step", functools.partial(self._watch_losses, reader, not watched)
+            trainer, "training_step", functools.partial(self._watch_losses, steps, not watched)
         ):
             self._warn_once("the Trainer was not found; only the mean losses that it logs are recorded")
             return "logs"
-        self._wrappers.wrap(trainer.accelerator, "clip_grad_norm_", functools.partial(self._watch_grad_norms, reader))
-        self._reader = reader
+        steps.reader = DirectLoss() if args.device.type == "cpu" else RingLoss(args.device)
+        watch_norms = functools.partial(self._watch_grad_norms, steps, steps.reader)
+        self._wrappers.wrap(trainer.accelerator, "clip_grad_norm_", watch_norms)
         return "training_step"
 
     def _watch_failures(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -337,28 +322,29 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
         return run_epoch
 
-    def _watch_losses(self, reader: LossReader, failures_too: bool, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _watch_losses(
+        self, steps: StepRecorder, failures_too: bool, original: Callable[..., Any]
+    ) -> Callable[..., Any]:
         if failures_too:  # a Trainer without _run_epoch
             original = self._watch_failures(original)
 
         def training_step(*args: Any, **kwargs: Any) -> Any:
             loss = original(*args, **kwargs)
-            if reader is self._reader:
+            if steps is self._steps:
                 try:
-                    reader.add_loss(loss)
-                    inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
-                    if isinstance(inputs, Mapping) and "input_ids" in inputs:
-                        self._tokens += inputs["input_ids"].numel()  # its shape is known here: no wait for a device
+                    steps.add_micro_batch(loss, args[1] if len(args) > 1 else kwargs.get("inputs"))
                 except Exception as error:  # noqa: BLE001
                     self._internal_failure("training_step", error)
             return loss
 
         return training_step
 
-    def _watch_grad_norms(self, reader: LossReader, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _watch_grad_norms(
+        self, steps: StepRecorder, reader: DirectLoss | RingLoss, original: Callable[..., Any]
+    ) -> Callable[..., Any]:
         def clip_grad_norm_(*args: Any, **kwargs: Any) -> Any:
             norm = original(*args, **kwargs)
-            if reader is self._reader:
+            if steps is self._steps:
                 try:
                     reader.add_grad_norm(norm)
                 except Exception as error:  # noqa: BLE001
@@ -369,107 +355,48 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     # --- Every step -------------------------------------------------------------------------------------------------
 
-    @_guarded
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The wait for the first batch begins; a step that the epoch before left unfinished is forgotten."""
-        if self._reader is not None:
-            self._reader.discard()
-        self._tokens = 0
-        self._idle_since = perf_counter()
-
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The clock of the step; its batches were fetched before."""
-        now = self._step_began = perf_counter()
-        self._data_time = now - self._idle_since
+        """The clock of the step."""
+        steps = self._steps
+        if steps is not None:
+            steps.begin_step()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
-        """The learning rate that this step is made with; at its end the scheduler has gone on."""
-        if self._run is None:
-            return
-        try:
-            groups = optimizer.param_groups
-            rate = groups[0]["lr"]
-            rates = self._learning_rates = {"learning_rate": rate}
-            for index in range(1, len(groups)):
-                other = groups[index]["lr"]
-                if other != rate:
-                    rates[f"learning_rate_{index}"] = other
-        except Exception as error:  # noqa: BLE001
-            self._internal_failure("on_pre_optimizer_step", error)
+        """The learning rate of the step."""
+        steps = self._steps
+        if steps is not None:
+            try:
+                steps.before_optimizer(optimizer.param_groups)
+            except Exception as error:  # noqa: BLE001
+                self._internal_failure("on_pre_optimizer_step", error)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """One record: the whole step (on accelerators its loss and gradient norm follow)."""
-        run = self._run
-        if run is None:
-            return
-        try:
-            metrics = {
-                "step_time": perf_counter() - self._step_began,
-                "data_time": self._data_time,
-                **self._learning_rates,
-            }
-            if self._tokens:
-                metrics["tokens"] = self._tokens
-                self._tokens = 0
-            step = state.global_step
-            reader = self._reader
-            if reader is None:
-                run.log(metrics, step, state.epoch)
-            else:
-                values = reader.end_step(step)
-                metrics.update(values)
-                run.log(metrics, step, state.epoch)
-                if "loss" in values:
-                    self._window_sum += values["loss"]
-                    self._window_count += 1
-                else:
-                    self._record_later(run, reader, wait=False)
-        except Exception as error:  # noqa: BLE001
-            self._internal_failure("on_step_end", error)
-        self._idle_since = perf_counter()
-
-    def _record_later(self, run: ActiveRun, reader: LossReader, *, wait: bool) -> None:
-        for step, values in reader.later(wait=wait):
-            run.log(values, step)
-            if "loss" in values:
-                self._window_sum += values["loss"]
-                self._window_count += 1
+        steps = self._steps
+        if steps is not None:
+            try:
+                steps.end_step(state.global_step, state.epoch)
+            except Exception as error:  # noqa: BLE001
+                self._internal_failure("on_step_end", error)
 
     # --- Now and then -----------------------------------------------------------------------------------------------
 
     @_guarded
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """An epoch begins with a wait for data."""
+        if self._steps is not None:
+            self._steps.begin_epoch()
+
+    @_guarded
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Whatever the Trainer logs, in the row of its step."""
-        run = self._run
-        if run is None or not logs:
+        steps = self._steps
+        if steps is None or not logs:
             return
-        if self._reader is not None:
-            self._record_later(run, self._reader, wait=True)  # the Trainer has just waited for the device
-        step = state.global_step
-        metrics = _complete_logs(logs, state)
-        epoch = metrics.pop("epoch", None)
-        details = None
-        if "loss" in metrics:
-            window = metrics["loss_window"] = metrics.pop("loss")
-            details = {"loss_window": {"first_step": self._window_first, "last_step": step}}
-            if "learning_rate" in metrics:  # else it is not the Trainer's own
-                self._check_window(run, window, step, args)
-        run.log(metrics, step, epoch, details)
-        self._logged = (step, frozenset(metrics))
-        self._idle_since = perf_counter()
-
-    def _check_window(self, run: ActiveRun, window: Any, step: int, args: Any) -> None:
-        """The mean of the recorded losses is what the Trainer logs, or the source is not what we take it for."""
-        steps = step - self._window_first + 1
-        total, count = self._window_sum, self._window_count
-        self._window_first, self._window_sum, self._window_count = step + 1, 0.0, 0
-        if not count or count != steps or args.world_size != 1 or not isinstance(window, (int, float)):
-            return
-        mean = total / count
-        # Not finite: nothing to compare, as the Trainer hides a NaN or drags it along; the steps show it.
-        if mean - mean == 0.0 and abs(mean - window) > SELF_CHECK_TOLERANCE * max(abs(mean), abs(window)) + 1e-6:
-            self._warn_once(f"the recorded losses do not add up to the logged one ({mean:g} and {window:g})")
-            run.log_hyperparams({"loss_source": "unverified"}, "env")
+        difference = steps.log(_complete_logs(logs, state), state.global_step)
+        if difference is not None and args.world_size == 1:
+            self._warn_once("the recorded losses do not add up to the logged one (%g and %g)", *difference)
+            steps.run.log_hyperparams({"loss_source": "unverified"}, "env")
 
     @_guarded
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
@@ -484,17 +411,11 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     def _record_results(self, args: Any, state: Any, metrics: Any, kwargs: dict[str, Any]) -> None:
         if self._disabled or not metrics or not state.is_world_process_zero or recording_is_disabled():
             return
-        step, keys = self._logged
-        left = {key: value for key, value in metrics.items() if step != state.global_step or key not in keys}
-        epoch = left.pop("epoch", None)
-        if not left:
-            return
-        if self._run is not None:
-            self._run.log(left, state.global_step, epoch)
-            self._idle_since = perf_counter()
+        if self._steps is not None:
+            self._steps.log_results(metrics, state.global_step)
         elif not self._is_second_of(self._find_trainer()):
             with self._run_of_its_own(args, state, kwargs) as run:
-                run.log(left, state.global_step, epoch)
+                run.log(metrics, state.global_step)
 
     @contextmanager
     def _run_of_its_own(self, args: Any, state: Any, kwargs: dict[str, Any]) -> Iterator[ActiveRun]:
@@ -515,10 +436,10 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     @_guarded
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A checkpoint was written."""
-        if self._run is not None:
+        if self._steps is not None:
             path = str(Path(output_dir_of(args)) / f"checkpoint-{state.global_step}")
-            self._run.log_event("checkpoint", state.global_step, {"path": path})
-            self._idle_since = perf_counter()
+            self._steps.run.log_event("checkpoint", state.global_step, {"path": path})
+            self._steps.pause()
 
     @_guarded
     def on_push_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -546,8 +467,6 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         try:
             if not final and self._is_retried(error):
                 self._retry_after = error
-                if self._reader is not None:
-                    self._reader.discard()
                 return
             run = self._run or self._given_up
             if run is not None:
@@ -570,17 +489,15 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         return bool(should_reduce_batch_size(error))
 
     def _finish(self, status: str, error: str | None = None) -> None:
-        run, reader = self._run or self._given_up, self._reader
-        self._run = self._given_up = self._reader = self._retry_after = None
+        run, steps = self._run or self._given_up, self._steps
+        self._run = self._given_up = self._steps = self._retry_after = None
         self._wrappers.remove()
-        self._logged = (-1, frozenset())
         if run is None:
             return
         self._last_run = run
-        if reader is not None:
-            reader.discard()
+        if steps is not None:
             try:
-                self._record_later(run, reader, wait=True)
+                steps.catch_up(wait=True)
             except Exception as failure:  # noqa: BLE001 - a device that failed takes its last losses along
                 self._internal_failure("the last losses", failure, reraise=False)
         if run.finish(status, error):
@@ -602,13 +519,13 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             logger.debug("%s could not be recorded (%s)", where, type(error).__name__)
         if self._failures >= MAX_FAILURES and not self._disabled:
             self._disabled = True
-            self._given_up, self._run, self._reader = self._run or self._given_up, None, None
+            self._given_up, self._run, self._steps = self._run or self._given_up, None, None
             logger.warning("trainstore failed %d times and records no more of this training", self._failures)
 
-    def _warn_once(self, message: str) -> None:
+    def _warn_once(self, message: str, *args: object) -> None:
         if message not in self._warned:
             self._warned.add(message)
-            logger.warning("%s", message)
+            logger.warning(message, *args)
 
 
 def _complete_logs(logs: Mapping[str, Any], state: Any) -> dict[str, Any]:

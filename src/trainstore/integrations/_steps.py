@@ -1,0 +1,134 @@
+"""The steps of one training, as its events tell them, into the rows of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+from trainstore.integrations._loss import DirectLoss, RingLoss
+from trainstore.run import ActiveRun
+
+SELF_CHECK_TOLERANCE = 1e-3  # relative; the Trainer adds a window up in float32
+
+
+class StepRecorder:
+    """What is known of the step under way, and of the window since the Trainer's last log.
+
+    One for each training, called by the hooks of the callback in the training's thread. ``reader`` tells the true
+    loss of each step; without it there are only the means that the Trainer logs.
+    """
+
+    def __init__(self, run: ActiveRun, reader: DirectLoss | RingLoss | None, global_step: int) -> None:
+        self.run = run
+        self.reader = reader
+        self._learning_rates: dict[str, Any] = {}
+        self._tokens = 0
+        self._step_began = self._idle_since = perf_counter()
+        self._data_time = 0.0
+        self._window_first = global_step + 1
+        self._window_sum = 0.0
+        self._window_count = 0
+        self._logged: tuple[int, frozenset[str]] = (-1, frozenset())
+
+    def begin_epoch(self) -> None:
+        """The wait for the first batch begins; a step that the epoch before left unfinished is forgotten."""
+        if self.reader is not None:
+            self.reader.discard()
+        self._tokens = 0
+        self._idle_since = perf_counter()
+
+    def begin_step(self) -> None:
+        """The step's clock starts; its batches were fetched before."""
+        now = self._step_began = perf_counter()
+        self._data_time = now - self._idle_since
+
+    def add_micro_batch(self, loss: Any, inputs: Any) -> None:
+        """A forward and backward pass is done."""
+        self.reader.add_loss(loss)  # type: ignore[union-attr]
+        if isinstance(inputs, Mapping) and "input_ids" in inputs:
+            self._tokens += inputs["input_ids"].numel()  # its shape is known here: no wait for a device
+
+    def before_optimizer(self, groups: Any) -> None:
+        """Keep the learning rate that this step is made with: at its end the scheduler has gone on."""
+        rate = groups[0]["lr"]
+        rates = self._learning_rates = {"learning_rate": rate}
+        for index in range(1, len(groups)):
+            other = groups[index]["lr"]
+            if other != rate:
+                rates[f"learning_rate_{index}"] = other
+
+    def end_step(self, step: int, epoch: float) -> None:
+        """Record the step: on the CPU whole, on an accelerator without its loss and gradient norm, which follow."""
+        metrics = {"step_time": perf_counter() - self._step_began, "data_time": self._data_time}
+        metrics.update(self._learning_rates)
+        if self._tokens:
+            metrics["tokens"] = self._tokens
+            self._tokens = 0
+        reader = self.reader
+        if reader is not None:
+            values = reader.end_step(step)
+            metrics.update(values)
+            if "loss" in values:
+                self._window_sum += values["loss"]
+                self._window_count += 1
+        self.run.log(metrics, step, epoch)
+        if reader is not None and reader.is_behind:
+            self.catch_up(wait=False)
+        self._idle_since = perf_counter()
+
+    def catch_up(self, *, wait: bool) -> None:
+        """Record the losses and gradient norms that have reached the host; with ``wait``, all of them."""
+        if self.reader is None:
+            return
+        for step, values in self.reader.later(wait=wait):
+            self.run.log(values, step)
+            if "loss" in values:
+                self._window_sum += values["loss"]
+                self._window_count += 1
+
+    def log(self, logs: Mapping[str, Any], step: int) -> tuple[float, float] | None:
+        """Record what the Trainer logs; the mean loss since its last log becomes ``loss_window``.
+
+        Returns:
+            The mean of the losses recorded and the one logged, where they differ: then the source of the losses is
+            not what we take it for.
+        """
+        self.catch_up(wait=True)  # the Trainer has just waited for the device
+        metrics = dict(logs)
+        epoch = metrics.pop("epoch", None)
+        details = difference = None
+        if "loss" in metrics:
+            window = metrics["loss_window"] = metrics.pop("loss")
+            details = {"loss_window": {"first_step": self._window_first, "last_step": step}}
+            if "learning_rate" in metrics:  # else somebody else logs, and not the Trainer
+                difference = self._end_window(window, step)
+        self.run.log(metrics, step, epoch, details)
+        self._logged = (step, frozenset(metrics))
+        self._idle_since = perf_counter()
+        return difference
+
+    def log_results(self, metrics: Mapping[str, Any], step: int) -> None:
+        """Record what an evaluation found, as far as it was not logged."""
+        logged_at, keys = self._logged
+        left = {key: value for key, value in metrics.items() if step != logged_at or key not in keys}
+        epoch = left.pop("epoch", None)
+        if left:
+            self.run.log(left, step, epoch)
+        self._idle_since = perf_counter()
+
+    def pause(self) -> None:
+        """Something else than training was done until now."""
+        self._idle_since = perf_counter()
+
+    def _end_window(self, logged: Any, step: int) -> tuple[float, float] | None:
+        steps = step - self._window_first + 1
+        total, count = self._window_sum, self._window_count
+        self._window_first, self._window_sum, self._window_count = step + 1, 0.0, 0
+        if not count or count != steps or not isinstance(logged, (int, float)):
+            return None
+        mean = total / count
+        # Not finite: nothing to compare, as the Trainer hides a NaN or drags it along; the steps show it.
+        if mean - mean == 0.0 and abs(mean - logged) > SELF_CHECK_TOLERANCE * max(abs(mean), abs(logged)) + 1e-6:
+            return mean, float(logged)
+        return None
