@@ -1,0 +1,53 @@
+# `make help` lists the tasks. Each makes the virtual environment .venv first, if there is none.
+#
+# PIP_ARGS passes pip another source, e.g. for a PyTorch without CUDA:
+#   make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON ?= python3
+PIP_ARGS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
+INPUTS := pyproject.toml constraints.txt alembic.ini
+
+.PHONY: help demo test lint check-migrations bench clean
+
+help: ## list the tasks
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+demo: .venv/demo.done ## train four small models through the callback, show the best run
+	$(BIN)/trainstore demo
+
+test: .venv/dev.done ## the whole test suite, PostgreSQL included, with coverage
+	$(BIN)/coverage erase
+	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+lint: .venv/dev.done ## style, types, floors of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check-migrations: .venv/dev.done ## models and migrations agree; every revision goes up, down and up on both databases
+	$(BIN)/python -m pytest -q tests/migrations
+
+bench: .venv/dev.done ## what recording and reading cost: JSON
+	$(BIN)/python benchmarks/run.py
+
+clean: ## remove the virtual environment and what tools left
+	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+# torch goes first and alone: once it is there, no other package brings another build of it.
+.venv/torch.done: constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) torch
+	@touch $@
+
+.venv/demo.done: .venv/torch.done $(INPUTS)
+	$(PIP) --editable '.[transformers]'
+	@touch $@
+
+.venv/dev.done: .venv/torch.done $(INPUTS)
+	$(PIP) --editable '.[dev]'
+	@touch $@
