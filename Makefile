@@ -19,7 +19,7 @@ demo: .venv/demo.done ## train four small models through the callback, show the 
 
 test: .venv/dev.done ## the whole test suite, PostgreSQL included, with coverage
 	$(BIN)/coverage erase
-	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
