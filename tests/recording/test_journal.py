@@ -1,0 +1,379 @@
+"""The journal: frames, segments, locks; no database takes part."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainstore.errors import JournalError
+from trainstore.recording import journal as journals
+from trainstore.recording.journal import FileJournal, MemoryJournal, claim, frame, frames, is_live, journal_folders
+
+MANY = 10_000  # records; more than any batch here
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "journals"
+
+
+@pytest.fixture
+def new_journal(root: Path) -> Iterator[Callable[..., FileJournal]]:
+    """Begin a journal; those still open are closed after the test."""
+    made: list[FileJournal] = []
+
+    def make(**meta: Any) -> FileJournal:
+        made.append(FileJournal(root, str(uuid.uuid4()), meta))
+        return made[-1]
+
+    yield make
+    for journal in made:
+        journal.close()
+
+
+def everything(journal: FileJournal, batch: int = 3, size: int = 100) -> list[tuple[int, bytes]]:
+    """All records, read batch by batch as a writer does."""
+    found: list[tuple[int, bytes]] = []
+    while part := journal.read(found[-1][0] if found else 0, batch, size):
+        found += part
+    return found
+
+
+def segments(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.seg"))
+
+
+def payloads(count: int) -> list[bytes]:
+    return [b'{"n":%d}' % number for number in range(1, count + 1)]
+
+
+def test_frames_come_back_as_they_were_written() -> None:
+    """A row of frames reads back as numbers and payloads, also where a payload is empty or looks like a frame."""
+    written = [b"", b"{}", frame(7, b"inner"), journals.MAGIC * 3, b"x" * 100_000]
+    data = b"".join(frame(number, payload) for number, payload in enumerate(written, start=1))
+    found = list(frames(data))
+    assert [(number, payload) for _, number, payload in found] == list(enumerate(written, start=1))
+    assert found[-1][0] == len(data)
+
+
+def test_a_tail_torn_at_any_byte_costs_the_last_record_only() -> None:
+    """Wherever a write stopped, the records before it are read and nothing is made up."""
+    whole = frame(1, b"first") + frame(2, b"second")
+    data = whole + frame(3, b"the last one")
+    for length in range(len(whole), len(data)):
+        assert [number for _, number, _ in frames(data[:length])] == [1, 2]
+
+
+def test_a_flipped_bit_anywhere_costs_its_own_record_only() -> None:
+    """Each single bit of header and payload is covered: its record is left out, the others are read unchanged."""
+    parts = [frame(1, b"one"), frame(2, b"two"), frame(3, b"three")]
+    data = b"".join(parts)
+    for bit in range(len(data) * 8):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        end, hit = 0, 0
+        for number, part in enumerate(parts, start=1):
+            hit = number if end <= bit // 8 < end + len(part) else hit
+            end += len(part)
+        expected = [(n, p) for n, p in ((1, b"one"), (2, b"two"), (3, b"three")) if n != hit]
+        assert [(number, payload) for _, number, payload in frames(bytes(damaged))] == expected
+
+
+def test_records_are_numbered_from_one_and_read_in_batches(new_journal: Callable[..., FileJournal]) -> None:
+    """Reading goes on where the last batch ended, and from any number that the caller names."""
+    journal = new_journal()
+    assert [journal.append(payload) for payload in payloads(10)] == list(range(1, 11))
+    assert journal.last == 10
+    assert everything(journal) == list(enumerate(payloads(10), start=1))
+    assert [number for number, _ in journal.read(4, 3, MANY)] == [5, 6, 7]
+    assert [number for number, _ in journal.read(4, 3, MANY)] == [5, 6, 7]
+    assert [number for number, _ in journal.read(7, MANY, MANY)] == [8, 9, 10]
+    assert journal.read(10, MANY, MANY) == []
+
+
+def test_segments_rotate_and_go_when_acknowledged(
+    new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full segment is followed by the next; whole segments go once their records are stored, the open one stays."""
+    monkeypatch.setattr(journals, "SEGMENT_BYTES", 100)
+    journal = new_journal()
+    for payload in payloads(40):
+        journal.append(payload)
+    assert len(segments(journal.folder)) > 5
+    assert everything(journal) == list(enumerate(payloads(40), start=1))
+    for acked in range(41):
+        journal.acknowledge(acked)
+        left = segments(journal.folder)
+        assert int(left[0].stem) <= acked + 1
+        assert len(left) == 1 or int(left[1].stem) > acked + 1
+        assert [number for number, _ in journal.read(acked, 1, 1)] == ([] if acked == 40 else [acked + 1])
+    assert len(segments(journal.folder)) == 1
+
+
+def test_a_record_may_be_larger_than_a_batch_and_a_segment(
+    new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record of any size is read whole, however small the batch, also when it has to be read again."""
+    monkeypatch.setattr(journals, "SEGMENT_BYTES", 1_000)
+    journal = new_journal()
+    written = [b"small"] * 20 + [b"x" * 50_000] + [b"small"] * 20 + [b"y" * 50_000]
+    for payload in written:
+        journal.append(payload)
+    assert [payload for _, payload in everything(journal, batch=2, size=10)] == written
+    for after in range(len(written)):
+        # Each place twice and out of order: a database that refuses a batch has it read again.
+        assert journal.read(after, 1, 10) == [(after + 1, written[after])]
+        assert journal.read(0, 1, 10) == [(1, written[0])]
+        assert journal.read(after, 1, 10) == [(after + 1, written[after])]
+
+
+def test_damage_in_a_live_segment_does_not_stop_reading(new_journal: Callable[..., FileJournal]) -> None:
+    """A record that was damaged on the disk is left out; what follows is read."""
+    journal = new_journal()
+    for payload in payloads(5):
+        journal.append(payload)
+    path = segments(journal.folder)[0]
+    data = bytearray(path.read_bytes())
+    data[len(frame(1, payloads(1)[0])) + 25] ^= 0xFF
+    path.write_bytes(data)
+    assert [number for number, _ in everything(journal)] == [1, 3, 4, 5]
+
+
+def test_only_the_user_can_read_a_journal(new_journal: Callable[..., FileJournal], root: Path) -> None:
+    """Folders are 0700 and files 0600, whatever the umask allows."""
+    before = os.umask(0)
+    try:
+        journal = new_journal()
+        journal.update_meta(seen=True)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(root.stat().st_mode) == 0o700
+    assert stat.S_IMODE(journal.folder.stat().st_mode) == 0o700
+    files = list(journal.folder.iterdir())
+    assert {path.name for path in files} >= {"lock", "meta.json"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+
+
+def test_meta_names_what_the_journal_belongs_to(new_journal: Callable[..., FileJournal]) -> None:
+    """meta.json holds the given entries, host and boot, and is replaced as a whole."""
+    journal = new_journal(run_uid="r", prefix="p_", store_uid=None, seen=False)
+    meta = journals.read_meta(journal.folder)
+    assert meta is not None
+    assert (meta["run_uid"], meta["prefix"], meta["store_uid"], meta["seen"]) == ("r", "p_", None, False)
+    assert meta["host"] == journals.hostname()
+    assert meta["boot_id"] == journals.boot_id()
+    journal.update_meta(store_uid="s", seen=True)
+    changed = journals.read_meta(journal.folder)
+    assert changed == {**meta, "store_uid": "s", "seen": True}
+
+
+def test_a_live_journal_cannot_be_claimed_in_its_own_process(new_journal: Callable[..., FileJournal]) -> None:
+    """The process that writes a journal is told that it lives, and asking does not free its lock."""
+    journal = new_journal()
+    for _ in range(3):
+        assert claim(journal.folder) is None
+        assert is_live(journal.folder)
+    journal.close()
+    assert not is_live(journal.folder)
+
+
+def test_a_live_journal_cannot_be_claimed_by_another_process(
+    new_journal: Callable[..., FileJournal], start_script: Callable[..., Any]
+) -> None:
+    """Another process sees the lock, also after this process has asked about its own journal."""
+    journal = new_journal()
+    assert is_live(journal.folder)
+    ask = """
+        import sys
+        from pathlib import Path
+        from trainstore.recording.journal import claim, is_live
+        for line in sys.stdin:
+            found = claim(Path(sys.argv[1]))
+            print("live" if found is None else f"claimed {[n for n, _ in found.read(0)]}")
+            if found: found.release()
+        """
+    script = start_script(ask, journal.folder)
+    journal.append(b"{}")
+    script.send("?")
+    assert script.wait_for("") == "live"
+    assert is_live(journal.folder)
+    script.send("?")
+    assert script.wait_for("") == "live"
+    journal.close()
+    script.send("?")
+    assert script.wait_for("") == "claimed [1]"
+
+
+def test_the_lock_ends_with_the_process(root: Path, start_script: Callable[..., Any]) -> None:
+    """A process killed with SIGKILL leaves a journal that can be claimed, with every record of it."""
+    script = start_script(
+        """
+        import sys, time
+        from pathlib import Path
+        from trainstore.recording.journal import FileJournal
+        journal = FileJournal(Path(sys.argv[1]), "7d0fef56-7fd2-4e59-ae2f-0f4f6ba0ba02", {})
+        for number in range(100):
+            journal.append(b"x" * number)
+        print("ready")
+        time.sleep(600)
+        """,
+        root,
+    )
+    script.wait_for("ready")
+    (folder,) = journal_folders(root)
+    assert claim(folder) is None
+    script.kill()
+    found = claim(folder)
+    assert found is not None
+    assert [(number, len(payload)) for number, payload in found.read(0)] == [(n + 1, n) for n in range(100)]
+    assert claim(folder) is None, "one that is claimed is not claimed again"
+    found.release()
+
+
+def test_a_claimed_journal_is_read_across_segments(
+    new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recovery reads every record after the watermark, whatever segment it stands in, and past damage."""
+    monkeypatch.setattr(journals, "SEGMENT_BYTES", 100)
+    journal = new_journal()
+    for payload in payloads(30):
+        journal.append(payload)
+    journal.close()
+    middle = segments(journal.folder)[2]
+    middle.write_bytes(b"\x00" * 5 + middle.read_bytes()[5:])
+    lost = int(middle.stem)
+    found = claim(journal.folder)
+    assert found is not None
+    for after in (0, 1, lost - 1, lost, 29, 30):
+        assert [number for number, _ in found.read(after)] == [n for n in range(after + 1, 31) if n != lost]
+    found.remove()
+    assert not journal.folder.exists()
+    assert claim(journal.folder) is None
+
+
+def test_a_journal_set_aside_is_found_by_no_recovery(new_journal: Callable[..., FileJournal], root: Path) -> None:
+    """Setting aside keeps the records in a folder that is no journal's any more, by owner and by recovery."""
+    own, left = new_journal(), new_journal()
+    for journal in (own, left):
+        journal.append(b"kept")
+    kept = own.set_aside()
+    left.close()
+    found = claim(left.folder)
+    assert found is not None
+    assert journal_folders(root) == [left.folder]
+    also_kept = found.set_aside()
+    assert journal_folders(root) == []
+    for folder in (kept, also_kept):
+        assert folder is not None
+        assert folder.suffix == ".aside"
+        assert [payload for _, _, payload in frames(segments(folder)[0].read_bytes())] == [b"kept"]
+
+
+def test_a_journal_goes_only_when_everything_is_stored(new_journal: Callable[..., FileJournal], root: Path) -> None:
+    """A record that came after the last one stored keeps the journal; the last one takes the empty folder along."""
+    journal = new_journal()
+    for payload in payloads(3):
+        journal.append(payload)
+    assert not journal.remove(2)
+    assert journal.append(b"more") == 4
+    assert journal.remove(4)
+    assert not root.exists()
+    with pytest.raises(JournalError, match="closed"):
+        journal.append(b"late")
+
+
+def test_many_threads_append_without_gaps(new_journal: Callable[..., FileJournal]) -> None:
+    """Eight threads that append at once get consecutive numbers, and every record is read while they write."""
+    journal = new_journal()
+    got: list[list[tuple[int, bytes]]] = [[] for _ in range(8)]
+    start = threading.Barrier(9)
+
+    def work(index: int) -> None:
+        start.wait()
+        for number in range(300):
+            payload = b"%d:%d" % (index, number)
+            got[index].append((journal.append(payload), payload))
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(8)]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    found: list[tuple[int, bytes]] = []
+    while len(found) < 2_400:
+        found += journal.read(found[-1][0] if found else 0, 100, 1_000)
+    for thread in threads:
+        thread.join()
+    assert found == sorted(pair for pairs in got for pair in pairs)
+    assert [number for number, _ in found] == list(range(1, 2_401))
+
+
+def test_a_full_disk_leaves_the_journal_readable(
+    new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that the disk takes only in part is undone and raised; the next record follows without a gap."""
+    journal = new_journal()
+    journal.append(b"before")
+    write = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda descriptor, data: write(descriptor, data[: len(data) // 2]))
+        with pytest.raises(OSError, match="no space"):
+            journal.append(b"half of this")
+    assert journal.append(b"after") == 2
+    assert [payload for _, payload in everything(journal)] == [b"before", b"after"]
+
+
+def test_an_unusable_folder_is_named(tmp_path: Path) -> None:
+    """Where no journal can be kept the error names the folder and the variable that chooses another."""
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    with pytest.raises(JournalError, match="TRAINSTORE_JOURNAL_DIR") as error:
+        FileJournal(blocked, str(uuid.uuid4()), {})
+    assert str(blocked) in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff"], ids=["empty", "torn", "a list", "no text"])
+def test_a_folder_without_a_readable_meta_is_left_alone(
+    new_journal: Callable[..., FileJournal], content: bytes
+) -> None:
+    """A journal whose meta.json cannot be read belongs to nobody: it is neither claimed nor deleted."""
+    journal = new_journal()
+    journal.append(b"{}")
+    journal.close()
+    (journal.folder / "meta.json").write_bytes(content)
+    assert claim(journal.folder) is None
+    assert segments(journal.folder)
+    assert claim(journal.folder) is None
+
+
+def test_folders_that_are_no_journals_are_passed_over(new_journal: Callable[..., FileJournal], root: Path) -> None:
+    """Other files and folders, and a root that does not exist, are no journals."""
+    journal = new_journal()
+    (root / "notes.txt").write_text("x")
+    (root / "empty").mkdir()
+    shutil.copytree(journal.folder, root / f"{journal.uid}-copy.aside")
+    assert journal_folders(root) == [journal.folder]
+    assert journal_folders(root / "missing") == []
+    assert claim(root / "empty") is None
+
+
+def test_memory_keeps_records_like_a_file() -> None:
+    """The journal of a store in memory numbers, reads, acknowledges and ends as one on disk does."""
+    journal = MemoryJournal("m")
+    for payload in payloads(5):
+        journal.append(payload)
+    assert [number for number, _ in journal.read(1, 2, MANY)] == [2, 3]
+    journal.acknowledge(3)
+    assert [number for number, _ in journal.read(0, MANY, MANY)] == [4, 5]
+    assert not journal.remove(4)
+    assert journal.remove(5)
+    assert journal.set_aside() is None
+    with pytest.raises(JournalError, match="closed"):
+        journal.append(b"late")
