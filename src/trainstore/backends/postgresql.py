@@ -68,6 +68,8 @@ class PostgreSQLBackend(Backend):
             raise StoreURLError(
                 f"{safe_url(text)!r} is no PostgreSQL URL: write postgresql://user:password@host:5432/database"
             ) from None
+        if "@" in (url.host or ""):  # else the rest of the password would pass for a host, and be named in errors
+            raise StoreURLError(f"{safe_url(text)!r} has a password with an '@' in it: write that as %40")
         return cls(url, echo=echo)
 
     @property
@@ -189,6 +191,10 @@ class PostgreSQLBackend(Backend):
         if state is None and type(error.orig).__name__ in ("OperationalError", "ConnectionTimeout"):
             reason = _connection_reason(str(error.orig))
             return StoreUnavailableError(f"PostgreSQL at {where} cannot be reached: {reason}")
+        if state is None and error.statement is None and type(error.orig).__name__ == "ProgrammingError":
+            return StoreURLError(
+                f"an option in {self.safe_url!r} cannot be used; after the '?' stand libpq's connection parameters"
+            )
         if state is None:
             return super().translate(error)
         if state.startswith("28"):
