@@ -114,17 +114,20 @@ class RingLoss:
         if not self._steps:
             return
         # The other ring may be written again: its copy was queued before, on the same stream.
-        ring = self._rings[self._current]
-        if self._asynchronous:
-            host = torch.empty(ring.shape, dtype=ring.dtype, pin_memory=True)
-            host.copy_(ring, non_blocking=True)
-            ready: Any = torch.cuda.Event()
-            ready.record()
-        else:
-            host, ready = ring.clone(), None
+        host, ready = self._copy_to_host(self._rings[self._current])
         self._on_their_way.append((self._steps, host, ready))
         self._steps = []
         self._current = 1 - self._current
+
+    def _copy_to_host(self, ring: Any) -> tuple[Any, Any]:
+        """A copy in pinned memory and the event that says when it is there; None: it is there."""
+        if not self._asynchronous:
+            return ring.to("cpu", copy=True), None
+        host = torch.empty(ring.shape, dtype=ring.dtype, pin_memory=True)
+        host.copy_(ring, non_blocking=True)
+        ready = torch.cuda.Event()
+        ready.record()
+        return host, ready
 
     def later(self, *, wait: bool) -> Iterator[tuple[int, Values]]:
         """Values of earlier steps that have become readable; with ``wait``, of all that ended."""

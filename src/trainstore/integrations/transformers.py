@@ -48,6 +48,7 @@ from trainstore.values import canonical_hyperparams
 
 logger = logging.getLogger("trainstore")
 
+FINISH_TIMEOUT = 10.0  # seconds that the end of a training waits for the database
 MAX_FAILURES = 5  # internal ones, after which the callback disables itself
 # What the user must mend before a training starts; everything else is our own trouble.
 USER_ERRORS = (InvalidArgumentError, StoreURLError, SchemaError, NotADatabaseError, StoreClosedError)
@@ -430,7 +431,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         try:
             yield run
         finally:
-            if run.finish():
+            if run.finish(timeout=FINISH_TIMEOUT):
                 self.close()
 
     @_guarded
@@ -500,7 +501,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
                 steps.catch_up(wait=True)
             except Exception as failure:  # noqa: BLE001 - a device that failed takes its last losses along
                 self._internal_failure("the last losses", failure, reraise=False)
-        if run.finish(status, error):
+        if run.finish(status, error, FINISH_TIMEOUT):
             self.close()  # else it goes on delivering while the process lives
 
     # --- Our own trouble --------------------------------------------------------------------------------------------

@@ -1,0 +1,138 @@
+"""The two ways in which a step's loss reaches the host."""
+
+import math
+
+import pytest
+import torch
+
+from trainstore.integrations._loss import DirectLoss, RingLoss
+
+
+class Event:
+    """A device's event, as far as the ring asks it: ready when the test says so."""
+
+    def __init__(self):
+        self.ready = False
+        self.waited = False
+
+    def query(self):
+        return self.ready
+
+    def synchronize(self):
+        self.waited = self.ready = True
+
+
+@pytest.fixture
+def ring(monkeypatch):
+    """A ring of four steps whose copies become ready when the test says so; ``ring.events`` are theirs."""
+    made = RingLoss("cpu", slots=4)
+    made.events = []
+
+    def copy(tensor):
+        event = Event()
+        made.events.append(event)
+        return tensor.clone(), event
+
+    monkeypatch.setattr(made, "_copy_to_host", copy)
+    return made
+
+
+def take_step(reader, step, *losses, norm=None):
+    for loss in losses:
+        reader.add_loss(torch.tensor(loss))
+    if norm is not None:
+        reader.add_grad_norm(torch.tensor(norm))
+    return reader.end_step(step)
+
+
+@pytest.mark.parametrize("make", [DirectLoss, lambda: RingLoss("cpu", slots=3)], ids=["direct", "ring"])
+def test_micro_batches_add_up_as_the_trainer_adds_them(make):
+    """A step's loss is the float32 sum of its micro-batches in their order, whatever their precision."""
+    parts = [torch.tensor(x, dtype=torch.bfloat16) for x in (0.1, 1e-3, 2.7)]
+    reader = make()
+    for part in parts:
+        reader.add_loss(part)
+    found = dict([(1, reader.end_step(1)), *reader.later(wait=True)])
+    total = torch.tensor(0.0)
+    for part in parts:
+        total += part
+    assert found == {1: {"loss": total.item()}}
+
+
+def test_on_the_cpu_a_step_is_whole_when_it_ends():
+    """Loss and gradient norm are there at once, and nothing of one step is left for the next."""
+    reader = DirectLoss()
+    assert take_step(reader, 1, 0.5, norm=2.0) == {"loss": 0.5, "grad_norm": 2.0}
+    assert take_step(reader, 2, 0.25) == {"loss": 0.25}
+    assert take_step(reader, 3) == {}
+    assert list(reader.later(wait=True)) == []
+
+
+def test_a_gradient_norm_may_be_a_number(ring):
+    """DeepSpeed gives a Python float."""
+    reader = DirectLoss()
+    reader.add_grad_norm(1.5)
+    assert reader.end_step(1) == {"grad_norm": 1.5}
+    ring.add_grad_norm(1.5)
+    ring.end_step(1)
+    assert list(ring.later(wait=True)) == [(1, {"grad_norm": 1.5})]
+
+
+def test_the_ring_waits_for_nobody(ring):
+    """Nothing is read before the copy is ready, however many steps pass; then it comes in order."""
+    for step in range(1, 11):
+        assert take_step(ring, step, float(step)) == {}
+    assert len(ring.events) == 2
+    assert list(ring.later(wait=False)) == []
+    ring.events[1].ready = True
+    assert list(ring.later(wait=False)) == []  # the first copy is still on its way: order is kept
+    ring.events[0].ready = True
+    assert list(ring.later(wait=False)) == [(step, {"loss": float(step)}) for step in range(1, 9)]
+    assert not any(event.waited for event in ring.events)
+
+
+def test_the_ring_is_read_whole_at_the_end(ring):
+    """With ``wait`` the steps of a ring that is not full come too, and a NaN stays one."""
+    take_step(ring, 1, 1.0, norm=3.0)
+    take_step(ring, 2, math.nan)
+    take_step(ring, 3)
+    found = list(ring.later(wait=True))
+    assert found[0] == (1, {"loss": 1.0, "grad_norm": 3.0})
+    assert found[1][0] == 2
+    assert math.isnan(found[1][1]["loss"])
+    assert len(found) == 2
+    assert all(event.waited for event in ring.events)
+    assert list(ring.later(wait=True)) == []
+
+
+def test_the_ring_keeps_no_reference_to_a_loss(ring):
+    """A loss that its owner overwrites afterwards (a CUDA graph does) is recorded as it was."""
+    buffer = torch.tensor(1.0)
+    for step in (1, 2):
+        ring.add_loss(buffer)
+        ring.end_step(step)
+        buffer.add_(1.0)
+    assert [values["loss"] for _, values in ring.later(wait=True)] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("make", [DirectLoss, lambda: RingLoss("cpu", slots=3)], ids=["direct", "ring"])
+def test_a_step_that_failed_is_forgotten(make):
+    """What a step left behind does not reach the next one."""
+    reader = make()
+    reader.add_loss(torch.tensor(100.0))
+    reader.add_grad_norm(torch.tensor(100.0))
+    reader.discard()
+    found = dict([(1, take_step(reader, 1, 0.5)), *reader.later(wait=True)])
+    assert found == {1: {"loss": 0.5}}
+
+
+def test_the_norm_of_a_distributed_tensor_is_left_alone(ring):
+    """Reading a DTensor is a collective, which one rank alone must not begin."""
+
+    class Distributed(torch.Tensor):
+        pass
+
+    ring.add_loss(torch.tensor(1.0))
+    ring.add_grad_norm(torch.tensor(2.0).as_subclass(Distributed))
+    ring.end_step(1)
+    assert list(ring.later(wait=True)) == [(1, {"loss": 1.0})]
