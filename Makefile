@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 INPUTS := pyproject.toml constraints.txt alembic.ini
 
-.PHONY: help demo test lint check-migrations bench clean
+.PHONY: help demo test lint docs check-migrations bench clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -28,6 +28,9 @@ lint: .venv/dev.done ## style, types, floors of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/dev.done ## run the code of README and docs/, follow their links
+	$(BIN)/python -m pytest -q tests/docs
 
 check-migrations: .venv/dev.done ## models and migrations agree; every revision goes up, down and up on both databases
 	$(BIN)/python -m pytest -q tests/migrations

@@ -7,10 +7,11 @@ import logging
 import shlex
 import sqlite3
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, inspect, make_url, select, text
+from sqlalchemy import event, insert, make_url, select, text
 
 from fixtures.databases import migrate, opened
 from fixtures.revisions import PATCH
@@ -175,13 +176,24 @@ def test_older_server_is_refused_with_the_command(new_database, newer_trainstore
 
 @pytest.mark.parametrize("prefix", ["", "mine_"])
 def test_auto_upgrade(empty_database_url: str, newer_trainstore, prefix: str):
-    """auto_upgrade=True upgrades on both databases, keeps the rows, and the view shows the new column."""
+    """auto_upgrade=True upgrades on both databases, keeps every row, and the view shows the new column."""
     uid = migrate(empty_database_url, prefix)
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    run = {"id": 1, "uid": "r", "project": "p", "name": "n", "status": "running", "started_at": at, "source": "python"}
+    attempt = {"run_id": 1, "attempt": 1, "uid": "a", "start_step": -1, "end_step": 9, "opened_at": at, "host": "h"}
+    steps = [{"run_id": 1, "step": step, "attempt": 1, "logged_at": at, "metrics": {"x": 1.5}} for step in (1, 2, 99)]
+    with opened(empty_database_url, prefix) as (engine, _, models), engine.begin() as connection:
+        connection.execute(insert(models.run).values(run))
+        connection.execute(insert(models.attempt).values(status="running", **attempt))
+        connection.execute(insert(models.step_log), steps)
     with newer_trainstore(), opened(empty_database_url, prefix) as database:
         assert schema.prepare(*database, auto_upgrade=True) == uid
         assert schema.current(*database) == "0002"
-        columns = [column["name"] for column in inspect(database.engine).get_columns(f"{prefix}current_step_log")]
-        assert "extra" in columns
+        with database.engine.connect() as connection:
+            rows = connection.execute(text(f"SELECT step, extra FROM {prefix}current_step_log ORDER BY step")).all()
+            assert [tuple(row) for row in rows] == [(1, "new"), (2, "new")]
+            assert connection.execute(text(f"SELECT count(*) FROM {prefix}step_log")).scalar_one() == 3
+            assert connection.execute(text(f"SELECT machine FROM {prefix}attempt")).scalar_one() == "h"
 
 
 def test_auto_upgrade_can_be_refused(database_url: str, newer_trainstore):
