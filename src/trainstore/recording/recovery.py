@@ -65,6 +65,10 @@ def recover(
             try:
                 if connection is None:
                     connection = connect()
+                if _is_heard_of(connection, statements, found):
+                    found.release()
+                    result.live.append(folder)
+                    continue
                 count = _deliver(connection, statements, found)
             except RunDeletedError:
                 kept = found.set_aside()
@@ -113,6 +117,15 @@ def _maybe_live_elsewhere(folder: Path) -> bool:
         return False
 
 
+def _is_heard_of(connection: Connection, statements: Statements, found: FoundJournal) -> bool:
+    """Whether the writer of another host's journal still beats in the database."""
+    if found.meta.get("host") == hostname():
+        return False
+    with connection.begin():
+        beat = statements.writer_heartbeat(connection, found.uid)
+        return beat is not None and (statements.now(connection) - beat).total_seconds() < FOREIGN_HOST_AGE
+
+
 def _deliver(connection: Connection, statements: Statements, found: FoundJournal) -> int:
     meta = found.meta
     source = Source(found.uid, str(meta.get("run_uid")), seen=bool(meta.get("seen")), alive=False)
@@ -123,8 +136,11 @@ def _deliver(connection: Connection, statements: Statements, found: FoundJournal
         batch = _decoded(islice(found.read(acked), MAX_RECORDS))
         if not batch:
             break
-        if batch[0][0] != acked + 1:
-            logger.warning("%s is damaged: records %d to %d are lost", found.folder, acked + 1, batch[0][0] - 1)
+        before = acked
+        for sequence, _ in batch:
+            if sequence != before + 1:
+                logger.warning("%s is damaged: records %d to %d are lost", found.folder, before + 1, sequence - 1)
+            before = sequence
         try:
             flush(connection, statements, source, acked, batch)
         except WatermarkMovedError as moved:

@@ -75,6 +75,13 @@ class Statements:
         number: int = connection.execute(select(writer.attempt).where(writer.uid == uid)).scalar_one()
         return number
 
+    def writer_heartbeat(self, connection: Connection, uid: str) -> datetime | None:
+        """When the writer was last heard of, by the database's clock; None where it is closed or not known."""
+        writer = self.models.writer.c
+        statement = select(writer.heartbeat_at).where(writer.uid == uid, writer.closed_at.is_(None))
+        beat: datetime | None = connection.execute(statement).scalar()
+        return beat
+
     def insert_writer(self, connection: Connection, values: Mapping[str, Any]) -> None:
         """Insert the writer, with nothing acknowledged yet."""
         connection.execute(insert(self.models.writer).values(acked=0, **values))
