@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_, select, type_coerce
+from sqlalchemy import ColumnElement, Select, and_, case, exists, false, func, literal, or_, select, type_coerce
 
 from trainstore.errors import InvalidArgumentError
-from trainstore.models import JsonType
+from trainstore.models import NAMESPACES, STATUSES, JsonType
+from trainstore.queries.frames import comparable, parse
 from trainstore.queries.reader import Reader
-from trainstore.values import canonical, metric_name
+from trainstore.values import canonical, metric_name, plain_text, restore
 
 LOST_AFTER = timedelta(seconds=90)  # a heartbeat comes every 30 s
-SHOWN_STATUSES = ("running", "finished", "failed", "interrupted", "pruned", "lost")
+SHOWN_STATUSES = (*STATUSES, "lost")
 
 
 @dataclass(frozen=True)
 class RunFilter:
     """The conditions that every list of runs takes; they are joined by AND.
 
-    A text may be a list of texts: any of them; an empty list matches nothing.
+    A text may be a list of texts: any of them (of tags: all of them); an empty list matches nothing.
     """
 
     project: str | Iterable[str] | None = None
@@ -96,65 +96,86 @@ def _conditions(reader: Reader, chosen: RunFilter, status: ColumnElement[str]) -
     if isinstance(chosen.tag, Mapping):
         conditions += [_has(reader, "tag", key, value) for key, value in chosen.tag.items()]
     elif chosen.tag is not None:
-        conditions += [_has_key(reader, "tag", key) for key in _texts("tag", chosen.tag)]
-    for name, value in (chosen.hyperparams or {}).items():
-        namespace, key = qualified(name)
-        conditions.append(_has(reader, namespace, key, value))
+        conditions += [_has_key(reader, "tag", key) for key in _texts("tag", chosen.tag)] or [false()]
+    if chosen.hyperparams is not None:
+        if not isinstance(chosen.hyperparams, Mapping):
+            raise InvalidArgumentError(f"hyperparams {chosen.hyperparams!r} is no mapping of names to values")
+        for name, value in chosen.hyperparams.items():
+            conditions.append(_has(reader, *qualified(name), value))
     if chosen.where is not None:
         several = isinstance(chosen.where, (list, tuple))
-        for expression in chosen.where if several else [chosen.where]:
-            if not isinstance(expression, ColumnElement):
-                raise InvalidArgumentError(
-                    f"where {expression!r} is no SQLAlchemy expression; write e.g. store.table.run.c.last_step > 100"
-                )
-            conditions.append(expression)
+        conditions += [_expression(reader, item) for item in (chosen.where if several else [chosen.where])]
     return conditions
 
 
-def qualified(name: str) -> tuple[str, str]:
+def qualified(name: object) -> tuple[str, str]:
     """("mth", "n_layer") of "mth.n_layer"; a name without one of our namespaces means ``hp``."""
     if not isinstance(name, str):
         raise InvalidArgumentError(f"hyperparameter {name!r} is no text")
     namespace, dot, key = name.partition(".")
-    return (namespace, key) if dot and namespace in ("hp", "mth", "dbh", "env", "tag") else ("hp", name)
+    namespace, key = (namespace, key) if dot and namespace in NAMESPACES else ("hp", name)
+    return namespace, metric_name(key)
 
 
-def _texts(argument: str, value: str | Iterable[str]) -> list[str]:
+def _expression(reader: Reader, where: object) -> ColumnElement[bool]:
+    run = reader.models.run
+    # An ORM attribute's expression is a clause by this method.
+    clause = where.__clause_element__() if hasattr(where, "__clause_element__") else where
+    if not isinstance(clause, ColumnElement):
+        raise InvalidArgumentError(
+            f"where {where!r} is no SQLAlchemy expression; write e.g. store.table.run.c.last_step > 100"
+        )
+    others = {str(table) for table in select(literal(1)).where(clause).get_final_froms()} - {str(run)}
+    if others:
+        # It would join every run to every row there.
+        raise InvalidArgumentError(
+            f"where {str(where)!r} speaks of {', '.join(sorted(others))}, not of {run.name} alone; "
+            f"ask for other tables by {run.name}.c.id.in_(select(…))"
+        )
+    return clause
+
+
+def _texts(argument: str, value: object) -> list[str]:
+    if not isinstance(value, Iterable) or isinstance(value, bytes):
+        raise InvalidArgumentError(f"{argument} {value!r} is neither a text nor a list of texts")
     texts = [value] if isinstance(value, str) else list(value)
     for text in texts:
         if not isinstance(text, str):
             raise InvalidArgumentError(f"{argument} {text!r} is no text")
-    return texts
+    # As they are stored; PostgreSQL refuses NUL even in a question.
+    return [plain_text(text) for text in texts]
 
 
-def _has_key(reader: Reader, namespace: str, key: str, *also: ColumnElement[bool]) -> ColumnElement[bool]:
-    table, run = reader.models.hyperparam.c, reader.models.run.c
+def _has_key(reader: Reader, namespace: str, key: object, *also: ColumnElement[bool]) -> ColumnElement[bool]:
+    table, run = reader.models.hyperparam.c, reader.models.run
     return (
         exists()
-        .where(table.run_id == run.id, table.namespace == namespace, table.key == metric_name(key), *also)
-        .correlate(reader.models.run)
+        .where(table.run_id == run.c.id, table.namespace == namespace, table.key == metric_name(key), *also)
+        .correlate(run)
     )
 
 
 def _has(reader: Reader, namespace: str, key: str, value: Any) -> ColumnElement[bool]:
     """The hyperparameter equals the value, or one of a list of values."""
-    if isinstance(value, (list, tuple, set, frozenset)):
-        alternatives = [_equals(reader, key, item) for item in value]
-        return _has_key(reader, namespace, key, or_(*alternatives) if alternatives else literal(False))
-    return _has_key(reader, namespace, key, _equals(reader, key, value))
+    several = isinstance(value, (list, tuple, set, frozenset))
+    alternatives = [_equals(reader, namespace, key, item) for item in (value if several else [value])]
+    return _has_key(reader, namespace, key, or_(false(), *alternatives))
 
 
-def _equals(reader: Reader, key: str, value: Any) -> ColumnElement[bool]:
-    stored: ColumnElement[Any] = reader.models.hyperparam.c.value
-    number: ColumnElement[float] = reader.models.hyperparam.c.number
+def _equals(reader: Reader, namespace: str, key: str, value: Any) -> ColumnElement[bool]:
+    table = reader.models.hyperparam.c
+    stored: ColumnElement[Any] = table.value
+    number: ColumnElement[float] = table.number
     kept = canonical(value)
     if kept is None:
         return stored.is_(None)
-    if type(kept) in (int, float) and math.isfinite(kept):
+    if type(kept) in (int, float):
         return number == float(kept)  # 1 and 1.0 are equal, True is another thing
-    if isinstance(kept, (dict, list)):
-        raise InvalidArgumentError(
-            f"runs cannot be filtered by {key!r} = {value!r}: compare with a number, text, bool or None, "
-            "or pass where= with an expression of your own"
-        )
-    return stored == type_coerce(kept, JsonType)
+    if not isinstance(kept, (dict, list)):
+        return stored == type_coerce(kept, JsonType)
+    # Databases compare objects in ways of their own (order of keys, 1 and 1.0): pick from the texts that there are.
+    text = reader.backend.json_text(stored)
+    all_texts = select(text).where(table.namespace == namespace, table.key == metric_name(key), table.number.is_(None))
+    wanted = comparable(restore(kept))
+    texts = [found for (found,) in reader.rows(all_texts.distinct()) if comparable(parse(found)) == wanted]
+    return text.in_(texts)

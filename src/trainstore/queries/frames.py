@@ -1,68 +1,153 @@
-"""Columns and dtypes: the same for both databases, and where there are no rows."""
+"""Columns and dtypes: the same for both databases, and where there are no rows.
+
+===========  ======================  ==============
+kind         dtype                   missing
+===========  ======================  ==============
+TEXT         object                  None
+COUNT        int64                   never
+INTEGER      Int64                   <NA>
+NUMBER       float64                 NaN
+BOOLEAN      boolean                 <NA>
+TIME         datetime64[us, UTC]     NaT
+===========  ======================  ==============
+
+A column of hyperparameters has the dtype that its values allow (`dtype_of`); TEXT holds any Python object.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from trainstore.values import INT64_MAX, INT64_MIN, number_of, restore
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-TEXT = "object"  # None where missing
-NUMBER = "float64"  # NaN where missing
-INTEGER = "Int64"  # NA where missing
+TEXT = "object"
+COUNT = "int64"
+INTEGER = "Int64"
+NUMBER = "float64"
 BOOLEAN = "boolean"
 TIME = "datetime64[us, UTC]"
 
+Columns = Sequence[tuple[str, str]]
 
-def frame(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Any]]) -> DataFrame:
+
+def frame(columns: Columns, rows: Sequence[Sequence[Any]]) -> DataFrame:
     """A DataFrame of rows, with the names and dtypes given."""
+    return assemble(fixed_columns(columns, rows), len(rows))
+
+
+def fixed_columns(columns: Columns, rows: Sequence[Sequence[Any]]) -> dict[str, Series[Any]]:
+    """The columns of such a DataFrame."""
+    return {name: series([row[place] for row in rows], dtype) for place, (name, dtype) in enumerate(columns)}
+
+
+def assemble(columns: Mapping[str, Series[Any]], length: int) -> DataFrame:
+    """A DataFrame of columns, each ``length`` long."""
     import pandas as pd
 
-    values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
-    return pd.DataFrame(
-        {name: series(column, dtype) for (name, dtype), column in zip(columns, values, strict=True)},
-        columns=pd.Index([name for name, _ in columns], dtype=object),
-    )
+    table = pd.DataFrame(dict(enumerate(columns.values())), index=pd.RangeIndex(length))
+    table.columns = pd.Index(list(columns), dtype=object)
+    return table
 
 
 def series(values: Sequence[Any], dtype: str) -> Series[Any]:
-    """One column."""
+    """One column; None stands for missing."""
     import numpy as np
     import pandas as pd
 
+    array: Any
     if dtype == TEXT:
-        array = np.empty(len(values), dtype=object)
-        array[:] = values if values else []
-        return pd.Series(array, dtype=object)
-    if dtype == NUMBER:
-        return pd.Series(np.array(values, dtype=np.float64), dtype=NUMBER)
-    return pd.Series(list(values), dtype=dtype)
+        array = np.fromiter(values, dtype=object, count=len(values))
+    elif dtype == TIME:
+        return pd.Series(times(values))
+    elif dtype in (INTEGER, BOOLEAN):
+        kind, of = (np.int64, pd.arrays.IntegerArray) if dtype == INTEGER else (np.bool_, pd.arrays.BooleanArray)
+        missing = np.array([value is None for value in values], dtype=np.bool_)
+        present = [0 if value is None else value for value in values] if missing.any() else values
+        array = of(np.array(present, dtype=kind), missing)
+    else:
+        array = np.array(values, dtype=dtype)
+    return pd.Series(array, dtype=dtype, copy=False)
+
+
+def times(values: Sequence[Any]) -> Any:
+    """Times, as a driver gives them, as a column: text in UTC, or datetimes (naive ones are UTC)."""
+    import numpy as np
+    import pandas as pd
+
+    if values and isinstance(values[0], str):
+        return pd.DatetimeIndex(np.array(values, dtype="datetime64[us]"), tz="UTC")
+    return pd.DatetimeIndex(pd.to_datetime(list(values), utc=True)).as_unit("us")
+
+
+def number_series(values: Sequence[Any]) -> Series[Any]:
+    """Values of a metric: float64 with NaN for None; object where they are not all numbers."""
+    dtype = NUMBER if is_numeric(values) else TEXT
+    return series(values, dtype)
+
+
+def is_numeric(values: Sequence[Any]) -> bool:
+    """Whether all are floats, ints within 64 bit or None. A bool is no number."""
+    kinds = set(map(type, values))
+    if int not in kinds:
+        return kinds <= {float, type(None)}
+    if not kinds <= {float, int, type(None)}:
+        return False
+    ints = [value for value in values if type(value) is int]
+    return min(ints) >= INT64_MIN and max(ints) <= INT64_MAX
 
 
 def dtype_of(values: Sequence[Any]) -> str:
-    """The dtype of a column of hyperparameters, None standing for missing.
+    """The dtype of a column of hyperparameters.
 
-    All bools: boolean; all ints of 64 bit: Int64; all numbers: float64; anything else: object.
+    All bools: boolean; all ints within 64 bit: Int64; all numbers: float64; anything else, or nothing: object.
     """
-    kinds = {type(value) for value in values if value is not None}
+    kinds = set(map(type, values)) - {type(None)}
     if kinds == {bool}:
         return BOOLEAN
-    if kinds == {int}:
-        return INTEGER if all(-(2**63) <= v < 2**63 for v in values if v is not None) else TEXT
-    return NUMBER if kinds and kinds <= {int, float} else TEXT
+    if not kinds or not is_numeric(values):
+        return TEXT
+    return INTEGER if kinds == {int} else NUMBER
 
 
-def sparse(length: int, positions: Sequence[int], values: Sequence[Any]) -> Series[Any]:
-    """A metric's column: float64 with NaN where there is no value; object with None where it is not all numbers."""
-    import numpy as np
-    import pandas as pd
+def parse(text: str | None) -> Any:
+    """The Python value of stored JSON text."""
+    return None if text is None else restore(_same(orjson.loads(text)))
 
-    if {type(value) for value in values} <= {int, float}:
-        numbers = np.full(length, np.nan)
-        numbers[list(positions)] = np.array(values, dtype=np.float64)
-        return pd.Series(numbers, dtype=NUMBER)
-    objects = np.full(length, None, dtype=object)
-    for position, value in zip(positions, values, strict=True):
-        objects[position] = value
-    return pd.Series(objects, dtype=object)
+
+def restored(values: list[Any]) -> list[Any]:
+    """The Python values of a column of parsed JSON."""
+    kinds = set(map(type, values)) - {type(None)}
+    # Most columns are as they should be, and are known by a glance at all of their values at once.
+    if kinds <= {bool} or (kinds == {str} and all(number_of(text) is None for text in set(values))):
+        return values
+    if kinds <= {int, float}:
+        numbers = [value for value in values if value is not None]
+        if min(numbers) > -1e16 and max(numbers) < 1e16:
+            return values
+    return [restore(_same(value)) for value in values]
+
+
+def _same(value: Any) -> Any:
+    """Numbers of one type on both databases: jsonb writes 1e16 and greater whole numbers without a point."""
+    if type(value) is float and 1e16 <= abs(value) < 2**63 and value.is_integer():
+        return int(value)
+    return float(value) if type(value) is int and value > INT64_MAX else value
+
+
+def comparable(value: Any) -> Any:
+    """Something hashable that is equal for equal values: 1 and 1.0 are, 1 and True are not, NaN equals NaN."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return (type(value), value)
+    if isinstance(value, int) and not INT64_MIN <= value <= INT64_MAX:
+        return (int, value)
+    if isinstance(value, (int, float)):
+        return (float, float(value) if value == value else None)
+    if isinstance(value, Mapping):
+        return (dict, frozenset((key, comparable(item)) for key, item in value.items()))
+    return (list, tuple(comparable(item) for item in value))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 
 from trainstore.errors import InvalidArgumentError
-from trainstore.queries.frames import INTEGER, NUMBER, TEXT, TIME, frame, series
-from trainstore.queries.reader import Reader, resolve_runs
+from trainstore.models import NAMESPACES
+from trainstore.queries.columns import sort_key
+from trainstore.queries.frames import COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, comparable, frame, parse, series
+from trainstore.queries.reader import Reader, is_one_run, resolve_runs, rows_of_runs
 from trainstore.queries.runs import get_run
-from trainstore.values import restore
+from trainstore.values import metric_name, plain_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -21,7 +23,7 @@ HYPERPARAM_COLUMNS = (
     ("key", TEXT),
     ("value", TEXT),
     ("number", NUMBER),
-    ("attempt", "int64"),
+    ("attempt", COUNT),
 )
 EVENT_COLUMNS = (
     ("uid", TEXT),
@@ -33,46 +35,52 @@ EVENT_COLUMNS = (
 )
 
 
+_OF_RUN = (
+    "project", "name", "status", "last_step", "source", "model_name", "host", "command", "git_commit", "git_dirty",
+)  # fmt: skip
+
+
 def list_hyperparams(
     reader: Reader, runs: object = None, *, namespace: str | None = None, key: str | None = None
 ) -> DataFrame:
     """Hyperparameters of a run, of several or of all."""
-    run, table = reader.models.run.c, reader.models.hyperparam.c
-    text = reader.backend.json_text(table.value)
-    statement: Select[Any] = select(run.uid, table.namespace, table.key, text, table.number, table.attempt)
-    statement = statement.join_from(reader.models.hyperparam, reader.models.run)
+    table = reader.models.hyperparam
+    h = table.c
+    statement = select(h.namespace, h.key, reader.backend.json_text(h.value), h.number, h.attempt)
     if namespace is not None:
-        statement = statement.where(table.namespace == namespace)
+        if namespace not in NAMESPACES:
+            raise InvalidArgumentError(f"namespace {namespace!r} is not one of {', '.join(NAMESPACES)}")
+        statement = statement.where(h.namespace == namespace)
     if key is not None:
-        statement = statement.where(table.key == key)
-    statement = _of(reader, statement, table.run_id, runs).order_by(run.id, table.namespace, table.key)
-    rows = [(*row[:3], reader.parse(row[3]), *row[4:]) for row in reader.rows(statement)]
-    return frame(HYPERPARAM_COLUMNS, rows)
+        statement = statement.where(h.key == metric_name(key))
+    rows = sorted(rows_of_runs(reader, table, statement, runs), key=lambda row: (row[0], sort_key(*row[2:4])))
+    return frame(HYPERPARAM_COLUMNS, [(*row[1:4], parse(row[4]), *row[5:]) for row in rows])
 
 
 def list_events(reader: Reader, runs: object = None, *, kind: str | None = None) -> DataFrame:
-    """Events of a run, of several or of all, in the order in which they happened."""
-    run, table = reader.models.run.c, reader.models.event.c
-    statement: Select[Any] = select(run.uid, table.at, table.step, table.kind, table.details, table.writer_uid)
-    statement = statement.join_from(reader.models.event, reader.models.run)
+    """Events of a run, of several or of all."""
+    table = reader.models.event
+    e = table.c
+    statement = select(e.at, e.step, e.kind, reader.backend.json_text(e.details), e.writer_uid, e.id)
     if kind is not None:
-        statement = statement.where(table.kind == kind)
-    statement = _of(reader, statement, table.run_id, runs).order_by(run.id, table.at, table.id)
-    return frame(EVENT_COLUMNS, [(*row[:4], restore(row[4]), row[5]) for row in reader.rows(statement)])
+        if not isinstance(kind, str):
+            raise InvalidArgumentError(f"kind {kind!r} is no text")
+        statement = statement.where(e.kind == plain_text(kind))
+    rows = sorted(rows_of_runs(reader, table, statement, runs), key=lambda row: (row[0], row[2], row[7]))
+    return frame(EVENT_COLUMNS, [(*row[1:5], parse(row[5]), row[6]) for row in rows])
 
 
 def compare_runs(reader: Reader, runs: object) -> DataFrame:
     """What differs between runs."""
     import pandas as pd
 
-    keys = resolve_runs(reader, runs)
-    if len(keys) < 2:
-        raise InvalidArgumentError("compare_runs needs two runs or more")
-    facts = {key.uid: _facts(get_run(reader, key.uid)) for key in keys}
+    if is_one_run(runs):
+        raise InvalidArgumentError(f"compare_runs needs a list of runs, not {runs!r}")
+    facts = {key.uid: _facts(get_run(reader, key.uid)) for key in resolve_runs(reader, runs)}
     names = sorted({name for of_run in facts.values() for name in of_run})
-    differing = [name for name in names if len({_comparable(of_run, name) for of_run in facts.values()}) > 1]
+    differing = [name for name in names if len({_cell(of_run, name) for of_run in facts.values()}) > 1]
     columns = {uid: series([of_run.get(name) for name in differing], TEXT) for uid, of_run in facts.items()}
-    table = pd.DataFrame(columns)
+    table = assemble(columns, len(differing))
     table.index = pd.Index(differing, dtype=object, name="key")
     return table
 
@@ -87,7 +95,7 @@ def _facts(record: Any) -> dict[str, Any]:
         "metric": record.metrics,
     }
     facts = {f"{n}.{key}": value for n, values in namespaces.items() for key, value in _flat(values).items()}
-    return facts | {name: getattr(record, name) for name in ("project", "name", "status", "last_step")}
+    return facts | {name: getattr(record, name) for name in _OF_RUN}
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:
@@ -101,15 +109,5 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _comparable(facts: dict[str, Any], name: str) -> tuple[bool, str, str]:
-    value = facts.get(name)
-    # 1 and 1.0 are one number, 1 and True are not one value; NaN equals NaN.
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return (name in facts, "number", repr(float(value)))
-    return (name in facts, type(value).__name__, repr(value))
-
-
-def _of(reader: Reader, statement: Select[Any], column: Any, runs: object) -> Select[Any]:
-    if runs is None:
-        return statement
-    return statement.where(column.in_([key.id for key in resolve_runs(reader, runs)]))
+def _cell(facts: dict[str, Any], name: str) -> tuple[bool, Any]:
+    return (name in facts, comparable(facts.get(name)))

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import orjson
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, select
 
 from trainstore.backends import Backend
 from trainstore.errors import InvalidArgumentError, RunNotFoundError, RunNotUniqueError
 from trainstore.models import Models
-from trainstore.values import restore
+from trainstore.values import INT64_MAX, plain_text
 
-# How many ids an IN list may hold; above it, a range is read and sifted here.
-IN_LIMIT = 500
+IN_LIMIT = 500  # values in one IN list
+CHUNK = 5_000  # rows taken from the driver at a time
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,6 @@ class Reader:
     connection: Connection
     models: Models
     backend: Backend
-    _parsed: dict[str, Any] = field(default_factory=dict)
 
     def now(self) -> datetime:
         """The database's clock."""
@@ -34,16 +32,24 @@ class Reader:
         return value
 
     def rows(self, statement: Select[Any]) -> Sequence[Any]:
-        """The rows of a statement, as plain tuples."""
+        """The rows of a statement, their values as the models' types say."""
         return self.connection.execute(statement).all()
 
-    def parse(self, text: str | None) -> Any:
-        """The Python value of stored JSON text. Runs share most of their hyperparameters: each text is parsed once."""
-        if text is None:
-            return None
-        if text not in self._parsed:
-            self._parsed[text] = restore(orjson.loads(text))
-        return self._parsed[text]
+    def chunks(self, statement: Select[Any]) -> Iterator[Sequence[Any]]:
+        """The rows of a statement as the driver gives them, some thousand at a time.
+
+        For what is read by the hundred thousand: making SQLAlchemy's rows takes as long as reading the database's.
+        Text, integers and floats are the same either way; JSON must be asked for as text (`Backend.json_text`), and
+        times go through `frames.times`.
+        """
+        result = self.connection.execute(statement)
+        cursor = result.cursor
+        assert cursor is not None  # a SELECT has one
+        try:
+            while rows := cursor.fetchmany(CHUNK):
+                yield rows
+        finally:
+            result.close()
 
 
 class RunKey(NamedTuple):
@@ -61,34 +67,87 @@ def resolve_run(reader: Reader, run: object) -> RunKey:
         RunNotUniqueError: Several runs have the name; their uids are listed.
         InvalidArgumentError: Something else was given.
     """
-    table = reader.models.run.c
-    columns = (table.id, table.uid)
-    wanted = getattr(run, "uid", run)
-    if isinstance(wanted, int) and not isinstance(wanted, bool):
-        found = reader.rows(select(*columns).where(table.id == wanted)) if abs(wanted) < 2**63 else []
-    elif isinstance(wanted, str):
-        found = reader.rows(select(*columns).where(table.uid == wanted))
-        if not found:
-            found = reader.rows(select(*columns).where(table.name == wanted).order_by(table.id))
-    else:
-        raise InvalidArgumentError(f"{run!r} is no run: pass a handle, a record, a uid, an id or a name")
-    if not found:
-        raise RunNotFoundError(f"there is no run {wanted!r}; list_runs() shows those there are")
-    if len(found) > 1:
-        uids = ", ".join(uid for _, uid in found[:10])
-        raise RunNotUniqueError(f"{len(found)} runs are called {wanted!r}; say which by its uid: {uids}")
-    return RunKey(*found[0])
+    return resolve_runs(reader, [run])[0]
 
 
 def resolve_runs(reader: Reader, runs: object) -> list[RunKey]:
-    """The runs that are meant by one of the above or by a list, tuple or set of them."""
-    if isinstance(runs, Iterable) and not isinstance(runs, (str, bytes)) and not hasattr(runs, "uid"):
-        return [resolve_run(reader, run) for run in runs]
-    return [resolve_run(reader, runs)]
+    """The runs that are meant by one of the above, or by several: a list, a column of uids, or a frame of runs.
+
+    In the order given; a run that is named twice comes once. A frame is one with the column ``uid``, as `list_runs`
+    gives. Errors as for `resolve_run`.
+    """
+    wanted = [_wanted(run) for run in ([runs] if is_one_run(runs) else _several(runs))]
+    table = reader.models.run.c
+    ids = [value for value in wanted if isinstance(value, int) and 0 < value <= INT64_MAX]
+    texts = [value for value in wanted if isinstance(value, str)]
+    by_id = {key.id: key for key in _keys(reader, table.id, ids)}
+    by_uid = {key.uid: key for key in _keys(reader, table.uid, texts)}
+    found: dict[RunKey, None] = {}
+    for value in wanted:
+        key = by_uid.get(value) or _by_name(reader, value) if isinstance(value, str) else by_id.get(value)
+        if key is None:
+            raise RunNotFoundError(f"there is no run {value!r}; list_runs() shows those there are")
+        found[key] = None
+    return list(found)
 
 
-def among(column: ColumnElement[int], ids: Sequence[int]) -> tuple[ColumnElement[bool], Callable[[int], bool]]:
-    """A condition for rows of these runs, and what else must be asked of a row's run id."""
-    if len(ids) <= IN_LIMIT:
-        return column.in_(ids), lambda _: True
-    return column.between(min(ids), max(ids)), frozenset(ids).__contains__
+def is_one_run(run: object) -> bool:
+    """Whether this means one run, and not several."""
+    uid = getattr(run, "uid", run)
+    return isinstance(uid, (str, bytes)) or not isinstance(uid, Iterable)
+
+
+def _several(runs: Any) -> list[object]:
+    return list(getattr(runs, "uid", runs))
+
+
+def _wanted(run: object) -> int | str:
+    wanted = getattr(run, "uid", run)
+    if isinstance(wanted, str):
+        return plain_text(wanted)  # as names are stored; PostgreSQL refuses NUL even in a question
+    if hasattr(wanted, "__index__") and not isinstance(wanted, bool):
+        return int(wanted)  # an id out of a frame is a NumPy integer
+    raise InvalidArgumentError(f"{run!r} is no run: pass a handle, a record, a uid, an id or a name")
+
+
+def _keys(reader: Reader, column: ColumnElement[Any], values: Sequence[Any]) -> Iterator[RunKey]:
+    run = reader.models.run.c
+    for start in range(0, len(values), IN_LIMIT):
+        some = values[start : start + IN_LIMIT]
+        yield from (RunKey(*row) for row in reader.rows(select(run.id, run.uid).where(column.in_(some))))
+
+
+def _by_name(reader: Reader, name: str) -> RunKey | None:
+    run = reader.models.run.c
+    found = reader.rows(select(run.id, run.uid).where(run.name == name).order_by(run.id))
+    if len(found) > 1:
+        uids = ", ".join(uid for _, uid in found[:10])
+        raise RunNotUniqueError(f"{len(found)} runs are called {name!r}; say which by its uid: {uids}")
+    return RunKey(*found[0]) if found else None
+
+
+def among(column: ColumnElement[int], ids: Sequence[int], *, exact: bool = True) -> list[ColumnElement[bool]]:
+    """Conditions, one for each statement to be sent, that together admit every row of these runs.
+
+    Not ``exact``: they may admit rows of other runs, which the caller drops; ids that lie close together are then
+    read as a range, in one statement.
+    """
+    if not ids:
+        return []
+    low, high = min(ids), max(ids)
+    if not exact and high - low < 2 * len(ids):
+        return [column.between(low, high)]
+    return [column.in_(ids[start : start + IN_LIMIT]) for start in range(0, len(ids), IN_LIMIT)]
+
+
+def rows_of_runs(reader: Reader, table: Table, statement: Select[Any], runs: object) -> list[tuple[Any, ...]]:
+    """The rows of a statement over a table with ``run_id``: id and uid of their run come first.
+
+    ``runs``: as for `resolve_runs`; None is all.
+    """
+    run = reader.models.run
+    joined = statement.with_only_columns(run.c.id, run.c.uid, *statement.selected_columns).join_from(table, run)
+    if runs is None:
+        return [tuple(row) for row in reader.rows(joined)]
+    ids = [key.id for key in resolve_runs(reader, runs)]
+    return [tuple(row) for part in among(table.c.run_id, ids) for row in reader.rows(joined.where(part))]

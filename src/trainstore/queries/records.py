@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
+from html import escape
 from typing import Any
 
 
@@ -49,3 +50,29 @@ class RunRecord:
     """Namespace ``dbh``: the data."""
     environment: dict[str, Any] = field(default_factory=dict)
     """Namespace ``env``."""
+    attempts: int = 1
+    """How many there are: 1 and the number of times that it was resumed."""
+    host: str | None = None
+    """Where the attempt that is shown ran; its command line and code follow."""
+    command: str | None = None
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.uid)
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        shown = ((item.name, getattr(self, item.name)) for item in fields(self))
+        rows = (
+            f"<tr><th style='text-align: left'>{name}</th><td style='text-align: left'>{escape(_text(value))}</td></tr>"
+            for name, value in shown
+            if value is not None and value != {}
+        )
+        return f"<table>{''.join(rows)}</table>"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {item}" for key, item in value.items())
+    return str(value)

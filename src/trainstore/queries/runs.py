@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, distinct, false, func, or_, select
+from sqlalchemy import ColumnElement, func, select
 
 from trainstore.errors import InvalidArgumentError, RunNotFoundError
 from trainstore.models import NAMESPACES
-from trainstore.queries.filters import RunFilter, RunSource, qualified, run_source
-from trainstore.queries.frames import BOOLEAN, INTEGER, NUMBER, TEXT, TIME, dtype_of, frame, series
-from trainstore.queries.reader import Reader, among, resolve_run
+from trainstore.queries.columns import hyperparam_columns, metric_columns
+from trainstore.queries.filters import RunFilter, RunSource, run_source
+from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, fixed_columns, parse
+from trainstore.queries.reader import Reader, resolve_run
 from trainstore.queries.records import RunRecord
+from trainstore.values import INT64_MAX
+from trainstore.values import metric_name as stored_name
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
 
 RUN_COLUMNS = (
-    ("run_id", "int64"),
+    ("run_id", COUNT),
     ("uid", TEXT),
     ("project", TEXT),
     ("name", TEXT),
@@ -27,7 +29,7 @@ RUN_COLUMNS = (
     ("started_at", TIME),
     ("ended_at", TIME),
     ("last_step", INTEGER),
-    ("attempts", "int64"),
+    ("attempts", COUNT),
     ("source", TEXT),
     ("error", TEXT),
     ("notes", TEXT),
@@ -41,8 +43,6 @@ RUN_COLUMNS = (
 )
 SORT_COLUMNS = (("sort_metric_value", NUMBER), ("sort_metric_step", INTEGER))
 SUMMARIES = ("last", "min", "max")
-
-Columns = dict[str, "Series[Any]"]
 
 
 def list_runs(
@@ -134,6 +134,7 @@ def _ranked(
 ) -> Sequence[Any]:
     if not isinstance(metric, str) or not metric:
         raise InvalidArgumentError(f"metric_name {metric!r} is no metric's name")
+    metric = stored_name(metric)
     _check_choice("metric_direction", direction, ("min", "max"))
     _check_choice("by", by, ("best", "last"))
     run, found = reader.models.run.c, reader.models.metric_summary
@@ -154,11 +155,11 @@ def _ranked(
 def _limit(limit: int | None) -> int | None:
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
         raise InvalidArgumentError(f"limit {limit!r} is no number of rows: pass an int from 0, or None for all")
-    return limit
+    return None if limit is None else min(limit, INT64_MAX)
 
 
 def _check_choice(argument: str, value: object, allowed: Sequence[str]) -> None:
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise InvalidArgumentError(f"{argument} {value!r} is not one of {', '.join(map(repr, allowed))}")
 
 
@@ -173,84 +174,11 @@ def _table(
     metrics: Iterable[str] | None,
     summary: str,
 ) -> DataFrame:
-    import pandas as pd
-
-    position = {row[0]: index for index, row in enumerate(rows)}
-    columns = _hyperparam_columns(reader, position, shown) | _metric_columns(reader, position, metrics, summary)
-    table = frame(fixed, rows)
-    return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1) if columns else table
-
-
-def _hyperparam_columns(reader: Reader, position: Mapping[int, int], shown: Any) -> Columns:
-    table = reader.models.hyperparam.c
-    wanted: list[tuple[str, str]] | None = None
-    if shown == "varying":
-        wanted = _varying(reader, list(position))
-    elif shown != "all":
-        if isinstance(shown, str) or not isinstance(shown, Iterable):
-            raise InvalidArgumentError(
-                f"hyperparams {shown!r} is not 'all', 'varying', a list of names, or a mapping to filter by"
-            )
-        wanted = [qualified(name) for name in shown]
-    statement = select(table.run_id, table.namespace, table.key, reader.backend.json_text(table.value))
-    if wanted is not None:
-        statement = statement.where(or_(false(), *((table.namespace == n) & (table.key == k) for n, k in wanted)))
-    values: defaultdict[tuple[str, str], list[Any]] = defaultdict(lambda: [None] * len(position))
-    if position and wanted != []:
-        for run_id, namespace, key, text in _rows_of(reader, statement, table.run_id, list(position)):
-            values[namespace, key][position[run_id]] = reader.parse(text)
-    order = {namespace: index for index, namespace in enumerate(NAMESPACES)}
-    names = sorted(values, key=lambda name: (order.get(name[0], len(order)), name[1])) if wanted is None else wanted
-    if shown == "varying":
-        names = sorted(names, key=lambda name: (order.get(name[0], len(order)), name[1]))
-    return {f"{n}__{k}": series(values[n, k], dtype_of(values[n, k])) for n, k in names}
-
-
-def _varying(reader: Reader, ids: list[int]) -> list[tuple[str, str]]:
-    """The hyperparameters that are not the same in all of these runs."""
-    if not ids:
-        return []
-    table = reader.models.hyperparam.c
-    condition, more = among(table.run_id, ids)
-    if more(-1):
-        everything, present = func.count(), func.count(table.value)
-        differs = or_(
-            func.count(distinct(table.value)) > 1, everything < len(ids), (present > 0) & (present < everything)
-        )
-        statement = select(table.namespace, table.key).where(condition)
-        return [(n, k) for n, k in reader.rows(statement.group_by(table.namespace, table.key).having(differs))]
-    seen: defaultdict[tuple[str, str], list[Any]] = defaultdict(list)
-    statement = select(table.run_id, table.namespace, table.key, reader.backend.json_text(table.value))
-    for _, namespace, key, text in _rows_of(reader, statement, table.run_id, ids):
-        seen[namespace, key].append(text)
-    return [name for name, texts in seen.items() if len(texts) < len(ids) or len(set(texts)) > 1]
-
-
-def _metric_columns(
-    reader: Reader, position: Mapping[int, int], metrics: Iterable[str] | None, summary: str
-) -> Columns:
-    table = reader.models.metric_summary.c
-    statement = select(table.run_id, table.metric, table[summary]).where(table.count > 0)
-    names: list[str] | None = None
-    if metrics is not None:
-        if isinstance(metrics, str):
-            raise InvalidArgumentError(f"metrics {metrics!r} is one text; pass a list of names")
-        names = list(metrics)
-        statement = statement.where(table.metric.in_(names))
-    values: defaultdict[str, list[float]] = defaultdict(lambda: [float("nan")] * len(position))
-    if position and names != []:
-        for run_id, metric, value in _rows_of(reader, statement, table.run_id, list(position)):
-            if value is not None:
-                values[metric][position[run_id]] = value
-            else:
-                values[metric]  # it is there, and NaN
-    return {f"metric__{name}": series(values[name], NUMBER) for name in (sorted(values) if names is None else names)}
-
-
-def _rows_of(reader: Reader, statement: Any, column: ColumnElement[int], ids: list[int]) -> Iterable[Any]:
-    condition, more = among(column, ids)
-    rows = reader.rows(statement.where(condition))
-    return rows if len(ids) <= 1 else (row for row in rows if more(row[0]))
+    places = {row[0]: index for index, row in enumerate(rows)}
+    columns = fixed_columns(fixed, rows)
+    columns |= hyperparam_columns(reader, places, shown)
+    columns |= metric_columns(reader, places, metrics, summary)
+    return assemble(columns, len(rows))
 
 
 def _record(reader: Reader, row: Any, **ranking: Any) -> RunRecord:
@@ -259,15 +187,12 @@ def _record(reader: Reader, row: Any, **ranking: Any) -> RunRecord:
     table, summary = reader.models.hyperparam.c, reader.models.metric_summary.c
     facts: dict[str, dict[str, Any]] = {namespace: {} for namespace in NAMESPACES}
     statement = select(table.namespace, table.key, reader.backend.json_text(table.value))
-    for namespace, key, text in reader.rows(statement.where(table.run_id == run_id).order_by(table.key)):
-        facts.setdefault(namespace, {})[key] = reader.parse(text)
+    for namespace, key, text in sorted(reader.rows(statement.where(table.run_id == run_id)), key=lambda r: r[1]):
+        facts.setdefault(namespace, {})[key] = parse(text)
     last = select(summary.metric, summary.last).where(summary.run_id == run_id, summary.count > 0)
-    metrics = {
-        name: float("nan") if value is None else value for name, value in reader.rows(last.order_by(summary.metric))
-    }
-    kept = {name: values[name] for name in RunRecord.__dataclass_fields__ if name in values}
+    metrics = {name: float("nan") if value is None else value for name, value in sorted(reader.rows(last))}
     return RunRecord(
-        **kept,
+        **{name: values[name] for name in RunRecord.__dataclass_fields__ if name in values},
         **ranking,
         metrics=metrics,
         hyperparams=facts["hp"],

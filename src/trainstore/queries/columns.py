@@ -1,0 +1,166 @@
+"""The columns of the run table that are rows in the database: hyperparameters and metrics.
+
+One narrow SELECT for each kind, and the pivot here: joined, they would come as hyperparameters × metrics rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import func, literal, select, tuple_
+
+from trainstore.errors import InvalidArgumentError
+from trainstore.models import NAMESPACES
+from trainstore.queries.filters import qualified
+from trainstore.queries.frames import NUMBER, comparable, dtype_of, restored, series
+from trainstore.queries.reader import IN_LIMIT, Reader, among
+from trainstore.values import metric_name
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+_ORDER = {namespace: index for index, namespace in enumerate(NAMESPACES)}
+
+
+def hyperparam_columns(reader: Reader, places: Mapping[int, int], shown: Any) -> dict[str, Series[Any]]:
+    """Columns ``hp__*`` … ``tag__*``: ``places`` says in which row a run stands, ``shown`` which names to show.
+
+    "all", "varying" (those that are not the same in all these runs) or names, which then all get a column.
+    """
+    names = _names(shown)
+    cells: dict[str, list[Any]] = {name: [None] * len(places) for name in names or ()}
+    for found, group in _hyperparams(reader, places, names):
+        rows = list(group)
+        for name, column in zip(found, zip(*group.values(), strict=True), strict=True):
+            if len(rows) == len(places) and rows == list(range(len(places))):
+                cells[name] = list(column)
+                continue
+            cell = cells.setdefault(name, [None] * len(places))
+            for row, value in zip(rows, column, strict=True):
+                cell[row] = value
+    if shown == "varying":
+        cells = {name: values for name, values in cells.items() if _varies(values)}
+    ordered = sorted(cells, key=_sort_key) if names is None else cells
+    result = {}
+    for name in ordered:
+        values = restored(cells[name])
+        result[name.replace(".", "__", 1)] = series(values, dtype_of(values))
+    return result
+
+
+# In no name that anybody would give; where one holds it all the same, the run is read row by row.
+_SEPARATOR = "\x1f"
+
+
+def _hyperparams(
+    reader: Reader, places: Mapping[int, int], names: Sequence[str] | None
+) -> Iterable[tuple[Sequence[str], dict[int, list[Any]]]]:
+    """The hyperparameters of the runs: for each set of qualified names, row → values of the runs that have it.
+
+    The database joins those of a run and namespace into two texts: one row of them comes several times faster than
+    one a value, and most runs have the same names.
+    """
+    table = reader.models.hyperparam.c
+    value = func.coalesce(reader.backend.json_text(table.value), literal("null"))
+    admitted = []
+    if names is not None and len(names) <= IN_LIMIT:
+        admitted = [tuple_(table.namespace, table.key).in_([tuple(name.split(".", 1)) for name in names])]
+    together = (table.run_id, table.namespace)
+    joined = select(
+        *together, func.aggregate_strings(table.key, _SEPARATOR), func.aggregate_strings(value, ",")
+    ).group_by(*together)
+    groups: dict[tuple[str, str], dict[int, list[Any]]] = {}
+    odd: list[int] = []
+    for condition in among(table.run_id, list(places), exact=False) if names != [] else ():
+        for rows in reader.chunks(joined.where(condition, *admitted)):
+            for run_id, namespace, keys, values in rows:
+                if run_id in places:
+                    loaded = orjson.loads(f"[{values}]")
+                    if keys.count(_SEPARATOR) == len(loaded) - 1:
+                        groups.setdefault((namespace, keys), {})[places[run_id]] = loaded
+                    else:
+                        odd.append(run_id)
+    for (namespace, keys), group in groups.items():
+        yield from _only([f"{namespace}.{key}" for key in keys.split(_SEPARATOR)], group, names)
+    single = select(table.run_id, table.namespace, table.key, value)
+    for condition in among(table.run_id, odd):
+        for run_id, namespace, key, text in reader.rows(single.where(condition, *admitted)):
+            yield from _only([f"{namespace}.{key}"], {places[run_id]: [orjson.loads(text)]}, names)
+
+
+def _only(
+    found: list[str], group: dict[int, list[Any]], names: Sequence[str] | None
+) -> Iterable[tuple[Sequence[str], dict[int, list[Any]]]]:
+    """Leave out what was not asked for (too many names for the database to sift)."""
+    if names is None or len(names) <= IN_LIMIT:
+        yield found, group
+        return
+    wanted = set(names)
+    kept = [place for place, name in enumerate(found) if name in wanted]
+    yield [found[place] for place in kept], {row: [values[place] for place in kept] for row, values in group.items()}
+
+
+def _varies(values: list[Any]) -> bool:
+    """Whether they are not all the same; 1 and 1.0 are, 1 and True are not."""
+    kinds = set(map(type, values)) - {type(None)}
+    if kinds <= {int, float} or kinds in ({str}, {bool}):
+        return len(set(values)) > 1
+    return len(set(map(comparable, values))) > 1
+
+
+def metric_columns(
+    reader: Reader, places: Mapping[int, int], metrics: Iterable[str] | None, summary: str
+) -> dict[str, Series[Any]]:
+    """Columns ``metric__*``, float64: one of the summaries of these metrics (None: of all)."""
+    table = reader.models.metric_summary.c
+    names = metric_names(metrics)
+    statement = select(table.run_id, table.metric, table[summary]).where(table.count > 0)
+    if names is not None and len(names) <= IN_LIMIT:
+        statement = statement.where(table.metric.in_(names))
+    cells: dict[str, list[float | None]] = {name: [None] * len(places) for name in names or ()}
+    for condition in among(table.run_id, list(places), exact=False) if names != [] else ():
+        for rows in reader.chunks(statement.where(condition)):
+            for run_id, metric, value in rows:
+                place = places.get(run_id)
+                if place is None or (names is not None and metric not in cells):
+                    continue
+                column = cells.get(metric)
+                if column is None:
+                    column = cells[metric] = [None] * len(places)
+                column[place] = value
+    return {f"metric__{name}": series(cells[name], NUMBER) for name in (sorted(cells) if names is None else names)}
+
+
+def metric_names(metrics: object) -> list[str] | None:
+    """The names of metrics as they are stored, each once; None means all. Raises `InvalidArgumentError`."""
+    if metrics is None:
+        return None
+    if isinstance(metrics, (str, bytes)) or not isinstance(metrics, Iterable):
+        raise InvalidArgumentError(f"metrics {metrics!r} is no list of names; pass e.g. ['loss']")
+    names = list(metrics)
+    for name in names:
+        if not isinstance(name, str):
+            raise InvalidArgumentError(f"metrics holds {name!r}, which is no text")
+    return list(dict.fromkeys(map(metric_name, names)))
+
+
+def sort_key(namespace: str, key: str) -> tuple[int, str]:
+    """Namespaces in their own order, keys by code point: collations differ between databases."""
+    return (_ORDER.get(namespace, len(_ORDER)), key)
+
+
+def _sort_key(name: str) -> tuple[int, str]:
+    return sort_key(*name.split(".", 1))
+
+
+def _names(shown: Any) -> list[str] | None:
+    """The qualified names to show, each once; None: all, or those that vary."""
+    if isinstance(shown, str) and shown in ("all", "varying"):
+        return None
+    if isinstance(shown, (str, bytes)) or not isinstance(shown, Iterable):
+        raise InvalidArgumentError(
+            f"hyperparams {shown!r} is not 'all', 'varying', a list of names, or a mapping to filter by"
+        )
+    return list(dict.fromkeys(".".join(qualified(name)) for name in shown))
