@@ -9,10 +9,12 @@ import os
 from logging.config import fileConfig
 
 from alembic import context
+from alembic.util import CommandError
 
 from trainstore.backends import open_backend
+from trainstore.errors import TrainStoreError
 from trainstore.models import models_for
-from trainstore.schema import comparison_options
+from trainstore.schema import before_upgrade, comparison_options
 
 config = context.config
 
@@ -21,6 +23,10 @@ def run(connection, models):
     context.configure(connection=connection, render_as_batch=True, **comparison_options(models))
     with context.begin_transaction():
         context.run_migrations()
+
+
+def is_upgrade():
+    return config.cmd_opts is not None and config.cmd_opts.cmd[0].__name__ == "upgrade"
 
 
 def run_from_command_line():
@@ -39,7 +45,11 @@ def run_from_command_line():
     engine = backend.create_engine()
     try:
         with backend.migration_transaction(engine, models.prefix) as connection:
+            if is_upgrade():
+                before_upgrade(connection, backend, models)
             run(connection, models)
+    except TrainStoreError as error:
+        raise CommandError(str(error)) from None  # which Alembic's command shows as one line
     finally:
         engine.dispose()
 

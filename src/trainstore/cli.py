@@ -210,7 +210,7 @@ def best(
 @store_options
 def recover(url: str, prefix: str, as_json: bool) -> None:
     """Bring the records that ended processes left in their journals into the store."""
-    with _open(url, prefix, make=True) as store:
+    with _open(url, prefix) as store:
         done = store.recovered
         if as_json:
             _print_json(

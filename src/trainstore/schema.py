@@ -79,17 +79,26 @@ def upgrade(engine: Engine, backend: Backend, models: Models, revision: str = "h
     Raises the errors of `prepare`.
     """
     with _rights_explained(backend, models), backend.migration_transaction(engine, models.prefix) as connection:
-        version = _version(connection, models)  # again, now that nobody else can change it
-        if version is None:
-            _refuse_foreign(connection, backend, models)
-        else:
-            _check_known(version, backend)
-            if version == HEAD:
-                return
-            copy = backend.copy_before_upgrade(connection, version)
-            if copy is not None:
-                logger.warning("%s is upgraded from revision %s; a copy is %s", backend.safe_url, version, copy)
-        _upgrade(connection, models, revision)
+        if before_upgrade(connection, backend, models):
+            _upgrade(connection, models, revision)
+
+
+def before_upgrade(connection: Connection, backend: Backend, models: Models) -> bool:
+    """Under the migration lock: refuse what is not ours, copy an older SQLite file; whether there is work to do.
+
+    Also called by ``migrations/env.py``, so that ``alembic upgrade`` is as careful as the library.
+    """
+    version = _version(connection, models)  # now that nobody else can change it
+    if version is None:
+        _refuse_foreign(connection, backend, models)
+        return True
+    _check_known(version, backend)
+    if version == HEAD:
+        return False
+    copy = backend.copy_before_upgrade(connection, version)
+    if copy is not None:
+        logger.warning("%s is upgraded from revision %s; a copy is %s", backend.safe_url, version, copy)
+    return True
 
 
 def current(engine: Engine, backend: Backend, models: Models) -> str | None:

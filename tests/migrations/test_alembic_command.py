@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from fixtures.databases import migrate, opened
+from fixtures.revisions import PATCH
 from trainstore import schema
 from trainstore.models import models_for
 
@@ -102,9 +103,35 @@ def test_sql_for_a_database_administrator(url: str, kind: str):
     assert kind in output
 
 
-def test_password_is_not_printed(tmp_path: Path):
-    """An unreachable server is named without the password of its URL."""
-    output = alembic("current", TRAINSTORE_URL="postgresql://me:my-secret@127.0.0.1:9/db", code=1)
-    assert "StoreUnavailableError" in output
-    assert "127.0.0.1:9" in output
+def test_password_is_not_printed():
+    """An unreachable server is named in one line, without the password of its URL."""
+    output = alembic("current", TRAINSTORE_URL="postgresql://me:my-secret@127.0.0.1:9/db", code=255)
+    assert "FAILED: PostgreSQL at 127.0.0.1:9 cannot be reached" in output
+    assert "Traceback" not in output
     assert "my-secret" not in output
+
+
+def test_foreign_tables_are_refused(empty_database_url: str):
+    """upgrade refuses, before it changes anything, a database where one of our names is somebody else's."""
+    with opened(empty_database_url) as (engine, _, _), engine.begin() as connection:
+        connection.execute(text("CREATE TABLE event (id INTEGER)"))
+    output = alembic("upgrade", "head", TRAINSTORE_URL=empty_database_url, code=255)
+    assert "already has 'event'" in output
+    assert names(empty_database_url) == {"event"}
+
+
+def test_an_older_file_is_copied_first(new_database, newer_migrations: Path, tmp_path: Path):
+    """upgrade copies an older SQLite file beside itself, as the library does."""
+    url = new_database("sqlite")
+    ini = tmp_path / "alembic.ini"
+    folder = str(newer_migrations)
+    place = folder.replace("%", "%%")
+    ini.write_text((ROOT / "alembic.ini").read_text().replace("%(here)s/migrations", place))
+    code = f"{PATCH}\nfrom alembic.config import main\nmain(sys.argv[2:])"
+    command = [sys.executable, "-c", code, folder, "-c", str(ini), "upgrade", "head"]
+    subprocess.run(command, env={**os.environ, "TRAINSTORE_URL": url}, check=True, timeout=120)
+    (copy,) = Path(url.removeprefix("sqlite:///")).parent.glob("*.backup-0001-*")
+    with opened(f"sqlite:///{copy}") as database, database.engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM trainstore_version")).scalar() == "0001"
+    with opened(url) as database, database.engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM trainstore_version")).scalar() == "0002"
