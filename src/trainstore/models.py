@@ -155,7 +155,17 @@ class RunColumns(_Columns):
         )
 
 
-class AttemptColumns(_Columns):
+class _KeyedByRun(_Columns):
+    """Rows that belong to a run, whose id their key begins with."""
+
+    @declared_attr
+    @classmethod
+    def run_id(cls) -> Mapped[int]:
+        """The run that it belongs to."""
+        return mapped_column(ForeignKey(f"{cls._key('run')}.id", ondelete="CASCADE"), primary_key=True, sort_order=-1)
+
+
+class AttemptColumns(_KeyedByRun):
     """One stretch of a run: from a start or a checkpoint on. Attempts form a tree (recording/attempts.py)."""
 
     name_ = "attempt"
@@ -175,12 +185,6 @@ class AttemptColumns(_Columns):
     host: Mapped[str | None] = mapped_column(Text)
     versions: Mapped[Any | None] = mapped_column(JsonType)  # {"python": "3.11.7", "torch": …}
     changed_hyperparams: Mapped[Any | None] = mapped_column(JsonType)  # {"hp.learning_rate": [old, new]}
-
-    @declared_attr
-    @classmethod
-    def run_id(cls) -> Mapped[int]:
-        """The run that it belongs to."""
-        return mapped_column(ForeignKey(f"{cls._key('run')}.id", ondelete="CASCADE"), primary_key=True, sort_order=-1)
 
 
 class StepLogColumns(_Columns):
@@ -207,7 +211,7 @@ class StepLogColumns(_Columns):
         )
 
 
-class MetricSummaryColumns(_Columns):
+class MetricSummaryColumns(_KeyedByRun):
     """What the current steps of one metric of one run come to. Exactly a recomputation from current_step_log."""
 
     name_ = "metric_summary"
@@ -221,12 +225,6 @@ class MetricSummaryColumns(_Columns):
     last: Mapped[float | None] = mapped_column(Double)  # at the highest step; null with last_step set: NaN
     last_step: Mapped[int | None] = mapped_column(BigInteger)
 
-    @declared_attr
-    @classmethod
-    def run_id(cls) -> Mapped[int]:
-        """The run that it belongs to."""
-        return mapped_column(ForeignKey(f"{cls._key('run')}.id", ondelete="CASCADE"), primary_key=True, sort_order=-1)
-
     @declared_attr.directive
     @classmethod
     def __table_args__(cls) -> tuple[Any, ...]:
@@ -238,7 +236,7 @@ class MetricSummaryColumns(_Columns):
         )
 
 
-class HyperparamColumns(_Columns):
+class HyperparamColumns(_KeyedByRun):
     """One hyperparameter or other fact of a run, key/value."""
 
     name_ = "hyperparam"
@@ -248,12 +246,6 @@ class HyperparamColumns(_Columns):
     value: Mapped[Any | None] = mapped_column(JsonType)  # values as in values.py
     number: Mapped[float | None] = mapped_column(Double)  # the value where it is a finite number
     attempt: Mapped[int] = mapped_column(Integer)  # that set it
-
-    @declared_attr
-    @classmethod
-    def run_id(cls) -> Mapped[int]:
-        """The run that it belongs to."""
-        return mapped_column(ForeignKey(f"{cls._key('run')}.id", ondelete="CASCADE"), primary_key=True, sort_order=-1)
 
     @declared_attr.directive
     @classmethod

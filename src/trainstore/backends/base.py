@@ -31,6 +31,7 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    select,
     type_coerce,
     update,
 )
@@ -39,6 +40,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from trainstore.errors import StoreUnavailableError, TrainStoreError
 from trainstore.models import JsonType, UTCDateTime
 from trainstore.values import safe_url
+
+Rows = Sequence[Mapping[str, Any]]
 
 
 def dump_json(value: Any) -> str:
@@ -131,29 +134,28 @@ class Backend:
         """The database's clock."""
         return type_coerce(func.current_timestamp(), UTCDateTime())
 
-    def upsert(
-        self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
-    ) -> None:
+    def upsert(self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows) -> None:
         """Insert whole rows, or replace every other column where ``keys`` exist. All rows name the same columns."""
-        for row in rows:
-            found = connection.execute(
-                update(table)
-                .where(*(table.c[key] == row[key] for key in keys))
-                .values({name: value for name, value in row.items() if name not in keys})
-            )
-            if not found.rowcount:
-                connection.execute(insert(table).values(dict(row)))
+        if rows:
+            self.write_rows(connection, table, keys, rows, replace=True)
 
-    def insert_missing(
-        self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
-    ) -> None:
+    def insert_missing(self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows) -> None:
         """Insert the rows whose ``keys`` are not there yet; leave the others as they are."""
+        if rows:
+            self.write_rows(connection, table, keys, rows, replace=False)
+
+    def write_rows(
+        self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows, *, replace: bool
+    ) -> None:
+        """What both of these send: row by row here; a database that can do many at once overrides it."""
         for row in rows:
-            exists = connection.execute(
-                table.select().where(*(table.c[key] == row[key] for key in keys)).limit(1)
-            ).first()
+            there = [table.c[key] == row[key] for key in keys]
+            exists = connection.execute(select(*(table.c[key] for key in keys)).where(*there)).first()
             if exists is None:
                 connection.execute(insert(table).values(dict(row)))
+            elif replace:
+                others = {name: value for name, value in row.items() if name not in keys}
+                connection.execute(update(table).where(*there).values(others))
 
     def json_path_reaches(self, name: str) -> bool:
         """Whether `json_value` can name this key in SQL; where not, the caller extracts it in Python."""
@@ -227,4 +229,4 @@ def json_options() -> dict[str, Any]:
     return {"json_serializer": dump_json, "json_deserializer": orjson.loads}
 
 
-__all__ = ["Backend", "JsonType", "dump_json", "json_options", "on_connect"]
+__all__ = ["Backend", "JsonType", "Rows", "dump_json", "json_options", "on_connect"]

@@ -36,7 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from trainstore.backends.base import Backend, JsonType, json_options
+from trainstore.backends.base import Backend, JsonType, Rows, json_options
 from trainstore.errors import StoreUnavailableError, StoreURLError, TrainStoreError
 from trainstore.models import UTCDateTime
 from trainstore.values import safe_url
@@ -128,28 +128,10 @@ class PostgreSQLBackend(Backend):
         """The server's clock at this moment, not at the transaction's start."""
         return type_coerce(func.clock_timestamp(), UTCDateTime())
 
-    def upsert(
-        self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    def write_rows(
+        self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows, *, replace: bool
     ) -> None:
         """One statement for all rows, which travel as one JSON array: 4 × faster than executemany."""
-        self._insert_many(connection, table, keys, rows, replace=True)
-
-    def insert_missing(
-        self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
-    ) -> None:
-        """One statement: INSERT … SELECT … ON CONFLICT DO NOTHING."""
-        self._insert_many(connection, table, keys, rows, replace=False)
-
-    def _insert_many(
-        self,
-        connection: Connection,
-        table: Table,
-        keys: Sequence[str],
-        rows: Sequence[Mapping[str, Any]],
-        replace: bool,
-    ) -> None:
-        if not rows:
-            return
         statement = _insert_statement(table, tuple(keys), tuple(rows[0]), replace)
         connection.execute(statement, {"batch": orjson.dumps([_jsonable(row) for row in rows]).decode()})
 

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -41,7 +41,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from trainstore.backends.base import Backend, JsonType, dump_json, json_options, on_connect
+from trainstore.backends.base import Backend, JsonType, Rows, dump_json, json_options, on_connect
 from trainstore.errors import NotADatabaseError, StoreUnavailableError, StoreURLError, TrainStoreError
 from trainstore.models import UTCDateTime
 from trainstore.values import plain_text, safe_url
@@ -194,28 +194,10 @@ class SQLiteBackend(Backend):
         """The clock of this machine, as text with microseconds (SQLite knows milliseconds)."""
         return type_coerce(func.strftime("%Y-%m-%d %H:%M:%f", "now").concat("000"), UTCDateTime())
 
-    def upsert(
-        self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    def write_rows(
+        self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows, *, replace: bool
     ) -> None:
-        """One executemany of INSERT … ON CONFLICT DO UPDATE, straight to the driver."""
-        self._insert_many(connection, table, keys, rows, replace=True)
-
-    def insert_missing(
-        self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
-    ) -> None:
-        """One executemany of INSERT … ON CONFLICT DO NOTHING."""
-        self._insert_many(connection, table, keys, rows, replace=False)
-
-    def _insert_many(
-        self,
-        connection: Connection,
-        table: Table,
-        keys: Sequence[str],
-        rows: Sequence[Mapping[str, Any]],
-        replace: bool,
-    ) -> None:
-        if not rows:
-            return
+        """One executemany of INSERT … ON CONFLICT, straight to the driver."""
         names = tuple(rows[0])
         converters = [_converter(table, name) for name in names]
         parameters = [
