@@ -57,6 +57,8 @@ class Backend:
     upgrades_on_open: ClassVar[bool] = False
     #: The database is gone when the process ends, so records need no journal on disk.
     in_memory: bool = False
+    #: Connections may be open while the process forks; the child leaves them to its parent.
+    may_fork_connected: ClassVar[bool] = True
 
     def exists(self) -> bool:
         """Whether there may be a database: False only where opening would make a new one."""

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import (
     JSON,
@@ -51,12 +52,16 @@ READER_TIMEOUT = 5.0  # seconds that a query waits for a lock
 WRITER_TIMEOUT = 1.0  # the writer thread retries by itself
 MIGRATION_TIMEOUT = 60.0
 
+_backends: WeakSet[SQLiteBackend] = WeakSet()
+
 
 class SQLiteBackend(Backend):
     """An SQLite file, or a database in memory that lives as long as its store."""
 
     name = "sqlite"
     upgrades_on_open = True
+    # SQLite counts its locks in the process's memory: a child would inherit a count of locks that it does not hold.
+    may_fork_connected = False
 
     def __init__(self, url: URL, *, echo: bool = False) -> None:
         super().__init__(url, echo=echo)
@@ -70,6 +75,8 @@ class SQLiteBackend(Backend):
         # A private name in SQLite's own memory file system: several connections share it, unlike ":memory:".
         self._memory_name = f"file:/trainstore-{uuid.uuid4()}?vfs=memdb"
         self._keeper: sqlite3.Connection | None = None
+        self._engines: WeakSet[Engine] = WeakSet()
+        _backends.add(self)
 
     @classmethod
     def from_url(cls, text: str, *, echo: bool = False) -> SQLiteBackend:
@@ -131,7 +138,13 @@ class SQLiteBackend(Backend):
         )
         on_connect(engine, self._configure)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        self._engines.add(engine)
         return engine
+
+    def close_idle_connections(self) -> None:
+        """Close what the pools hold; connections in use stay."""
+        for engine in list(self._engines):
+            engine.dispose()
 
     def _connect(self, timeout: float) -> sqlite3.Connection:
         if self.path is None:
@@ -331,3 +344,12 @@ def _insert_sql(table: Table, keys: tuple[str, ...], names: tuple[str, ...], rep
         f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({', '.join('?' * len(names))}) "
         f"ON CONFLICT ({', '.join(quote(key) for key in keys)}) {action}"
     )
+
+
+def _close_before_fork() -> None:
+    for backend in list(_backends):
+        backend.close_idle_connections()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_close_before_fork)

@@ -35,6 +35,7 @@ from trainstore.recording.writer import Recorder, Writer
 logger = logging.getLogger("trainstore")
 
 EXIT_TIMEOUT = 10.0  # seconds
+FORK_TIMEOUT = 5.0  # seconds that a fork waits for a transaction to end
 
 _open: set[RecordingService] = set()  # those that record; strong, so that the exit finds them
 _of_the_parent: list[Writer] = []  # in a forked child
@@ -197,6 +198,15 @@ class RecordingService:
         _open.discard(self)
         return complete
 
+    def hold_for_fork(self) -> None:
+        """Before a fork: where the database cannot stand it, no connection of the writer is open."""
+        if not self.backend.may_fork_connected:
+            self._writer.hold(FORK_TIMEOUT)
+
+    def go_on_after_fork(self) -> None:
+        """In the parent, after the fork."""
+        self._writer.release()
+
     def renew_in_child(self) -> None:
         """After a fork: leave journals, connections and thread to the parent."""
         for recorder in self._writer.recorders_unlocked:
@@ -214,6 +224,16 @@ def _deliver_at_exit() -> None:
         service.close(max(0.0, deadline - time.monotonic()))
 
 
+def _hold_for_fork() -> None:
+    for service in list(_open):
+        service.hold_for_fork()
+
+
+def _go_on_after_fork() -> None:
+    for service in list(_open):
+        service.go_on_after_fork()
+
+
 def _renew_in_child() -> None:
     journals.forget_all_in_child()
     for service in list(_open):
@@ -223,4 +243,4 @@ def _renew_in_child() -> None:
 
 atexit.register(_deliver_at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_in_child)
+    os.register_at_fork(before=_hold_for_fork, after_in_parent=_go_on_after_fork, after_in_child=_renew_in_child)

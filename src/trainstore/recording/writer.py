@@ -87,6 +87,8 @@ class Writer:
         self._guard = threading.Lock()
         self._wake = threading.Event()
         self._stored = threading.Condition()
+        self._transacting = threading.Lock()  # held during a transaction
+        self._held = False  # by a fork
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._failures = 0
@@ -144,6 +146,18 @@ class Writer:
             self._recorders.clear()
             self._thread, self._stopping = None, False
 
+    def hold(self, timeout: float) -> None:
+        """Close the connection, and open none until `release`: for a fork. Gives up after ``timeout`` seconds."""
+        self._held = self._transacting.acquire(timeout=timeout)
+        if self._held:
+            self._drop_connection()
+
+    def release(self) -> None:
+        """Go on after `hold`."""
+        if self._held:
+            self._held = False
+            self._transacting.release()
+
     # --- The thread -------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -190,7 +204,8 @@ class Writer:
                 return
             records = [(sequence, orjson.loads(payload)) for sequence, payload in batch]
             try:
-                flush(self._connected(), self._statements, recorder.source, recorder.acked, records)
+                with self._transacting:
+                    flush(self._connected(), self._statements, recorder.source, recorder.acked, records)
             except WatermarkMovedError as moved:
                 if moved.acked < recorder.acked:
                     # The database lost what it had acknowledged (a backup was restored); those segments are gone.
@@ -211,8 +226,7 @@ class Writer:
         if time.monotonic() - recorder.last_heartbeat >= HEARTBEAT:
             recorder.last_heartbeat = time.monotonic()
             recorder.journal.touch()
-            connection = self._connected()
-            with connection.begin():
+            with self._transacting, (connection := self._connected()).begin():
                 self._statements.backend.begin_writing(connection)
                 now = self._statements.backend.now()
                 self._statements.update_writer(connection, recorder.source.writer_uid, heartbeat_at=now)
