@@ -377,3 +377,25 @@ def test_memory_keeps_records_like_a_file() -> None:
     assert journal.set_aside() is None
     with pytest.raises(JournalError, match="closed"):
         journal.append(b"late")
+
+
+def test_journals_that_come_and_go_at_once_find_their_folder(root: Path) -> None:
+    """The last journal's end removes the folder that another one's beginning has just made or seen: it is made anew."""
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(150):
+                journal = FileJournal(root, str(uuid.uuid4()), {})
+                assert journal.append(b"{}") == 1
+                assert journal.remove(1)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert not root.exists()

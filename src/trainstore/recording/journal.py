@@ -461,8 +461,8 @@ def _make_folder(folder: Path) -> None:
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(mode=0o700)
             return
-        except FileNotFoundError:
-            continue  # another process has just removed the empty folder above
+        except (FileNotFoundError, FileExistsError):
+            continue  # another journal's end has just removed the empty folder above
     folder.mkdir(mode=0o700)
 
 
