@@ -98,13 +98,16 @@ def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
         console.print("Every run's own training loss (mean of its first and last ten steps):")
         for result in results:
             console.print(f"  {result.name}: {result.first_loss:.3f} → {result.last_loss:.3f}")
-        option = "" if url == DEFAULT_STORE else f" --store {_shown_url(store)}"
+        # What the environment says need not be said again; and a URL that is shown lacks its password.
+        known = url in (DEFAULT_STORE, os.environ.get("TRAINSTORE_URL"))
+        option = "" if known else f" --store {_shown_url(store)}"
+        target = f"'{_shown_url(store)}'" if "***" not in store.url else "os.environ['TRAINSTORE_URL']"
         console.print(
             f"\nLook further:\n"
             f"  trainstore runs{option}\n"
             f"  trainstore show {best.uid}{option}\n"
             f"  trainstore best eval_loss --project {PROJECT}{option}\n"
-            f"  python -c \"from trainstore import TrainStore; print(TrainStore('{_shown_url(store)}').list_runs())\"",
+            f'  python -c "import os, trainstore; print(trainstore.TrainStore({target}).list_runs())"',
             highlight=False,
             soft_wrap=True,
         )
