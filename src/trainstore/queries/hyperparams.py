@@ -52,6 +52,8 @@ def list_hyperparams(
             raise InvalidArgumentError(f"namespace {namespace!r} is not one of {', '.join(NAMESPACES)}")
         statement = statement.where(h.namespace == namespace)
     if key is not None:
+        if not isinstance(key, str):
+            raise InvalidArgumentError(f"key {key!r} is no text")
         statement = statement.where(h.key == metric_name(key))
     rows = sorted(rows_of_runs(reader, table, statement, runs), key=lambda row: (row[0], sort_key(*row[2:4])))
     return frame(HYPERPARAM_COLUMNS, [(*row[1:4], parse(row[4]), *row[5:]) for row in rows])

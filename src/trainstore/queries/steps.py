@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -69,74 +68,66 @@ def list_step_logs(
         raise InvalidArgumentError(f"attempts {attempts!r} is neither 'current' nor 'all'")
     names = metric_names(metrics)
     keys = resolve_runs(reader, runs)
-    left_out = {"attempt"} if attempts == "current" else set()
-    left_out |= set() if tidy or not is_one_run(runs) else {"run"}
-    left_out |= set() if details else {"details"}
-    steps = _read(reader, keys, names, attempts, details)
-    fixed = _fixed(steps, keys, left_out)
-    return _tidy(steps, fixed, names) if tidy else _wide(steps, fixed, names)
+    asked = {"run": tidy or not is_one_run(runs), "attempt": attempts == "all", "details": details}
+    fixed = [(name, dtype) for name, dtype in STEP_COLUMNS if asked.get(name, True)]
+    source = reader.models.current_step_log if attempts == "current" else reader.models.step_log
+    steps = _read(reader, source.c, keys, [name for name, _ in fixed], names)
+    columns = {name: series(steps.fixed[name], dtype) for name, dtype in fixed}
+    return _tidy(steps, columns, names) if tidy else _wide(steps, columns, names)
 
 
-@dataclass
 class _Steps:
     """Rows of a step log, column by column."""
 
-    run: list[int] = field(default_factory=list)
-    step: list[int] = field(default_factory=list)
-    attempt: list[int] = field(default_factory=list)
-    epoch: list[float | None] = field(default_factory=list)
-    step_time: list[float | None] = field(default_factory=list)
-    logged_at: list[Any] = field(default_factory=list)
-    details: list[Any] = field(default_factory=list)
-    metrics: dict[str, list[Any]] = field(default_factory=dict)
+    def __init__(self, fixed: Sequence[str]) -> None:
+        self.length = 0
+        self.fixed: dict[str, list[Any]] = {name: [] for name in fixed}
+        self.metrics: dict[str, list[Any]] = {}
 
-    def add_metrics(self, texts: Sequence[str], start: int, names: Sequence[str] | None) -> None:
-        """Take in the JSON objects of the rows from ``start`` on; all in one text, they are parsed at once."""
-        rows = orjson.loads(f"[{','.join(texts)}]")
-        for name in set().union(*rows) if names is None else names:
+    def add(self, rows: Sequence[Any], names: Sequence[str] | None) -> None:
+        """Take in rows: the fixed columns, and last the metrics as JSON text; in one text all are parsed at once."""
+        *values, texts = zip(*rows, strict=True)
+        for column, more in zip(self.fixed.values(), values, strict=True):
+            column += more
+        logged = orjson.loads(f"[{','.join(texts)}]")
+        for name in set().union(*logged) if names is None else names:
             column = self.metrics.setdefault(name, [])
-            column.extend([None] * (start - len(column)))
-            column.extend([row.get(name) for row in rows])
+            column.extend([None] * (self.length - len(column)))
+            column.extend([metrics.get(name) for metrics in logged])
+        self.length += len(rows)
 
     def finish(self) -> None:
         """Make all columns equally long, and their values Python's."""
         for name, column in self.metrics.items():
-            column.extend([None] * (len(self.step) - len(column)))
+            column.extend([None] * (self.length - len(column)))
             if not is_numeric(column):
                 self.metrics[name] = [restore(value) for value in column]
 
 
-def _read(reader: Reader, keys: Sequence[RunKey], names: list[str] | None, attempts: str, details: bool) -> _Steps:
+def _read(reader: Reader, table: Any, keys: Sequence[RunKey], fixed: Sequence[str], names: list[str] | None) -> _Steps:
     """The steps of the runs, by run id, step and attempt.
 
     The whole JSON is read even for one metric: to take it apart in the database was slower, on SQLite by a third.
     """
-    table = (reader.models.current_step_log if attempts == "current" else reader.models.step_log).c
     text = reader.backend.json_text
-    statement: Select[Any] = select(
-        table.run_id, table.step, table.attempt, table.epoch, table.step_time,
-        type_coerce(table.logged_at, NullType()), text(table.metrics), *([text(table.details)] if details else []),
-    ).order_by(table.run_id, table.step, table.attempt)  # fmt: skip
-    steps = _Steps()
+    special = {
+        "run": table.run_id,
+        "logged_at": type_coerce(table.logged_at, NullType()),  # as the driver gives it
+        "details": text(table.details) if "details" in fixed else None,
+    }
+    statement: Select[Any] = select(*(special.get(name, table.get(name)) for name in fixed), text(table.metrics))
+    statement = statement.order_by(table.run_id, table.step, table.attempt)
+    steps = _Steps(fixed)
     for condition in among(table.run_id, sorted(key.id for key in keys)):
         for rows in reader.chunks(statement.where(condition)):
-            run, step, attempt, epoch, step_time, logged_at, metrics, *more = zip(*rows, strict=True)
-            steps.add_metrics(metrics, len(steps.step), names)
-            steps.run += run
-            steps.step += step
-            steps.attempt += attempt
-            steps.epoch += epoch
-            steps.step_time += step_time
-            steps.logged_at += logged_at
-            steps.details += map(parse, more[0]) if more else ()
+            steps.add(rows, names)
     steps.finish()
-    return steps
-
-
-def _fixed(steps: _Steps, keys: Sequence[RunKey], left_out: set[str]) -> dict[str, Series[Any]]:
     uids = dict(keys)
-    values = {**vars(steps), "run": [uids[run] for run in steps.run]}
-    return {name: series(values[name], dtype) for name, dtype in STEP_COLUMNS if name not in left_out}
+    if "run" in steps.fixed:
+        steps.fixed["run"] = [uids[run] for run in steps.fixed["run"]]
+    if "details" in steps.fixed:
+        steps.fixed["details"] = [parse(details) for details in steps.fixed["details"]]
+    return steps
 
 
 def _wide(steps: _Steps, fixed: dict[str, Series[Any]], names: list[str] | None) -> DataFrame:
@@ -146,10 +137,8 @@ def _wide(steps: _Steps, fixed: dict[str, Series[Any]], names: list[str] | None)
             continue  # asked for by name: they stand among the fixed columns
         # A name of our own prefix gets another one, so that no two metrics share a column.
         bare = name not in _FIXED and not name.startswith("metric__")
-        columns[name if bare else f"metric__{name}"] = number_series(
-            steps.metrics.get(name) or [None] * len(steps.step)
-        )
-    return assemble(columns, len(steps.step))
+        columns[name if bare else f"metric__{name}"] = number_series(steps.metrics.get(name) or [None] * steps.length)
+    return assemble(columns, steps.length)
 
 
 def _tidy(steps: _Steps, fixed: dict[str, Series[Any]], names: list[str] | None) -> DataFrame:
@@ -159,10 +148,10 @@ def _tidy(steps: _Steps, fixed: dict[str, Series[Any]], names: list[str] | None)
     cells = dict(steps.metrics)
     for name in ("epoch", "step_time"):
         if names is not None and name in names:
-            cells[name] = getattr(steps, name)
+            cells[name] = steps.fixed[name]
     ordered = sorted(cells) if names is None else [name for name in names if name in cells]
     dtype = NUMBER if all(map(is_numeric, cells.values())) else TEXT
-    shape = (len(steps.step), len(ordered))
+    shape = (steps.length, len(ordered))
     values = np.empty(shape, dtype=dtype)
     there = np.empty(shape, dtype=np.bool_)
     for place, name in enumerate(ordered):

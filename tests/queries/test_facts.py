@@ -1,0 +1,164 @@
+"""Metrics, hyperparameters and events row by row; what differs between runs."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from queries.builders import START, Builder
+from trainstore import queries
+from trainstore.errors import InvalidArgumentError, RunNotFoundError
+
+METRICS = {
+    "uid": "object", "metric": "object", "count": "int64", "nonfinite_count": "int64", "min": "float64",
+    "min_step": "Int64", "max": "float64", "max_step": "Int64", "last": "float64", "last_step": "Int64",
+}  # fmt: skip
+HYPERPARAMS = {
+    "uid": "object", "namespace": "object", "key": "object", "value": "object", "number": "float64", "attempt": "int64",
+}  # fmt: skip
+EVENTS = {
+    "uid": "object", "at": "datetime64[us, UTC]", "step": "Int64", "kind": "object", "details": "object",
+    "writer_uid": "object",
+}  # fmt: skip
+
+
+def ask(builder: Builder, function: str, *arguments: Any, **named: Any) -> pd.DataFrame:
+    with builder.reader() as reader:
+        return getattr(queries, function)(reader, *arguments, **named)
+
+
+def fill(builder: Builder) -> tuple[str, str]:
+    a = builder.run(
+        "a",
+        hyperparams={"hp.lr": 0.1, "hp.Z": 1, "hp.a": [1, {"b": math.nan}], "hp.none": None, "mth.n": 2, "tag.t": True},
+        metrics={"loss": math.nan, "acc": {"count": 3, "min": 0.1, "min_step": 2, "last": 0.5, "last_step": 7}},
+    )
+    b = builder.run("b", hyperparams={"hp.lr": 1, "env.python": "3.11"}, metrics={"Loss": 1.0, "gone": {"count": 0}})
+    for number, (uid, kind, minutes) in enumerate([(b, "note", 2), (a, "checkpoint", 5), (a, "refused", 1)]):
+        builder.insert("event", {
+            "run_id": builder.run_id(uid), "writer_uid": "w", "seq": number, "at": START + timedelta(minutes=minutes),
+            "step": 4 if kind == "checkpoint" else None, "kind": kind,
+            "details": {"path": "it's", "x": "-Infinity"} if kind == "checkpoint" else None,
+        })  # fmt: skip
+    return a, b
+
+
+def test_metrics(builder: Builder) -> None:
+    """By run and name; a last value of NaN has its step; one without values is not there."""
+    a, b = fill(builder)
+    frame = ask(builder, "list_metrics")
+    assert dict(frame.dtypes.astype(str)) == METRICS
+    assert frame[["uid", "metric"]].to_numpy().tolist() == [[a, "acc"], [a, "loss"], [b, "Loss"]]
+    acc, loss = frame.iloc[0], frame.iloc[1]
+    assert (acc["count"], acc["min"], acc["min_step"], acc["last"], acc["last_step"]) == (3, 0.1, 2, 0.5, 7)
+    assert acc["max_step"] is pd.NA
+    assert math.isnan(loss["last"])
+    assert (loss["nonfinite_count"], loss["last_step"]) == (1, 0)
+    assert ask(builder, "list_metrics", "b")["metric"].tolist() == ["Loss"]
+    assert len(ask(builder, "list_metrics", [b, a])) == 3
+
+
+def test_hyperparams(builder: Builder) -> None:
+    """By run, namespace and key, as Python values."""
+    a, b = fill(builder)
+    frame = ask(builder, "list_hyperparams")
+    assert dict(frame.dtypes.astype(str)) == HYPERPARAMS
+    assert (frame["namespace"] + "." + frame["key"]).tolist() == [
+        "hp.Z", "hp.a", "hp.lr", "hp.none", "mth.n", "tag.t", "hp.lr", "env.python",
+    ]  # fmt: skip
+    assert frame["uid"].tolist() == [a] * 6 + [b] * 2
+    assert repr(frame["value"].tolist()) == repr([1, [1, {"b": math.nan}], 0.1, None, 2, True, 1, "3.11"])
+    assert frame["number"].tolist()[0] == 1
+    assert frame["number"].isna().tolist() == [False, True, False, True, False, True, False, True]
+    assert ask(builder, "list_hyperparams", b, namespace="env")["value"].tolist() == ["3.11"]
+    assert ask(builder, "list_hyperparams", key="lr")["value"].tolist() == [0.1, 1]
+    assert ask(builder, "list_hyperparams", namespace="mth", key="lr").empty
+
+
+def test_events(builder: Builder) -> None:
+    """By run, in the order in which they happened."""
+    a, b = fill(builder)
+    frame = ask(builder, "list_events")
+    assert dict(frame.dtypes.astype(str)) == EVENTS
+    assert frame[["uid", "kind"]].to_numpy().tolist() == [[a, "refused"], [a, "checkpoint"], [b, "note"]]
+    checkpoint = frame.iloc[1]
+    assert (checkpoint["at"], checkpoint["step"]) == (START + timedelta(minutes=5), 4)
+    assert checkpoint["details"] == {"path": "it's", "x": -math.inf}
+    assert ask(builder, "list_events", [a, b], kind="note")["uid"].tolist() == [b]
+    assert ask(builder, "list_events", kind="\x00").empty
+
+
+@pytest.mark.parametrize(
+    ("function", "dtypes"), [("list_metrics", METRICS), ("list_hyperparams", HYPERPARAMS), ("list_events", EVENTS)]
+)
+def test_nothing_has_typed_columns_too(builder: Builder, function: str, dtypes: dict[str, str]) -> None:
+    """For an empty store, a run without any, and no runs."""
+    assert dict(ask(builder, function).dtypes.astype(str)) == dtypes
+    builder.run("x")
+    assert dict(ask(builder, function, "x").dtypes.astype(str)) == dtypes
+    assert dict(ask(builder, function, []).dtypes.astype(str)) == dtypes
+    with pytest.raises(RunNotFoundError):
+        ask(builder, function, "nobody")
+
+
+@pytest.mark.parametrize("function", ["list_metrics", "list_hyperparams", "list_events"])
+def test_both_databases_give_the_same_frame(both: tuple[Builder, Builder], function: str) -> None:
+    """The same facts give the same frame, to the dtype."""
+    for builder in both:
+        fill(builder)
+    first, second = (ask(builder, function) for builder in both)
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+def test_what_differs_between_runs(builder: Builder) -> None:
+    """A row for each key that is not the same in all, nested ones dotted; a column for each run."""
+    same = {"hp.same": 1, "hp.nan": math.nan, "hp.deep": {"x": 1, "y": {"z": 1}}, "hp.list": [{"a": 1, "b": 2}]}
+    a = builder.run("a", status="failed", hyperparams={**same, "hp.lr": 0.1, "hp.flag": True}, metrics={"loss": 1.0})
+    b = builder.run(
+        "a",
+        hyperparams={
+            "hp.same": 1.0, "hp.nan": math.nan, "hp.deep": {"y": {"z": 2}, "x": 1}, "hp.lr": 0.2, "hp.flag": 1,
+            "hp.list": [{"b": 2, "a": 1.0}], "hp.huge": 10**400, "mth.n": None,
+        },
+        metrics={"loss": 1.0, "acc": math.nan},
+    )  # fmt: skip
+    frame = ask(builder, "compare_runs", [a, b])
+    assert list(frame.columns) == [a, b]
+    assert frame.index.name == "key"
+    assert repr(frame.T.to_dict("list")) == repr({
+        "hp.deep.y.z": [1, 2], "hp.flag": [True, 1], "hp.huge": [None, 10**400], "hp.lr": [0.1, 0.2],
+        "metric.acc": [None, math.nan], "mth.n": [None, None], "status": ["failed", "finished"],
+    })  # fmt: skip
+    assert (frame.dtypes == "object").all()
+    assert list(ask(builder, "compare_runs", [b, a]).columns) == [b, a]
+    assert ask(builder, "compare_runs", [a, a]).shape == (0, 1)
+    assert ask(builder, "compare_runs", []).shape == (0, 0)
+
+
+def test_both_databases_see_the_same_differences(both: tuple[Builder, Builder]) -> None:
+    """To the dtype."""
+    first, second = (ask(builder, "compare_runs", fill(builder)) for builder in both)
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "words"),
+    [
+        ("list_hyperparams", {"namespace": "hyper"}, ["'hyper'", "hp, mth, dbh, env, tag"]),
+        ("list_hyperparams", {"key": 7}, ["7"]),
+        ("list_events", {"kind": 7}, ["7"]),
+        ("list_metrics", {"runs": 1.5}, ["1.5"]),
+        ("compare_runs", {"runs": "x"}, ["'x'", "list"]),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(
+    on_sqlite: Builder, function: str, arguments: dict[str, Any], words: list[str]
+) -> None:
+    """The message names the value and what is allowed."""
+    with pytest.raises(InvalidArgumentError) as error:
+        ask(on_sqlite, function, **arguments)
+    assert all(word in str(error.value) for word in words)

@@ -1,0 +1,106 @@
+"""Which run is meant; and the record of one."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from queries.builders import START, Builder
+from trainstore.errors import InvalidArgumentError, RunNotFoundError, RunNotUniqueError
+from trainstore.queries import RunRecord, get_run, list_runs, resolve_run, resolve_runs
+
+
+def test_a_run_is_named_in_many_ways(builder: Builder) -> None:
+    """By id, uid, unique name, and whatever has a uid: a handle, a record, a mapped object, a row of a frame."""
+    uid = builder.run("x")
+    builder.run("y")
+    with builder.reader() as reader:
+        key = resolve_run(reader, uid)
+        assert key.uid == uid
+        frame = list_runs(reader, name="x")
+        for run in (
+            key.id, np.int64(key.id), "x", SimpleNamespace(uid=uid), get_run(reader, uid), frame.iloc[0],
+            frame["run_id"].iloc[0], frame["uid"].iloc[0], builder.models.Run(uid=uid),
+        ):  # fmt: skip
+            assert resolve_run(reader, run) == key
+        assert resolve_runs(reader, ["y", "x", uid, key.id])[1:] == [key]
+        assert resolve_runs(reader, frame) == resolve_runs(reader, frame["uid"]) == [key]
+
+
+def test_a_name_that_several_runs_have(builder: Builder) -> None:
+    """The error lists their uids; a uid is never taken for a name."""
+    uids = [builder.run("same") for _ in range(3)]
+    builder.run(uids[0])
+    with builder.reader() as reader:
+        with pytest.raises(RunNotUniqueError) as error:
+            resolve_run(reader, "same")
+        assert all(uid in str(error.value) for uid in uids)
+        assert resolve_run(reader, uids[0]).uid == uids[0]
+
+
+@pytest.mark.parametrize(
+    "run", [99, 0, -1, 2**70, "nobody", "", "a\x00b", "\ud800", "' OR 1=1 --", "%", SimpleNamespace(uid="u")]
+)
+def test_a_run_that_is_not_there(builder: Builder, run: Any) -> None:
+    """The error says what was looked for."""
+    builder.run("x")
+    with builder.reader() as reader, pytest.raises(RunNotFoundError, match="there is no run"):
+        resolve_run(reader, run)
+
+
+@pytest.mark.parametrize("run", [None, True, 1.5, b"x", ["x"], {}, object()])
+def test_what_names_no_run(on_sqlite: Builder, run: Any) -> None:
+    """The error says what does."""
+    on_sqlite.run("x")
+    with on_sqlite.reader() as reader, pytest.raises(InvalidArgumentError, match="pass a handle, a record, a uid"):
+        resolve_run(reader, run)
+
+
+def test_the_record_of_a_run(builder: Builder) -> None:
+    """Values as Python has them, times in UTC, the status that is shown."""
+    parent = builder.run("parent")
+    builder.run(
+        "x", status="running", parent_run_id=builder.run_id(parent), parent_step=2,
+        hyperparams={"hp.betas": [1, 2.5], "hp.inf": math.inf, "tag.t": True}, metrics={"loss": 0.5},
+    )  # fmt: skip
+    with builder.reader() as reader:
+        record = get_run(reader, "x")
+    assert (record.hyperparams, record.tags, record.metrics) == (
+        {"betas": [1, 2.5], "inf": math.inf},
+        {"t": True},
+        {"loss": 0.5},
+    )
+    assert (record.status, record.parent_uid, record.parent_step, record.started_at) == ("lost", parent, 2, START)
+    assert record.sort_metric_name is None
+    assert pickle.loads(pickle.dumps(record)) == record
+    assert len({record, record}) == 1
+    with pytest.raises(AttributeError):
+        record.name = "y"  # type: ignore[misc]
+
+
+def test_a_record_shows_itself_in_a_notebook() -> None:
+    """As a table, in which no value is taken for HTML."""
+    record = RunRecord(
+        run_id=1, uid="u", project="p", name="<script>", status="finished", started_at=START, ended_at=None,
+        hyperparams={"lr": 0.1, "<b>": 1}, metrics={},
+    )  # fmt: skip
+    html = record._repr_html_()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    assert "lr: 0.1, &lt;b&gt;: 1" in html
+    assert "ended_at" not in html
+
+
+def test_a_record_needs_no_pandas() -> None:
+    """Importing it loads neither pandas nor NumPy."""
+    code = (
+        "import sys; from trainstore.queries import RunRecord; sys.exit(bool({'pandas', 'numpy'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
