@@ -22,7 +22,7 @@ import platformdirs
 from sqlalchemy import Connection, Engine
 
 from trainstore.backends import Backend
-from trainstore.errors import JournalError, StoreUnavailableError
+from trainstore.errors import InvalidArgumentError, JournalError, StoreClosedError, StoreUnavailableError
 from trainstore.models import Models
 from trainstore.recording import journal as journals
 from trainstore.recording.environment import writer_facts
@@ -34,6 +34,7 @@ from trainstore.recording.writer import Recorder, Writer
 
 logger = logging.getLogger("trainstore")
 
+MAX_RANK = 2**31 - 1
 EXIT_TIMEOUT = 10.0  # seconds
 FORK_TIMEOUT = 5.0  # seconds that a fork waits for a transaction to end
 
@@ -53,6 +54,7 @@ class RecordingService:
         self.models = models
         self.store_uid: str | None = None
         self.schema: str | None = None
+        self._closed = False
         self.statements = Statements(models, backend)
         self._attach = attach
         self._engine: Engine = backend.create_writer_engine()
@@ -102,8 +104,13 @@ class RecordingService:
     def open_recorder(self, run: Record, attempt: Record, *, opener: bool, seen: bool, rank: int) -> Recorder:
         """Begin a journal with the run's and the attempt's record, and deliver it from now on.
 
-        Raises `JournalError` where no journal can be kept.
+        Raises `JournalError` where no journal can be kept, `InvalidArgumentError` for a rank that is none, and
+        `StoreClosedError` for a store in memory that was closed: it is gone, where another one is only let go of.
         """
+        if not isinstance(rank, int) or isinstance(rank, bool) or not 0 <= rank <= MAX_RANK:
+            raise InvalidArgumentError(f"rank {rank!r} is not an int from 0 to {MAX_RANK}")
+        if self._closed and self.backend.in_memory:
+            raise StoreClosedError("the store in memory was closed, and is gone")
         uid = attempt["uid"] if opener else str(uuid.uuid4())
         writer = {"uid": uid, "rank": rank, "started_at": time.time_ns() // 1_000, **writer_facts()}
         recorder = Recorder(self._new_journal(uid, run["uid"], seen), Source(uid, run["uid"], seen), self._wake)
@@ -180,6 +187,7 @@ class RecordingService:
 
     def close(self, timeout: float) -> bool:
         """Deliver for at most ``timeout`` seconds, then stop. False, and a warning, where a journal is left behind."""
+        self._closed = True
         deadline = time.monotonic() + timeout
         for recorder in self._writer.recorders:
             try:
