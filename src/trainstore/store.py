@@ -279,7 +279,8 @@ class TrainStore:
             hyperparams: Which columns to show: "all"; "varying", those that are not the same in all these runs; or a
                 list of names. A mapping of names to a value, or a list of values, admits only runs that have it (and
                 shows all). A name alone is one of namespace ``hp``; "mth.n_layer" is one of another.
-            where: An SQLAlchemy expression over ``store.table.run``, or a list of them.
+            where: An SQLAlchemy expression over ``store.table.run``, or a list of them. Another table goes into a
+                subquery.
             metrics: Which metrics to show; None: all.
             summary: What of them: "last", "min" or "max" (the latter two over finite values).
             limit: At most so many, the newest.
@@ -393,19 +394,19 @@ class TrainStore:
         """Every recorded step of a run, or of several.
 
         Args:
-            runs: A run, or a list of them.
+            runs: A run, a list of them, or a DataFrame that has a column ``uid``.
             metrics: Only these; None: all.
-            tidy: One row a value instead of one row a step.
+            tidy: One row a value instead of one row a step (``epoch`` and ``step_time`` where ``metrics`` names them).
             attempts: "current": each step once, of the attempt that is shown there. "all": those of superseded
                 attempts too.
             details: Add what was logged as ``details``.
 
         Returns:
-            By run and step. Columns: run object (the uid; for a list of runs), step int64, attempt int64 (for "all"),
+            By run id and step. Columns: run object (the uid; for a list of runs), step int64, attempt int64 (for "all"),
             epoch float64, step_time float64 (s), logged_at datetime64[us, UTC], details object (where asked for),
             then one column a metric, float64 with NaN where a step has none, or object where it is not all numbers. A
-            metric that is called like one of the fixed columns becomes ``metric__<name>``. Tidy: run, step, (attempt),
-            metric object, value.
+            metric that is called like one of the fixed columns, or begins with ``metric__``, becomes
+            ``metric__<name>``. Tidy: run, step, (attempt), metric object, value.
 
         Raises:
             RunNotFoundError, RunNotUniqueError: As for `get_run`.
@@ -429,7 +430,7 @@ class TrainStore:
         """Hyperparameters of a run, of several (a list) or of all runs (None), one a row.
 
         Args:
-            runs: A run, a list, or None.
+            runs: A run, a list, a DataFrame with a column ``uid``, or None.
             namespace: Only this one: hp, mth, dbh, env, tag.
             key: Only this one.
 
@@ -444,7 +445,7 @@ class TrainStore:
         """Events of a run, of several (a list) or of all runs (None): checkpoints, refused records, notes.
 
         Args:
-            runs: A run, a list, or None.
+            runs: A run, a list, a DataFrame with a column ``uid``, or None.
             kind: Only these.
 
         Returns:
@@ -455,7 +456,10 @@ class TrainStore:
             return queries.list_events(reader, runs, kind=kind)
 
     def compare_runs(self, runs: Iterable[Any]) -> DataFrame:
-        """What differs between two runs or more: hyperparameters, tags, last metrics, status.
+        """What differs between runs: hyperparameters, tags, last metrics, status, where they ran.
+
+        Args:
+            runs: A list of runs, or a DataFrame with a column ``uid``.
 
         Returns:
             One row a key that is not the same in all ("hp.learning_rate", "metric.loss", "status"), one column a run
