@@ -402,7 +402,7 @@ class TrainStore:
             details: Add what was logged as ``details``.
 
         Returns:
-            By run id and step. Columns: run object (the uid; for a list of runs), step int64, attempt int64 (for "all"),
+            By run id and step. Columns: run object (the uid, for a list of runs), step, attempt (for "all") int64,
             epoch float64, step_time float64 (s), logged_at datetime64[us, UTC], details object (where asked for),
             then one column a metric, float64 with NaN where a step has none, or object where it is not all numbers. A
             metric that is called like one of the fixed columns, or begins with ``metric__``, becomes
