@@ -192,9 +192,8 @@ def test_a_metric_is_read_as_it_was_written(target: Target, value: Any) -> None:
 @examples(60)
 @given(value=JSON)
 def test_a_hyperparameter_is_read_as_it_was_written(target: Target, value: Any) -> None:
-    """The same through log_hyperparams and list_hyperparams."""
-    found = target.hyperparam(value)
-    assert same(expected(value), found, exact=target.exact)
+    """The same through log_hyperparams and list_hyperparams, which gives on every database what both can keep."""
+    assert same(expected(value), target.hyperparam(value), exact=False)
 
 
 @examples(80)

@@ -219,6 +219,7 @@ class RecordingService:
         """After a fork: leave journals, connections and thread to the parent."""
         for recorder in self._writer.recorders_unlocked:
             recorder.usable = False
+            recorder.abandoned = True
             recorder.journal.forget_in_child()
         self._engine.dispose(close=False)
         # Kept, not dropped: closing the parent's connection here would end it for the parent.

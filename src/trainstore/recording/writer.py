@@ -40,7 +40,8 @@ class Recorder:
         self.source = source
         self.acked = 0
         self.usable = True  # False: finished, or left to the parent of a fork; further records need another one
-        self.abandoned = False  # the run was deleted: further records go nowhere
+        self.abandoned = False  # the run was deleted, or the journal is a parent process's: records go nowhere
+        self.gone = False  # its journal is deleted or closed
         self.last_heartbeat = time.monotonic()
         self._wake = wake
         self._waiting = 0
@@ -123,7 +124,11 @@ class Writer:
         deadline = time.monotonic() + timeout
 
         def stored() -> bool:
-            return all(recorder.acked >= last or recorder.abandoned for recorder, last in targets)
+            # Finished means also that nobody finds a journal any more and takes the run for one that is recorded.
+            return all(
+                recorder.abandoned or (recorder.acked >= last and (recorder.usable or recorder.gone))
+                for recorder, last in targets
+            )
 
         if stored():
             return True
@@ -142,6 +147,7 @@ class Writer:
             recorder.usable = False
             if not recorder.journal.remove(recorder.acked):
                 recorder.journal.close()
+            recorder.gone = True
         with self._guard:
             self._recorders.clear()
             self._thread, self._stopping = None, False
@@ -260,6 +266,7 @@ class Writer:
             self._remove(recorder)
 
     def _remove(self, recorder: Recorder) -> None:
+        recorder.gone = True
         with self._guard:
             if recorder in self._recorders:
                 self._recorders.remove(recorder)
