@@ -224,6 +224,21 @@ def test_checkpoints_and_the_best_model_are_events(store, make_trainer):
     assert best["metric"] == trainer.state.best_metric
 
 
+def test_a_push_to_the_hub_is_an_event(local_store, make_trainer):
+    """A push that begins during the training is an event of its step."""
+
+    class Pushes(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == 2:
+                trainer.callback_handler.on_push_begin(args, state, control)
+
+    callback = TrainStoreCallback(local_store)
+    trainer = make_trainer(callbacks=[callback, Pushes()], max_steps=3, hub_model_id="me/model")
+    trainer.train()
+    (event,) = local_store.list_events(callback.run_uid, kind="push").to_dict("records")
+    assert (event["step"], event["details"]) == (2, {"hub_model_id": "me/model"})
+
+
 class NaNAt(Trainer):
     """A trainer whose loss is not a number at step 3."""
 
