@@ -488,3 +488,15 @@ def test_a_handle_outlives_a_store_in_memory_in_peace(caplog: pytest.LogCaptureF
     assert run.finish()
     assert len(warnings(caplog)) == 2
     assert all("closed" in text for text in warnings(caplog))
+
+
+def test_a_lineage_is_of_the_run_it_is_given_for(store):
+    """Resuming a run with the lineage of another one is an error, and both go on as they were."""
+    first, second = store.start_run(name="first"), store.start_run(name="second")
+    assert store.flush()
+    with pytest.raises(InvalidArgumentError, match=f"belongs to run {second.uid}, not to {first.uid}"):
+        store.resume_run(first, step=3, lineage=second.lineage)
+    first.log({"loss": 1.0})
+    assert first.finish()
+    assert second.finish()
+    assert store.list_runs()["attempts"].tolist() == [1, 1]

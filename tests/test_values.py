@@ -482,3 +482,11 @@ def test_int_printing_limit():
         assert set(canonical(10**700)) <= {"$repr", "$int"}
     finally:
         sys.set_int_max_str_digits(limit)
+
+
+def test_a_value_that_would_grow_without_end_is_named():
+    """A list that holds the same list twice, sixty deep, would have 2^60 parts: it is kept as what it is called."""
+    value: list[object] = [1]
+    for _ in range(60):
+        value = [value, value]
+    assert canonical(value) == {"$repr": "<list of more than 1,000,000 parts>"}

@@ -23,7 +23,7 @@ from trainstore.recording import opening
 from trainstore.recording.deletion import delete_run
 from trainstore.recording.recovery import Recovered
 from trainstore.recording.service import RecordingService, logger
-from trainstore.run import ActiveRun, canonical_tags
+from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
 from trainstore.values import canonical_hyperparams
 
 if TYPE_CHECKING:
@@ -146,10 +146,11 @@ class TrainStore:
             StoreClosedError: The store is closed.
         """
         self._check_open()
-        hyperparams = (
-            None if hyperparams is None else opening.checked("hyperparams", canonical_hyperparams, hyperparams)
-        )
-        tags = None if tags is None else opening.checked("tags", canonical_tags, tags)
+        if hyperparams is not None:
+            opening.check("hyperparams", canonical_hyperparams, hyperparams)
+        if tags is not None:
+            tags = list(tags) if isinstance(tags, Iterator) else tags  # it is gone through twice
+            opening.check("tags", canonical_tags, tags)
         run = opening.new_run(
             project=project,
             name=name,
@@ -163,9 +164,9 @@ class TrainStore:
             self._recording(), run, opening.new_attempt(start_step=-1, lineage=[]),
             opener=True, seen=False, rank=rank, next_step=0,
         )  # fmt: skip
-        if hyperparams:
+        if hyperparams is not None:
             active.log_hyperparams(hyperparams)
-        if tags:
+        if tags is not None:
             active.set_tags(tags)
         return active
 
@@ -203,7 +204,7 @@ class TrainStore:
         """
         self._check_open()
         opening.check_resume(step, lineage)
-        known = self._known_run(run, required=lineage is None)
+        known = self._known_run(run, lineage)
         if known is not None:
             record, ancestors, last_step, latest = known
             ancestors = ancestors if lineage is None else [list(entry) for entry in lineage]
@@ -556,13 +557,12 @@ class TrainStore:
             self.recovered = self._service.recover()
         if self.recovered.records:
             logger.info("%d records of ended processes were delivered", self.recovered.records)
-        for folder, reason in self.recovered.failed.items():
-            logger.warning("the journal %s could not be delivered (%s); it stays", folder, reason)
+        if self.recovered.failed:
+            failed = ", ".join(f"{folder} ({reason})" for folder, reason in self.recovered.failed.items())
+            logger.warning("these journals could not be delivered, and stay: %s", failed)
 
     def _recording(self) -> RecordingService | None:
-        return (
-            None if os.environ.get("TRAINSTORE_DISABLED", "").lower() in ("1", "true", "yes", "on") else self._service
-        )
+        return None if recording_is_disabled() else self._service
 
     @contextmanager
     def _reader(self) -> Iterator[Reader]:
@@ -584,15 +584,19 @@ class TrainStore:
                 return queries.resolve_run(reader, run).uid
         return opening.uid_of(run)
 
-    def _known_run(self, run: Any, *, required: bool) -> tuple[dict[str, Any], opening.Lineage, int | None, int] | None:
+    def _known_run(
+        self, run: Any, lineage: Sequence[Sequence[Any]] | None
+    ) -> tuple[dict[str, Any], opening.Lineage, int | None, int] | None:
         """What the database knows of a run that is taken up again: its record, the head's lineage, its last step and
-        the time of its latest attempt. None where it does not know it, or is away, and that is no matter."""
+        the time of its latest attempt. None where it does not know it, or is away, and there is a lineage."""
         try:
             with self._reader() as reader:
+                if lineage is not None:
+                    opening.check_lineage(reader.connection, self._service.statements, opening.uid_of(run), lineage)
                 key = queries.resolve_run(reader, run)
                 return opening.known_run(reader.connection, self._service.statements, key.id)
         except (LookupError, StoreUnavailableError):
-            if required:
+            if lineage is None:
                 raise
             return None
 

@@ -21,7 +21,7 @@ anything else                               ``{"$repr": "<repr>"}``             
 ==========================================  ======================================  =====================
 
 Numbers are equal as float64. PostgreSQL keeps neither the sign of zero nor int against float of whole numbers from
-1e16 on. The three strings themselves read back as floats.
+1e16 on (queries give such floats below 2^63 as int on SQLite too). The three strings themselves read back as floats.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ import logging
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence, Set, Sized
+from typing import Any, NamedTuple
 
 logger = logging.getLogger("trainstore")
 
@@ -43,6 +43,7 @@ INT64_MAX = 2**63 - 1
 MAX_STEP = INT64_MAX
 MAX_NAME_LENGTH = 255
 MAX_DEPTH = 64
+MAX_PARTS = 1_000_000
 MAX_REPR_LENGTH = 100_000
 EMPTY_NAME = "~empty"
 REDACTED = "[redacted]"
@@ -57,12 +58,34 @@ Json = Any
 def canonical(value: object) -> Json:
     """Return ``value`` as it is stored (table above). Never raises."""
     try:
-        return _canonical(value, ())
+        return _canonical(value, _Path((), [MAX_PARTS]))
+    except _TooManyPartsError:
+        # Not its repr, which may be as large: lists that hold the same list twice grow with two to the depth.
+        return {"$repr": f"<{type(value).__name__} of more than {MAX_PARTS:,} parts>"}
     except Exception:  # noqa: BLE001 - a hostile object may raise anything from any method
         return _as_repr(value)
 
 
-def _canonical(value: object, parents: tuple[int, ...]) -> Json:
+class _TooManyPartsError(Exception):
+    pass
+
+
+class _Path(NamedTuple):
+    """Which containers a value is in, and how many more parts the whole may have."""
+
+    parents: tuple[int, ...]
+    left: list[int]
+
+    def into(self, container: object) -> _Path:
+        return _Path((*self.parents, id(container)), self.left)
+
+    def spend(self, parts: Sized) -> None:
+        self.left[0] -= len(parts)
+        if self.left[0] < 0:
+            raise _TooManyPartsError
+
+
+def _canonical(value: object, path: _Path) -> Json:
     kind = type(value)
     if kind is float:
         return value if math.isfinite(value) else _nonfinite(value)  # type: ignore[arg-type]
@@ -73,32 +96,34 @@ def _canonical(value: object, parents: tuple[int, ...]) -> Json:
     if kind is str:
         return _text(value)  # type: ignore[arg-type]
     if isinstance(value, enum.Enum) and type(value.value) in (bool, int, float, str):
-        return _canonical(value.value, parents)
+        return _canonical(value.value, path)
     if isinstance(value, int):
         return _integer(int(value))
     if isinstance(value, float):
-        return _canonical(float(value), parents)
+        return _canonical(float(value), path)
     if isinstance(value, str):
         return _text(str.__str__(value))
-    if len(parents) >= MAX_DEPTH or id(value) in parents:
+    if len(path.parents) >= MAX_DEPTH or id(value) in path.parents:
         return _as_repr(value)
-    parents = (*parents, id(value))
+    path = path.into(value)
     if isinstance(value, enum.Enum):
-        return _canonical(value.value, parents)
+        return _canonical(value.value, path)
     if isinstance(value, os.PathLike):
-        return _canonical(os.fspath(value), parents)
+        return _canonical(os.fspath(value), path)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        result = {metric_name(key): _canonical(item, parents) for key, item in value.items()}
+        path.spend(value)
+        result = {metric_name(key): _canonical(item, path) for key, item in value.items()}
         # A caller's own {"$repr": …} would read back as its text: keep it as the repr that it is.
         return _as_repr(value) if len(result) == 1 and next(iter(result)) in _TAGS else result
     if isinstance(value, (list, tuple)):
-        return [_canonical(item, parents) for item in value]
+        path.spend(value)
+        return [_canonical(item, path) for item in value]
     if isinstance(value, (Set, bytes, bytearray, memoryview, type)):
         return _as_repr(value)
     scalar = scalar_of(value)
-    return _as_repr(value) if scalar is None else _canonical(scalar, parents)
+    return _as_repr(value) if scalar is None else _canonical(scalar, path)
 
 
 def scalar_of(value: object) -> bool | int | float | str | None:

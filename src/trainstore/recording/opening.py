@@ -118,12 +118,21 @@ def uid_of(run: object) -> str:
         raise InvalidArgumentError(f"{run!r} is no run's uid") from None
 
 
-def checked(argument: str, function: Callable[[Any], dict[str, Any]], value: Any) -> dict[str, Any]:
-    """``function(value)``; what it cannot take becomes an `InvalidArgumentError` that names the argument."""
+def check(argument: str, function: Callable[[Any], object], value: Any) -> None:
+    """Raise `InvalidArgumentError`, which names the argument, for what ``function`` cannot take."""
     try:
-        return function(value)
+        function(value)
     except Exception as error:
         raise InvalidArgumentError(f"{argument} cannot be {type(value).__name__}: {error}") from error
+
+
+def check_lineage(
+    connection: Connection, statements: Statements, run_uid: str, lineage: Sequence[Sequence[Any]]
+) -> None:
+    """Raise `InvalidArgumentError` for a lineage whose attempts are another run's."""
+    others = statements.runs_of_attempts(connection, [entry[0] for entry in lineage]) - {run_uid}
+    if others:
+        raise InvalidArgumentError(f"this lineage belongs to run {', '.join(sorted(others))}, not to {run_uid}")
 
 
 def known_run(

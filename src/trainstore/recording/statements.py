@@ -117,6 +117,12 @@ class Statements:
         rows = connection.execute(select(*(attempt[name] for name in names)).where(attempt.run_id == run_id))
         return AttemptTree(Attempt(*row) for row in rows)
 
+    def runs_of_attempts(self, connection: Connection, uids: Sequence[str]) -> set[str]:
+        """The uids of the runs that these attempts belong to, of those attempts that are there."""
+        run, attempt = self.models.run, self.models.attempt
+        statement = select(run.c.uid).join_from(attempt, run).where(attempt.c.uid.in_(uids))
+        return set(connection.execute(statement).scalars())
+
     def insert_attempt(self, connection: Connection, run_id: int, attempt: Attempt) -> None:
         """Insert an attempt with what its descendants know of it."""
         names = ("attempt", "uid", "resumed_from", "start_step", "end_step", "opened_at", "status")
