@@ -266,7 +266,7 @@ class ActiveRun:
         recorder = self._recorder
         if recorder is None or self._service is None:
             return True
-        recorder.usable = False
+        recorder.end()
         return self._service.finish(recorder, timeout)
 
     def __enter__(self) -> ActiveRun:

@@ -52,6 +52,7 @@ LOCK = "lock"
 ASIDE = ".aside"
 
 _live: set[str] = set()  # uids of the journals that this process holds
+_finished: set[str] = set()  # those of them that take no more records, and only wait to be delivered
 _live_guard = threading.Lock()
 
 
@@ -105,6 +106,9 @@ class Journal:
 
     def update_meta(self, **changes: Any) -> None:
         """Change entries of ``meta.json``."""
+
+    def finish(self) -> None:
+        """Say that nothing more will be appended; what waits is still to be delivered."""
 
     def close(self) -> None:
         """Stop writing and free the lock; what is not acknowledged stays for recovery."""
@@ -251,6 +255,10 @@ class FileJournal(Journal):
             return
         self._meta.update(changes)
         write_meta(self.folder, self._meta)
+
+    def finish(self) -> None:
+        with _live_guard:
+            _finished.add(self.uid)
 
     def close(self) -> None:
         if self._stop_appending():
@@ -410,7 +418,10 @@ def write_meta(folder: Path, meta: dict[str, Any]) -> None:
 
 
 def is_live(folder: Path) -> bool:
-    """Whether the writer of this journal lives on this host."""
+    """Whether a live process on this host still records into this journal."""
+    with _live_guard:
+        if folder.name in _finished:
+            return False
     claimed = claim(folder)
     if claimed is None:
         return True
@@ -502,6 +513,7 @@ def _read_from(path: Path, begin: int, size: int) -> tuple[bytes, bool]:
 def _forget(uid: str) -> None:
     with _live_guard:
         _live.discard(uid)
+        _finished.discard(uid)
 
 
 def forget_all_in_child() -> None:
@@ -509,3 +521,4 @@ def forget_all_in_child() -> None:
     global _live_guard
     _live_guard = threading.Lock()
     _live.clear()
+    _finished.clear()

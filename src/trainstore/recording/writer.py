@@ -68,7 +68,12 @@ class Recorder:
         if self.usable:
             at = time.time_ns() // 1_000
             self.append(orjson.dumps({"kind": "status", "status": None, "error": None, "at": at, "close": True}))
-            self.usable = False
+            self.end()
+
+    def end(self) -> None:
+        """Take no more records; what waits is delivered."""
+        self.usable = False
+        self.journal.finish()
 
     @property
     def done(self) -> bool:
