@@ -27,6 +27,7 @@ from sqlalchemy import (
     Engine,
     Select,
     Table,
+    Text,
     cast,
     event,
     func,
@@ -173,13 +174,7 @@ class Backend:
 
     def json_text(self, column: ColumnElement[Any]) -> ColumnElement[str]:
         """A JSON column as text that is the same for equal values."""
-        return cast(column, self._text_type())
-
-    @staticmethod
-    def _text_type() -> Any:
-        from sqlalchemy import Text
-
-        return Text()
+        return cast(column, Text())
 
     # --- Schema ----------------------------------------------------------------------------------------------------
 
