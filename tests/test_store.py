@@ -500,3 +500,14 @@ def test_a_lineage_is_of_the_run_it_is_given_for(store):
     assert first.finish()
     assert second.finish()
     assert store.list_runs()["attempts"].tolist() == [1, 1]
+
+
+def test_a_store_is_opened_from_the_filesystem(tmp_path, monkeypatch):
+    """A file name is a file name, whatever characters it has, and ``~`` is the home folder."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with TrainStore.from_filesystem(filename="~/odd ?a=b#100%.db", table_name_prefix="mine_") as store:
+        store.start_run(name="here").finish()
+    path = tmp_path / "odd ?a=b#100%.db"
+    assert path.is_file()
+    with TrainStore(path, table_name_prefix="mine_") as store:
+        assert store.list_runs()["name"].tolist() == ["here"]

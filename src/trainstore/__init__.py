@@ -26,7 +26,7 @@ _HOMES = {
             "TrainStoreError", "InvalidArgumentError", "StoreURLError", "StoreUnavailableError", "StoreClosedError",
             "NotADatabaseError", "SchemaError", "SchemaOutdatedError", "SchemaTooNewError", "SchemaForeignError",
             "SchemaMissingError", "RunNotFoundError", "RunNotUniqueError", "RunActiveError", "JournalError",
-            "TrainStoreWarning", "RecordingWarning", "PendingRecordsWarning",
+            "TrainStoreWarning", "PendingRecordsWarning",
         ),
         "errors",
     ),

@@ -19,7 +19,6 @@
     └── JournalError                        a journal that cannot be read or written
 
     TrainStoreWarning (UserWarning)
-    ├── RecordingWarning                    something about a run could not be recorded as given
     └── PendingRecordsWarning               a query answered before every record was stored
 
 Nothing here ever holds a password: URLs reach these classes only through ``values.safe_url``.
@@ -90,10 +89,6 @@ class JournalError(TrainStoreError):
 
 class TrainStoreWarning(UserWarning):
     """Base of every warning that trainstore issues."""
-
-
-class RecordingWarning(TrainStoreWarning):
-    """Something could not be recorded just as it was given; the message says what was kept."""
 
 
 class PendingRecordsWarning(TrainStoreWarning):

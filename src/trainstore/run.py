@@ -13,7 +13,6 @@ import operator
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
@@ -23,6 +22,7 @@ import orjson
 
 from trainstore.errors import InvalidArgumentError, JournalError
 from trainstore.models import NAMESPACES, STATUSES
+from trainstore.recording.flush import now
 from trainstore.recording.service import RecordingService
 from trainstore.recording.writer import Recorder
 from trainstore.values import (
@@ -147,7 +147,7 @@ class ActiveRun:
             details: What is no metric, such as text samples; merged like metrics.
         """
         try:
-            at = time.time_ns() // 1_000
+            at = now()
             if not isinstance(metrics, Mapping):
                 self._refuse("metrics must be a mapping of names to values", step, canonical(metrics))  # type: ignore[unreachable]
                 return
@@ -218,7 +218,7 @@ class ActiveRun:
         try:
             number = None if step is None else _whole_number(step)
             kept = None if details is None else redact(_object(details))
-            self._append({"kind": "event", "event": metric_name(kind), "at": _now(), "step": number, "details": kept})
+            self._append({"kind": "event", "event": metric_name(kind), "at": now(), "step": number, "details": kept})
         except Exception as error:  # noqa: BLE001
             self._failed("an event", error)
 
@@ -259,7 +259,7 @@ class ActiveRun:
         text = None if error is None else redact_text(plain_text(error, 20_000))
         kept = status if self._finished is None else None
         try:
-            self._append({"kind": "status", "status": kept, "error": text, "at": _now(), "close": True})
+            self._append({"kind": "status", "status": kept, "error": text, "at": now(), "close": True})
         except Exception as failure:  # noqa: BLE001
             self._failed("the end", failure)
         self._finished = self._finished or status
@@ -348,7 +348,7 @@ class ActiveRun:
     def _refuse(self, reason: str, step: object, metrics: Json) -> None:
         self._warn_once(reason)
         details = {"reason": plain_text(reason, 500), "step": canonical(step), "metrics": metrics}
-        self._append({"kind": "event", "event": "refused", "at": _now(), "step": None, "details": details})
+        self._append({"kind": "event", "event": "refused", "at": now(), "step": None, "details": details})
 
     def _failed(self, what: str, error: Exception) -> None:
         key = f"{what}: {type(error).__name__}"
@@ -387,10 +387,6 @@ def describe_exception(error: BaseException) -> str:
     except Exception:  # noqa: BLE001
         text = "(its text cannot be had)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000
 
 
 def _whole_number(value: object) -> int | None:

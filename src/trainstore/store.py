@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
@@ -101,10 +102,7 @@ class TrainStore:
         cls, *, filename: str | os.PathLike[str], table_name_prefix: str | None = None, echo: bool = False
     ) -> Self:
         """Open, or make, a store in an SQLite file; ``~`` is the home folder."""
-        path = os.fspath(filename)
-        return cls(
-            URL.create("sqlite", database=os.path.expanduser(path)), table_name_prefix=table_name_prefix, echo=echo
-        )
+        return cls(Path(filename), table_name_prefix=table_name_prefix, echo=echo)
 
     def __repr__(self) -> str:
         prefix = f", table_name_prefix={self._models.prefix!r}" if self._models.prefix else ""

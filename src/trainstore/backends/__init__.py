@@ -62,8 +62,10 @@ def open_backend(target: str | os.PathLike[str] | URL, *, echo: bool = False) ->
     """
     if isinstance(target, URL):
         text = target.render_as_string(hide_password=False)
-    elif isinstance(target, (str, os.PathLike)) and os.fspath(target):
-        text = str(os.fspath(target))
+    elif isinstance(target, os.PathLike):
+        return backend_class("sqlite").from_path(str(os.fspath(target)), echo=echo)
+    elif isinstance(target, str) and target:
+        text = target
     else:
         raise StoreURLError(f"{target!r} is no connection string: pass a path such as 'runs.db' or a database URL")
     scheme, separator, _ = text.partition("://")

@@ -8,6 +8,7 @@ COMMIT never came, finds the watermark elsewhere and changes nothing.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ from trainstore.recording.summary import Summaries, Summary, summarize
 
 Record = dict[str, Any]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def now() -> int:
+    """The time of a record that is made now: microseconds since 1970 by this machine's clock."""
+    return time.time_ns() // 1_000
 
 
 def time_of(microseconds: int) -> datetime:

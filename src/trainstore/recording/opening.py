@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from sqlalchemy import Connection
 
 from trainstore.errors import InvalidArgumentError
 from trainstore.recording.environment import attempt_facts
-from trainstore.recording.flush import microseconds_of
+from trainstore.recording.flush import microseconds_of, now
 from trainstore.recording.statements import Statements
 from trainstore.values import MAX_STEP, metric_name, plain_text, redact_text
 
@@ -46,7 +45,7 @@ def new_run(
         # Indexed: PostgreSQL's index takes no longer ones.
         "project": metric_name(project),
         "name": metric_name(name),
-        "started_at": time.time_ns() // 1_000,
+        "started_at": now(),
         "source": plain_text(source),
         "notes": None if notes is None else redact_text(plain_text(notes)),
         "model_name": None if model_name is None else plain_text(model_name),
@@ -62,7 +61,7 @@ def new_attempt(*, start_step: int, lineage: Lineage, latest: int = 0) -> dict[s
     of the lineage and of the run (``latest``), so that an attempt is later than all it can know of, whatever the
     clocks of different machines say.
     """
-    opened_at = max(time.time_ns() // 1_000, latest + 1, *(entry[2] + 1 for entry in lineage))
+    opened_at = max(now(), latest + 1, *(entry[2] + 1 for entry in lineage))
     return {
         "uid": str(uuid.uuid4()),
         # What resumes nothing begins at nothing.

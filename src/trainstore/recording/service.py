@@ -26,7 +26,7 @@ from trainstore.errors import InvalidArgumentError, JournalError, StoreClosedErr
 from trainstore.models import Models
 from trainstore.recording import journal as journals
 from trainstore.recording.environment import writer_facts
-from trainstore.recording.flush import Record, Source
+from trainstore.recording.flush import Record, Source, now
 from trainstore.recording.journal import FileJournal, Journal, MemoryJournal
 from trainstore.recording.recovery import Recovered, recover
 from trainstore.recording.statements import Statements
@@ -112,7 +112,7 @@ class RecordingService:
         if self._closed and self.backend.in_memory:
             raise StoreClosedError("the store in memory was closed, and is gone")
         uid = attempt["uid"] if opener else str(uuid.uuid4())
-        writer = {"uid": uid, "rank": rank, "started_at": time.time_ns() // 1_000, **writer_facts()}
+        writer = {"uid": uid, "rank": rank, "started_at": now(), **writer_facts()}
         recorder = Recorder(self._new_journal(uid, run["uid"], seen), Source(uid, run["uid"], seen), self._wake)
         recorder.append(orjson.dumps({"kind": "run", **run, "seen": seen, "writer": writer}))
         recorder.append(orjson.dumps({"kind": "attempt", **attempt}))

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore.errors import SchemaError, TrainStoreError
-from trainstore.recording.flush import RunDeletedError, Source, WatermarkMovedError, flush
+from trainstore.recording.flush import RunDeletedError, Source, WatermarkMovedError, flush, now
 from trainstore.recording.journal import Journal
 from trainstore.recording.statements import Statements
 
@@ -66,8 +66,7 @@ class Recorder:
     def close(self) -> None:
         """Say that this process records no more; the attempt's status stays what it is."""
         if self.usable:
-            at = time.time_ns() // 1_000
-            self.append(orjson.dumps({"kind": "status", "status": None, "error": None, "at": at, "close": True}))
+            self.append(orjson.dumps({"kind": "status", "status": None, "error": None, "at": now(), "close": True}))
             self.end()
 
     def end(self) -> None:
