@@ -259,7 +259,7 @@ class ActiveRun:
         text = None if error is None else redact_text(plain_text(error, 20_000))
         kept = status if self._finished is None else None
         try:
-            self._append({"kind": "status", "status": kept, "error": text, "at": now(), "close": True})
+            self._append({"kind": "status", "status": kept, "error": text, "at": now()})
         except Exception as failure:  # noqa: BLE001
             self._failed("the end", failure)
         self._finished = self._finished or status

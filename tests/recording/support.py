@@ -90,7 +90,7 @@ class HandJournal:
     def status(self, status: str | None, error: str | None = None) -> None:
         """Append the end."""
         at = START + len(self.records)
-        self.records.append({"kind": "status", "status": status, "error": error, "at": at, "close": True})
+        self.records.append({"kind": "status", "status": status, "error": error, "at": at})
 
 
 class Desk:

@@ -324,7 +324,7 @@ class _Flush:
             self.sql.update_run(self.connection, self.run_id, {"notes": notes[-1]})
 
     def _set_status(self, record: Record) -> None:
-        """The opener sets its attempt's status; another rank may only turn it from running to failed."""
+        """The end of a writer. The opener sets its attempt's status; another rank may only turn running into failed."""
         status = record["status"]
         opener = self.attempt.uid == self.source.writer_uid
         if status is not None and (opener or (status == "failed" and self.attempt.status == "running")):
@@ -339,8 +339,7 @@ class _Flush:
                 error=self.attempt.error,
                 closed_at=self.attempt.closed_at,
             )
-        if record["close"]:
-            self.sql.update_writer(self.connection, self.source.writer_uid, closed_at=self.sql.backend.now())
+        self.sql.update_writer(self.connection, self.source.writer_uid, closed_at=self.sql.backend.now())
 
     def _show_head(self) -> None:
         """The run shows what its head says."""

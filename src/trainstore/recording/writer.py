@@ -66,7 +66,7 @@ class Recorder:
     def close(self) -> None:
         """Say that this process records no more; the attempt's status stays what it is."""
         if self.usable:
-            self.append(orjson.dumps({"kind": "status", "status": None, "error": None, "at": now(), "close": True}))
+            self.append(orjson.dumps({"kind": "status", "status": None, "error": None, "at": now()}))
             self.end()
 
     def end(self) -> None:
