@@ -10,7 +10,7 @@ import pytest
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# What the others show is not run: commands (tests/test_cli.py runs them), a picture, the tree of files.
+# What the others show is not run: commands (tests/cli runs them), a picture, the tree of files.
 NOT_RUN = {"console", "mermaid"}
 
 

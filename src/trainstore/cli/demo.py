@@ -1,0 +1,64 @@
+"""``trainstore demo``."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from trainstore.cli.common import DEFAULT_STORE, fail, open_store, shown_url, store_options
+from trainstore.cli.printing import (
+    SHOWN_METRICS,
+    new_console,
+    overview,
+    print_json,
+    print_table,
+    progress_bar,
+    record_fields,
+    records,
+)
+
+
+@click.command()
+@store_options
+@click.option(
+    "--steps", default=200, show_default=True, type=click.IntRange(min=20), help="Optimizer steps of each run."
+)
+def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
+    """Train four small language models, record every step, and show the best."""
+    from trainstore.demo import PROJECT, run_demo
+
+    with open_store(url, prefix, make=True) as store:
+        with progress_bar(not as_json) as progress:
+            results = run_demo(store, steps=steps, progress=progress)
+        uids = [result.uid for result in results]
+        table = store.models.run.c
+        mine = table.uid.in_(uids)
+        runs = store.list_runs(where=mine, hyperparams=["learning_rate", "width"], metrics=list(SHOWN_METRICS))
+        best = store.get_best_run(metric_name="eval_loss", metric_direction="min", where=mine)
+        if best is None:
+            fail("no run of the demo has an eval_loss")
+        if as_json:
+            print_json({"runs": records(runs), "best": record_fields(best)})
+            return
+        print_table("Runs of this demo", overview(runs))
+        console = new_console()
+        console.print(
+            f"Best by eval_loss: [bold]{best.name}[/] with {best.sort_metric_value:.4f} at step {best.sort_metric_step}"
+        )
+        console.print("Every run's own training loss (mean of its first and last ten steps):")
+        for result in results:
+            console.print(f"  {result.name}: {result.first_loss:.3f} → {result.last_loss:.3f}")
+        # What the environment says need not be said again; and a URL that is shown lacks its password.
+        known = url in (DEFAULT_STORE, os.environ.get("TRAINSTORE_URL"))
+        option = "" if known else f" --store {shown_url(store)}"
+        target = f"'{shown_url(store)}'" if "***" not in store.url else "os.environ['TRAINSTORE_URL']"
+        console.print(
+            f"\nLook further:\n"
+            f"  trainstore runs{option}\n"
+            f"  trainstore show {best.uid}{option}\n"
+            f"  trainstore best eval_loss --project {PROJECT}{option}\n"
+            f'  python -c "import os, trainstore; print(trainstore.TrainStore({target}).list_runs())"',
+            highlight=False,
+            soft_wrap=True,
+        )

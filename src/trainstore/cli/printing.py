@@ -1,0 +1,194 @@
+"""Tables, pairs and JSON on standard output.
+
+What people wrote (names, notes, values) is shown with its control characters made visible: a terminal obeys them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from trainstore.cli.common import visible
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from rich.console import Console
+
+MAX_CELL = 36  # characters
+PIPED_WIDTH = 160  # where the output is no terminal
+# Varying from run to run by their nature, and of no interest in a table.
+UNINTERESTING = ("hp__output_dir", "hp__run_name", "hp__logging_dir")
+SHOWN_METRICS = ("eval_loss", "loss", "train_loss", "eval_accuracy")
+
+
+def new_console() -> Console:
+    """A console as wide as the terminal."""
+    from rich.console import Console
+
+    # Where the output goes into a pipe or a file, Rich would take 80 columns.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+
+
+def cell(value: Any) -> str:
+    """A value as a person reads it in a table."""
+    import pandas as pd
+
+    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and value != value):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%m-%d %H:%M}" if value.year == pd.Timestamp.now().year else f"{value:%Y-%m-%d %H:%M}"
+    return visible(value)
+
+
+_SHORT = {
+    "run_id": "id",
+    "started_at": "started",
+    "last_step": "step",
+    "sort_metric_value": "best",
+    "sort_metric_step": "at",
+}
+
+
+def overview(frame: DataFrame) -> DataFrame:
+    """The columns that a person looks at first: an id, a label, how it went; then what was asked for."""
+    names = [str(column) for column in frame.columns]
+    several = frame["project"].nunique() > 1
+    fixed = ["run_id", "name", *(["project"] if several else []), "status", "started_at", "last_step"]
+    ranked = [c for c in ("sort_metric_value", "sort_metric_step") if c in names]
+    varying = [c for c in names if c.startswith("hp__") and c not in UNINTERESTING][:4]
+    metrics = [c for c in names if c.startswith("metric__") and not frame[c].isna().all()]
+    shown = frame[[*fixed, *ranked, *metrics, *varying]]
+    return shown.rename(columns=lambda c: _SHORT.get(c, c.split("__", 1)[-1]))
+
+
+def print_table(title: str | None, frame: DataFrame) -> None:
+    """As many columns as the terminal is wide for, from the left; the others are named below."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    console = new_console()
+    columns = {visible(name): [cell(value) for value in frame[name]] for name in frame.columns}
+    room = console.width - 2
+    shown: list[str] = []
+    for name, cells in columns.items():
+        room -= min(MAX_CELL, max(map(len, (name, *cells)))) + 3
+        if room < 0:
+            break
+        shown.append(name)
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
+    for name, kind in zip(shown, frame.dtypes, strict=False):
+        justify: Literal["right", "left"] = "right" if kind.kind in "iuf" else "left"
+        table.add_column(Text(name), justify=justify, no_wrap=True, overflow="ellipsis", max_width=MAX_CELL)
+    for row in zip(*(columns[name] for name in shown), strict=True):
+        table.add_row(*map(Text, row))
+    console.print(table)
+    hidden = [name for name in columns if name not in shown]
+    if hidden:
+        console.print(f"(no room for: {', '.join(hidden)}; --json prints everything)", markup=False)
+
+
+def print_pairs(title: str, pairs: dict[str, Any]) -> None:
+    """Names and values, one a line."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=Text(visible(title)),
+        title_justify="left",
+        title_style="bold",
+        show_header=False,
+        box=box.SIMPLE,
+        pad_edge=False,
+    )
+    for name, value in pairs.items():
+        table.add_row(name, Text(cell(value)))
+    new_console().print(table)
+
+
+def facts(record: Any) -> dict[str, Any]:
+    """What is said of a run in a line each."""
+    names = (
+        "run_id",
+        "uid",
+        "project",
+        "name",
+        "status",
+        "error",
+        "started_at",
+        "ended_at",
+        "last_step",
+        "source",
+        "notes",
+    )
+    return {name: getattr(record, name) for name in names if getattr(record, name) is not None}
+
+
+def records(frame: DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame as dictionaries."""
+    return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False, name=None)]
+
+
+def record_fields(record: Any) -> dict[str, Any]:
+    """The fields of a record; not `dataclasses.asdict`, which copies every value."""
+    import dataclasses
+
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+
+
+def print_json(value: Any) -> None:
+    """A result as JSON."""
+    import orjson
+
+    click.echo(orjson.dumps(plain(value), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+
+
+def plain(value: Any) -> Any:
+    """JSON of a result: missing values null, NaN and infinities as in the database, times in ISO 8601."""
+    import pandas as pd
+
+    from trainstore.values import canonical
+
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if value is pd.NaT or value is pd.NA:
+        return None
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return canonical(value)
+
+
+@contextmanager
+def progress_bar(shown: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+    """A function that shows how far something has come, or None where nothing is to be shown."""
+    if not shown:
+        yield None
+        return
+    console = new_console()
+    if not console.is_terminal:
+        yield partial(print_progress, {})
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("reading the text", total=None)
+        yield lambda name, done, total: bar.update(task, description=name, completed=done, total=total)
+
+
+def print_progress(last: dict[str, int], name: str, done: int, total: int) -> None:
+    """A line for every twentieth of the work, where there is no terminal to draw a bar on."""
+    part = 20 * done // total
+    if part != last.get("part"):
+        last["part"] = part
+        click.echo(f"{name}: {done} of {total} steps")

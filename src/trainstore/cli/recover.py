@@ -1,0 +1,34 @@
+"""``trainstore recover``."""
+
+from __future__ import annotations
+
+import click
+
+from trainstore.cli.common import fail, open_store, store_options, visible
+from trainstore.cli.printing import print_json
+
+
+@click.command()
+@store_options
+def recover(url: str, prefix: str, as_json: bool) -> None:
+    """Bring the records that ended processes left in their journals into the store."""
+    with open_store(url, prefix) as store:
+        done = store.recovered
+        if as_json:
+            print_json(
+                {
+                    "records": done.records,
+                    "runs": sorted(set(done.runs)),
+                    "live": [str(path) for path in done.live],
+                    "set_aside": [str(path) for path in done.set_aside],
+                    "failed": {str(path): reason for path, reason in done.failed.items()},
+                }
+            )
+        else:
+            click.echo(f"{done.records} records of {len(set(done.runs))} runs delivered")
+            for path in done.live:
+                click.echo(f"left alone, its process lives: {visible(path)}")
+            for path in done.set_aside:
+                click.echo(f"set aside, its run was deleted: {visible(path)}")
+        if done.failed:
+            fail("; ".join(f"{path} could not be delivered ({reason})" for path, reason in done.failed.items()))

@@ -1,0 +1,81 @@
+"""Looking at runs: ``trainstore runs``, ``best``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from trainstore.cli.common import METRIC, fail, known_metrics, open_store, store_options
+from trainstore.cli.printing import SHOWN_METRICS, overview, print_json, print_table, records
+
+NEWEST = 50
+
+
+@click.command()
+@store_options
+@click.option("--project", multiple=True, help="Only this project's; may be given several times.")
+@click.option("--status", multiple=True, help="Only those: running, finished, failed, interrupted, pruned or lost.")
+@click.option("--tag", multiple=True, help="Only those with this tag.")
+@click.option("--metric", "metrics", multiple=True, type=METRIC, help="Show the last value of this metric.")
+@click.option("--limit", default=NEWEST, show_default=True, type=click.IntRange(min=1), help="Show the newest.")
+@click.option("--all", "everything", is_flag=True, help="Show all.")
+def runs(
+    url: str,
+    prefix: str,
+    as_json: bool,
+    project: Sequence[str],
+    status: Sequence[str],
+    tag: Sequence[str],
+    metrics: Sequence[str],
+    limit: int,
+    everything: bool,
+) -> None:
+    """List runs, newest first."""
+    with open_store(url, prefix) as store:
+        frame = store.list_runs(
+            project=list(project) or None,
+            status=list(status) or None,
+            tag=list(tag) or None,
+            limit=None if everything else limit,
+            hyperparams="varying",
+            metrics=list(metrics or SHOWN_METRICS),
+        )
+        if as_json:
+            print_json(records(frame))
+        elif frame.empty:
+            click.echo("no runs")
+        else:
+            print_table(None, overview(frame))
+            if not everything and len(frame) == limit:
+                click.echo(f"the newest {limit}; all of them: trainstore runs --all")
+
+
+@click.command()
+@click.argument("metric", type=METRIC)
+@store_options
+@click.option("--max", "direction", flag_value="max", help="The greatest value is the best.")
+@click.option("--min", "direction", flag_value="min", default="min", help="The smallest value is the best (default).")
+@click.option("--by-last", is_flag=True, help="Rank by each run's last value instead of its best one.")
+@click.option("--project", multiple=True, help="Only this project's; may be given several times.")
+@click.option("--limit", default=10, show_default=True, type=click.IntRange(min=1), help="Show so many.")
+def best(
+    metric: str, url: str, prefix: str, as_json: bool, direction: str, by_last: bool, project: Sequence[str], limit: int
+) -> None:
+    """Rank runs by METRIC, the best first."""
+    with open_store(url, prefix) as store:
+        frame = store.list_runs_grouped_by_metric(
+            metric_name=metric,
+            metric_direction=direction,
+            by="last" if by_last else "best",
+            project=list(project) or None,
+            hyperparams="varying",
+            metrics=[metric],
+            limit=limit,
+        )
+        if frame.empty:
+            fail(f"no run has a finite value of {metric!r}; the metrics there are: {known_metrics(store)}")
+        if as_json:
+            print_json(records(frame))
+        else:
+            print_table(None, overview(frame))
