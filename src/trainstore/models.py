@@ -91,6 +91,12 @@ JsonType = (
 ScalarStopJson = JSON(none_as_null=True).with_variant(_jsonb, "postgresql")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts only INTEGER PRIMARY KEY columns up
 
+
+
+def _utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -307,7 +313,7 @@ class DatablobColumns(_Columns):
     datablob_group_name: Mapped[str] = mapped_column(Text)
     datablob_hyperparams: Mapped[Any] = mapped_column(ScalarStopJson)
     datablob_hyperparams_flat: Mapped[Any | None] = mapped_column(ScalarStopJson)
-    datablob_last_modified: Mapped[datetime] = mapped_column(UTCDateTime)
+    datablob_last_modified: Mapped[datetime] = mapped_column(UTCDateTime, default=_utcnow, onupdate=_utcnow)
 
 
 class ModelTemplateColumns(_Columns):
@@ -317,7 +323,7 @@ class ModelTemplateColumns(_Columns):
     model_template_name: Mapped[str] = mapped_column(Text, primary_key=True)
     model_template_group_name: Mapped[str] = mapped_column(Text)
     model_template_hyperparams: Mapped[Any] = mapped_column(ScalarStopJson)
-    model_template_last_modified: Mapped[datetime] = mapped_column(UTCDateTime)
+    model_template_last_modified: Mapped[datetime] = mapped_column(UTCDateTime, default=_utcnow, onupdate=_utcnow)
 
 
 class ModelColumns(_Columns):
@@ -326,7 +332,7 @@ class ModelColumns(_Columns):
     name_ = "model"
     model_name: Mapped[str] = mapped_column(Text, primary_key=True)
     model_class_name: Mapped[str] = mapped_column(Text)
-    model_last_modified: Mapped[datetime] = mapped_column(UTCDateTime)
+    model_last_modified: Mapped[datetime] = mapped_column(UTCDateTime, default=_utcnow, onupdate=_utcnow)
 
     @declared_attr
     @classmethod
@@ -350,7 +356,7 @@ class ModelEpochColumns(_Columns):
     model_epoch_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     model_epoch_num: Mapped[int] = mapped_column(Integer)
     model_epoch_metrics: Mapped[Any] = mapped_column(ScalarStopJson)
-    model_epoch_last_modified: Mapped[datetime] = mapped_column(UTCDateTime)
+    model_epoch_last_modified: Mapped[datetime] = mapped_column(UTCDateTime, default=_utcnow, onupdate=_utcnow)
     steps_per_epoch: Mapped[int | None] = mapped_column(Integer)
     validation_steps_per_epoch: Mapped[int | None] = mapped_column(Integer)
 

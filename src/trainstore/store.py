@@ -41,7 +41,7 @@ class TrainStore:
     """A store of training runs in one SQL database.
 
     Args:
-        connection_string_or_path: A path or ``sqlite:///…`` (SQLite, the file is made), ``:memory:``,
+        connection_string: A path or ``sqlite:///…`` (SQLite, the file is made), ``:memory:``,
             ``postgresql://user:password@host:5432/database``, an SQLAlchemy ``URL``, or a scheme that an installed
             backend serves.
         table_name_prefix: Put before the name of every table, so that several stores share a database: at most 20 of
@@ -66,7 +66,7 @@ class TrainStore:
 
     def __init__(
         self,
-        connection_string_or_path: str | os.PathLike[str] | URL,
+        connection_string: str | os.PathLike[str] | URL,
         *,
         table_name_prefix: str | None = None,
         echo: bool = False,
@@ -76,7 +76,7 @@ class TrainStore:
         if table_name_prefix is None:
             table_name_prefix = os.environ.get("TRAINSTORE_PREFIX", "")
         self._models = models_for(table_name_prefix)
-        self._backend = open_backend(connection_string_or_path, echo=echo)
+        self._backend = open_backend(connection_string, echo=echo)
         self._auto_upgrade = auto_upgrade
         self._engine = self._backend.create_engine()
         self._service = RecordingService(self._backend, self._models, self._prepare)

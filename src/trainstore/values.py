@@ -111,7 +111,7 @@ def _canonical(value: object, path: _Path) -> Json:
     if isinstance(value, os.PathLike):
         return _canonical(os.fspath(value), path)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
+        value = _fields_of(value)
     if isinstance(value, Mapping):
         path.spend(value)
         result = {metric_name(key): _canonical(item, path) for key, item in value.items()}
@@ -124,6 +124,17 @@ def _canonical(value: object, path: _Path) -> Json:
         return _as_repr(value)
     scalar = scalar_of(value)
     return _as_repr(value) if scalar is None else _canonical(scalar, path)
+
+
+def _fields_of(instance: object) -> dict[str, Any]:
+    """A dataclass, field by field, not deeper.
+
+    Not by `dataclasses.fields`: that compares the kind of a field by identity, and finds no fields in an instance of a
+    class that was itself pickled (cloudpickle, which ScalarStop saves data sets with).
+    """
+    declared = type(instance).__dataclass_fields__  # type: ignore[attr-defined]
+    names = [name for name, field in declared.items() if str(field._field_type) == "_FIELD"]
+    return {name: getattr(instance, name, None) for name in names}
 
 
 def scalar_of(value: object) -> bool | int | float | str | None:
@@ -319,7 +330,7 @@ def canonical_hyperparams(values: object) -> dict[str, Json]:
     kept as its repr, marked ``{"$repr": …}``.
     """
     if dataclasses.is_dataclass(values) and not isinstance(values, type):
-        values = {field.name: getattr(values, field.name, None) for field in dataclasses.fields(values)}
+        values = _fields_of(values)
     if not isinstance(values, Mapping):
         raise TypeError(f"hyperparameters must be a mapping or a dataclass, not {type(values).__name__}")
     return redact({metric_name(key): canonical(value) for key, value in values.items()})  # type: ignore[no-any-return]

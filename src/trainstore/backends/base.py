@@ -13,6 +13,7 @@ trainstore asks the backend and never looks at the dialect's name. The contract:
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -48,6 +49,14 @@ Rows = Sequence[Mapping[str, Any]]
 def dump_json(value: Any) -> str:
     """JSON text of a canonical value, as both databases take it."""
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def load_json(text: str | bytes) -> Any:
+    """A value of JSON text, also of the text with bare NaN that other programs (ScalarStop) put into SQLite."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
 
 
 class Backend:
@@ -223,7 +232,7 @@ def on_connect(engine: Engine, function: Any) -> None:
 
 def json_options() -> dict[str, Any]:
     """Engine options that make JSON columns go through orjson."""
-    return {"json_serializer": dump_json, "json_deserializer": orjson.loads}
+    return {"json_serializer": dump_json, "json_deserializer": load_json}
 
 
 __all__ = ["Backend", "JsonType", "Rows", "dump_json", "json_options", "on_connect"]
