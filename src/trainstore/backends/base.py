@@ -39,8 +39,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from trainstore.backends.health import Finding
 from trainstore.errors import StoreUnavailableError, TrainStoreError
-from trainstore.models import JsonType, UTCDateTime
+from trainstore.models import JsonType, Models, UTCDateTime
 from trainstore.values import safe_url
 
 Rows = Sequence[Mapping[str, Any]]
@@ -122,6 +123,12 @@ class Backend:
         with self.translated(), engine.connect() as connection:
             yield connection
 
+    @contextmanager
+    def snapshot(self, engine: Engine) -> Iterator[Connection]:
+        """A connection whose statements all see one moment of the database, for what reads long and only reads."""
+        with self.translated(), engine.connect() as connection:
+            yield connection
+
     def begin_writing(self, connection: Connection) -> None:
         """Called at the start of each of the writer's transactions, for settings that last as long as it."""
 
@@ -200,6 +207,16 @@ class Backend:
     def resolved_schema(self, connection: Connection) -> str | None:
         """The namespace that unqualified table names mean, where the database has such."""
         return None
+
+    # --- Health ----------------------------------------------------------------------------------------------------
+
+    def inspect_place(self) -> Iterator[Finding]:
+        """What ``trainstore doctor`` says before it connects: libraries, files. Changes nothing."""
+        return iter(())
+
+    def inspect_database(self, connection: Connection, models: Models) -> Iterator[Finding]:
+        """What it says of the database behind a connection, which has our schema. Changes nothing."""
+        return iter(())
 
     # --- Errors ----------------------------------------------------------------------------------------------------
 

@@ -37,10 +37,12 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from trainstore.backends.base import Backend, JsonType, Rows, json_options
+from trainstore.backends.health import Finding
 from trainstore.errors import StoreUnavailableError, StoreURLError, TrainStoreError
-from trainstore.models import UTCDateTime
+from trainstore.models import Models, UTCDateTime
 from trainstore.values import safe_url
 
+MINIMUM_VERSION = 14_00_00
 CONNECT_TIMEOUT = 5  # seconds; libpq's unit
 WRITER_TIMEOUT = "15s"  # of one statement, and of one wait for a lock
 MIGRATION_TIMEOUT = "10min"
@@ -114,6 +116,12 @@ class PostgreSQLBackend(Backend):
         with self.translated(), engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
+    @contextmanager
+    def snapshot(self, engine: Engine) -> Iterator[Connection]:
+        """REPEATABLE READ, and read only."""
+        with self.translated(), engine.connect() as connection:
+            yield connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
     def begin_writing(self, connection: Connection) -> None:
         """Bound every wait of the transaction, and no longer than it lasts."""
         connection.execute(_SET_LOCAL, {"timeout": WRITER_TIMEOUT})
@@ -161,6 +169,40 @@ class PostgreSQLBackend(Backend):
         """The first schema of the search path that exists."""
         schema: str | None = connection.execute(text("SELECT current_schema()")).scalar()
         return schema
+
+    # --- Health ----------------------------------------------------------------------------------------------------
+
+    def inspect_database(self, connection: Connection, models: Models) -> Iterator[Finding]:
+        """The server, whether it keeps what it was given, and whether this user may record."""
+        version = str(connection.execute(text("SHOW server_version")).scalar())
+        if int(str(connection.execute(text("SHOW server_version_num")).scalar())) < MINIMUM_VERSION:
+            yield Finding("warning", "server", f"PostgreSQL {version} is too old", "upgrade the server to 14 or newer")
+        else:
+            yield Finding("ok", "server", f"PostgreSQL {version}")
+        encoding = str(connection.execute(text("SHOW server_encoding")).scalar())
+        if encoding != "UTF8":
+            yield Finding(
+                "warning", "server", f"the database's encoding is {encoding}", "make it anew with ENCODING 'UTF8'"
+            )
+        if connection.execute(text("SHOW fsync")).scalar() == "off":
+            yield Finding(
+                "problem", "server", "fsync is off: a crash of the server may corrupt it", "set fsync = on"
+            )
+        rights = [
+            right
+            for right in ("SELECT", "INSERT", "UPDATE", "DELETE")
+            if connection.execute(
+                text("SELECT has_table_privilege(current_user, CAST(:name AS text), :right)"),
+                {"name": f'"{models.run.name}"', "right": right},
+            ).scalar()
+        ]
+        if {"SELECT", "INSERT", "UPDATE"} <= set(rights):
+            yield Finding("ok", "rights", f"this user may {', '.join(rights)}")
+        else:
+            yield Finding(
+                "warning", "rights", f"this user may only {', '.join(rights) or 'connect'}",
+                "to record, get the right to INSERT and UPDATE",
+            )  # fmt: skip
 
     # --- Errors ----------------------------------------------------------------------------------------------------
 

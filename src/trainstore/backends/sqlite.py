@@ -42,9 +42,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from trainstore.backends import health
 from trainstore.backends.base import Backend, JsonType, Rows, dump_json, json_options, on_connect
 from trainstore.errors import NotADatabaseError, StoreUnavailableError, StoreURLError, TrainStoreError
-from trainstore.models import UTCDateTime
+from trainstore.models import Models, UTCDateTime
 from trainstore.values import plain_text, safe_url
 
 MINIMUM_VERSION = (3, 38, 0)
@@ -282,6 +283,56 @@ class SQLiteBackend(Backend):
         partial.replace(target)
         return target
 
+    # --- Health ----------------------------------------------------------------------------------------------------
+
+    def inspect_place(self) -> Iterator[health.Finding]:
+        """SQLite's version, the file and where it lies."""
+        version = sqlite3.sqlite_version
+        if has_wal_reset_bug(sqlite3.sqlite_version_info):
+            yield health.Finding(
+                "warning",
+                "sqlite",
+                f"SQLite {version} has the WAL-reset bug: rarely, two processes that write at the same moment damage "
+                "the file",
+                "use a Python whose SQLite is 3.51.3 or newer (3.50.7 and 3.44.6 have the repair too), or PostgreSQL; "
+                "keep copies of the file",
+            )
+        else:
+            yield health.Finding("ok", "sqlite", f"SQLite {version}")
+        if self.path is None:
+            return
+        yield from health.check_place("file", self.path.parent, "use PostgreSQL, or a folder on a local disk")
+        if self.path.is_file():
+            yield from health.check_file_rights("file", self.path)
+
+    def inspect_database(self, connection: Connection, models: Models) -> Iterator[health.Finding]:
+        """The journal mode, the file's integrity, the foreign keys."""
+        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+        if mode == "wal" or self.path is None:
+            yield health.Finding("ok", "file", f"journal mode {mode}")
+        else:
+            yield health.Finding(
+                "warning", "file", f"journal mode {mode}: readers and writers wait for each other",
+                "record a run, which sets WAL, or move the file to a local disk",
+            )  # fmt: skip
+        damage = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(10)")]
+        if damage == ["ok"]:
+            yield health.Finding("ok", "integrity", "the file is whole")
+        else:
+            yield health.Finding(
+                "problem", "integrity", f"the file is damaged: {plain_text('; '.join(damage), 500)}",
+                "restore a copy, or recover it with sqlite3's .recover",
+            )  # fmt: skip
+        lost = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(1_000)
+        ours = [row for row in lost if row[0] in models.table_names]
+        if ours:
+            yield health.Finding(
+                "problem", "foreign keys", f"{len(ours)} rows belong to nothing, the first in table {ours[0][0]!r}",
+                "another program deleted rows without foreign keys; restore a copy, or delete these rows",
+            )  # fmt: skip
+        else:
+            yield health.Finding("ok", "foreign keys", "every row belongs to one that is there")
+
     # --- Errors ----------------------------------------------------------------------------------------------------
 
     def translate(self, error: SQLAlchemyError) -> TrainStoreError | None:
@@ -344,6 +395,12 @@ def _insert_sql(table: Table, keys: tuple[str, ...], names: tuple[str, ...], rep
         f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({', '.join('?' * len(names))}) "
         f"ON CONFLICT ({', '.join(quote(key) for key in keys)}) {action}"
     )
+
+
+def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
+    """Whether this SQLite has the bug that 3.51.3 repaired, and 3.50.7 and 3.44.6 too (sqlite.org/wal.html)."""
+    repaired = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+    return version >= (3, 7, 0) and not repaired
 
 
 def _close_before_fork() -> None:
