@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 LOW_SPACE = 256 * 1024 * 1024  # bytes
-NETWORK = frozenset(
-    "9p afs autofs beegfs ceph cifs coda davfs fuse.davfs2 fuse.gcsfuse fuse.glusterfs fuse.s3fs fuse.sshfs glusterfs "
-    "gpfs lustre ncpfs nfs nfs4 orangefs panfs pvfs2 smb3 smbfs wekafs".split()
-)
+# fmt: off
+NETWORK = frozenset((
+    "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "davfs", "fuse.davfs2", "fuse.gcsfuse", "fuse.glusterfs",
+    "fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "orangefs", "panfs", "pvfs2",
+    "smb3", "smbfs", "wekafs",
+))
+# fmt: on
 
 
 class Finding(NamedTuple):

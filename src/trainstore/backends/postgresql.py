@@ -185,9 +185,7 @@ class PostgreSQLBackend(Backend):
                 "warning", "server", f"the database's encoding is {encoding}", "make it anew with ENCODING 'UTF8'"
             )
         if connection.execute(text("SHOW fsync")).scalar() == "off":
-            yield Finding(
-                "problem", "server", "fsync is off: a crash of the server may corrupt it", "set fsync = on"
-            )
+            yield Finding("problem", "server", "fsync is off: a crash of the server may corrupt it", "set fsync = on")
         rights = [
             right
             for right in ("SELECT", "INSERT", "UPDATE", "DELETE")
