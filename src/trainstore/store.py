@@ -17,15 +17,16 @@ from sqlalchemy.orm import Session
 
 from trainstore import queries, schema
 from trainstore.backends import open_backend
-from trainstore.errors import PendingRecordsWarning, StoreClosedError, StoreUnavailableError
+from trainstore.errors import InvalidArgumentError, PendingRecordsWarning, StoreClosedError, StoreUnavailableError
 from trainstore.models import models_for
 from trainstore.queries import Reader, RunRecord
 from trainstore.recording import opening
 from trainstore.recording.deletion import delete_run
+from trainstore.recording.editing import edit_notes, edit_tags
 from trainstore.recording.recovery import Recovered
 from trainstore.recording.service import RecordingService, logger
 from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
-from trainstore.values import canonical_hyperparams
+from trainstore.values import canonical_hyperparams, metric_name, plain_text, redact_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -252,6 +253,56 @@ class TrainStore:
             key = queries.resolve_run(reader, run)
         with self._backend.translated(), self._service.transaction() as connection:
             delete_run(connection, self._service.statements, key.id, key.uid, force=force)
+
+    def set_tags(
+        self, run: Any, tags: Mapping[str, Any] | Iterable[str] | str = (), *, remove: Iterable[str] | str = ()
+    ) -> list[str]:
+        """Set or remove tags of a run that is stored. What its handle sets later stands beside them.
+
+        Args:
+            run: A handle, a record, a uid, an id, or a name that only one run has.
+            tags: Names, or a mapping of names to values, as for `ActiveRun.set_tags`; a tag that is there already
+                gets the new value.
+            remove: Names of tags to take away; one that is set here too stays.
+
+        Returns:
+            The names of the tags that were there and are removed, sorted.
+
+        Raises:
+            InvalidArgumentError: Tags that are none.
+            RunNotFoundError, RunNotUniqueError: ``run`` names none, or several.
+        """
+        tags = list(tags) if isinstance(tags, Iterator) else tags
+        opening.check("tags", canonical_tags, tags)
+        values = canonical_tags(tags)
+        names = {metric_name(name) for name in ([remove] if isinstance(remove, str) else remove)}
+        with self._reader() as reader:
+            key = queries.resolve_run(reader, run)
+        with self._backend.translated(), self._service.transaction() as connection:
+            return edit_tags(connection, self._service.statements, key.uid, values, names)
+
+    def set_notes(self, run: Any, notes: str, *, append: bool = False) -> str:
+        """Set the notes of a run that is stored; an event of kind ``note`` keeps what they were.
+
+        Args:
+            run: A handle, a record, a uid, an id, or a name that only one run has.
+            notes: The text; secrets are redacted. The empty text takes the notes away.
+            append: Add it, as a paragraph of its own, to the notes that are there.
+
+        Returns:
+            The notes as they are then.
+
+        Raises:
+            InvalidArgumentError: ``notes`` is no text.
+            RunNotFoundError, RunNotUniqueError: ``run`` names none, or several.
+        """
+        if not isinstance(notes, str):
+            raise InvalidArgumentError(f"notes {notes!r} is no text")
+        with self._reader() as reader:
+            key = queries.resolve_run(reader, run)
+        text = redact_text(plain_text(notes))
+        with self._backend.translated(), self._service.transaction() as connection:
+            return edit_notes(connection, self._service.statements, key.uid, text, append=append)
 
     # --- Queries ----------------------------------------------------------------------------------------------------
 

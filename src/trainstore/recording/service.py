@@ -86,18 +86,24 @@ class RecordingService:
     def _belongs(self, meta: dict[str, Any]) -> bool:
         if meta.get("prefix") != self.models.prefix:
             return False
-        if meta.get("store_uid") is not None:
+        if meta.get("store_uid") is not None and self.store_uid is not None:
             return bool(meta["store_uid"] == self.store_uid)
         return bool(meta.get("database") == self.backend.identity)
 
+    def journals(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """The journals of this store on this machine, each with its ``meta.json``.
+
+        Before the store's uid is known, those that were written for this database's address.
+        """
+        for root in self._all_roots():
+            for folder in journals.journal_folders(root):
+                meta = journals.read_meta(folder)
+                if meta is not None and self._belongs(meta):
+                    yield folder, meta
+
     def is_recorded_here(self, run_uid: str) -> bool:
         """Whether a live process on this machine holds a journal of this run."""
-        return any(
-            meta is not None and meta.get("run_uid") == run_uid and self._belongs(meta) and journals.is_live(folder)
-            for root in self._all_roots()
-            for folder in journals.journal_folders(root)
-            for meta in (journals.read_meta(folder),)
-        )
+        return any(meta.get("run_uid") == run_uid and journals.is_live(folder) for folder, meta in self.journals())
 
     # --- Recorders --------------------------------------------------------------------------------------------------
 
