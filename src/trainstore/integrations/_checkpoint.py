@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trainstore.run import ActiveRun
+from trainstore.values import canonical, safely
 
 STATE_KEY = "trainstore"
 
@@ -26,9 +29,9 @@ class SavedRun:
     output_dir: str
 
     @classmethod
-    def of(cls, run: ActiveRun, args: Any, state: Any) -> SavedRun:
+    def of(cls, run: ActiveRun, trainer: Any | None, args: Any, state: Any) -> SavedRun:
         """What the checkpoints of this training shall carry."""
-        return cls(run.uid, run.lineage, trial_of(state), output_dir_of(args))
+        return cls(run.uid, run.lineage, trial_of(trainer, state), output_dir_of(args))
 
     @classmethod
     def read(cls, state: Any) -> SavedRun | None:
@@ -49,9 +52,9 @@ class SavedRun:
         """Let the checkpoints to come carry it."""
         state.stateful_callbacks[STATE_KEY] = {"args": {}, "attributes": asdict(self)}
 
-    def is_of(self, args: Any, state: Any) -> bool:
+    def is_of(self, trainer: Any | None, args: Any, state: Any) -> bool:
         """Whether this training is the one that made the checkpoint: the same folder and trial."""
-        return self.output_dir == output_dir_of(args) and self.trial == trial_of(state)
+        return self.output_dir == output_dir_of(args) and self.trial == trial_of(trainer, state)
 
 
 def output_dir_of(args: Any) -> str:
@@ -59,10 +62,31 @@ def output_dir_of(args: Any) -> str:
     return str(Path(args.output_dir or ".").resolve())
 
 
-def trial_of(state: Any) -> str | None:
-    """The name of the trial of a hyperparameter search."""
-    name = getattr(state, "trial_name", None)
-    return None if name is None else str(name)
+def checkpoint_dir_of(trainer: Any | None, args: Any, state: Any) -> str:
+    """Where the Trainer keeps the checkpoint of this step: a trial has a folder of its own in output_dir."""
+    folder = Path(output_dir_of(args))
+    if trainer is not None:
+        get = functools.partial(trainer._get_output_dir, getattr(trainer, "_trial", None))
+        folder = Path(safely("the checkpoints' folder", get, folder)).resolve()
+    return str(folder / f"checkpoint-{state.global_step}")
+
+
+def trial_of(trainer: Any | None, state: Any) -> str | None:
+    """What tells a trial of a hyperparameter search from every other; None outside a search.
+
+    Optuna's trials have a study and a number. The state alone does not know: a checkpoint of a trial brings its name
+    and ``is_hyper_param_search`` along, wherever it is loaded.
+    """
+    trial = getattr(trainer, "_trial", None)
+    if trainer is not None and trial is None:
+        return None
+    number = getattr(trial, "number", None)
+    if number is not None:
+        return f"{getattr(getattr(trial, 'study', None), 'study_name', '')}/{number}"
+    name, parameters = getattr(state, "trial_name", None), getattr(state, "trial_params", None)
+    if name is not None:
+        return str(name)
+    return None if parameters is None else json.dumps(canonical(parameters), sort_keys=True)
 
 
 def import_history(run: ActiveRun, state: Any) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 import platform
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -15,6 +16,40 @@ from trainstore import __version__
 from trainstore.values import safely
 
 LIBRARIES = ("transformers", "accelerate", "datasets", "peft", "trl")
+
+
+def facts_of(
+    trainer: Any | None, args: Any, state: Any, hyperparams: Mapping[str, Any] | None, event: Mapping[str, Any]
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    """By namespace, how to get what is known when a training begins.
+
+    Args:
+        trainer: The trainer, where it is known.
+        args: Its arguments.
+        state: Its state.
+        hyperparams: What the user passed; it wins over arguments of the same name.
+        event: The event's keyword arguments: model and dataloaders.
+    """
+
+    def hyper() -> dict[str, Any]:
+        return {**training_arguments(args), **trial_facts(trainer, state), **(hyperparams or {})}
+
+    return {
+        "hp": hyper,
+        "mth": lambda: model_facts(event.get("model")),
+        "dbh": lambda: data_facts(trainer, event.get("train_dataloader"), event.get("eval_dataloader")),
+        "env": lambda: environment_facts(args),
+    }
+
+
+def trial_facts(trainer: Any | None, state: Any) -> dict[str, Any]:
+    """The parameters of a trial of a hyperparameter search, its number and its name, if it has one."""
+    trial = getattr(trainer, "_trial", None)
+    if trainer is not None and trial is None:
+        return {}  # whatever the state of a trial's checkpoint says
+    facts = {"trial_number": getattr(trial, "number", None), "trial_name": getattr(state, "trial_name", None)}
+    facts = {name: value for name, value in facts.items() if value is not None}
+    return facts | dict(getattr(state, "trial_params", None) or {})
 
 
 def training_arguments(args: Any) -> dict[str, Any]:

@@ -21,7 +21,6 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
@@ -33,22 +32,24 @@ from trainstore.errors import (
     RunNotFoundError,
     SchemaError,
     StoreClosedError,
-    StoreUnavailableError,
     StoreURLError,
     TrainStoreError,
 )
-from trainstore.integrations._checkpoint import STATE_KEY, SavedRun, import_history, output_dir_of
-from trainstore.integrations._facts import data_facts, environment_facts, model_facts, training_arguments
+from trainstore.integrations._checkpoint import STATE_KEY, SavedRun, checkpoint_dir_of
+from trainstore.integrations._facts import facts_of
 from trainstore.integrations._loss import DirectLoss, RingLoss
+from trainstore.integrations._ranks import Ranks, SharedRun
+from trainstore.integrations._runs import SOURCE, final_status, labels_of, next_attempt, open_run
 from trainstore.integrations._steps import StepRecorder
 from trainstore.integrations._wrappers import Wrappers, callbacks_of, calling_trainer
-from trainstore.run import ActiveRun, describe_exception, recording_is_disabled, status_of
+from trainstore.run import ActiveRun, describe_exception, recording_is_disabled
 from trainstore.store import TrainStore
 from trainstore.values import canonical_hyperparams
 
 logger = logging.getLogger("trainstore")
 
 FINISH_TIMEOUT = 10.0  # seconds that the end of a training waits for the database
+RANK_TIMEOUT = 5.0  # seconds that a failed rank waits to learn which run it is
 MAX_FAILURES = 5  # internal ones, after which the callback disables itself
 # What the user must mend before a training starts; everything else is our own trouble.
 USER_ERRORS = (InvalidArgumentError, StoreURLError, SchemaError, NotADatabaseError, StoreClosedError)
@@ -140,6 +141,11 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._failures = 0
         self._warned: set[str] = set()
         self._retry_after: BaseException | None = None
+        self._batch_size: int | None = None  # of the training under way
+        self._in_epoch = False
+        self._ranks: Ranks | None = None  # on rank 0 of several
+        self._follows: Ranks | None = None  # on the others
+        self._asks: Ranks | None = None  # likewise, until the run is known
 
     def __getstate__(self) -> dict[str, Any]:
         config, prefix = dict(self._config), self._prefix
@@ -188,15 +194,25 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin a run, or go on with the one that the checkpoint names."""
-        if self._disabled or recording_is_disabled() or not state.is_world_process_zero:
+        ranks = Ranks(args.process_index) if args.world_size > 1 else None  # on every rank, recording or not
+        self._ranks = self._follows = self._asks = None
+        if self._disabled or recording_is_disabled():
             return
         try:
+            if not state.is_world_process_zero:
+                if ranks is not None:
+                    self._follow(ranks)
+                return
             trainer = self._find_trainer()
             if self._is_second_of(trainer):
                 return
             self.store  # noqa: B018 - opened before the run that it is for
-            run = self._run = self._open_run(args, state)
-            SavedRun.of(run, args, state).write(state)
+            run = self._run = self._open_run(trainer, args, state)
+            saved = SavedRun.of(run, trainer, args, state)
+            saved.write(state)
+            if ranks is not None:
+                self._ranks = ranks
+                ranks.publish(SharedRun(saved, run.project, run.name))
             source = self._watch(run, trainer, args, state)
             self._record_facts(run, args, state, kwargs)
             run.log_hyperparams({"loss_source": source}, "env")
@@ -207,70 +223,41 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
                 raise
             self._internal_failure("on_train_begin", error)
 
-    def _open_run(self, args: Any, state: Any) -> ActiveRun:
-        step = state.global_step
-        retried, self._retry_after = self._retry_after, None
+    def _open_run(self, trainer: Any | None, args: Any, state: Any) -> ActiveRun:
         before, self._run, self._steps = self._run, None, None
-        if before is not None:
-            self._wrappers.remove()
-            if retried is not None:
-                # auto_find_batch_size begins again: another attempt of the run that ran out of memory.
-                before.finish("failed", describe_exception(retried))
-                lineage = before.lineage[:-1] if step else []
-                return self.store.resume_run(
-                    before.uid, step=step or -1, lineage=lineage,
-                    project=before.project, name=before.name, source="transformers",
-                )  # fmt: skip
+        retried, self._retry_after = self._retry_after, None
+        size, self._batch_size = self._batch_size, getattr(trainer, "_train_batch_size", None)
+        if before is None:
+            return open_run(self.store, self._config, trainer, args, state)
+        self._wrappers.remove()
+        smaller = args.auto_find_batch_size and size is not None and (self._batch_size or size) < size
+        if retried is None and not smaller:
             before.finish("failed", "left open when another training began")
-        labels = self._labels(args)
-        saved = SavedRun.read(state) if self._config["resume"] != "never" and step > 0 else None
-        if saved is not None and saved.is_of(args, state) and not self.store.is_recorded_here(saved.run_uid):
-            return self._resume(saved, labels, state)
-        if self._config["resume"] == "must":
-            raise InvalidArgumentError(
-                "resume='must', but this training does not go on from a checkpoint that trainstore recorded in this "
-                "output_dir; pass resume_from_checkpoint to train(), or resume='auto'"
-            )
-        if saved is not None:
-            labels |= {"parent": saved.run_uid, "parent_step": step}
-        return self.store.start_run(**labels, tags=self._config["tags"], source="transformers")
+            return open_run(self.store, self._config, trainer, args, state)
+        # auto_find_batch_size begins again inside train(): another attempt of the run that ran out of memory.
+        before.finish("failed", describe_exception(retried) if retried else "begun again with a smaller batch size")
+        return next_attempt(self.store, before, state.global_step)
 
-    def _resume(self, saved: SavedRun, labels: dict[str, Any], state: Any) -> ActiveRun:
-        try:
-            self.store.get_current_step(saved.run_uid)
-            unknown = False
-        except RunNotFoundError:
-            unknown = True
-        except StoreUnavailableError:
-            unknown = False
-        run = self.store.resume_run(
-            saved.run_uid, step=state.global_step, lineage=saved.lineage, source="transformers", **labels
-        )
-        if unknown:
-            import_history(run, state)
-        if self._config["tags"]:
-            run.set_tags(self._config["tags"])
-        return run
+    def _follow(self, ranks: Ranks) -> None:
+        """On a rank that records nothing: see its failures, as nobody else does."""
+        trainer = self._find_trainer()
+        self._wrappers.remove()
+        if trainer is not None and not self._is_second_of(trainer):
+            self._follows = self._asks = ranks
+            self._wrappers.wrap(trainer, "_run_epoch", self._watch_epoch)
 
-    def _labels(self, args: Any) -> dict[str, Any]:
-        return {"project": self._config["project"], "name": self._config["name"] or getattr(args, "run_name", None)}
+    def _learn_run(self, state: Any) -> None:
+        """After a step that rank 0 has made too: the run is known by now, and stands in this rank's checkpoints."""
+        asks, self._asks = self._asks, None
+        shared = None if asks is None else asks.run()
+        if shared is not None:
+            shared.saved.write(state)
 
-    def _record_facts(self, run: ActiveRun, args: Any, state: Any, kwargs: dict[str, Any]) -> None:
-        def arguments() -> dict[str, Any]:
-            trial = getattr(state, "trial_params", None) or {}
-            return {**training_arguments(args), **trial, **(self._config["hyperparams"] or {})}
-
-        def data() -> dict[str, Any]:
-            return data_facts(self._known_trainer(), kwargs.get("train_dataloader"), kwargs.get("eval_dataloader"))
-
-        for namespace, facts in (
-            ("hp", arguments),
-            ("mth", lambda: model_facts(kwargs.get("model"))),
-            ("dbh", data),
-            ("env", lambda: environment_facts(args)),
-        ):
+    def _record_facts(self, run: ActiveRun, args: Any, state: Any, event: dict[str, Any]) -> None:
+        facts = facts_of(self._known_trainer(), args, state, self._config["hyperparams"], event)
+        for namespace, get in facts.items():
             try:
-                run.log_hyperparams(facts(), namespace)
+                run.log_hyperparams(get(), namespace)
             except Exception as error:  # noqa: BLE001
                 self._internal_failure(f"the facts {namespace}", error)
 
@@ -299,7 +286,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     def _watch(self, run: ActiveRun, trainer: Any | None, args: Any, state: Any) -> str:
         """Wrap what tells the loss, the gradient norm and a failure; return the source of the loss."""
         self._wrappers.remove()
-        watched = trainer is not None and self._wrappers.wrap(trainer, "_run_epoch", self._watch_failures)
+        watched = trainer is not None and self._wrappers.wrap(trainer, "_run_epoch", self._watch_epoch)
         steps = self._steps = StepRecorder(run, None, state.global_step)
         if self._config["loss"] == "logs":
             return "logs"
@@ -313,15 +300,27 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._wrappers.wrap(trainer.accelerator, "clip_grad_norm_", watch_norms)
         return "training_step"
 
-    def _watch_failures(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _watch_epoch(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        watched = self._watch_failures(original)
+
         def run_epoch(*args: Any, **kwargs: Any) -> Any:
+            self._in_epoch = True
+            try:
+                return watched(*args, **kwargs)
+            finally:
+                self._in_epoch = False
+
+        return run_epoch
+
+    def _watch_failures(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any, **kwargs: Any) -> Any:
             try:
                 return original(*args, **kwargs)
             except BaseException as error:
                 self._training_failed(error)
                 raise
 
-        return run_epoch
+        return watched
 
     def _watch_losses(
         self, steps: StepRecorder, failures_too: bool, original: Callable[..., Any]
@@ -379,6 +378,8 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
                 steps.end_step(state.global_step, state.epoch)
             except Exception as error:  # noqa: BLE001
                 self._internal_failure("on_step_end", error)
+        elif self._asks is not None:
+            self._learn_run(state)
 
     # --- Now and then -----------------------------------------------------------------------------------------------
 
@@ -423,9 +424,9 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         """Outside a training: the last run, joined and left as it is, or a run for what comes now."""
         last = self._last_run
         if last is not None:
-            run = self.store.resume_run(last.uid, lineage=last.lineage, source="transformers")
+            run = self.store.resume_run(last.uid, lineage=last.lineage, source=SOURCE)
         else:
-            run = self.store.start_run(**self._labels(args), tags=self._config["tags"], source="transformers")
+            run = self.store.start_run(**labels_of(self._config, args, state), tags=self._config["tags"], source=SOURCE)
             self._record_facts(run, args, state, kwargs)
             self._last_run = run
         try:
@@ -438,7 +439,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A checkpoint was written."""
         if self._steps is not None:
-            path = str(Path(output_dir_of(args)) / f"checkpoint-{state.global_step}")
+            path = checkpoint_dir_of(self._known_trainer(), args, state)
             self._steps.run.log_event("checkpoint", state.global_step, {"path": path})
             self._steps.pause()
 
@@ -453,14 +454,14 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     @_guarded
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The end that the Trainer announces; an exception is seen by the wrapper of its epochs."""
-        run = self._run
-        stopped = state.global_step < state.max_steps
-        if run is not None and stopped and control.should_training_stop:
+        run, stopped = self._run, state.global_step < state.max_steps
+        # A pruned trial ends in the middle of an epoch, which no other training does.
+        pruned = state.is_hyper_param_search and (self._in_epoch or (stopped and not control.should_training_stop))
+        if run is not None and stopped and not pruned and control.should_training_stop:
             run.log_event("early_stop", state.global_step, {"max_steps": state.max_steps})
         if run is not None and state.best_model_checkpoint:
             best = {"path": state.best_model_checkpoint, "metric": state.best_metric, "step": state.best_global_step}
             run.log_event("best_model", state.best_global_step, best)
-        pruned = stopped and not control.should_training_stop and state.is_hyper_param_search
         self._finish("pruned" if pruned else "finished")
 
     def _training_failed(self, error: BaseException, *, final: bool = False) -> None:
@@ -469,16 +470,42 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             if not final and self._is_retried(error):
                 self._retry_after = error
                 return
+            if self._follows is not None:
+                self._rank_failed(self._follows, error)
+                return
             run = self._run or self._given_up
             if run is not None:
-                trainer = self._known_trainer()
-                step = None if trainer is None else trainer.state.global_step
-                lines = traceback.format_exception(type(error), error, error.__traceback__)
-                what = {"type": type(error).__qualname__, "rank": 0, "traceback": "".join(lines)}
-                run.log_event("exception", step, {**what, "message": describe_exception(error)})
-                self._finish(status_of(error), describe_exception(error))
+                self._log_exception(run, error, 0)
+                status, reason = final_status(error), describe_exception(error)
+                if status == "failed" and self._ranks is not None:
+                    reason = self._ranks.failure() or reason
+                self._finish(status, reason)
         except Exception as failure:  # noqa: BLE001
             self._internal_failure("a failed training", failure, reraise=False)
+
+    def _rank_failed(self, ranks: Ranks, error: BaseException) -> None:
+        """On another rank than 0, which may not live to say it."""
+        self._finish("finished")  # nothing is recorded here: the wrappers go
+        if final_status(error) != "failed":
+            return  # Ctrl-C and a pruned trial reach rank 0 too
+        reason = describe_exception(error)
+        ranks.publish_failure(reason)
+        shared = ranks.run(wait=RANK_TIMEOUT)
+        if shared is not None:
+            run = self.store.resume_run(
+                shared.saved.run_uid, lineage=shared.saved.lineage, rank=ranks.rank,
+                project=shared.project, name=shared.name, source=SOURCE,
+            )  # fmt: skip
+            self._log_exception(run, error, ranks.rank)
+            if run.finish("failed", reason, FINISH_TIMEOUT):
+                self.close()
+
+    def _log_exception(self, run: ActiveRun, error: BaseException, rank: int) -> None:
+        trainer = self._known_trainer()
+        step = None if trainer is None else trainer.state.global_step
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        what = {"type": type(error).__qualname__, "rank": rank, "traceback": "".join(lines)}
+        run.log_event("exception", step, {**what, "message": describe_exception(error)})
 
     def _is_retried(self, error: BaseException) -> bool:
         """Whether auto_find_batch_size begins again after this error."""
@@ -491,7 +518,8 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def _finish(self, status: str, error: str | None = None) -> None:
         run, steps = self._run or self._given_up, self._steps
-        self._run = self._given_up = self._steps = self._retry_after = None
+        self._run = self._given_up = self._steps = self._retry_after = self._batch_size = None
+        self._ranks = self._follows = self._asks = None
         self._wrappers.remove()
         if run is None:
             return

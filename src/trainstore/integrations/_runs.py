@@ -1,0 +1,68 @@
+"""Which run a training belongs to: a new one, the next attempt of one, or the child of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trainstore.errors import InvalidArgumentError, RunNotFoundError, StoreUnavailableError
+from trainstore.integrations._checkpoint import SavedRun, import_history
+from trainstore.run import ActiveRun, status_of
+from trainstore.store import TrainStore
+
+SOURCE = "transformers"
+
+
+def open_run(store: TrainStore, config: Mapping[str, Any], trainer: Any | None, args: Any, state: Any) -> ActiveRun:
+    """The run of a training that begins: what its checkpoint says, or a new one."""
+    step = state.global_step
+    labels = labels_of(config, args, state)
+    saved = SavedRun.read(state) if config["resume"] != "never" and step > 0 else None
+    if saved is not None and saved.is_of(trainer, args, state) and not store.is_recorded_here(saved.run_uid):
+        return _resume(store, config, saved, labels, state)
+    if config["resume"] == "must":
+        raise InvalidArgumentError(
+            "resume='must', but this training does not go on from a checkpoint that trainstore recorded in this "
+            "output_dir; pass resume_from_checkpoint to train(), or resume='auto'"
+        )
+    if saved is not None:
+        labels |= {"parent": saved.run_uid, "parent_step": step}
+    return store.start_run(**labels, tags=config["tags"], source=SOURCE)
+
+
+def _resume(
+    store: TrainStore, config: Mapping[str, Any], saved: SavedRun, labels: dict[str, Any], state: Any
+) -> ActiveRun:
+    try:
+        store.get_current_step(saved.run_uid)
+        unknown = False
+    except RunNotFoundError:
+        unknown = True
+    except StoreUnavailableError:
+        unknown = False
+    run = store.resume_run(saved.run_uid, step=state.global_step, lineage=saved.lineage, source=SOURCE, **labels)
+    if unknown:
+        import_history(run, state)
+    if config["tags"]:
+        run.set_tags(config["tags"])
+    return run
+
+
+def next_attempt(store: TrainStore, before: ActiveRun, step: int) -> ActiveRun:
+    """Another attempt of a run whose last one began at ``step`` and failed; it resumes what that one resumed."""
+    lineage = before.lineage[:-1] if step else []
+    return store.resume_run(
+        before.uid, step=step or -1, lineage=lineage, project=before.project, name=before.name, source=SOURCE
+    )
+
+
+def labels_of(config: Mapping[str, Any], args: Any, state: Any) -> dict[str, Any]:
+    """The run's project and name: the callback's, else the trial's (``hp_name``), else the arguments' ``run_name``."""
+    name = config["name"] or getattr(state, "trial_name", None) or getattr(args, "run_name", None)
+    return {"project": config["project"], "name": name}
+
+
+def final_status(error: BaseException) -> str:
+    """The status of a run that this exception ended; a trial that Optuna prunes has not failed."""
+    pruned = any(kind.__name__ == "TrialPruned" and kind.__module__.startswith("optuna") for kind in type(error).mro())
+    return "pruned" if pruned else status_of(error)
