@@ -2,8 +2,12 @@
 
 What each column holds stands in ``src/trainstore/models.py``. This file is frozen: it says what the first release
 made, whatever the models say later.
+
+Four of the tables may be there already, made by ScalarStop (any version): they are brought to the same shape and keep
+their rows.
 """
 
+import json
 import uuid
 from datetime import UTC, datetime
 
@@ -12,6 +16,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from trainstore.schema import create_view
+from trainstore.values import canonical
 
 revision = "0001"
 down_revision = None
@@ -48,6 +53,16 @@ def upgrade():
 
     def index(table, *columns):
         op.create_index(f"ix_{p}{table}_{'_'.join(columns)}", f"{p}{table}", list(columns))
+
+    found = scalarstops_tables(p)
+
+    def make(table, *parts):
+        if table not in found:
+            op.create_table(f"{p}{table}", *parts)
+        elif op.get_context().dialect.name == "sqlite":
+            rebuild(f"{p}{table}", found[table], *parts)
+        else:
+            alter(f"{p}{table}", found[table], *parts)
 
     store = op.create_table(
         f"{p}store",
@@ -178,8 +193,8 @@ def upgrade():
         reference("event", ["run_id"], ["run.id"], ondelete="CASCADE"),
         sqlite_autoincrement=True,
     )
-    op.create_table(
-        f"{p}datablob",
+    make(
+        "datablob",
         sa.Column("datablob_name", sa.Text(), nullable=False),
         sa.Column("datablob_group_name", sa.Text(), nullable=False),
         sa.Column("datablob_hyperparams", OBJECT, nullable=False),
@@ -187,8 +202,8 @@ def upgrade():
         sa.Column("datablob_last_modified", TIME, nullable=False),
         key("datablob", "datablob_name"),
     )
-    op.create_table(
-        f"{p}model_template",
+    make(
+        "model_template",
         sa.Column("model_template_name", sa.Text(), nullable=False),
         sa.Column("model_template_group_name", sa.Text(), nullable=False),
         sa.Column("model_template_hyperparams", OBJECT, nullable=False),
@@ -196,8 +211,8 @@ def upgrade():
         key("model_template", "model_template_name"),
     )
     both = {"ondelete": "CASCADE", "onupdate": "CASCADE"}
-    op.create_table(
-        f"{p}model",
+    make(
+        "model",
         sa.Column("model_name", sa.Text(), nullable=False),
         sa.Column("model_class_name", sa.Text(), nullable=False),
         sa.Column("model_last_modified", TIME, nullable=False),
@@ -207,8 +222,8 @@ def upgrade():
         reference("model", ["datablob_name"], ["datablob.datablob_name"], **both),
         reference("model", ["model_template_name"], ["model_template.model_template_name"], **both),
     )
-    op.create_table(
-        f"{p}model_epoch",
+    make(
+        "model_epoch",
         sa.Column("model_epoch_id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("model_epoch_num", sa.Integer(), nullable=False),
         sa.Column("model_epoch_metrics", OBJECT, nullable=False),
@@ -220,6 +235,9 @@ def upgrade():
         unique("model_epoch", "model_epoch_num", "model_name"),
         reference("model_epoch", ["model_name"], ["model.model_name"], **both),
     )
+    if op.get_context().dialect.name == "sqlite":
+        for table in reversed(found):
+            op.drop_table(f"{p}{table}{ASIDE}")
     create_view(op)
     op.execute(store.insert().values(uid=str(uuid.uuid4()), created_at=datetime.now(UTC)))
 
@@ -230,3 +248,57 @@ def downgrade():
     op.execute(f"DROP VIEW {p}current_step_log")
     for table in reversed(TABLES):
         op.drop_table(f"{p}{table}")
+
+
+# --- Tables that ScalarStop made -------------------------------------------------------------------------------------
+
+ASIDE = "__scalarstop"
+
+
+def scalarstops_tables(p):
+    """Their columns' names, by their names without prefix, in the order in which they refer to each other."""
+    if op.get_context().as_sql:
+        return {}
+    inspector = sa.inspect(op.get_bind())
+    there = set(inspector.get_table_names())
+    return {
+        table: {column["name"] for column in inspector.get_columns(f"{p}{table}")}
+        for table in ("datablob", "model_template", "model", "model_epoch")
+        if f"{p}{table}" in there
+    }
+
+
+def alter(name, columns, *parts):
+    """In place: the missing columns, and our names for the constraints."""
+    table = sa.Table(name, sa.MetaData(), *parts)
+    for column in table.c:
+        if column.name not in columns:
+            op.add_column(name, sa.Column(column.name, column.type))
+    inspector = sa.inspect(op.get_bind())
+    key, foreign = inspector.get_pk_constraint(name), inspector.get_foreign_keys(name)
+    names = {tuple(found["constrained_columns"]): found["name"] for found in (key, *foreign)}
+    names |= {tuple(found["column_names"]): found["name"] for found in inspector.get_unique_constraints(name)}
+    for constraint in table.constraints:
+        there = names[tuple(constraint.columns.keys())]
+        if there != constraint.name:
+            op.execute(f'ALTER TABLE {name} RENAME CONSTRAINT "{there}" TO "{constraint.name}"')
+
+
+def rebuild(name, columns, *parts):
+    """By a copy, as SQLite alters little: the old table stays aside until all four are copied."""
+    op.rename_table(name, f"{name}{ASIDE}")
+    table = op.create_table(name, *parts)
+    shared = ", ".join(column.name for column in table.c if column.name in columns)
+    op.execute(f"INSERT INTO {name} ({shared}) SELECT {shared} FROM {name}{ASIDE}")
+    for column in table.c:
+        if isinstance(column.type, sa.JSON):
+            make_valid(name, column.name)
+
+
+def make_valid(name, column):
+    """ScalarStop wrote NaN bare, which is no JSON: SQLite's functions refuse the whole table for it."""
+    connection = op.get_bind()
+    broken = f"SELECT rowid, {column} FROM {name} WHERE {column} IS NOT NULL AND NOT json_valid({column})"
+    for row, text in connection.exec_driver_sql(broken).all():
+        valid = json.dumps(canonical(json.loads(text)))
+        connection.exec_driver_sql(f"UPDATE {name} SET {column} = ? WHERE rowid = ?", (valid, row))

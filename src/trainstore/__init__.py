@@ -14,6 +14,7 @@ _HOMES = {
     "TrainStore": "store",
     "ActiveRun": "run",
     "RunRecord": "queries",
+    "ModelRecord": "queries",
     **dict.fromkeys(
         (
             "Run", "Attempt", "StepLog", "MetricSummary", "Hyperparam", "Writer", "Event",
@@ -25,8 +26,8 @@ _HOMES = {
         (
             "TrainStoreError", "InvalidArgumentError", "StoreURLError", "StoreUnavailableError", "StoreClosedError",
             "NotADatabaseError", "SchemaError", "SchemaOutdatedError", "SchemaTooNewError", "SchemaForeignError",
-            "SchemaMissingError", "RunNotFoundError", "RunNotUniqueError", "RunActiveError", "JournalError",
-            "TrainStoreWarning", "PendingRecordsWarning",
+            "SchemaMissingError", "RunNotFoundError", "RunNotUniqueError", "ModelNotFoundError", "RunActiveError",
+            "JournalError", "TrainStoreWarning", "PendingRecordsWarning",
         ),
         "errors",
     ),
@@ -36,6 +37,7 @@ __all__ = ["__version__", *sorted(_HOMES)]
 if TYPE_CHECKING:
     from trainstore.errors import *  # noqa: F403
     from trainstore.models import *  # noqa: F403
+    from trainstore.queries import ModelRecord as ModelRecord
     from trainstore.queries import RunRecord as RunRecord
     from trainstore.run import ActiveRun as ActiveRun
     from trainstore.store import TrainStore as TrainStore

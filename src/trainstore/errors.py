@@ -15,6 +15,7 @@
     │   └── SchemaMissingError              no schema, and no right to make one
     ├── RunNotFoundError (LookupError)
     ├── RunNotUniqueError (LookupError)     a name that several runs have
+    ├── ModelNotFoundError (LookupError, TypeError)
     ├── RunActiveError                      deleting a run that is being written
     └── JournalError                        a journal that cannot be read or written
 
@@ -77,6 +78,10 @@ class RunNotFoundError(TrainStoreError, LookupError):
 
 class RunNotUniqueError(TrainStoreError, LookupError):
     """Several runs have this name; the message lists their uids."""
+
+
+class ModelNotFoundError(TrainStoreError, LookupError, TypeError):
+    """No model has what was asked for. Also a TypeError: what ScalarStop's callers had to catch here."""
 
 
 class RunActiveError(TrainStoreError):

@@ -92,7 +92,6 @@ ScalarStopJson = JSON(none_as_null=True).with_variant(_jsonb, "postgresql")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts only INTEGER PRIMARY KEY columns up
 
 
-
 def _utcnow() -> datetime:
     return datetime.now(UTC)
 
@@ -387,6 +386,7 @@ _MIXINS: dict[str, type[_Columns]] = {
     "ModelEpoch": ModelEpochColumns,
 }
 TABLE_NAMES: tuple[str, ...] = tuple(mixin.name_ for mixin in _MIXINS.values())
+SCALARSTOP_TABLES = ("datablob", "model_template", "model", "model_epoch")
 VIEW_NAME = "current_step_log"
 VERSION_TABLE = "trainstore_version"
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, inspect, select, true
+from sqlalchemy import Connection, Engine, Inspector, inspect, select, true
 from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 
 from trainstore.backends import Backend
@@ -25,7 +25,7 @@ from trainstore.errors import (
     SchemaOutdatedError,
     SchemaTooNewError,
 )
-from trainstore.models import VERSION_TABLE, VIEW_NAME, Models
+from trainstore.models import SCALARSTOP_TABLES, VERSION_TABLE, VIEW_NAME, Models
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -84,20 +84,26 @@ def upgrade(engine: Engine, backend: Backend, models: Models, revision: str = "h
 
 
 def before_upgrade(connection: Connection, backend: Backend, models: Models) -> bool:
-    """Under the migration lock: refuse what is not ours, copy an older SQLite file; whether there is work to do.
+    """Under the migration lock: refuse what is not ours, copy an SQLite file; whether there is work to do.
+
+    What ScalarStop made is taken over.
 
     Also called by ``migrations/env.py``, so that ``alembic upgrade`` is as careful as the library.
     """
     version = _version(connection, models)  # now that nobody else can change it
     if version is None:
-        _refuse_foreign(connection, backend, models)
-        return True
-    _check_known(version, backend)
-    if version == HEAD:
-        return False
-    copy = backend.copy_before_upgrade(connection, version)
+        if not _of_scalarstop(connection, backend, models):
+            return True
+        found = "scalarstop"
+    else:
+        _check_known(version, backend)
+        if version == HEAD:
+            return False
+        found = version
+    copy = backend.copy_before_upgrade(connection, found)
     if copy is not None:
-        logger.warning("%s is upgraded from revision %s; a copy is %s", backend.safe_url, version, copy)
+        what = "ScalarStop's tables" if version is None else f"revision {version}"
+        logger.warning("%s is upgraded from %s; a copy is %s", backend.safe_url, what, copy)
     return True
 
 
@@ -213,15 +219,34 @@ def _rights_explained(backend: Backend, models: Models) -> Iterator[None]:
         ) from None
 
 
-def _refuse_foreign(connection: Connection, backend: Backend, models: Models) -> None:
+def _of_scalarstop(connection: Connection, backend: Backend, models: Models) -> bool:
+    """Whether ScalarStop made the tables of our names that are there; False where there are none.
+
+    Raises `SchemaForeignError` where somebody else did. ScalarStop's are known by their names, keys and columns, of
+    which its older versions have fewer.
+    """
     inspector = inspect(connection)
     there = {*inspector.get_table_names(), *inspector.get_view_names()}
     taken = sorted(there & (models.table_names - {models.trainstore_version.name}))
-    if taken:
+    foreign = [name for name in taken if not _is_scalarstops(inspector, models, name)]
+    if foreign:
         raise SchemaForeignError(
-            f"{backend.safe_url} already has {', '.join(map(repr, taken))}, which trainstore did not make; nothing was "
-            "changed. Take another database, or keep them apart by table_name_prefix (--prefix, TRAINSTORE_PREFIX)"
+            f"{backend.safe_url} already has {', '.join(map(repr, foreign))}, which trainstore did not make; nothing "
+            "was changed. Take another database, or keep them apart by table_name_prefix (--prefix, TRAINSTORE_PREFIX)"
         )
+    return bool(taken)
+
+
+def _is_scalarstops(inspector: Inspector, models: Models, name: str) -> bool:
+    tables = {table.name: table for table in (getattr(models, ours) for ours in SCALARSTOP_TABLES)}
+    if name not in tables or name in inspector.get_view_names():
+        return False
+    columns = {column["name"] for column in inspector.get_columns(name)}
+    key = inspector.get_pk_constraint(name)["constrained_columns"]
+    needed = {column.name for column in tables[name].c if not column.nullable}
+    return key == [column.name for column in tables[name].primary_key] and needed <= columns <= set(
+        tables[name].c.keys()
+    )
 
 
 def _check_known(version: str, backend: Backend) -> None:

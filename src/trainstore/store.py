@@ -1,4 +1,7 @@
-"""TrainStore: opens a store, delegates, closes it. Every query's SELECT stands in ``queries/``."""
+"""TrainStore: opens a store, delegates, closes it. Every query's SELECT stands in ``queries/``.
+
+The methods of ScalarStop's vocabulary (data sets, models, their epochs) come from ``scalarstop.py``.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from trainstore import queries, schema
 from trainstore.backends import open_backend
-from trainstore.errors import InvalidArgumentError, PendingRecordsWarning, StoreClosedError, StoreUnavailableError
+from trainstore.errors import InvalidArgumentError, PendingRecordsWarning, StoreUnavailableError
 from trainstore.models import models_for
 from trainstore.queries import Reader, RunRecord
 from trainstore.recording import opening
@@ -26,6 +29,7 @@ from trainstore.recording.editing import edit_notes, edit_tags
 from trainstore.recording.recovery import Recovered
 from trainstore.recording.service import RecordingService, logger
 from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
+from trainstore.scalarstop import ClosedError, ScalarStopMethods
 from trainstore.values import canonical_hyperparams, metric_name, plain_text, redact_text
 
 if TYPE_CHECKING:
@@ -38,7 +42,7 @@ _stores: WeakSet[TrainStore] = WeakSet()
 _of_the_parent: list[Connection | None] = []  # in a forked child: kept, as closing them would end the parent's
 
 
-class TrainStore:
+class TrainStore(ScalarStopMethods):
     """A store of training runs in one SQL database.
 
     Args:
@@ -251,7 +255,7 @@ class TrainStore:
         """
         with self._reader() as reader:
             key = queries.resolve_run(reader, run)
-        with self._backend.translated(), self._service.transaction() as connection:
+        with self._transaction() as connection:
             delete_run(connection, self._service.statements, key.id, key.uid, force=force)
 
     def set_tags(
@@ -591,7 +595,7 @@ class TrainStore:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StoreClosedError(f"the store {self._backend.safe_url} was closed; open a new TrainStore")
+            raise ClosedError(f"the store {self._backend.safe_url} was closed; open a new TrainStore")
 
     def _prepare(self) -> str:
         return schema.prepare(self._engine, self._backend, self._models, auto_upgrade=self._auto_upgrade)
@@ -626,6 +630,14 @@ class TrainStore:
             )
         with self._backend.reading(self._engine) as connection:
             yield Reader(connection, self._models, self._backend)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """A connection in a transaction, for what is stored without a journal."""
+        self._check_open()
+        self._attach()
+        with self._backend.translated(), self._service.transaction() as connection:
+            yield connection
 
     def _uid_of(self, run: Any) -> str:
         if isinstance(run, int):

@@ -1,17 +1,20 @@
 """Every SELECT of the query API, and the DataFrames that it gives.
 
 ``runs`` (the run table, one run, the best run), ``steps`` (step logs, metrics), ``hyperparams`` (hyperparameters,
-events, comparison), ``filters`` (which runs), ``frames`` (columns and dtypes). Functions take a `Reader` first and
-otherwise the arguments of the facade's method of the same name, where they are documented.
+events, comparison), ``scalarstop`` (data sets, models and their epochs), ``filters`` (which runs), ``frames`` (columns
+and dtypes). Functions take a `Reader` first and otherwise the arguments of the facade's method of the same name, where
+they are documented.
 """
 
 from trainstore.queries.hyperparams import compare_runs, list_events, list_hyperparams
 from trainstore.queries.reader import Reader, RunKey, resolve_run, resolve_runs
 from trainstore.queries.records import RunRecord
 from trainstore.queries.runs import get_best_run, get_run, list_runs, list_runs_grouped_by_metric
+from trainstore.queries.scalarstop import ModelRecord
 from trainstore.queries.steps import get_current_step, list_metrics, list_step_logs
 
 __all__ = [
+    "ModelRecord",
     "Reader",
     "RunKey",
     "RunRecord",
