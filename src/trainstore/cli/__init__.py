@@ -24,8 +24,14 @@ COMMANDS = {
     "runs": "runs:runs",
     "best": "runs:best",
     "show": "show:show",
+    "compare": "compare:compare",
+    "tag": "edit:tag",
+    "note": "edit:note",
+    "rm": "edit:rm",
+    "export": "export:export",
     "recover": "recover:recover",
     "db": "db:db",
+    "completion": "completion:completion",
 }
 
 

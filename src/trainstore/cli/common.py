@@ -22,7 +22,7 @@ STORE_VARIABLE = "TRAINSTORE_URL"
 PREFIX_VARIABLE = "TRAINSTORE_PREFIX"
 
 
-class RunType(click.ParamType):
+class RunType(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """A run: a uid, an id or a name. Completes from the store that the command line names."""
 
     name = "run"
@@ -31,14 +31,14 @@ class RunType(click.ParamType):
         """Digits are an id."""
         return int(value) if isinstance(value, str) and value.isdecimal() else value
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
         """Names, uids and ids that begin so."""
         from trainstore.cli.completion import complete_runs
 
         return complete_runs(ctx, incomplete)
 
 
-class MetricType(click.ParamType):
+class MetricType(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """A metric's name. Completes from the store that the command line names."""
 
     name = "text"
@@ -47,7 +47,7 @@ class MetricType(click.ParamType):
         """Any text."""
         return str(value)
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
         """Names that begin so."""
         from trainstore.cli.completion import complete_metrics
 

@@ -117,7 +117,7 @@ def dtype_of(values: Sequence[Any]) -> str:
 
 def parse(text: str | None) -> Any:
     """The Python value of stored JSON text."""
-    return None if text is None else restore(_same(orjson.loads(text)))
+    return None if text is None else restore(same_number(orjson.loads(text)))
 
 
 def restored(values: list[Any]) -> list[Any]:
@@ -130,10 +130,10 @@ def restored(values: list[Any]) -> list[Any]:
         numbers = [value for value in values if value is not None]
         if min(numbers) > -1e16 and max(numbers) < 1e16:
             return values
-    return [restore(_same(value)) for value in values]
+    return [restore(same_number(value)) for value in values]
 
 
-def _same(value: Any) -> Any:
+def same_number(value: Any) -> Any:
     """Numbers of one type on both databases: jsonb writes 1e16 and greater whole numbers without a point."""
     if type(value) is float and 1e16 <= abs(value) < 2**63 and value.is_integer():
         return int(value)

@@ -130,14 +130,17 @@ def _read(reader: Reader, table: Any, keys: Sequence[RunKey], fixed: Sequence[st
     return steps
 
 
+def column_name(metric: str) -> str:
+    """The column of a metric. One of our own prefix gets another one, so that no two metrics share a column."""
+    return metric if metric not in _FIXED and not metric.startswith("metric__") else f"metric__{metric}"
+
+
 def _wide(steps: _Steps, fixed: dict[str, Series[Any]], names: list[str] | None) -> DataFrame:
     columns = dict(fixed)
     for name in sorted(steps.metrics) if names is None else names:
         if name in ("epoch", "step_time") and names is not None:
             continue  # asked for by name: they stand among the fixed columns
-        # A name of our own prefix gets another one, so that no two metrics share a column.
-        bare = name not in _FIXED and not name.startswith("metric__")
-        columns[name if bare else f"metric__{name}"] = number_series(steps.metrics.get(name) or [None] * steps.length)
+        columns[column_name(name)] = number_series(steps.metrics.get(name) or [None] * steps.length)
     return assemble(columns, steps.length)
 
 

@@ -1,0 +1,89 @@
+"""The shell's completion: its script, and what RUN and METRIC may be.
+
+The store is only looked at: none is made, upgraded or recovered. Whatever goes wrong offers nothing and says nothing,
+as the person is in the middle of a line.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from trainstore.cli.common import DEFAULT_STORE, PREFIX_VARIABLE, STORE_VARIABLE, fail, visible
+
+if TYPE_CHECKING:
+    from trainstore.queries import Reader
+
+SHELLS = ("bash", "zsh", "fish")
+# Other names would be taken apart by the shell; such a run is offered by its uid.
+_PLAIN = re.compile(r"[\w.+=@%/-]+\Z")
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print the script that completes commands, options, RUNs and metrics in SHELL.
+
+    \b
+    bash:  trainstore completion bash > ~/.local/share/bash-completion/completions/trainstore
+    zsh:   trainstore completion zsh > a folder of $fpath, as _trainstore
+    fish:  trainstore completion fish > ~/.config/fish/completions/trainstore.fish
+    """
+    from trainstore.cli import cli
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        fail(f"this version of Click knows no completion for {shell}")
+    # Not source(), which for bash runs bash to look at its version.
+    complete = kind(cli, {}, "trainstore", "_TRAINSTORE_COMPLETE")
+    click.echo(complete.source_template % complete.source_vars())
+
+
+def complete_runs(ctx: click.Context, start: str) -> list[CompletionItem[Any]]:
+    """Runs whose name, uid or id begins so, the newest first."""
+    from trainstore.queries.names import runs_beginning
+
+    found = _ask(ctx, lambda reader: runs_beginning(reader, start), [])
+    names = [run.name for run in found]
+    items = []
+    for run in found:
+        by_name = run.name.startswith(start) and names.count(run.name) == 1 and not run.name.isdecimal()
+        value = run.name if by_name and _PLAIN.match(run.name) else run.uid
+        if value.startswith(start):
+            text = " ".join(visible(f"{run.name} ({run.project}), {run.status}, id {run.id}").split())
+            items.append(CompletionItem(value, help=text))
+    return items
+
+
+def complete_metrics(ctx: click.Context, start: str) -> list[CompletionItem[Any]]:
+    """Metrics whose name begins so."""
+    from trainstore.queries.names import metrics_beginning
+
+    found = _ask(ctx, lambda reader: metrics_beginning(reader, start), [])
+    return [CompletionItem(name) for name in found if _PLAIN.match(name)]
+
+
+def _ask(ctx: click.Context, question: Callable[[Reader], Any], default: Any) -> Any:
+    try:
+        from trainstore.backends import open_backend
+        from trainstore.models import models_for
+        from trainstore.queries import Reader
+
+        backend = open_backend(ctx.params.get("url") or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE)
+        if not backend.exists():
+            return default
+        models = models_for(ctx.params.get("prefix") or os.environ.get(PREFIX_VARIABLE) or "")
+        engine = backend.create_engine()
+        try:
+            with backend.snapshot(engine) as connection:
+                return question(Reader(connection, models, backend))
+        finally:
+            engine.dispose()
+            backend.close()
+    except Exception:  # noqa: BLE001 - see above
+        return default

@@ -1,0 +1,123 @@
+"""Changing what is stored of a run: ``trainstore tag``, ``note``, ``rm``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from trainstore.cli.common import RUN, at_terminal, fail, open_store, store_options, visible
+from trainstore.cli.printing import print_json, print_table
+
+SHOWN_BEFORE_REMOVAL = ("run_id", "name", "project", "status", "started_at", "last_step", "attempts", "events")
+
+
+@click.command()
+@click.argument("run", type=RUN)
+@click.argument("tags", metavar="[NAME[=VALUE]]...", nargs=-1)
+@click.option(
+    "--remove", "removed", metavar="NAME", multiple=True, help="Take this tag away; may be given several times."
+)
+@store_options
+def tag(run: int | str, tags: Sequence[str], removed: Sequence[str], url: str, prefix: str, as_json: bool) -> None:
+    """Set tags of RUN, and show them all.
+
+    NAME alone is a tag without a value (True), NAME=VALUE has a text, NAME:=VALUE a number, true, false or other JSON.
+    """
+    wanted = dict(map(_tag, tags))
+    both = sorted(wanted.keys() & set(removed))
+    if both:
+        raise click.UsageError(f"{both[0]!r} is to be set and to be removed.")
+    with open_store(url, prefix) as store:
+        uid = store.get_run(run).uid
+        if wanted or removed:
+            gone = store.set_tags(uid, wanted, remove=removed)
+            missing = sorted(set(removed) - set(gone))
+            if missing:
+                fail(f"run {uid} has no tag {', '.join(map(repr, missing))}; the others were set and removed")
+        found = store.get_run(uid).tags
+    if as_json:
+        print_json({"uid": uid, "tags": found})
+    elif not found:
+        click.echo("no tags")
+    for name, value in () if as_json else found.items():
+        click.echo(visible(name if value is True else f"{name}={value}"))
+
+
+def _tag(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not name.rstrip(":"):
+        raise click.UsageError(f"{text!r} has no name before the '='.")
+    if not equals:
+        return name, True
+    if not name.endswith(":"):
+        return name, value
+    import orjson
+
+    try:
+        return name[:-1], orjson.loads(value)
+    except orjson.JSONDecodeError:
+        raise click.UsageError(f"{value!r} after ':=' is no JSON; for a text write {name[:-1]}={value}") from None
+
+
+@click.command()
+@click.argument("run", type=RUN)
+@click.argument("text", required=False)
+@click.option("--append", is_flag=True, help="Add a paragraph to the notes that are there.")
+@store_options
+def note(run: int | str, text: str | None, append: bool, url: str, prefix: str, as_json: bool) -> None:
+    """Set the notes of RUN to TEXT, or show them.
+
+    TEXT - reads standard input; the empty text takes the notes away. What they were is kept as an event.
+    """
+    if append and text is None:
+        raise click.UsageError("--append needs a TEXT; - reads standard input.")
+    if text == "-":
+        text = sys.stdin.read().rstrip("\n")
+    with open_store(url, prefix) as store:
+        record = store.get_run(run)
+        notes = (record.notes or "") if text is None else store.set_notes(record.uid, text, append=append)
+    if as_json:
+        print_json({"uid": record.uid, "notes": notes or None})
+    else:
+        for line in notes.splitlines() or ["no notes"]:
+            click.echo(visible(line))
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", type=RUN, nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Also runs that a live process is recording.")
+@store_options
+def rm(runs: Sequence[int | str], yes: bool, force: bool, url: str, prefix: str, as_json: bool) -> None:
+    """Delete RUNs with their steps, hyperparameters, metrics, attempts and events.
+
+    Shows what will go, and asks. Runs that started from their checkpoints stay.
+    """
+    from trainstore.errors import RunActiveError
+
+    with open_store(url, prefix) as store:
+        uids = list(dict.fromkeys(store.get_run(run).uid for run in runs))
+        if not yes:
+            if as_json or not at_terminal():
+                fail("there is no terminal to ask at; add --yes to delete without being asked")
+            frame = store.list_runs(where=store.table.run.c.uid.in_(uids), hyperparams=[], metrics=[])
+            events = store.list_events(uids)["uid"].value_counts()
+            frame["events"] = [int(events.get(uid, 0)) for uid in frame["uid"]]
+            print_table("To be deleted", frame[list(SHOWN_BEFORE_REMOVAL)])
+            click.confirm(f"Delete {len(uids)} run{'s' if len(uids) > 1 else ''} for good?", abort=True)
+        deleted, active = [], []
+        for uid in uids:
+            try:
+                store.delete_run(uid, force=force)
+                deleted.append(uid)
+            except RunActiveError as error:
+                active.append(str(error).replace("pass force=True", "add --force"))
+    if as_json:
+        print_json({"deleted": deleted})
+    for uid in () if as_json else deleted:
+        click.echo(f"deleted {uid}")
+    if active:
+        fail("; ".join(active))

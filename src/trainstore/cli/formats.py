@@ -1,0 +1,265 @@
+"""Tables as files: CSV, JSON Lines and Parquet, written row by row.
+
+==========  ==============================  =========================  ================================
+value       csv                             jsonl                      parquet
+==========  ==============================  =========================  ================================
+missing     an empty cell                   null, or no such key       null
+NaN, inf    ``NaN``, ``inf``, ``-inf``      ``"NaN"``, ``"Infinity"``  as they are
+number      shortest text that reads back   the same                   int64, double
+bool        ``true``, ``false``             the same                   bool
+time        ISO 8601, UTC                   the same                   timestamp[us, UTC]
+list, dict  JSON                            JSON                       JSON text
+==========  ==============================  =========================  ================================
+
+A column of values of several kinds is, in Parquet, one of JSON text. The empty text is ``""`` in CSV.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, NamedTuple, Protocol
+
+from trainstore.cli.common import fail
+
+FORMATS = ("csv", "parquet", "jsonl")
+GROUP = 50_000  # rows of a Parquet row group
+ABSENT: Any = object()  # there is no such key in this row
+
+Row = Sequence[Any]
+
+
+class Column(NamedTuple):
+    """A column: its name, and its kind: int, float, bool, text, time or json (anything)."""
+
+    name: str
+    kind: str
+
+
+class Writer(Protocol):
+    """Writes the rows of one table."""
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Write rows."""
+
+    def close(self) -> None:
+        """Write what belongs at the end."""
+
+
+def open_writer(kind: str, file: IO[bytes], columns: Sequence[Column], *, escape_formulas: bool = False) -> Writer:
+    """The writer of a format into an open file; the file stays open when the writer is closed."""
+    if kind == "csv":
+        return _CSV(file, columns, escape_formulas)
+    return _JSONLines(file, columns) if kind == "jsonl" else _Parquet(file, columns)
+
+
+def check_format(kind: str) -> None:
+    """End with an error where a library is missing."""
+    if kind == "parquet":
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError:
+            fail("the format parquet needs pyarrow, which is not installed: pip install 'trainstore[parquet]'")
+
+
+# --- CSV -------------------------------------------------------------------------------------------------------------
+
+_TO_QUOTE = re.compile(r'[",\r\n]|^$|^\s|\s$')
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+
+
+class _CSV:
+    """RFC 4180 with line feeds, UTF-8."""
+
+    def __init__(self, file: IO[bytes], columns: Sequence[Column], escape_formulas: bool) -> None:
+        self._file = file
+        self._escape = escape_formulas
+        self.write([[column.name for column in columns]])
+
+    def write(self, rows: Iterable[Row]) -> None:
+        lines = [",".join([self._cell(value) for value in row]) for row in rows]
+        self._file.write("".join(f"{line}\n" for line in lines).encode())
+
+    def close(self) -> None:
+        pass
+
+    def _cell(self, value: Any) -> str:
+        kind = type(value)
+        if kind is float:
+            return repr(value) if value - value == 0.0 else ("NaN" if value != value else repr(value))
+        if kind is int:
+            return str(value)
+        if value is None or value is ABSENT:
+            return ""
+        if kind is bool:
+            return "true" if value else "false"
+        text = value.isoformat() if kind is datetime else value if kind is str else _json(value).decode()
+        if self._escape and _FORMULA.match(text):
+            text = f"'{text}"
+        return '"' + text.replace('"', '""') + '"' if _TO_QUOTE.search(text) else text
+
+
+# --- JSON Lines ------------------------------------------------------------------------------------------------------
+
+
+class _JSONLines:
+    """One object a line."""
+
+    def __init__(self, file: IO[bytes], columns: Sequence[Column]) -> None:
+        self._file = file
+        self._names = [column.name for column in columns]
+
+    def write(self, rows: Iterable[Row]) -> None:
+        self._file.writelines(
+            _json({name: value for name, value in zip(self._names, row, strict=True) if value is not ABSENT}) + b"\n"
+            for row in rows
+        )
+
+    def close(self) -> None:
+        pass
+
+
+_PLAIN = (str, bool, type(None))
+
+
+def _json(value: Any) -> bytes:
+    import orjson
+
+    from trainstore.values import canonical
+
+    if isinstance(value, dict):
+        value = {str(key): item.isoformat() if type(item) is datetime else item for key, item in value.items()}
+        # Of most rows nothing has to be made canonical.
+        if all(
+            (kind := type(item)) in _PLAIN
+            or (kind is float and item - item == 0.0)
+            or (kind is int and -(2**63) <= item < 2**63)
+            for item in value.values()
+        ):
+            return orjson.dumps(value)
+        value = {key: canonical(item) for key, item in value.items()}
+    else:
+        value = canonical(value)
+    return orjson.dumps(value)
+
+
+# --- Parquet ---------------------------------------------------------------------------------------------------------
+
+
+class _Parquet:
+    """Row groups of `GROUP` rows."""
+
+    def __init__(self, file: IO[bytes], columns: Sequence[Column]) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        types = {
+            "int": pa.int64(),
+            "float": pa.float64(),
+            "bool": pa.bool_(),
+            "text": pa.string(),
+            "time": pa.timestamp("us", tz="UTC"),
+            "json": pa.string(),
+        }
+        self._schema = pa.schema([(column.name, types[column.kind]) for column in columns])
+        self._converters = [_CONVERTERS.get(column.kind) for column in columns]
+        self._writer = parquet.ParquetWriter(file, self._schema)
+        self._rows: list[Row] = []
+
+    def write(self, rows: Iterable[Row]) -> None:
+        self._rows.extend(rows)
+        if len(self._rows) >= GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        if self._rows:
+            self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        arrays = []
+        for field, convert, values in zip(self._schema, self._converters, zip(*self._rows, strict=True), strict=True):
+            cells = [
+                None if value is None or value is ABSENT else value if convert is None else convert(value)
+                for value in values
+            ]
+            arrays.append(pa.array(cells, type=field.type, from_pandas=False))
+        self._writer.write_table(pa.table(arrays, schema=self._schema))
+        self._rows = []
+
+
+_CONVERTERS: dict[str, Callable[[Any], Any]] = {"float": float, "json": lambda value: _json(value).decode()}
+
+
+# --- Where it goes ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def new_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
+    """A file that stands under its name when the block ends well, and not at all when it does not.
+
+    What is there already is kept, with an error, unless ``force``; also what came there meanwhile.
+    """
+    path = Path(os.path.realpath(path))
+    check_free(path, force=force)
+    partial = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex[:8]}.partial")
+    with _explained(path):
+        file = partial.open("xb")
+    try:
+        with file, _explained(path):
+            yield file
+            file.flush()
+        with _explained(path):
+            _publish(partial, path, force=force)
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def check_free(path: Path, *, force: bool) -> None:
+    """End with an error where a path cannot become a file of ours."""
+    if path.is_dir():
+        fail(f"{path} is a folder; name a file")
+    if path.exists() and not path.is_file():
+        fail(f"{path} is no regular file; for standard output write --output -")
+    if path.exists() and not force:
+        fail(f"{path} is there already; --force writes over it")
+    if not path.parent.is_dir():
+        fail(f"there is no folder {path.parent} to write {path.name} into")
+
+
+def _publish(partial: Path, path: Path, *, force: bool) -> None:
+    if not force:
+        try:
+            os.link(partial, path)  # unlike a renaming, never over another file
+            return
+        except FileExistsError:
+            fail(f"{path} is there already; --force writes over it")
+        except OSError:
+            if path.exists():  # a file system without links
+                fail(f"{path} is there already; --force writes over it")
+    partial.replace(path)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        fail(f"{path} cannot be written: {error.strerror or error}")
+
+
+def standard_output() -> IO[bytes]:
+    """Where a table without a file goes."""
+    stream: IO[bytes] = sys.stdout.buffer
+    return stream
