@@ -19,7 +19,6 @@ What is different, because ScalarStop's way loses data or is wrong:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -402,16 +401,13 @@ class ScalarStopMethods:
 
 def _hyperparams(values: Any, argument: str = "hyperparams") -> dict[str, Any]:
     """As stored: None is nothing; a mapping, a dataclass or pairs are a JSON object."""
-    if values is None:
-        return {}
-    if not isinstance(values, Mapping) and (not dataclasses.is_dataclass(values) or isinstance(values, type)):
-        try:
-            values = dict(values)
-        except (TypeError, ValueError):
-            raise InvalidArgumentError(
-                f"{argument} {values!r} is neither a mapping nor a dataclass; pass a dict of names to values"
-            ) from None
-    return canonical_hyperparams(values)
+    is_instance = dataclasses.is_dataclass(values) and not isinstance(values, type)
+    try:
+        return canonical_hyperparams(values if is_instance else dict(() if values is None else values))
+    except (TypeError, ValueError):
+        raise InvalidArgumentError(
+            f"{argument} {values!r} is neither a mapping nor a dataclass; pass a dict of names to values"
+        ) from None
 
 
 def _flattened(stored: dict[str, Any]) -> dict[str, Any]:
