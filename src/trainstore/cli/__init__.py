@@ -30,6 +30,7 @@ COMMANDS = {
     "rm": "edit:rm",
     "export": "export:export",
     "recover": "recover:recover",
+    "doctor": "doctor:doctor",
     "db": "db:db",
     "completion": "completion:completion",
 }
@@ -76,4 +77,23 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # The reader (head, less) has had enough; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        click.echo(f"Error: {visible(error)}", err=True)
+        sys.exit(1)
+    except Exception as error:
+        reason = _refusal(error)
+        if reason is None:
+            raise
+        click.echo(f"Error: {visible(reason)}", err=True)
+        sys.exit(1)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _refusal(error: Exception) -> str | None:
+    """What a database said that none of our errors says. Never its text, which may show a URL or a row."""
+    if type(error).__module__.partition(".")[0] != "sqlalchemy":
+        return None
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    if state == "42501":
+        return "this user of the database may not do that; let one who may change its tables do it, or grant the right"
+    return f"the database refused ({f'SQLSTATE {state}' if state else type(error).__name__}); see: trainstore doctor"

@@ -2,34 +2,158 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from trainstore.cli.common import RUN, open_store, store_options
-from trainstore.cli.printing import facts, print_json, print_pairs, print_table, record_fields, records
+from trainstore.cli.common import METRIC, RUN, fail, open_snapshot, open_store, store_options, visible
+from trainstore.cli.printing import (
+    SHOWN_METRICS,
+    facts,
+    new_console,
+    print_json,
+    print_pairs,
+    print_table,
+    record_fields,
+    records,
+)
+
+if TYPE_CHECKING:
+    from trainstore.queries import Reader
+    from trainstore.queries.stream import Step
+    from trainstore.store import TrainStore
+
+PLOTS = 3  # without --metric
+MAX_WIDTH = 100
 
 
 @click.command()
 @click.argument("run", type=RUN)
+@click.option("--steps", is_flag=True, help="Plot metrics over the steps, and list the last steps.")
+@click.option("--metric", "metrics", multiple=True, type=METRIC, help="Plot this metric; may be given several times.")
+@click.option("--last", default=10, show_default=True, type=click.IntRange(min=1), help="With --steps: list so many.")
 @store_options
-def show(run: str, url: str, prefix: str, as_json: bool) -> None:
-    """Show one RUN (a uid, an id or a name): hyperparameters, metrics, attempts and events."""
+def show(run: int | str, steps: bool, metrics: Sequence[str], last: int, url: str, prefix: str, as_json: bool) -> None:
+    """Show one RUN (a uid, an id or a name): hyperparameters, metrics, attempts and events.
+
+    With --steps: its metrics, plotted over the steps, and the last steps. NaN and infinities break the line and are
+    marked by × on its axis. With --json: every step.
+    """
+    if steps or metrics:
+        with open_snapshot(url, prefix) as (store, reader):
+            _show_steps(store, reader, run, list(metrics), last, as_json)
+        return
     with open_store(url, prefix) as store:
         record = store.get_run(run)
-        metrics = store.list_metrics(record)
+        summaries = store.list_metrics(record)
         hyperparams = store.list_hyperparams(record)
         events = store.list_events(record)
         if as_json:
             print_json(
                 {
                     "run": record_fields(record),
-                    "metrics": records(metrics),
+                    "metrics": records(summaries),
                     "hyperparams": records(hyperparams),
                     "events": records(events),
                 }
             )
             return
         print_pairs(f"Run {record.name}", facts(record))
-        print_table("Metrics", metrics.drop(columns=["uid"]))
+        print_table("Metrics", summaries.drop(columns=["uid"]))
         print_table("Hyperparameters", hyperparams[["namespace", "key", "value"]].dropna())
         if not events.empty:
             print_table("Events", events[["at", "step", "kind", "details"]])
+
+
+def _show_steps(store: TrainStore, reader: Reader, run: int | str, wanted: list[str], last: int, as_json: bool) -> None:
+    from trainstore.queries.reader import resolve_run
+    from trainstore.queries.stream import stream_steps
+    from trainstore.values import number_of
+
+    record = store.get_run(run)
+    known = list(store.list_metrics(record)["metric"])
+    key = resolve_run(reader, record)
+    unknown = [name for name in wanted if name not in known]
+    if as_json:
+        kept = [_step_fields(step, wanted) for steps in stream_steps(reader, [key]) for step in steps]
+        print_json({"uid": record.uid, "name": record.name, "steps": kept})
+        return
+    if unknown:
+        names = ", ".join(map(visible, known)) or "none"
+        fail(f"run {record.uid} has no numbers of {', '.join(map(repr, unknown))}; its metrics are: {names}")
+    shown = wanted or sorted(known, key=lambda name: (name not in SHOWN_METRICS, name))[:PLOTS]
+    points: dict[str, list[tuple[int, float]]] = {name: [] for name in shown}
+    newest: deque[Step] = deque(maxlen=last)
+    for steps in stream_steps(reader, [key]):
+        for step in steps:
+            for name, of_metric in points.items():
+                number = number_of(step.metrics.get(name))
+                if number is not None:
+                    of_metric.append((step.step, number))
+        newest.extend(steps)
+    if not newest:
+        click.echo("no steps")
+        return
+    for name, of_metric in points.items():
+        _print_plot(name, of_metric)
+    hidden = [name for name in known if name not in shown]
+    if hidden and not wanted:
+        click.echo(f"(also: {', '.join(map(visible, hidden))}; plot one by --metric)\n")
+    _print_last(newest, wanted)
+
+
+def _step_fields(step: Step, wanted: list[str]) -> dict[str, Any]:
+    from trainstore.queries.stream import metric_value
+
+    fields = step._asdict()
+    del fields["run"]
+    fields["metrics"] = {
+        name: metric_value(value) for name, value in step.metrics.items() if not wanted or name in wanted
+    }
+    return fields
+
+
+def _print_plot(name: str, points: list[tuple[int, float]]) -> None:
+    from math import isfinite
+
+    from rich.text import Text
+
+    from trainstore.cli.plot import MARK, plot
+
+    console = new_console()
+    odd = sum(not isfinite(value) for _, value in points)
+    title = Text(visible(name), style="bold")
+    if odd:
+        title.append(f"  ({MARK} {odd} of {len(points)} values are NaN or infinite)", style="not bold yellow")
+    console.print(title)
+    for line in plot(points, width=min(console.width, MAX_WIDTH)):
+        head, bar, rest = line.partition("│")
+        console.print(
+            Text(head + bar, style="dim").append(rest, style="not dim cyan") if bar else Text(line, style="dim"),
+            no_wrap=True,
+            overflow="crop",
+        )
+    console.print()
+
+
+def _print_last(steps: deque[Step], wanted: list[str]) -> None:
+    import pandas as pd
+
+    from trainstore.queries.stream import metric_value
+
+    names = wanted or list(dict.fromkeys(name for step in steps for name in step.metrics))
+    frame = pd.DataFrame({"step": [step.step for step in steps]})
+    epochs = [step.epoch for step in steps]
+    if any(epoch is not None for epoch in epochs):
+        frame["epoch"] = pd.Series(epochs, dtype=float)
+    frame["logged"] = [pd.Timestamp(step.logged_at) for step in steps]
+    for name in names:
+        values = [_cell(metric_value(step.metrics.get(name))) for step in steps]
+        frame.insert(len(frame.columns), name, pd.Series(values, dtype=object), allow_duplicates=True)
+    print_table(f"Last {len(steps)} steps", frame)
+
+
+def _cell(value: Any) -> Any:
+    return "NaN" if isinstance(value, float) and value != value else value

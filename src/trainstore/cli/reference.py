@@ -1,0 +1,56 @@
+"""The page ``docs/cli.md``, from the ``--help`` of every command: ``python -m trainstore.cli.reference``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from trainstore.cli import cli
+
+WIDTH = 100  # characters
+HEAD = """# Command line
+
+```console
+$ trainstore --help
+```
+
+Every command that reads or writes a store takes it from `--store` or `TRAINSTORE_URL`: a path (SQLite) or a database
+URL; without either it is `trainstore.db` in the working folder. None but `demo` and `db upgrade` makes a store. A RUN
+is a uid, an id or a name that only one run has. `--json` prints whole values for scripts, NaN and infinities as
+`"NaN"`, `"Infinity"`, `"-Infinity"`.
+
+| exit code | |
+| --- | --- |
+| 0 | done |
+| 1 | an error, one line on standard error that says what to do; `doctor`: a problem; `db check`: a difference |
+| 2 | a wrong command line |
+| 130 | Ctrl-C, or No as the answer to a question |
+
+What follows is each command's `--help`.
+"""
+
+
+def reference() -> str:
+    """The page, as Markdown."""
+    return "\n".join([HEAD, *_sections(cli, "trainstore")])
+
+
+def _sections(command: click.Command, path: str) -> Iterator[str]:
+    # A width of its own, whatever the terminal's.
+    context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH, **_settings())
+    yield f"## {path}\n\n```text\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            if inner is not None:
+                yield from _sections(inner, f"{path} {name}")
+
+
+def _settings() -> dict[str, list[str]]:
+    names: list[str] = cli.context_settings["help_option_names"]
+    return {"help_option_names": names}
+
+
+if __name__ == "__main__":
+    click.echo(reference(), nl=False)
