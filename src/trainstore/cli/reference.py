@@ -38,18 +38,14 @@ def reference() -> str:
 
 def _sections(command: click.Command, path: str) -> Iterator[str]:
     # A width of its own, whatever the terminal's.
-    context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH, **_settings())
+    context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH)
+    context.help_option_names = list(cli.context_settings["help_option_names"])
     yield f"## {path}\n\n```text\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             inner = command.get_command(context, name)
             if inner is not None:
                 yield from _sections(inner, f"{path} {name}")
-
-
-def _settings() -> dict[str, list[str]]:
-    names: list[str] = cli.context_settings["help_option_names"]
-    return {"help_option_names": names}
 
 
 if __name__ == "__main__":
