@@ -364,7 +364,7 @@ def test_plain_keys(key: str):
     assert redact_arguments(arguments) == arguments
 
 
-@pytest.mark.parametrize("key", ["databricks_token", "mlflow_tracking_token", "account_key", "my_token", "openaiKey"])
+@pytest.mark.parametrize("key", ["databricks_token", "mlflow_tracking_token", "account_key", "my_token", "vendorKey"])
 def test_doubtful_keys(key: str):
     """Under another key that ends in token or key only a value that looks drawn by lot goes."""
     assert redact({key: DRAWN}) == {key: REDACTED}

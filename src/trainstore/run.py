@@ -20,6 +20,7 @@ from weakref import WeakSet
 
 import orjson
 
+from trainstore.display import pairs_html
 from trainstore.errors import InvalidArgumentError, JournalError
 from trainstore.models import NAMESPACES, STATUSES
 from trainstore.recording.flush import now
@@ -35,6 +36,7 @@ from trainstore.values import (
     metric_name,
     plain_text,
     redact,
+    redact_item,
     redact_text,
     scalar_of,
 )
@@ -122,6 +124,11 @@ class ActiveRun:
     def __repr__(self) -> str:
         return f"<ActiveRun {self.name!r} of project {self.project!r}, {self.status}, uid {self.uid}>"
 
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        shown = ("name", "project", "status", "uid")
+        return pairs_html({name: getattr(self, name) for name in shown} | {"next step": self._next_step})
+
     # --- Recording --------------------------------------------------------------------------------------------------
 
     def log(
@@ -144,12 +151,13 @@ class ActiveRun:
                 in a resumed run the step after the one resumed from). A step that is none of these makes the record a
                 ``refused`` event of the run, where its metrics are kept.
             epoch: The epoch so far, fractions allowed.
-            details: What is no metric, such as text samples; merged like metrics.
+            details: What is no metric, such as text samples; merged like metrics. In it, and in metrics that are
+                text, secrets are redacted.
         """
         try:
             at = now()
             if not isinstance(metrics, Mapping):
-                self._refuse("metrics must be a mapping of names to values", step, canonical(metrics))  # type: ignore[unreachable]
+                self._refuse("metrics must be a mapping of names to values", step, redact(canonical(metrics)))  # type: ignore[unreachable]
                 return
             clean = self._clean(metrics)
             number = self._step(step)
@@ -160,7 +168,7 @@ class ActiveRun:
             if epoch is not None:
                 value = _axis(epoch)
                 if value is None:
-                    clean.setdefault("epoch", canonical(epoch))
+                    clean.setdefault("epoch", redact(canonical(epoch)))
                 else:
                     record["epoch"] = value
             for axis in _AXES:
@@ -168,7 +176,7 @@ class ActiveRun:
                     record[axis] = value
                     del clean[axis]
             if details is not None:
-                record["details"] = _object(details)
+                record["details"] = redact(_object(details))
             self._append(record)
         except Exception as error:  # noqa: BLE001 - nothing of ours may reach a training
             self._failed("a step", error)
@@ -203,7 +211,7 @@ class ActiveRun:
     def set_notes(self, notes: str) -> None:
         """Replace the run's notes; earlier ones stay as ``note`` events. Never raises."""
         try:
-            self.log_event("note", details={"notes": redact_text(plain_text(notes))})
+            self.log_event("note", details={"notes": plain_text(redact_text(str(notes)))})
         except Exception as error:  # noqa: BLE001 - what is no text may have a __str__ that raises
             self._failed("notes", error)
 
@@ -218,7 +226,15 @@ class ActiveRun:
         try:
             number = None if step is None else _whole_number(step)
             kept = None if details is None else redact(_object(details))
-            self._append({"kind": "event", "event": metric_name(kind), "at": now(), "step": number, "details": kept})
+            self._append(
+                {
+                    "kind": "event",
+                    "event": metric_name(redact_text(str(kind))),
+                    "at": now(),
+                    "step": number,
+                    "details": kept,
+                }
+            )
         except Exception as error:  # noqa: BLE001
             self._failed("an event", error)
 
@@ -256,7 +272,7 @@ class ActiveRun:
             if status != self._finished:
                 self._warn_once(f"run {self.uid} is {self._finished} already; it does not become {status}")
             return self.flush(timeout)
-        text = None if error is None else redact_text(plain_text(error, 20_000))
+        text = None if error is None else plain_text(redact_text(str(error)), 20_000)
         kept = status if self._finished is None else None
         try:
             self._append({"kind": "status", "status": kept, "error": text, "at": now()})
@@ -303,7 +319,10 @@ class ActiveRun:
             if (kind is float and value - value == 0.0) or (kind is int and INT64_MIN <= value <= INT64_MAX):
                 clean[name] = value
             else:
-                kept = clean[name] = canonical(value)
+                kept = canonical(value)
+                if type(kept) in (str, dict, list):
+                    kept = redact_item(name, kept)
+                clean[name] = kept
                 if type(kept) is dict and "$repr" in kept:
                     self._warn_once(f"metric {name!r} has a value that is kept as text ({type(value).__name__})")
         return clean
@@ -346,8 +365,9 @@ class ActiveRun:
             return self._recorder
 
     def _refuse(self, reason: str, step: object, metrics: Json) -> None:
+        reason = redact_text(reason)
         self._warn_once(reason)
-        details = {"reason": plain_text(reason, 500), "step": canonical(step), "metrics": metrics}
+        details = {"reason": plain_text(reason, 500), "step": redact(canonical(step)), "metrics": metrics}
         self._append({"kind": "event", "event": "refused", "at": now(), "step": None, "details": details})
 
     def _failed(self, what: str, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""What a stored value looks like: Python value ↔ JSON, names of metrics, redaction of secrets.
+"""What a stored value looks like: Python value ↔ JSON, names of metrics.
 
 Both databases must give back what was written, and neither does by itself: SQLite turns NaN into NULL, PostgreSQL's
 jsonb knows neither NaN nor ``\\u0000``, and both refuse lone surrogates. So every value is made canonical when it is
@@ -33,8 +33,15 @@ import logging
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence, Set, Sized
+from collections.abc import Callable, Mapping, Set, Sized
 from typing import Any, NamedTuple
+
+from trainstore.redaction import REDACTED as REDACTED
+from trainstore.redaction import is_secret_key as is_secret_key
+from trainstore.redaction import redact as redact
+from trainstore.redaction import redact_arguments as redact_arguments
+from trainstore.redaction import redact_item as redact_item
+from trainstore.redaction import redact_text as redact_text
 
 logger = logging.getLogger("trainstore")
 
@@ -46,7 +53,6 @@ MAX_DEPTH = 64
 MAX_PARTS = 1_000_000
 MAX_REPR_LENGTH = 100_000
 EMPTY_NAME = "~empty"
-REDACTED = "[redacted]"
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -227,86 +233,7 @@ def plain_text(text: object, limit: int = MAX_REPR_LENGTH) -> str:
     return result if len(result) <= limit else f"{result[:limit]}…"
 
 
-# --- Redaction -------------------------------------------------------------------------------------------------------
-
-_SECRET_KEYS = re.compile(
-    r"(?:^|[_\-. ])(?:[a-z]*password|passwd|passphrase|secret|api[_\-]?key|access[_\-]?key|private[_\-]?key|"
-    r"credential|cookie|authorization|auth[_\-]?token|bearer)s?(?:$|[_\-. ])"
-    r"|(?:^|[_\-. ])(?:db|admin|root|smtp|proxy|ssh|ftp)[_\-. ]?pass$"
-    # What ends in "token" is a secret where its owner says so; eos_token and its like are a tokenizer's.
-    r"|(?:^|[_\-. ])(?:hub|hf|hugging_?face|access|refresh|auth|api|bot|id|session|gh|github|gitlab|npm|wandb|slack|"
-    r"bearer|security|private|personal|deploy|write|read|push|app|client|service|oauth|jwt|sas)[_\-. ]?token$"
-    r"|^(?:token|pass)$|_KEY_ID$",
-    re.IGNORECASE,
-)
-# Under any other "…_token" or "…_key" only a value that looks drawn by lot is one.
-_DOUBTFUL_KEYS = re.compile(r"(?:token|key)$", re.IGNORECASE)
-_RANDOM_VALUE = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9_\-.~+/=:]{16,}\Z")
-_CAMEL_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_SECRET_VALUES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL), REDACTED),
-    (re.compile(r"\b(?:hf|ghp|gho|ghu|ghs|ghr|glpat|npm|dop_v1|shpat)[_-][A-Za-z0-9_-]{10,}"), REDACTED),
-    (re.compile(r"\bgithub_pat_[A-Za-z0-9_]{20,}"), REDACTED),
-    (re.compile(r"\bsk-[A-Za-z0-9_-]{16,}"), REDACTED),
-    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), REDACTED),
-    (re.compile(r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"), REDACTED),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), REDACTED),
-    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s:/@'\"]*):[^\s/'\"]+@"), rf"\1:{REDACTED}@"),
-    (re.compile(r"(?i)([?&](?:password|sslpassword|passfile|token|api_key|secret)=)[^&\s'\"]+"), rf"\1{REDACTED}"),
-)
-
-
-def is_secret_key(key: str, value: object = None) -> bool:
-    """Whether a value under this key is a secret by its name (``hub_token``, not ``eos_token`` or ``max_tokens``)."""
-    name = _CAMEL_HUMP.sub("_", key)
-    if _SECRET_KEYS.search(name) is not None:
-        return True
-    return isinstance(value, str) and bool(_DOUBTFUL_KEYS.search(name) and _RANDOM_VALUE.match(value))
-
-
-def redact_text(text: str) -> str:
-    """``text`` with every substring that looks like a credential replaced by ``[redacted]``."""
-    for pattern, replacement in _SECRET_VALUES:
-        text = pattern.sub(replacement, text)
-    return text
-
-
-def redact(value: Json) -> Json:
-    """A canonical value with secrets replaced, by key and by pattern, at any depth.
-
-    Under a secret key text and what contains it goes; numbers, bools and None stay (``token=True``, ``id_token=3``).
-    """
-    if type(value) is str:
-        return redact_text(value)
-    if type(value) is dict:
-        return {
-            key: REDACTED if isinstance(item, (str, dict, list)) and is_secret_key(key, item) else redact(item)
-            for key, item in value.items()
-        }
-    if type(value) is list:
-        return [redact(item) for item in value]
-    return value
-
-
-def redact_arguments(arguments: Sequence[str]) -> list[str]:
-    """A command line with secrets replaced: values by pattern, and what follows or is assigned to a secret option."""
-    result: list[str] = []
-    option = ""
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if option and not argument.startswith("-") and is_secret_key(option, argument):
-            result.append(REDACTED)
-        elif equals and is_secret_key(_option_name(name), value):
-            result.append(f"{name}={REDACTED}")
-        else:
-            result.append(redact_text(argument))
-        option = _option_name(argument) if argument.startswith("-") and not equals else ""
-    return result
-
-
-def _option_name(argument: str) -> str:
-    return argument.lstrip("-").replace("-", "_")
-
+# --- Connection strings ----------------------------------------------------------------------------------------------
 
 _URL_PASSWORD = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*?):.*@(?=[^@]*$)", re.DOTALL)
 

@@ -43,11 +43,11 @@ def new_run(
     return {
         "uid": uid,
         # Indexed: PostgreSQL's index takes no longer ones.
-        "project": metric_name(project),
-        "name": metric_name(name),
+        "project": metric_name(redact_text(project)),
+        "name": metric_name(redact_text(name)),
         "started_at": now(),
         "source": plain_text(source),
-        "notes": None if notes is None else redact_text(plain_text(notes)),
+        "notes": None if notes is None else plain_text(redact_text(notes)),
         "model_name": None if model_name is None else plain_text(model_name),
         "parent": parent,
         "parent_step": parent_step,
