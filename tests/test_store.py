@@ -6,6 +6,7 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -511,3 +512,30 @@ def test_a_store_is_opened_from_the_filesystem(tmp_path, monkeypatch):
     assert path.is_file()
     with TrainStore(path, table_name_prefix="mine_") as store:
         assert store.list_runs()["name"].tolist() == ["here"]
+
+
+# --- In a notebook ---------------------------------------------------------------------------------------------------
+
+
+def test_a_store_shows_its_newest_runs(store: TrainStore):
+    """As a table of what a person looks at first, in which no text is taken for HTML; a handle shows itself."""
+    assert store._repr_html_() == f"<p>{escape(repr(store))}</p>"
+    for width in (1, 2):
+        with store.start_run(name=f"<b>{width}", hyperparams={"width": width, "same": 0}) as run:
+            run.log({"loss": 1 / width, "rare": 1.0})
+    html = store._repr_html_()
+    assert escape(repr(store)) in html
+    assert "<th>loss</th><th>width</th></tr>" in html
+    assert "<td>0.5</td><td>2</td></tr>" in html
+    assert "&lt;b&gt;1" in html
+    assert "<b>" not in html
+    assert "rare" not in html
+    assert run.uid in run._repr_html_()
+    assert "&lt;b&gt;2" in run._repr_html_()
+
+
+def test_a_closed_store_shows_its_address(database_url: str):
+    """Showing a result must not fail because there is nothing to read."""
+    with TrainStore(database_url) as store:
+        pass
+    assert "was closed" in store._repr_html_()

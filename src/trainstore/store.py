@@ -10,17 +10,20 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from trainstore import queries, schema
 from trainstore.backends import open_backend
-from trainstore.errors import InvalidArgumentError, PendingRecordsWarning, StoreUnavailableError
+from trainstore.display import SHOWN_METRICS, overview, table_html
+from trainstore.errors import InvalidArgumentError, PendingRecordsWarning, StoreUnavailableError, TrainStoreError
 from trainstore.models import models_for
 from trainstore.queries import Reader, RunRecord
 from trainstore.recording import opening
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 READ_OWN_WRITES_TIMEOUT = 1.0  # seconds that a query waits for this store's own records
 CLOSE_TIMEOUT = 10.0
+NEWEST_IN_NOTEBOOK = 10  # runs that a store shows of itself
 
 _stores: WeakSet[TrainStore] = WeakSet()
 _of_the_parent: list[Connection | None] = []  # in a forked child: kept, as closing them would end the parent's
@@ -112,6 +116,16 @@ class TrainStore(ScalarStopMethods):
     def __repr__(self) -> str:
         prefix = f", table_name_prefix={self._models.prefix!r}" if self._models.prefix else ""
         return f"<TrainStore {self._backend.safe_url}{prefix}{', closed' if self._closed else ''}>"
+
+    def _repr_html_(self) -> str:
+        """The newest runs, for notebooks; only the address where they cannot be read."""
+        try:
+            runs = self.list_runs(hyperparams="varying", metrics=SHOWN_METRICS, limit=NEWEST_IN_NOTEBOOK)
+        except (TrainStoreError, SQLAlchemyError) as error:
+            return f"<p>{escape(repr(self))}: {escape(str(error))}</p>"
+        return (
+            table_html(f"{self!r}, its newest runs:", overview(runs)) if len(runs) else f"<p>{escape(repr(self))}</p>"
+        )
 
     # --- Recording --------------------------------------------------------------------------------------------------
 

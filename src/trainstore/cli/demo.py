@@ -7,16 +7,8 @@ import os
 import click
 
 from trainstore.cli.common import DEFAULT_STORE, fail, open_store, shown_url, store_options
-from trainstore.cli.printing import (
-    SHOWN_METRICS,
-    new_console,
-    overview,
-    print_json,
-    print_table,
-    progress_bar,
-    record_fields,
-    records,
-)
+from trainstore.cli.printing import new_console, print_json, print_table, progress_bar, record_fields, records
+from trainstore.display import SHOWN_METRICS, overview
 
 
 @click.command()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from trainstore.cli.common import visible
+from trainstore.display import value_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 MAX_CELL = 36  # characters
 PIPED_WIDTH = 160  # where the output is no terminal
-# Varying from run to run by their nature, and of no interest in a table.
-UNINTERESTING = ("hp__output_dir", "hp__run_name", "hp__logging_dir")
-SHOWN_METRICS = ("eval_loss", "loss", "train_loss", "eval_accuracy")
 
 
 def new_console() -> Console:
@@ -36,36 +34,7 @@ def new_console() -> Console:
 
 def cell(value: Any) -> str:
     """A value as a person reads it in a table."""
-    import pandas as pd
-
-    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and value != value):
-        return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, pd.Timestamp):
-        return f"{value:%m-%d %H:%M}" if value.year == pd.Timestamp.now().year else f"{value:%Y-%m-%d %H:%M}"
-    return visible(value)
-
-
-_SHORT = {
-    "run_id": "id",
-    "started_at": "started",
-    "last_step": "step",
-    "sort_metric_value": "best",
-    "sort_metric_step": "at",
-}
-
-
-def overview(frame: DataFrame) -> DataFrame:
-    """The columns that a person looks at first: an id, a label, how it went; then what was asked for."""
-    names = [str(column) for column in frame.columns]
-    several = frame["project"].nunique() > 1
-    fixed = ["run_id", "name", *(["project"] if several else []), "status", "started_at", "last_step"]
-    ranked = [c for c in ("sort_metric_value", "sort_metric_step") if c in names]
-    varying = [c for c in names if c.startswith("hp__") and c not in UNINTERESTING][:4]
-    metrics = [c for c in names if c.startswith("metric__") and not frame[c].isna().all()]
-    shown = frame[[*fixed, *ranked, *metrics, *varying]]
-    return shown.rename(columns=lambda c: _SHORT.get(c, c.split("__", 1)[-1]))
+    return visible(value_text(value))
 
 
 def print_table(title: str | None, frame: DataFrame) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import click
 
 from trainstore.cli.common import METRIC, fail, known_metrics, open_store, store_options
-from trainstore.cli.printing import SHOWN_METRICS, overview, print_json, print_table, records
+from trainstore.cli.printing import print_json, print_table, records
+from trainstore.display import SHOWN_METRICS, overview
 
 NEWEST = 50
 

@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trainstore.cli.common import METRIC, RUN, fail, open_snapshot, open_store, store_options, visible
-from trainstore.cli.printing import (
-    SHOWN_METRICS,
-    facts,
-    new_console,
-    print_json,
-    print_pairs,
-    print_table,
-    record_fields,
-    records,
-)
+from trainstore.cli.printing import facts, new_console, print_json, print_pairs, print_table, record_fields, records
+from trainstore.display import SHOWN_METRICS
 
 if TYPE_CHECKING:
     from trainstore.queries import Reader

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from html import escape
 from typing import Any
+
+from trainstore.display import pairs_html
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,4 @@ class RunRecord:
 
     def _repr_html_(self) -> str:
         """A table for notebooks."""
-        shown = ((item.name, getattr(self, item.name)) for item in fields(self))
-        rows = (
-            f"<tr><th style='text-align: left'>{name}</th><td style='text-align: left'>{escape(_text(value))}</td></tr>"
-            for name, value in shown
-            if value is not None and value != {}
-        )
-        return f"<table>{''.join(rows)}</table>"
-
-
-def _text(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {item}" for key, item in value.items())
-    return str(value)
+        return pairs_html({item.name: getattr(self, item.name) for item in fields(self)})
