@@ -28,13 +28,9 @@ from trainstore.values import (
     REDACTED,
     canonical,
     canonical_hyperparams,
-    is_secret_key,
     metric_name,
     number_of,
     plain_text,
-    redact,
-    redact_arguments,
-    redact_text,
     restore,
     safe_url,
     safely,
@@ -307,98 +303,7 @@ def test_unspeakable_name():
     assert metric_name(Unspeakable()) == "<Unspeakable>"
 
 
-# --- Redaction -------------------------------------------------------------------------------------------------------
-
-SECRET_KEYS = """
-hub_token push_to_hub_token hf_token HF_TOKEN token access_token refresh_token password PASSWORD db_password passwd
-PGPASSWORD sslpassword db_pass pass passphrase secret client_secret api_key apikey API_KEY OPENAI_API_KEY
-openai.api_key AWS_SECRET_ACCESS_KEY AWS_ACCESS_KEY_ID wandb_api_key private_key private-key credentials authorization
-Authorization bearer auth_token authToken hubToken apiKey accessToken clientSecret userPassword github_token GH_TOKEN
-NPM_TOKEN use_auth_token comet_api_key ssh_private_key slack_token bot_token secret_key x-api-key session_cookie
-sas_token
-""".split()  # noqa: SIM905
-PLAIN_KEYS = """
-eos_token bos_token pad_token unk_token mask_token sep_token cls_token eos_token_id bos_token_id image_token boi_token
-additional_special_tokens max_tokens num_tokens token_type_ids tokenizer tokenizer_name max_new_tokens push_to_hub
-include_num_input_tokens_seen hub_model_id hub_strategy key keys key_size monkey num_key_value_heads passes compass
-bypass first_pass forward_pass pass_at_1 loss_per_token decoder_start_token tokens_per_second author authority private
-hub_private_repo hub_always_push primary_key sort_key use_cls_token num_memory_tokens prefix_token secretary
-user_token
-""".split()  # noqa: SIM905
-DRAWN = "q8ZtR41kLmP0vX7sD2wN"
-PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----"
-SECRET_TEXTS = [
-    "hf_" + "aB3" * 10,
-    "ghp_" + "x1Y2" * 8,
-    "github_pat_" + "A1b2" * 10,
-    "glpat-" + "abcDEF123456",
-    "sk-proj-" + "a1B2" * 8,
-    "AKIA" + "ABCDEFGH12345678",
-    "xoxb-" + "1234567890-abcdef",
-    "eyJ" + "hbGciOiJIUzI1NiJ9" + ".eyJ" + "zdWIiOiIxMjM0In0" + ".sig-nature_1",
-    PEM,
-    PEM.partition("-----END")[0],
-]
-PLAIN_TEXTS = [
-    "hf_hub", "sk-learn", "gpt2", "<|endoftext|>", "[CLS]", "adamw_torch", "linear", "s3://bucket/path", "a@b.org",
-    "https://huggingface.co/gpt2?revision=main", "https://host:8080/path", "6f1ed002ab5595859014ebf0951522d9",
-    "key", "epoch: 3", "AKIA", "token", "-----BEGIN CERTIFICATE-----", "postgresql://me@host/db",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("key", SECRET_KEYS)
-def test_secret_keys(key: str):
-    """A value under a key that names a secret is redacted, at any depth, in mappings and on command lines."""
-    assert is_secret_key(key)
-    assert redact({"a": [{key: "abc"}]}) == {"a": [{key: REDACTED}]}
-    option = f"--{key.replace('_', '-')}"
-    assert redact_arguments([option, "abc", f"{option}=abc", "x"]) == [option, REDACTED, f"{option}={REDACTED}", "x"]
-
-
-@pytest.mark.parametrize("key", PLAIN_KEYS)
-def test_plain_keys(key: str):
-    """A tokenizer's tokens, counts and names that only sound like a secret are kept."""
-    values = {key: "<|endoftext|>", f"{key}2": "some_longer_plain_text", "x": {key: "gpt2"}}
-    assert redact(values) == values
-    arguments = [f"--{key}", "linear", f"--{key}=linear"]
-    assert redact_arguments(arguments) == arguments
-
-
-@pytest.mark.parametrize("key", ["databricks_token", "mlflow_tracking_token", "account_key", "my_token", "vendorKey"])
-def test_doubtful_keys(key: str):
-    """Under another key that ends in token or key only a value that looks drawn by lot goes."""
-    assert redact({key: DRAWN}) == {key: REDACTED}
-    assert redact({key: "<|tool|>"}) == {key: "<|tool|>"}
-    assert redact_arguments([f"--{key}", DRAWN, f"--{key}={DRAWN}"]) == [f"--{key}", REDACTED, f"--{key}={REDACTED}"]
-
-
-def test_numbers_under_secret_keys_stay():
-    """Under a secret key numbers, bools and None stay: they say whether one was set."""
-    values = {"token": True, "hub_token": None, "secret": 3}
-    assert redact(values) == values
-    assert redact({"credentials": {"user": "a"}, "tokens": ["a"]}) == {"credentials": REDACTED, "tokens": ["a"]}
-
-
-@pytest.mark.parametrize("text", SECRET_TEXTS)
-def test_secret_texts(text: str):
-    """What looks like a credential is redacted inside any text, whatever its key."""
-    result = redact_text(f"before {text} after")
-    assert text not in result
-    assert REDACTED in result
-    assert result.startswith("before ")
-    assert text not in str(redact({"note": [text]}))
-
-
-@pytest.mark.parametrize("text", PLAIN_TEXTS)
-def test_plain_texts(text: str):
-    """Ordinary texts, hashes and addresses are kept."""
-    assert redact_text(f"a {text} b") == f"a {text} b"
-
-
-def test_passwords_of_urls_are_redacted():
-    """A password in a URL inside a text goes; the rest of the URL stays."""
-    text = "see postgresql://me:pa55@host/db and https://x.y/z?token=abc&q=1"
-    assert redact_text(text) == f"see postgresql://me:{REDACTED}@host/db and https://x.y/z?token={REDACTED}&q=1"
+# --- Hyperparameters --------------------------------------------------------------------------------------------------
 
 
 def test_hyperparams_are_canonical_and_redacted():

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 REDACTED = "[redacted]"
+SHORTEST = 8  # characters of a text that shows by itself that it holds a secret
 NONFINITE = ("NaN", "Infinity", "-Infinity")  # numbers, as JSON stores them
 
 Json = Any
@@ -57,13 +58,14 @@ _KEYS_OF_THINGS = re.compile(
 )
 _DIGEST = re.compile(r"(?:[0-9a-f]{32,128}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\Z", re.IGNORECASE)
 _CAMEL_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_NUMBER = re.compile(r"[_\-. ]?\d{1,3}\Z")
 _RANDOM_TEXT = re.compile(r"[A-Za-z0-9_\-.~+/=:%]+\Z")
 _WORDS = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{3,}")
 
 
 def is_secret_key(key: str, value: object = None) -> bool:
     """Whether a value under this key is a secret by its name (``hub_token``, not ``eos_token`` or ``max_tokens``)."""
-    name = _CAMEL_HUMP.sub("_", key)
+    name = _NUMBER.sub("", _CAMEL_HUMP.sub("_", key))  # hf_token_2 is an hf_token
     random = isinstance(value, str) and looks_random(value)
     if _SECRET_KEYS.search(name) is not None:
         return random or _ABOUT_A_SECRET.search(name) is None
@@ -74,8 +76,9 @@ def is_secret_key(key: str, value: object = None) -> bool:
 
 def looks_random(text: str, least: int = 16) -> bool:
     """Whether a text may have been drawn by lot: letters and digits mixed, few words among them."""
-    if not least <= len(text) <= 4096 or _RANDOM_TEXT.match(text) is None:
+    if len(text) < least or _RANDOM_TEXT.match(text) is None:
         return False
+    text = text[:200]  # enough to tell
     kinds = [2 if c.isdigit() else c.isupper() for c in text if c.isalnum()]
     if 2 not in kinds or not any(c.isalpha() for c in text):
         return False
@@ -195,15 +198,18 @@ _PLACES = (
     _Rule(("pwd",), re.compile(r"((?:\A|;)\s{0,3}pwd\s{0,3}=\s{0,3})[^;\s/\\]+", re.IGNORECASE), rf"\1{REDACTED}"),
 )
 
-_NAMED = ("token", "key", "pass", "secret", "auth", "credential", "cookie", "bearer", "pwd")
-_QUOTED = r"""\\+"[^"\n]*?\\+"|\\+'[^'\n]*?\\+'|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'"""
-_ASSIGNMENT = re.compile(
-    rf"""(?<![\w.\-$])(?P<name>[A-Za-z_][\w.\-]*)(?P<between>\\*["']?\]?\s{{0,3}}(?P<sign>=(?!=)|:(?!//))\s{{0,3}})"""
-    rf"""(?P<value>[bBrRuU]?(?:{_QUOTED})|[^\s,;&"'()\[\]{{}}]+)(?P<code>[(\[]?)"""
+# --- In a text, after a name -----------------------------------------------------------------------------------------
+
+_NAMED = ("token", "key", "pass", "secret", "auth", "credential", "cookie", "bearer", "pwd", "db_pw", "user_pw")
+_NAME = re.compile(
+    r"(?<![\w.\-$])(?:(?P<option>--[A-Za-z][\w.\-]*)[ \t]{1,3}(?!-)"
+    r"|(?P<name>-{0,2}[A-Za-z_][\w.\-]*)(?P<quote>\\*[\"']?)\]?[ \t]{0,3}(?P<sign>=(?!=)|:(?!//))[ \t]{0,3})"
 )
-_OPTION = re.compile(
-    rf"""(?<![\w\-])(?P<name>--?[A-Za-z][\w.\-]*)(?P<between>\s{{1,3}})(?P<value>{_QUOTED}|[^\s"'`,;|&-][^\s"'`;|]*)"""
+_VALUE = re.compile(
+    r"(?P<open>[bBrRuU]?(?P<quote>\\*[\"']))(?P<quoted>(?:\\.|[^\\\n]){0,4096}?)(?=(?P=quote)|\n|\Z)"
+    r"|(?P<bare>[^\s,;&\"'()\[\]{}]{1,4096})(?P<code>[(\[]?)"
 )
+_REST = re.compile(r"[^\s,;&\"'()\[\]{}]*")  # of a longer one
 # What follows an option, or "password:", where a sentence speaks of it
 _PROSE = re.compile(
     r"(?:to|or|and|is|are|for|with|in|if|as|on|from|instead|option|flag|argument|must|was|not|can|will|the|an?|it|be|by|"
@@ -215,24 +221,40 @@ _CODE = re.compile(r"(?:none|null|true|false|\d+(?:\.\d+)?|\*+|\.\.\.|\$.*|%.*|<
 _PASSWORDS = re.compile(r"(?:password|passwd|passphrase)$", re.IGNORECASE)
 
 
-def _assigned(match: re.Match[str]) -> str:
-    name, between, value = match["name"], match["between"], match["value"]
-    option = name.startswith("-")
-    bare = value.strip("bBrRuU\\\"'") if value[-1] in "\"'" else value
-    if not bare or _CODE.match(bare) or match["code"] or _is_reference(name, bare):
-        return match[0]
+def _redact_named(text: str) -> str:
+    """Replace what is assigned to a secret name, or follows a secret option."""
+    kept: list[str] = []
+    copied = position = 0
+    while (named := _NAME.search(text, position)) is not None:
+        # On behind the sign, not behind the value, which may hold the next name: "error: api_key=…".
+        position = named.end()
+        name = named["option"] or named["name"]
+        lower = name.lower()
+        if not any(needle in lower for needle in _NAMED):
+            continue
+        value = _VALUE.match(text, position)
+        if value is None or not _is_secret_assignment(name, named, value):
+            continue
+        group = "bare" if value["quoted"] is None else "quoted"
+        kept += text[copied : value.start(group)], REDACTED
+        copied = position = _REST.match(text, value.end(group)).end() if group == "bare" else value.end(group)  # type: ignore[union-attr]
+    return "".join([*kept, text[copied:]])
+
+
+def _is_secret_assignment(name: str, named: re.Match[str], value: re.Match[str]) -> bool:
+    bare = value["bare"]
+    found = value["quoted"] if bare is None else bare
+    if not found or _CODE.match(found) or value["code"] or _is_reference(name, found):
+        return False
+    key = _option_name(name)
+    if named["option"]:
+        return _PROSE.match(found) is None and is_secret_key(key, found)
     # In a text the word "token" alone may mean a tokenizer's; and what a colon follows may be prose.
-    if name.lower() in ("token", "pass") and not option:
-        secret = looks_random(bare, 12)
-    elif match["sign"] == ":" and value == bare and not match["between"].lstrip("\\").startswith(("'", '"')):
-        secret = is_secret_key(name, bare) and (looks_random(bare, 8) or _is_password(name, bare))
-    else:
-        secret = is_secret_key(name.lstrip("-"), bare)
-    if not secret:
-        return match[0]
-    mark = re.match(r"[bBrRuU]?\\*[\"']", value)
-    quote = mark[0] if mark else ""
-    return f"{name}{between}{quote}{REDACTED}{quote.lstrip('bBrRuU')}"
+    if name.lower() in ("token", "pass"):
+        return looks_random(found, 12)
+    if named["sign"] == ":" and bare is not None and not named["quote"]:
+        return is_secret_key(key, found) and (looks_random(found, 8) or _is_password(key, found))
+    return is_secret_key(key, found)
 
 
 def _is_password(name: str, value: str) -> bool:
@@ -248,36 +270,23 @@ def _is_reference(name: str, value: str) -> bool:
         return value.split(".")[0] in ("self", "cls", "args", "os", "config", "cfg", "settings", "opts") or (
             is_secret_key(last)
         )
-    return last.lower() == name.lower()
+    return last.lower() == name.rpartition(".")[2].lower()
 
 
-def _option(match: re.Match[str]) -> str:
-    name, value = match["name"], match["value"]
-    bare = value.strip("\\\"'")
-    if not bare or _CODE.match(bare) or _PROSE.match(bare) or not name.startswith("--"):
-        return match[0]
-    if not is_secret_key(_option_name(name), bare):
-        return match[0]
-    return f"{name}{match['between']}{REDACTED}"
-
-
-_EVERYTHING = (
-    *_TOKENS,
-    *_PLACES,
-    _Rule(_NAMED, _ASSIGNMENT, _assigned),
-    _Rule(_NAMED, _OPTION, _option),
-)
+_LOOKS = (*_TOKENS, *_PLACES)
 
 
 def redact_text(text: str) -> str:
     """``text`` with every substring that looks like a credential replaced by ``[redacted]``."""
+    if len(text) < SHORTEST:
+        return text
     lower = text.lower()
-    for needles, pattern, replacement in _EVERYTHING:
+    for needles, pattern, replacement in _LOOKS:
         for needle in needles:
             if needle in lower:
                 text = pattern.sub(replacement, text)
                 break
-    return text
+    return _redact_named(text) if any(needle in lower for needle in _NAMED) else text
 
 
 # --- Values ----------------------------------------------------------------------------------------------------------
