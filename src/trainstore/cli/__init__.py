@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -51,6 +51,17 @@ class _Commands(click.Group):
         command: click.Command = getattr(import_module(f"trainstore.cli.{module}"), name)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; that the reader of its output (head, less) has had enough is no error."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except BrokenPipeError:
+            # Keeps Python from complaining at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="trainstore")
@@ -73,10 +84,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except TrainStoreError as error:
         click.echo(f"Error: {visible(error)}", err=True)
         sys.exit(1)
-    except BrokenPipeError:
-        # The reader (head, less) has had enough; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as error:
         click.echo(f"Error: {visible(error)}", err=True)
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""The command line, as a person and as a script use it."""
+"""Looking at runs, the schema and journals: ``runs``, ``show``, ``best``, ``db``, ``recover``; errors."""
 
 import json
 import os
@@ -9,26 +9,6 @@ import pytest
 
 from trainstore import TrainStore
 from trainstore.cli import main
-
-
-@pytest.fixture
-def trainstore(database_url, capsys, monkeypatch):
-    """Runs the command on a store of two runs; returns (exit code, standard output, standard error)."""
-    with TrainStore(database_url) as store:
-        for name, rate in (("first", 0.1), ("second", 0.01)):
-            with store.start_run(project="cli", name=name, hyperparams={"learning_rate": rate}, tags=["t"]) as run:
-                for step in range(5):
-                    run.log({"eval_loss": rate + 1 / (step + 1)}, step=step)
-                run.log_event("checkpoint", step=4, details={"path": "here"})
-    monkeypatch.setenv("TRAINSTORE_URL", database_url)
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as exit_:
-            main(arguments)
-        output = capsys.readouterr()
-        return exit_.value.code, output.out, output.err
-
-    return call
 
 
 def test_runs_lists_the_newest_first(trainstore):

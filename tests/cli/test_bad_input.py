@@ -1,0 +1,95 @@
+"""What a person gets wrong, for every command: one line, exit code 1, nothing changed."""
+
+import json
+
+import pytest
+
+from trainstore import TrainStore
+
+ON_A_RUN = [
+    ("show", "{}"),
+    ("show", "{}", "--steps"),
+    ("export", "{}"),
+    ("export", "{}", "--table", "events"),
+    ("compare", "{}", "first"),
+    ("tag", "{}", "x"),
+    ("tag", "{}"),
+    ("note", "{}"),
+    ("note", "{}", "text"),
+    ("rm", "{}", "--yes"),
+]
+ON_A_STORE = [("runs",), ("best", "loss"), ("recover",), ("export", "--all", "--table", "runs"), ("compare", "a", "b")]
+
+
+def filled(arguments, run):
+    return [argument.format(run) for argument in arguments]
+
+
+def is_one_line(called, words):
+    assert (called.code, called.out) == (1, ""), called
+    assert words in called.err
+    assert called.err.startswith("Error: ")
+    assert called.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [*ON_A_RUN, *ON_A_STORE], ids=" ".join)
+def test_a_store_that_is_not_there(call, arguments, tmp_path, monkeypatch):
+    """It says how to name one or to begin one, and none is made."""
+    monkeypatch.chdir(tmp_path)
+    is_one_line(call(*filled(arguments, "x")), "there is no store at trainstore.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_not_there(trainstore):
+    """Every command that takes a run says that there is none."""
+    for arguments in ON_A_RUN:
+        for run in ("nobody", "77", "9" * 30):
+            is_one_line(trainstore(*filled(arguments, run)), "there is no run ")
+
+
+def test_a_name_that_several_runs_have(trainstore, database_url):
+    """The uids are listed, to take one of them."""
+    with TrainStore(database_url) as store:
+        uids = []
+        for _ in range(2):
+            with store.start_run(name="twice") as run:
+                uids.append(run.uid)
+    for arguments in ON_A_RUN:
+        called = trainstore(*filled(arguments, "twice"))
+        is_one_line(called, "2 runs are called 'twice'")
+        assert all(uid in called.err for uid in uids)
+    assert len(json.loads(trainstore("runs", "--json").out)) == 4
+
+
+def test_a_file_that_is_no_database(call, tmp_path):
+    """It is left as it is."""
+    path = tmp_path / "notes.txt"
+    path.write_text("these are my notes " * 100)
+    for arguments in (*ON_A_RUN, *ON_A_STORE):
+        is_one_line(call(*filled(arguments, "x"), "--store", path), "is not an SQLite database")
+    assert path.read_text() == "these are my notes " * 100
+
+
+def test_a_user_who_may_only_read(new_database, postgres_server, call):
+    """A refusal of PostgreSQL is a line too, and shows no URL."""
+    url = new_database("postgresql")
+    with TrainStore(url) as store:
+        store.start_run(name="r").finish()
+    name = url.rpartition("/")[2].partition("?")[0]
+    role = f"reader_{name[-12:]}"
+    postgres_server.execute(f"CREATE ROLE {role} LOGIN PASSWORD 's3cret'")
+    try:
+        postgres_server.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}", name)
+        as_reader = url.replace("://postgres@", f"://{role}:s3cret@")
+        assert call("show", "r", "--store", as_reader).code == 0
+        assert call("export", "--all", "--table", "runs", "--store", as_reader).code == 0
+        for arguments in (("tag", "r", "x"), ("note", "r", "x"), ("rm", "r", "--yes")):
+            called = call(*arguments, "--store", as_reader)
+            is_one_line(called, "may not do that")
+            assert "s3cret" not in called.err
+        doctor = call("doctor", "--store", as_reader)
+        assert doctor.code == 0
+        assert "this user may only SELECT" in doctor.out
+    finally:
+        postgres_server.execute(f"DROP OWNED BY {role}", name)
+        postgres_server.execute(f"DROP ROLE {role}")

@@ -1,0 +1,75 @@
+"""``trainstore compare``: only what differs, or everything."""
+
+import json
+
+import pytest
+
+from trainstore import TrainStore
+
+
+@pytest.fixture
+def two(database_url, monkeypatch):
+    with TrainStore(database_url) as store:
+        for name, rate in (("a", 0.1), ("b", 0.2)):
+            with store.start_run(
+                name=name, hyperparams={"lr": rate, "same": 1, "opt": {"beta": rate, "eps": 1}}
+            ) as run:
+                run.log_hyperparams({"layers": 2 if name == "a" else 3}, "mth")
+                run.log({"loss": 3.0}, step=0)
+                run.log({"loss": rate}, step=1)
+                run.log({"loss": float("nan") if name == "b" else 0.5}, step=2)
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+
+
+def values(called):
+    shown = json.loads(called.out)
+    return {name: list(of_runs.values()) for name, of_runs in shown["values"].items()}
+
+
+def test_only_what_differs_is_shown(call, two):
+    """Hyperparameters of every namespace, nested ones by dotted names; last and best metrics."""
+    assert values(call("compare", "a", "b", "--json")) == {
+        "hp.lr": [0.1, 0.2],
+        "hp.opt.beta": [0.1, 0.2],
+        "metric.loss.last": [0.5, "NaN"],
+        "metric.loss.min": [0.1, 0.2],
+        "mth.layers": [2, 3],
+    }
+    code, out, err = call("compare", "a", "b")
+    assert (code, err) == (0, "")
+    assert "hp.opt.beta" in out
+    assert "same" not in out
+    assert "NaN" in out
+
+
+def test_all_shows_what_they_have_in_common(call, two):
+    """--all shows the rest too: where they ran, how they ended, versions."""
+    shown = values(call("compare", "a", "b", "--all", "--json"))
+    assert shown["hp.same"] == [1, 1]
+    assert shown["metric.loss.max"] == [3.0, 3.0]
+    assert shown["status"] == ["finished", "finished"]
+    assert shown["attempts"] == [1, 1]
+    assert len(set(shown["attempt.versions.python"])) == 1
+    assert "host" in shown
+
+
+def test_equal_runs_differ_in_nothing(call, database_url, monkeypatch):
+    """That is said; runs of one name are told apart by their uids."""
+    with TrainStore(database_url) as store:
+        uids = []
+        for rate in (1, 1, 2):
+            with store.start_run(name="same", hyperparams={"lr": rate}) as run:
+                uids.append(run.uid)
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    assert "nothing differs" in call("compare", *uids[:2]).out
+    out = call("compare", *uids[1:]).out
+    assert all(f"same ({uid[:8]})" in out for uid in uids[1:])
+
+
+def test_one_run_cannot_be_compared(call, two):
+    """Two different runs are needed; a name that several have lists their uids."""
+    assert call("compare", "a").code == 2
+    called = call("compare", "a", "1")
+    assert called.code == 2
+    assert "two different runs" in called.err
+    assert call("compare", "a", "nobody").code == 1

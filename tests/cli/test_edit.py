@@ -1,0 +1,119 @@
+"""``trainstore tag``, ``note``, ``rm``: what they change, what they ask, what they refuse."""
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from trainstore import TrainStore
+
+
+def test_tags_are_set_shown_and_removed(trainstore, database_url):
+    """A name alone is True, = gives text, := gives JSON; all tags are shown after it."""
+    assert trainstore("tag", "first") == (0, "t\n", "")
+    code, out, _ = trainstore("tag", "first", "owner=ann", "version=1.10", "folds:=5", "good", "--remove", "t")
+    assert code == 0
+    assert sorted(out.split()) == ["folds=5", "good", "owner=ann", "version=1.10"]
+    shown = json.loads(trainstore("tag", "first", "--json")[1])
+    assert shown["tags"] == {"folds": 5, "good": True, "owner": "ann", "version": "1.10"}
+    with TrainStore(database_url) as store:
+        assert list(store.list_runs(tag={"folds": 5})["name"]) == ["first"]
+        assert store.get_run("second").tags == {"t": True}
+    trainstore("tag", "second", "--remove", "t")
+    assert trainstore("tag", "second").out == "no tags\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("first", "--remove", "nothing"), 1, "has no tag 'nothing'"),
+        (("nobody", "a"), 1, "there is no run 'nobody'"),
+        (("first", "a", "--remove", "a"), 2, "to be set and to be removed"),
+        (("first", "=x"), 2, "no name before the '='"),
+        (("first", "n:=x y"), 2, "is no JSON"),
+    ],
+)
+def test_tags_that_cannot_be(trainstore, arguments, code, words):
+    """Each is refused in words."""
+    called = trainstore("tag", *arguments)
+    assert called.code == code
+    assert words in called.err
+
+
+def test_notes_are_set_added_to_shown_and_taken_away(trainstore, database_url, monkeypatch):
+    """Without a text they are shown; - reads standard input; what they were stays as an event."""
+    assert trainstore("note", "first") == (0, "no notes\n", "")
+    assert trainstore("note", "first", "hello") == (0, "hello\n", "")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("two\nlines\n"))
+    assert trainstore("note", "first", "-", "--append").out == "hello\ntwo\nlines\n"
+    assert json.loads(trainstore("note", "first", "--json")[1])["notes"] == "hello\ntwo\nlines"
+    assert trainstore("note", "first", "").out == "no notes\n"
+    with TrainStore(database_url) as store:
+        assert store.get_run("first").notes is None
+        details = list(store.list_events("first", kind="note")["details"])
+    assert [entry["before"] for entry in details] == [None, "hello", "hello\ntwo\nlines"]
+    assert trainstore("note", "first", "--append").code == 2
+    assert "there is no run" in trainstore("note", "nobody", "x").err
+
+
+def test_notes_cannot_steer_the_terminal(trainstore):
+    """Control characters are shown, not obeyed; lines stay lines."""
+    trainstore("note", "first", "a\x1b[31m\nb")
+    assert trainstore("note", "first").out == "a\\x1b[31m\nb\n"
+
+
+def test_rm_deletes_after_yes(trainstore, database_url):
+    """--yes asks nothing; every run that is named goes, once."""
+    uid = json.loads(trainstore("show", "first", "--json")[1])["run"]["uid"]
+    code, out, err = trainstore("rm", "first", uid, "second", "--yes")
+    assert (code, err) == (0, "")
+    assert out.count("deleted") == 2
+    assert uid in out
+    assert trainstore("runs").out == "no runs\n"
+
+
+def test_rm_without_a_terminal_asks_for_yes(trainstore, monkeypatch):
+    """Where nobody can be asked nothing is deleted; one wrong name keeps them all."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    code, _, err = trainstore("rm", "first")
+    assert code == 1
+    assert "add --yes" in err
+    assert "there is no run 'nobody'" in trainstore("rm", "first", "nobody", "--yes").err
+    assert len(json.loads(trainstore("runs", "--json")[1])) == 2
+    assert len(json.loads(trainstore("rm", "first", "--yes", "--json")[1])["deleted"]) == 1
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [(b"n\n", 130, 2), (b"y\n", 0, 1)])
+def test_rm_shows_what_will_go_and_asks(trainstore, command, answer, code, left):
+    """At a terminal it shows the run and waits for the answer."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([*command, "rm", "first"], stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.close(theirs)
+    os.write(ours, answer)
+    out, err = process.communicate(timeout=60)
+    os.close(ours)
+    assert process.returncode == code, err
+    assert b"To be deleted" in out
+    assert b"first" in out
+    assert b"Delete 1 run for good?" in out + err
+    assert len(json.loads(trainstore("runs", "--json")[1])) == left
+
+
+def test_rm_leaves_a_run_that_is_being_recorded(trainstore, database_url):
+    """It says by which process, and --force deletes it all the same; the others named go."""
+    with TrainStore(database_url) as store:
+        live = store.start_run(name="live")
+        live.log({"loss": 1.0}, step=0)
+        live.flush()
+        code, out, err = trainstore("rm", "live", "first", "--yes")
+        assert code == 1
+        assert out.count("deleted") == 1
+        assert f"process {os.getpid()}" in err
+        assert "add --force" in err
+        assert trainstore("rm", "live", "--yes", "--force").code == 0
+        assert [run["name"] for run in json.loads(trainstore("runs", "--json")[1])] == ["second"]
+        live.finish()

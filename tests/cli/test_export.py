@@ -1,0 +1,288 @@
+"""``trainstore export``: what is written reads back, in every format; and nothing is written over."""
+
+import csv
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from trainstore import TrainStore
+
+NAN = float("nan")
+
+
+@pytest.fixture
+def rich_run(database_url, monkeypatch):
+    """A run with everything that is hard to write; a second one, plain."""
+    with TrainStore(database_url) as store:
+        with store.start_run(project="p", name="odd", hyperparams={"lr": 1e-5, "nested": {"a": [1, "x"]}}) as run:
+            run.log(
+                {"loss": 0.1 + 0.2, "big": 2**53 + 1, "flag": True, "text": '=SUM(A1) "q", \n next'}, step=0, epoch=0.5
+            )
+            run.log({"loss": NAN, "big": -1, "flag": False, "text": "-5"}, step=1)
+            run.log({"loss": math.inf, "mixed": 1, "epoch of": 2}, step=2)
+            run.log({"loss": -math.inf, "mixed": "words", "step": 7.5, "none": None}, step=3, details={"sample": "@x"})
+            run.log_event("checkpoint", step=2, details={"path": "here"})
+        with store.start_run(project="p", name="plain") as run:
+            run.log({"loss": 1.0}, step=0)
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+
+
+def read_csv(text):
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_a_runs_steps_go_to_standard_output_as_csv(call, rich_run):
+    """Numbers are the shortest text that reads back exactly, NaN and infinities have names, text is as it was."""
+    code, out, err = call("export", "odd")
+    assert (code, err) == (0, "")
+    rows = read_csv(out)
+    assert [row["step"] for row in rows] == ["0", "1", "2", "3"]
+    assert [row["loss"] for row in rows] == ["0.30000000000000004", "NaN", "inf", "-inf"]
+    assert [float(row["loss"]) for row in rows[2:]] == [math.inf, -math.inf]
+    assert [row["big"] for row in rows] == [str(2**53 + 1), "-1", "", ""]
+    assert [row["flag"] for row in rows] == ["true", "false", "", ""]
+    assert [row["text"] for row in rows] == ['=SUM(A1) "q", \n next', "-5", "", ""]
+    assert [row["metric__step"] for row in rows] == ["", "", "", "7.5"]
+    assert json.loads(rows[3]["details"]) == {"sample": "@x"}
+    assert rows[0]["logged_at"].endswith("+00:00")
+    assert "run" not in rows[0]
+    frame = pd.read_csv(io.StringIO(out))
+    assert frame["loss"].iloc[0] == 0.1 + 0.2
+    assert frame["loss"].iloc[2] == math.inf
+
+
+def test_formulas_are_escaped_only_where_asked_for(call, rich_run):
+    """--escape-formulas puts ' before text that a spreadsheet would run; numbers stay what they are."""
+    rows = read_csv(call("export", "odd", "--escape-formulas")[1])
+    assert [row["text"] for row in rows[:2]] == ['\'=SUM(A1) "q", \n next', "'-5"]
+    assert [row["big"] for row in rows[:2]] == [str(2**53 + 1), "-1"]
+    assert rows[3]["loss"] == "-inf"
+
+
+def test_jsonl_says_what_is_missing_and_what_is_null(call, rich_run):
+    """A metric that a step has not is no key; None is null; NaN and infinities are the strings of the store."""
+    rows = [json.loads(line) for line in call("export", "odd", "--format", "jsonl")[1].splitlines()]
+    assert [row["loss"] for row in rows] == [0.1 + 0.2, "NaN", "Infinity", "-Infinity"]
+    assert rows[0]["big"] == 2**53 + 1
+    assert rows[0]["flag"] is True
+    assert "mixed" not in rows[0]
+    assert [rows[2]["mixed"], rows[3]["mixed"]] == [1, "words"]
+    assert rows[3]["none"] is None
+    assert rows[0]["epoch"] == 0.5
+    assert rows[3]["details"] == {"sample": "@x"}
+
+
+def test_parquet_keeps_types(call, rich_run, tmp_path):
+    """Integers stay integers, NaN is apart from missing, and a column of several kinds is JSON text."""
+    from pyarrow import parquet
+
+    path = tmp_path / "odd.parquet"
+    assert call("export", "odd", "-o", path) == (0, f"{path}: 4 rows\n", "")
+    table = parquet.read_table(path)
+    kinds = {field.name: str(field.type) for field in table.schema}
+    assert kinds["loss"] == "double"
+    assert (kinds["big"], kinds["flag"], kinds["text"], kinds["mixed"]) == ("int64", "bool", "string", "string")
+    assert kinds["logged_at"] == "timestamp[us, tz=UTC]"
+    columns = table.to_pydict()
+    assert columns["loss"][0] == 0.1 + 0.2
+    assert math.isnan(columns["loss"][1])
+    assert columns["loss"][2:] == [math.inf, -math.inf]
+    assert columns["big"] == [2**53 + 1, -1, None, None]
+    assert columns["mixed"] == [None, None, "1", '"words"']
+    assert columns["epoch"] == [0.5, None, None, None]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_all_runs_become_a_folder_of_tables(call, rich_run, tmp_path, kind):
+    """--all writes a file for each table, with the rows of every run, oldest run first."""
+    read = {
+        "csv": pd.read_csv,
+        "jsonl": lambda path: pd.read_json(path, lines=True) if path.stat().st_size else pd.DataFrame(),
+        "parquet": pd.read_parquet,
+    }[kind]
+    folder = tmp_path / "out"
+    code, out, err = call("export", "--all", "--format", kind, "-o", folder)
+    assert (code, err) == (0, "")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"{name}.{kind}" for name in ("attempts", "events", "hyperparams", "metrics", "runs", "step_logs")
+    ]
+    assert "step_logs" in out
+    runs = read(folder / f"runs.{kind}")
+    assert list(runs["name"]) == ["odd", "plain"]
+    assert runs["hp__lr"].iloc[0] == 1e-5
+    steps = read(folder / f"step_logs.{kind}")
+    assert list(steps["run"]) == [runs["uid"].iloc[0]] * 4 + [runs["uid"].iloc[1]]
+    metrics = read(folder / f"metrics.{kind}").set_index("metric")
+    assert metrics.loc["big", "max"] == 2**53
+    assert list(read(folder / f"events.{kind}")["kind"]) == ["checkpoint"]
+    hyperparams = read(folder / f"hyperparams.{kind}").set_index("key")
+    assert hyperparams.loc["lr", "number"] == 1e-5
+    attempts = read(folder / f"attempts.{kind}")
+    assert list(attempts["uid"]) == list(runs["uid"])
+    assert list(attempts["status"]) == ["finished", "finished"]
+
+
+def test_a_metric_that_is_nan_last_is_not_missing(call, database_url, monkeypatch):
+    """In runs and metrics a last value of NaN is written as such, and one that is not there is empty."""
+    with TrainStore(database_url) as store:
+        store.start_run(name="a").finish()
+        with store.start_run(name="b") as run:
+            run.log({"loss": NAN}, step=0)
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    rows = read_csv(call("export", "--all", "--table", "runs")[1])
+    assert [row["metric__loss"] for row in rows] == ["", "NaN"]
+    assert [row["last"] for row in read_csv(call("export", "b", "--table", "metrics")[1])] == ["NaN"]
+
+
+def test_one_table_of_several_runs_is_one_stream(call, rich_run):
+    """--table takes any number of runs; several have the column run, and --metric chooses columns."""
+    rows = read_csv(call("export", "plain", "odd", "--table", "steps", "--metric", "loss")[1])
+    assert [row["loss"] for row in rows] == ["1.0", "0.30000000000000004", "NaN", "inf", "-inf"]
+    assert set(rows[0]) == {"run", "step", "epoch", "step_time", "logged_at", "details", "loss"}
+    assert len({row["run"] for row in rows}) == 2
+
+
+def test_superseded_attempts_are_exported_where_asked_for(call, database_url, monkeypatch):
+    """--attempts all writes the steps that a resumed run left behind too."""
+    with TrainStore(database_url) as store:
+        run = store.start_run(name="r")
+        for step in range(4):
+            run.log({"loss": 1.0}, step=step)
+        run.finish("failed")
+        again = store.resume_run(run, step=1)
+        again.log({"loss": 2.0}, step=2)
+        again.finish()
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    assert [row["loss"] for row in read_csv(call("export", "r")[1])] == ["1.0", "1.0", "2.0"]
+    rows = read_csv(call("export", "r", "--attempts", "all")[1])
+    assert [(row["step"], row["attempt"]) for row in rows] == [
+        ("0", "1"),
+        ("1", "1"),
+        ("2", "1"),
+        ("2", "2"),
+        ("3", "1"),
+    ]
+
+
+def test_many_steps_are_read_in_pieces(call, database_url, monkeypatch, tmp_path):
+    """More steps than one piece and one row group hold come out whole, in every format."""
+    from trainstore.cli import formats
+    from trainstore.queries import stream
+
+    monkeypatch.setattr(stream, "PIECE", 100)
+    monkeypatch.setattr(formats, "GROUP", 250)
+    with TrainStore(database_url) as store, store.start_run(name="long") as run:
+        for step in range(1_003):
+            run.log({"loss": step / 3}, step=step)
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    expected = [step / 3 for step in range(1_003)]
+    assert [float(row["loss"]) for row in read_csv(call("export", "long")[1])] == expected
+    call("export", "long", "-o", tmp_path / "x.parquet")
+    assert list(pd.read_parquet(tmp_path / "x.parquet")["loss"]) == expected
+    lines = call("export", "long", "--format", "jsonl")[1].splitlines()
+    assert [json.loads(line)["loss"] for line in lines] == expected
+
+
+# --- Files -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_there_is_kept(call, rich_run, tmp_path):
+    """Without --force nothing is written over, a folder's files neither; with it the file is whole and new."""
+    path = tmp_path / "x.csv"
+    path.write_text("mine")
+    code, out, err = call("export", "odd", "-o", path)
+    assert (code, out) == (1, "")
+    assert err == f"Error: {path} is there already; --force writes over it\n"
+    assert path.read_text() == "mine"
+    assert call("export", "odd", "-o", path, "--force").code == 0
+    assert len(read_csv(path.read_text())) == 4
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "events.csv").write_text("mine")
+    assert "events.csv is there already" in call("export", "--all", "-o", folder).err
+    assert [file.name for file in folder.iterdir()] == ["events.csv"]
+    assert call("export", "--all", "-o", folder, "--force").code == 0
+    assert (folder / "events.csv").read_text() != "mine"
+    assert list(tmp_path.rglob("*.partial")) == []
+
+
+def test_a_link_stays_a_link(call, rich_run, tmp_path):
+    """--force writes the file that a link points at; something that is no file is left alone."""
+    (tmp_path / "real.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+    assert call("export", "odd", "-o", tmp_path / "link.csv", "--force").code == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "real.csv").read_text().startswith("step,")
+    assert "is no regular file" in call("export", "odd", "-o", os.devnull, "--format", "csv", "--force").err
+    assert os.path.exists(os.devnull)
+
+
+def test_what_fails_half_way_leaves_nothing(call, rich_run, tmp_path, monkeypatch):
+    """An error while rows are written leaves neither the file nor a part of it, and no new folder."""
+    from trainstore.cli import formats
+
+    def full(self, rows):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(formats._JSONLines, "write", full)
+    code, _, err = call("export", "odd", "--format", "jsonl", "-o", tmp_path / "x.jsonl")
+    assert code == 1
+    assert err == f"Error: {tmp_path / 'x.jsonl'} cannot be written: No space left on device\n"
+    assert call("export", "--all", "--format", "jsonl", "-o", tmp_path / "new").code == 1
+    assert not (tmp_path / "x.jsonl").exists()
+    assert not (tmp_path / "new").exists()
+    assert list(tmp_path.rglob("*.partial")) == []
+
+
+def test_a_missing_library_is_named(call, rich_run, tmp_path, monkeypatch):
+    """Without pyarrow the format parquet says what to install, before anything is written; the others work."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, out, err = call("export", "odd", "-o", tmp_path / "x.parquet")
+    assert (code, out) == (1, "")
+    assert "needs pyarrow" in err
+    assert "pip install 'trainstore[parquet]'" in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "x.parquet").exists()
+    assert call("export", "odd", "-o", tmp_path / "x.csv").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["nobody"], 1, "there is no run 'nobody'"),
+        (["odd", "-o", "/nowhere/at/all.csv"], 1, "there is no folder /nowhere/at"),
+        (["--all", "-o", "/nowhere/at/all"], 1, "cannot be made"),
+        (["--all", "-o", os.devnull], 1, "is there already, and no folder"),
+        ([], 2, "Name a RUN, or --all"),
+        (["odd", "--all"], 2, "--all"),
+        (["--all"], 2, "name it by --output"),
+        (["odd", "--format", "xlsx"], 2, "'xlsx' is not one of"),
+        (["odd", "-o", "x.xlsx"], 2, "Name a format"),
+    ],
+)
+def test_wrong_words(call, rich_run, arguments, code, words):
+    """What cannot be done is said in a line: 1 for the world, 2 for the command line."""
+    called = call("export", *arguments)
+    assert called.code == code
+    assert words in called.err
+    assert "Traceback" not in called.err
+
+
+def test_a_pipe_gets_bytes_and_may_close(rich_run, command):
+    """Parquet goes through a pipe; a reader that has had enough is no error."""
+    done = subprocess.run([*command, "export", "odd", "--format", "parquet"], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert len(pd.read_parquet(io.BytesIO(done.stdout))) == 4
+    export = subprocess.Popen([*command, "export", "odd"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    export.stdout.close()
+    assert export.wait(60) == 0
+    assert export.stderr.read() == b""
+    export.stderr.close()
