@@ -5,6 +5,8 @@ import pytest
 from trainstore import TrainStore
 from trainstore.errors import InvalidArgumentError, RunNotFoundError, RunNotUniqueError
 
+SECRET = "hf_AbCdEf0123456789AbCdEf0123456789Ab"
+
 
 @pytest.fixture
 def run(store):
@@ -50,13 +52,13 @@ def test_a_run_that_is_being_recorded(store):
 
 def test_values_are_canonical_and_secrets_go(store, run):
     """As where a handle sets them."""
-    store.set_tags(run, {"hub_token": "hf_AbCdEf0123456789AbCdEf0123456789Ab", "inf": float("inf"), "": 1})
+    store.set_tags(run, {"hub_token": SECRET, "inf": float("inf"), "": 1})
     tags = store.get_run(run).tags
     assert tags["hub_token"] == "[redacted]"
     assert tags["inf"] == float("inf")
     assert tags["~empty"] == 1
     assert store.set_tags(run, remove=[""]) == ["~empty"]
-    assert "hf_AbCdEf0123456789AbCdEf0123456789Ab" not in store.set_notes(
+    assert SECRET not in store.set_notes(
         run, "key hf_AbCdEf0123456789AbCdEf0123456789Ab"
     )
 

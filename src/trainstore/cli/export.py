@@ -231,18 +231,15 @@ class _Tables:
 
     def _steps_table(self) -> _Table:
         from trainstore.queries.steps import column_name
-        from trainstore.queries.stream import metric_value, stream_steps, value_kinds
+        from trainstore.queries.stream import metric_kinds, metric_value, stream_steps
 
         kinds: dict[str, set[str]] = {}
         with_details = False
         # Once to learn the columns, which stand at the head of a file, and once more to write the rows.
         for steps in stream_steps(self._reader, self._keys, attempts=self._attempts):
-            for step in steps:
-                for name in step.metrics:
-                    kinds.setdefault(name, set())
-                for name, kind in value_kinds(step.metrics):
-                    kinds[name].add(kind)
-                with_details = with_details or step.details is not None
+            for name, found in metric_kinds(steps).items():
+                kinds.setdefault(name, set()).update(found)
+            with_details = with_details or any(step.details is not None for step in steps)
         names = sorted(kinds) if self._metrics is None else self._metrics
         columns = [
             *([Column("run", "text")] if self._several else []),

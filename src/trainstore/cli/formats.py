@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 from trainstore.cli.common import fail
+from trainstore.values import INT64_MAX, INT64_MIN, canonical
 
 FORMATS = ("csv", "parquet", "jsonl")
 GROUP = 50_000  # rows of a Parquet row group
@@ -116,37 +117,35 @@ class _JSONLines:
         self._names = [column.name for column in columns]
 
     def write(self, rows: Iterable[Row]) -> None:
-        self._file.writelines(
-            _json({name: value for name, value in zip(self._names, row, strict=True) if value is not ABSENT}) + b"\n"
-            for row in rows
-        )
+        import orjson
+
+        lines = []
+        for row in rows:
+            fields = {}
+            for name, value in zip(self._names, row, strict=True):
+                if value is not ABSENT:
+                    fields[name] = _storable(value)
+            lines.append(orjson.dumps(fields))
+        self._file.write(b"".join(line + b"\n" for line in lines))
 
     def close(self) -> None:
         pass
 
 
-_PLAIN = (str, bool, type(None))
-
-
 def _json(value: Any) -> bytes:
     import orjson
 
-    from trainstore.values import canonical
+    return orjson.dumps(_storable(value))
 
-    if isinstance(value, dict):
-        value = {str(key): item.isoformat() if type(item) is datetime else item for key, item in value.items()}
-        # Of most rows nothing has to be made canonical.
-        if all(
-            (kind := type(item)) in _PLAIN
-            or (kind is float and item - item == 0.0)
-            or (kind is int and -(2**63) <= item < 2**63)
-            for item in value.values()
-        ):
-            return orjson.dumps(value)
-        value = {key: canonical(item) for key, item in value.items()}
-    else:
-        value = canonical(value)
-    return orjson.dumps(value)
+
+def _storable(value: Any) -> Any:
+    """What orjson writes as the store does: NaN and infinities as strings. It writes times in ISO 8601 itself."""
+    kind = type(value)
+    if kind is str or value is None or kind is bool or kind is datetime:
+        return value
+    if (kind is float and value - value == 0.0) or (kind is int and INT64_MIN <= value <= INT64_MAX):
+        return value
+    return canonical(value)
 
 
 # --- Parquet ---------------------------------------------------------------------------------------------------------

@@ -88,17 +88,20 @@ def list_attempts(reader: Reader, runs: object) -> DataFrame:
     return frame(ATTEMPT_COLUMNS, [row for _, row in sorted(rows, key=lambda entry: (entry[0], entry[1][1]))])
 
 
-def value_kinds(metrics: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(name, kind) of metrics as stored: "float", "int", "bool", "text" or "json"; a null is of no kind."""
-    for name, value in metrics.items():
-        kind = _KINDS.get(type(value))
-        if kind is None:
-            if value is not None:
-                yield name, "json"
-        elif kind == "text":
-            yield name, "float" if type(restore(value)) is float else "text"
-        else:
-            yield name, "int" if kind == "int" and type(same_number(value)) is int else kind
+def metric_kinds(steps: Sequence[Step]) -> dict[str, set[str]]:
+    """Of which kinds the values of each metric are: "float", "int", "bool", "text", "json"; a null is of none."""
+    types: set[tuple[str, type]] = set()
+    for step in steps:
+        types.update(zip(step.metrics, map(type, step.metrics.values()), strict=True))
+    kinds: dict[str, set[str]] = {name: set() for name, _ in types}
+    for name, of in types:
+        if of in (int, str):
+            # An int may be beyond 64 bit, and a text a NaN.
+            values = (step.metrics.get(name) for step in steps)
+            kinds[name].update(_KINDS[type(_value(value))] for value in values if type(value) is of)
+        elif of is not type(None):
+            kinds[name].add(_KINDS.get(of, "json"))
+    return kinds
 
 
 def metric_value(value: Any) -> Any:
