@@ -9,10 +9,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 INPUTS := pyproject.toml constraints.txt alembic.ini
 
-.PHONY: help demo test lint docs check-migrations bench clean
+.PHONY: help demo test lint docs docs/cli.md check-migrations bench clean
 
 help: ## list the tasks
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+	@grep -E '^[a-z/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 demo: .venv/demo.done ## train four small models through the callback, show the best run
 	$(BIN)/trainstore demo
@@ -31,6 +31,9 @@ lint: .venv/dev.done ## style, types, floors of imports
 
 docs: .venv/dev.done ## run the code of README and docs/, follow their links
 	$(BIN)/python -m pytest -q tests/docs
+
+docs/cli.md: .venv/dev.done ## the command line's reference, from --help
+	$(BIN)/python -m trainstore.cli.reference > $@
 
 check-migrations: .venv/dev.done ## models and migrations agree; every revision goes up, down and up on both databases
 	$(BIN)/python -m pytest -q tests/migrations
