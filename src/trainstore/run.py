@@ -77,7 +77,8 @@ class ActiveRun:
         self._rank = rank
         self._next_step = next_step
         self._guard = threading.Lock()
-        self._names: dict[str, str] = {}
+        self._names: dict[str, str] = {}  # as given → as stored
+        self._plain_names: set[str] = set()  # those of them that are the same
         self._warned: set[str] = set()
         self._finished: str | None = None
         self._recorder: Recorder | None = None
@@ -156,7 +157,7 @@ class ActiveRun:
         """
         try:
             at = now()
-            if not isinstance(metrics, Mapping):
+            if type(metrics) is not dict and not isinstance(metrics, Mapping):
                 self._refuse("metrics must be a mapping of names to values", step, redact(canonical(metrics)))  # type: ignore[unreachable]
                 return
             clean = self._clean(metrics)
@@ -303,7 +304,14 @@ class ActiveRun:
         return self._recorder is not None and self._recorder.usable
 
     def _clean(self, metrics: Mapping[str, Any]) -> dict[str, Json]:
-        """Names and values as they are stored. The common ones are recognised here, without a call each."""
+        """Names and values as they are stored, in a dict of our own."""
+        # The common case at once: names that are kept as they are, finite floats (x - x is NaN for the others).
+        if type(metrics) is dict and metrics.keys() <= self._plain_names:
+            for value in metrics.values():
+                if type(value) is not float or value - value != 0.0:
+                    break
+            else:
+                return metrics.copy()
         names = self._names
         clean: dict[str, Json] = {}
         for key, value in metrics.items():
@@ -312,10 +320,11 @@ class ActiveRun:
                 name = metric_name(key)
                 if len(names) < _MAX_KNOWN_NAMES:
                     names[key] = name
+                    if name == key:
+                        self._plain_names.add(name)
             if type(key) is not str or name != key:
                 self._warn_once(f"a metric's name cannot be kept as it is; it is stored as {name!r}")
             kind = type(value)
-            # x - x is 0 for every finite float, and NaN for the rest.
             if (kind is float and value - value == 0.0) or (kind is int and INT64_MIN <= value <= INT64_MAX):
                 clean[name] = value
             else:
@@ -329,11 +338,15 @@ class ActiveRun:
 
     def _step(self, step: object) -> int | None:
         """The step as an int, or None where it is none; counts when it is left out."""
+        number = _whole_number(step) if type(step) is not int and step is not None else step
         with self._guard:
-            number = self._next_step if step is None else _whole_number(step)
-            if number is not None and number >= self._next_step:
+            if step is None:
+                number = self._next_step
+            if number is None or not 0 <= number <= MAX_STEP:
+                return None
+            if number >= self._next_step:
                 self._next_step = number + 1
-            return number if number is None or number <= MAX_STEP else None
+            return number
 
     def _append(self, record: dict[str, Any]) -> None:
         payload = orjson.dumps(record)
@@ -423,6 +436,8 @@ def _whole_number(value: object) -> int | None:
 
 def _axis(value: object) -> float | None:
     """A finite number as float; None for anything else."""
+    if type(value) is float:
+        return value if value - value == 0.0 else None
     try:
         if not isinstance(value, (int, float)):
             value = scalar_of(value)

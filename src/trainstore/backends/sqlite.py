@@ -213,16 +213,8 @@ class SQLiteBackend(Backend):
     ) -> None:
         """One executemany of INSERT … ON CONFLICT, straight to the driver."""
         names = tuple(rows[0])
-        converters = [_converter(table, name) for name in names]
-        parameters = [
-            tuple(
-                [
-                    row[name] if convert is None else convert(row[name])
-                    for name, convert in zip(names, converters, strict=True)
-                ]
-            )
-            for row in rows
-        ]
+        columns = [_converted(table, name, [row[name] for row in rows]) for name in names]
+        parameters = list(zip(*columns, strict=True))
         connection.exec_driver_sql(_insert_sql(table, tuple(keys), names, replace), parameters)
 
     def json_path_reaches(self, name: str) -> bool:
@@ -372,17 +364,18 @@ _UNAVAILABLE = (
 )
 
 
-def _converter(table: Table, name: str) -> Any:
+def _converted(table: Table, name: str, column: Sequence[Any]) -> Sequence[Any]:
+    """The values of one column as the driver takes them."""
     kind = table.c[name].type
     if isinstance(kind, JSON):
-        return lambda value: None if value is None else dump_json(value)
+        return [None if value is None else dump_json(value) for value in column]
     if isinstance(kind, UTCDateTime):
-        return _datetime_text
-    return None
+        return [None if value is None else _datetime_text(value) for value in column]
+    return column
 
 
-def _datetime_text(value: datetime | None) -> str | None:
-    return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+def _datetime_text(value: datetime) -> str:
+    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(" ", "microseconds")[:26]
 
 
 @lru_cache(maxsize=256)

@@ -34,7 +34,7 @@ def now() -> int:
 
 def time_of(microseconds: int) -> datetime:
     """The time of a record, which carries microseconds since 1970."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return _EPOCH + timedelta(0, 0, microseconds)
 
 
 def microseconds_of(time: datetime) -> int:
@@ -87,8 +87,8 @@ class _Flush:
 
     def store(self, acked: int, records: Sequence[tuple[int, Record]]) -> None:
         by_kind: defaultdict[str, list[tuple[int, Record]]] = defaultdict(list)
-        for sequence, record in records:
-            by_kind[record["kind"]].append((sequence, record))
+        for numbered in records:
+            by_kind[numbered[1]["kind"]].append(numbered)
 
         self.run = self._lock_run(by_kind["run"])
         self.run_id: int = self.run.id
@@ -263,10 +263,20 @@ class _Flush:
             step = record["step"]
             owner = self.attempt if simple else self.tree.owner(self.attempt, step)
             rows = batch[owner.attempt]
+            row = {
+                "run_id": self.run_id,
+                "step": step,
+                "attempt": owner.attempt,
+                "logged_at": time_of(record["at"]),
+                "epoch": record.get("epoch"),
+                "step_time": record.get("step_time"),
+                "metrics": record["metrics"],
+                "details": record.get("details"),
+            }
             if step in rows:
-                _merge(rows[step], _row(record))
+                _merge(rows[step], row)
             else:
-                rows[step] = _row(record)
+                rows[step] = row
         summaries = Summaries(self.sql.load_summaries(self.connection, self.run_id))
         for number, rows in batch.items():
             self._store_rows(self.tree.by_number[number], rows, summaries)
@@ -282,20 +292,17 @@ class _Flush:
         stored: dict[int, Record] = {}
         if attempt.last_step is not None and min(rows) <= attempt.last_step:
             stored = self.sql.load_steps(self.connection, self.run_id, attempt.attempt, list(rows))
-        whole: list[Record] = []
-        for step, row in rows.items():
-            before = stored.get(step)
-            old_metrics = before["metrics"] if before else None
-            if before is not None:
-                merged = dict(before)
-                _merge(merged, row)
-                row = merged
+        for step in rows.keys() & stored.keys():
+            before = stored[step]
+            old_metrics = before["metrics"]
+            _merge(before, rows[step])
+            rows[step].update(before)
             if step <= attempt.end_step:
-                summaries.update(step, old_metrics, row["metrics"])
-                if self.last_step is None or step > self.last_step:
-                    self.last_step = step
-            whole.append({"run_id": self.run_id, "step": step, "attempt": attempt.attempt, **row})
-        self.sql.upsert_steps(self.connection, whole)
+                summaries.update(step, old_metrics, before["metrics"])
+        current = [step for step in rows if step <= attempt.end_step]
+        summaries.add_rows((step, rows[step]["metrics"]) for step in current if step not in stored)
+        self.last_step = max((self.last_step, *current) if self.last_step is not None else current, default=None)
+        self.sql.upsert_steps(self.connection, list(rows.values()))
         highest = max(rows)
         if attempt.last_step is None or highest > attempt.last_step:
             attempt.last_step = highest
@@ -352,16 +359,6 @@ class _Flush:
 
 def _holds_notes(details: Any) -> bool:
     return isinstance(details, dict) and isinstance(details.get("notes"), str)
-
-
-def _row(record: Record) -> Record:
-    return {
-        "logged_at": time_of(record["at"]),
-        "epoch": record.get("epoch"),
-        "step_time": record.get("step_time"),
-        "metrics": record["metrics"],
-        "details": record.get("details"),
-    }
 
 
 def _merge(into: Record, later: Record) -> None:

@@ -25,7 +25,6 @@ import struct
 import sys
 import threading
 import time
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,6 +32,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import orjson
 
@@ -58,24 +58,25 @@ _live_guard = threading.Lock()
 
 def frame(sequence: int, payload: bytes) -> bytes:
     """One record as it stands in a segment."""
-    checked = _CHECKED.pack(len(payload), sequence)
-    return b"".join((_FRAME.pack(MAGIC, len(payload), sequence, zlib.crc32(payload, zlib.crc32(checked))), payload))
+    length = len(payload)
+    return _FRAME.pack(MAGIC, length, sequence, crc32(payload, crc32(_CHECKED.pack(length, sequence)))) + payload
 
 
 def frames(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """The valid frames in ``data`` as (offset after it, sequence number, payload); damage is skipped."""
-    position = 0
-    while (position := data.find(MAGIC, position)) >= 0:
-        end = position + _FRAME.size
-        if end > len(data):
+    position, last = 0, len(data) - _FRAME.size
+    while position <= last:
+        magic, length, sequence, crc = _FRAME.unpack_from(data, position)
+        if magic == MAGIC:
+            begin = position + _FRAME.size
+            payload = data[begin : begin + length]
+            if len(payload) == length and crc32(payload, crc32(data[position + 4 : position + 16])) == crc:
+                position = begin + length
+                yield position, sequence, payload
+                continue
+        position = data.find(MAGIC, position + 1)
+        if position < 0:
             return
-        _, length, sequence, crc = _FRAME.unpack_from(data, position)
-        payload = data[end : end + length]
-        if len(payload) == length and zlib.crc32(payload, zlib.crc32(_CHECKED.pack(length, sequence))) == crc:
-            position = end + length
-            yield position, sequence, payload
-        else:
-            position += 1
 
 
 class Journal:

@@ -6,12 +6,16 @@ summaries equal `summarize` of its current rows. Values are compared as float64;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan
+from operator import itemgetter
 from typing import Any
 
 from trainstore.values import number_of
+
+_FINITE = frozenset((float, int))  # a stored value that is not finite is text
 
 
 @dataclass(slots=True)
@@ -36,6 +40,14 @@ class Summary:
             self.nonfinite_count += 1
         if self.last_step is None or step >= self.last_step:
             self.last, self.last_step = (None if isnan(value) else value), step
+
+    def add_column(self, steps: Sequence[int], numbers: Sequence[float]) -> None:
+        """Take in finite values at ascending steps that had none: as `add` of each, many times as fast."""
+        self.count += len(numbers)
+        for extreme in (min(numbers), max(numbers)):
+            self._compare(steps[numbers.index(extreme)], extreme)
+        if self.last_step is None or steps[-1] >= self.last_step:
+            self.last, self.last_step = numbers[-1], steps[-1]
 
     def replace(self, step: int, old: float, new: float) -> bool:
         """Exchange the value of a step. False: it was an extreme that the new value does not keep; rescan."""
@@ -95,6 +107,20 @@ class Summaries:
                 self.to_rescan.add(metric)
             elif not _same(number, before) and not self._touch(metric).replace(step, before, number):
                 self.to_rescan.add(metric)
+
+    def add_rows(self, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
+        """Take in new current rows. Column by column: a batch has many rows and few different sets of names."""
+        by_names: defaultdict[tuple[str, ...], list[tuple[Any, ...]]] = defaultdict(list)
+        for step, metrics in sorted(rows, key=itemgetter(0)):
+            by_names[tuple(metrics)].append((step, *metrics.values()))
+        for names, table in by_names.items():
+            steps, *columns = zip(*table, strict=True)
+            for metric, column in zip(names, columns, strict=True):
+                if _FINITE.issuperset(map(type, column)):
+                    self._touch(metric).add_column(steps, [float(value) for value in column])
+                else:
+                    for step, value in zip(steps, column, strict=True):
+                        self.update(step, None, {metric: value})
 
     def _touch(self, metric: str) -> Summary:
         self.touched.add(metric)
