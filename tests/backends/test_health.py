@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
+from trainstore import TrainStore
+from trainstore.backends import open_backend
 from trainstore.backends.health import check_place, file_system_of
 from trainstore.backends.sqlite import has_wal_reset_bug
 
@@ -64,3 +67,16 @@ def test_a_network_file_system_is_a_warning(monkeypatch, tmp_path):
 def test_the_versions_that_have_the_wal_reset_bug(version, has):
     """3.7.0 to 3.51.2, but for the two that were repaired afterwards."""
     assert has_wal_reset_bug(version) is has
+
+
+def test_a_snapshot_is_of_one_moment(database_url):
+    """What is stored meanwhile is not seen by its later statements."""
+    with TrainStore(database_url) as store:
+        store.start_run(name="before").finish()
+        backend = open_backend(database_url)
+        count = select(func.count()).select_from(store.table.run)
+        with backend.snapshot(store.engine) as connection:
+            assert connection.execute(count).scalar() == 1
+            assert store.start_run(name="after").finish()
+            assert connection.execute(count).scalar() == 1
+        assert store.connection.execute(count).scalar() == 2

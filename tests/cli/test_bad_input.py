@@ -70,6 +70,12 @@ def test_a_file_that_is_no_database(call, tmp_path):
     assert path.read_text() == "these are my notes " * 100
 
 
+def test_a_name_that_no_file_can_have(call):
+    """What the operating system refuses is a line too."""
+    for arguments in (*ON_A_RUN, *ON_A_STORE):
+        is_one_line(call(*filled(arguments, "x"), "--store", "x" * 300), "x" * 300)
+
+
 def test_a_user_who_may_only_read(new_database, postgres_server, call):
     """A refusal of PostgreSQL is a line too, and shows no URL."""
     url = new_database("postgresql")

@@ -86,6 +86,7 @@ def test_a_database_without_schema_stays_so(call, empty_database_url, backend_na
     [
         ("postgresql://u:s3cret@127.0.0.1:1/x", "cannot be reached"),
         ("foo://x", "no backend for 'foo'"),
+        ("x" * 300, "problem"),  # no file can be called so
     ],
 )
 def test_what_cannot_be_opened_is_a_problem(call, store, words):

@@ -69,8 +69,6 @@ def _print(finding: Finding) -> None:
 
 def examine(url: str, prefix: str, *, full: bool) -> Iterator[Finding]:
     """Every finding, in the order in which they are made."""
-    from sqlalchemy.exc import SQLAlchemyError
-
     from trainstore.backends import open_backend
     from trainstore.backends.health import Finding
     from trainstore.models import models_for
@@ -84,24 +82,29 @@ def examine(url: str, prefix: str, *, full: bool) -> Iterator[Finding]:
         yield Finding("problem", "store", str(error))
         return
     yield Finding("ok", "store", f"{backend.safe_url} ({backend.name}{f', prefix {prefix}' if prefix else ''})")
-    yield from backend.inspect_place()
     service = RecordingService(backend, models, lambda: "")
     try:
-        if backend.exists():
-            try:
-                yield from _database(backend, models, service, full=full)
-            except TrainStoreError as error:
-                yield Finding("problem", "database", str(error))
-            except SQLAlchemyError as error:
-                yield Finding("problem", "database", f"it refused a question ({type(error).__name__})")
-        else:
-            yield Finding(
-                "problem", "store", "there is no store", "name another by --store or TRAINSTORE_URL, or record a run"
-            )
-        yield from _journals(service)
+        yield from _as_far_as_possible("place", backend.inspect_place())
+        yield from _as_far_as_possible("database", _database(backend, models, service, full=full))
+        yield from _as_far_as_possible("journals", _journals(service))
     finally:
         service.close(0)
         backend.close()
+
+
+def _as_far_as_possible(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """What was found until an error, and the error as a finding."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from trainstore.backends.health import Finding
+
+    try:
+        yield from findings
+    except (TrainStoreError, OSError) as error:
+        yield Finding("problem", check, str(error))
+    except SQLAlchemyError as error:
+        # Not its text, which may show a URL or a row.
+        yield Finding("problem", check, f"the database refused a question ({type(error).__name__})")
 
 
 def _versions() -> Iterator[Finding]:
@@ -128,6 +131,11 @@ def _database(backend: Backend, models: Models, service: RecordingService, *, fu
     from trainstore.backends.health import Finding
     from trainstore.errors import SchemaError
 
+    if not backend.exists():
+        yield Finding(
+            "problem", "store", "there is no store", "name another by --store or TRAINSTORE_URL, or record a run"
+        )
+        return
     engine = backend.create_engine()
     try:
         version = schema.current(engine, backend, models)
