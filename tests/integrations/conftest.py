@@ -1,5 +1,18 @@
-"""The fixture of the trainers, for the tests of integrations alone: it needs torch."""
+"""The fixtures of the trainers, for the tests of integrations alone: they need torch."""
+
+import gc
+
+import pytest
 
 from fixtures.trainers import make_trainer
 
 __all__ = ["make_trainer"]
+
+
+@pytest.fixture(autouse=True, scope="package")
+def libraries_out_of_sight():
+    """Each Trainer collects garbage when it begins; the imported libraries' objects, most of its time, are left out."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()

@@ -11,6 +11,8 @@ from trainstore.run import ActiveRun
 
 SELF_CHECK_TOLERANCE = 1e-3  # relative; the Trainer adds a window up in float32
 
+Doubt = tuple[Any, ...]  # a message and what stands in it
+
 
 class StepRecorder:
     """What is known of the step under way, and of the window since the Trainer's last log.
@@ -87,26 +89,25 @@ class StepRecorder:
                 self._window_sum += values["loss"]
                 self._window_count += 1
 
-    def log(self, logs: Mapping[str, Any], step: int) -> tuple[float, float] | None:
+    def log(self, logs: Mapping[str, Any], step: int) -> Doubt | None:
         """Record what the Trainer logs; the mean loss since its last log becomes ``loss_window``.
 
         Returns:
-            The mean of the losses recorded and the one logged, where they differ: then the source of the losses is
-            not what we take it for.
+            Why the source of the losses is not what we take it for, where the window says so.
         """
         self.catch_up(wait=True)  # the Trainer has just waited for the device
         metrics = dict(logs)
         epoch = metrics.pop("epoch", None)
-        details = difference = None
+        details = doubt = None
         if "loss" in metrics:
             window = metrics["loss_window"] = metrics.pop("loss")
             details = {"loss_window": {"first_step": self._window_first, "last_step": step}}
             if "learning_rate" in metrics:  # else somebody else logs, and not the Trainer
-                difference = self._end_window(window, step)
+                doubt = self._end_window(window, step)
         self.run.log(metrics, step, epoch, details)
         self._logged = (step, frozenset(metrics))
         self._idle_since = perf_counter()
-        return difference
+        return doubt
 
     def log_results(self, metrics: Mapping[str, Any], step: int) -> None:
         """Record what an evaluation found, as far as it was not logged."""
@@ -121,14 +122,17 @@ class StepRecorder:
         """Something else than training was done until now."""
         self._idle_since = perf_counter()
 
-    def _end_window(self, logged: Any, step: int) -> tuple[float, float] | None:
-        steps = step - self._window_first + 1
-        total, count = self._window_sum, self._window_count
+    def _end_window(self, logged: Any, step: int) -> Doubt | None:
+        first, total, count = self._window_first, self._window_sum, self._window_count
         self._window_first, self._window_sum, self._window_count = step + 1, 0.0, 0
-        if not count or count != steps or not isinstance(logged, (int, float)):
+        if self.reader is None or step < first:  # the same step logged twice
+            return None
+        if count != step - first + 1:
+            return "the Trainer logs the mean loss of the steps %d to %d; %d losses were seen", first, step, count
+        if not isinstance(logged, (int, float)):
             return None
         mean = total / count
         # Not finite: nothing to compare, as the Trainer hides a NaN or drags it along; the steps show it.
         if mean - mean == 0.0 and abs(mean - logged) > SELF_CHECK_TOLERANCE * max(abs(mean), abs(logged)) + 1e-6:
-            return mean, float(logged)
+            return "the recorded losses do not add up to the logged one (%g and %g)", mean, float(logged)
         return None

@@ -395,9 +395,9 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         steps = self._steps
         if steps is None or not logs:
             return
-        difference = steps.log(_complete_logs(logs, state), state.global_step)
-        if difference is not None and args.world_size == 1:
-            self._warn_once("the recorded losses do not add up to the logged one (%g and %g)", *difference)
+        doubt = steps.log(_complete_logs(logs, state), state.global_step)
+        if doubt is not None and args.world_size == 1:
+            self._warn_once(*doubt)
             steps.run.log_hyperparams({"loss_source": "unverified"}, "env")
 
     @_guarded

@@ -1,0 +1,289 @@
+"""Every step's loss, learning rate and gradient norm against the truth, whatever way the loss comes about.
+
+The truth is a twin: a training of the same seed that logs every step itself. ``pytest -s`` prints the worst relative
+error of each case when the last of them is done.
+"""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import nn
+from transformers import Trainer, TrainingArguments
+
+from fixtures.trainers import LENGTH, SEED, VOCABULARY, bert, gpt2, tokens
+from fixtures.twins import COMPARED, TOLERANCE, logged, recorded, worst_error
+from trainstore import TrainStore
+from trainstore.integrations.transformers import TrainStoreCallback
+
+
+@pytest.fixture
+def local_store(new_database):
+    """A store in SQLite, where only the training side matters."""
+    with TrainStore(new_database("sqlite")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def table():
+    """The worst error of each case: (case, accumulation) → key → error. Printed when the module is done."""
+    errors = {}
+    yield errors
+    print(f"\n\n{'case':44} {'GA':>2}  " + "  ".join(f"{key:>13}" for key in COMPARED))
+    for (case, accumulation), row in errors.items():
+        print(f"{case:44} {accumulation:>2}  " + "  ".join(f"{row[key]:13.1e}" for key in COMPARED))
+    if errors:
+        print(f"worst of all: {max(max(row.values()) for row in errors.values()):.1e}")
+
+
+class Plain(nn.Module):
+    """A model outside transformers; ``result`` makes its answer of loss and logits."""
+
+    def __init__(self, result):
+        super().__init__()
+        self.result = result
+        self.embed = nn.Embedding(VOCABULARY, 8)
+        self.head = nn.Linear(8, VOCABULARY)
+
+    def forward(self, input_ids, labels=None):
+        logits = self.head(self.embed(input_ids))
+        loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+        return self.result(loss, logits)
+
+
+def plain(result, dtype=torch.float32):
+    def make():
+        torch.manual_seed(SEED)
+        return Plain(result).to(dtype)
+
+    return make
+
+
+def as_tuple(loss, logits):
+    return loss, logits
+
+
+def as_dict(loss, logits):
+    return {"logits": logits, "loss": loss}
+
+
+def masked_tokens(count):
+    """Examples of which different numbers of tokens have a label: the loss is a mean over those of a whole step."""
+    examples = tokens(count)
+    for index, example in enumerate(examples):
+        example["labels"] = example["labels"].clone()
+        example["labels"][: index % LENGTH] = -100
+    return examples
+
+
+def sum_over_items(outputs, labels, num_items_in_batch=None):
+    logits = outputs.logits[:, :-1].flatten(0, 1)
+    total = nn.functional.cross_entropy(logits, labels[:, 1:].flatten(), reduction="sum")
+    return total / num_items_in_batch
+
+
+class WithLossFunction(Trainer):
+    """A Trainer that was given ``compute_loss_func``."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, compute_loss_func=sum_over_items, **kwargs)
+
+
+class OwnLoss(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+        outputs = model(input_ids=inputs["input_ids"])
+        loss = outputs.logits.float().pow(2).mean()
+        return (loss, outputs) if return_outputs else loss
+
+
+class OwnScaledLoss(OwnLoss):
+    """Says that its loss is already right for the whole step, which then is not divided."""
+
+    loss_is_scaled_for_ga = True
+
+
+class OwnStep(Trainer):
+    """Returns another loss than the one that it trains with."""
+
+    def training_step(self, *args, **kwargs):
+        return super().training_step(*args, **kwargs) * 0.5 + 1.0
+
+
+class Attached(Trainer):
+    """Returns a loss that still belongs to a graph."""
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        return loss * model.lm_head.weight.mean().exp()
+
+
+CLASSES = {"make_model": bert, "train_dataset": tokens(64, labels="class")}
+EVALUATIONS = {"eval_dataset": tokens(6), "eval_strategy": "steps", "eval_steps": 2}
+# 23 examples: the last batch of an epoch is half one, and an accumulation of four ends with three of them.
+ODD = {"train_dataset": tokens(23), "num_train_epochs": 2, "max_steps": -1}
+
+# It was gradient_checkpointing until transformers 5.2x.
+ARGUMENTS = {field.name for field in dataclasses.fields(TrainingArguments)}
+CHECKPOINTING = "activation_checkpointing" if "activation_checkpointing" in ARGUMENTS else "gradient_checkpointing"
+
+CASES = {
+    "GPT-2": {},
+    "BERT": CLASSES,
+    "a model that returns a dict": {"make_model": plain(as_dict)},
+    "a model that returns a tuple": {"make_model": plain(as_tuple)},
+    "evaluation every 2 steps": EVALUATIONS,
+    "evaluation every 2 steps, BERT": {**CLASSES, **EVALUATIONS, "eval_dataset": tokens(6, labels="class")},
+    "bf16": {"bf16": True},
+    "bf16, BERT": {**CLASSES, "bf16": True},
+    "weights and loss in bfloat16": {"make_model": plain(as_tuple, torch.bfloat16)},
+    "activation checkpointing": {CHECKPOINTING: True},
+    "activation checkpointing, bf16": {CHECKPOINTING: True, "bf16": True},
+    "a partial last accumulation": ODD,
+    "label smoothing": {"label_smoothing_factor": 0.1},
+    "label smoothing, BERT": {**CLASSES, "label_smoothing_factor": 0.1},
+    "compute_loss_func": {"trainer_class": WithLossFunction},
+    "custom compute_loss": {"trainer_class": OwnLoss},
+    "custom compute_loss, scaled by itself": {"trainer_class": OwnScaledLoss},
+    "custom training_step": {"trainer_class": OwnStep},
+    "training_step returns a graph": {"trainer_class": Attached},
+    "num_items_in_batch": {"train_dataset": masked_tokens(64)},
+    "no average_tokens_across_devices": {
+        "train_dataset": masked_tokens(64),
+        "average_tokens_across_devices": False,
+    },
+    "input tokens counted": {"include_num_input_tokens_seen": "all"},
+    "no clipping": {"max_grad_norm": 0.0},
+    "hard clipping": {"max_grad_norm": 1e-3},
+    "logging_nan_inf_filter off": {"logging_nan_inf_filter": False},
+    "cosine schedule with warm-up": {"lr_scheduler_type": "cosine", "warmup_steps": 3, "optim": "sgd"},
+    "logging by epochs": {**ODD, "logging_strategy": "epoch"},
+    "torch.compile (aot_eager)": {"torch_compile": True, "torch_compile_backend": "aot_eager"},
+}
+
+
+def train(make_trainer, case, callbacks=None, **options):
+    """Train a case of `CASES` (or one's options), eight steps where it does not say otherwise."""
+    case = dict(CASES[case] if isinstance(case, str) else case)
+    make_model = case.pop("make_model", gpt2)
+    trainer = make_trainer(model=make_model(), callbacks=callbacks, **{"max_steps": 8, **case, **options})
+    trainer.train()
+    return trainer
+
+
+def train_beside_twin(store, make_trainer, case, accumulation):
+    """A case recorded, with its windows of three steps, and its twin that logs every step: callback and trainers."""
+    callback = TrainStoreCallback(store)
+    options = {"gradient_accumulation_steps": accumulation}
+    trainer = train(make_trainer, case, [callback], **{"logging_steps": 3, **options})
+    twin = train(make_trainer, case, **options, logging_strategy="steps", logging_steps=1)
+    return callback, trainer, twin
+
+
+def check(store, callback, trainer, twin):
+    """The worst error of each series over all steps; the windows are those logged, and they add up."""
+    errors = {key: worst_error(recorded(store, callback, key), logged(twin, key)) for key in COMPARED}
+    assert len(recorded(store, callback, "loss")) == trainer.state.global_step >= 6
+    assert all(error <= TOLERANCE for error in errors.values()), errors
+    assert recorded(store, callback, "loss_window") == logged(trainer, "loss")
+    assert store.get_run(callback.run_uid).environment["loss_source"] == "training_step"
+    return errors
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+@pytest.mark.parametrize("case", CASES)
+def test_every_step_is_the_twins(local_store, make_trainer, table, case, accumulation):
+    """Loss, learning rate and gradient norm of every step, within 1e-6 of a twin that logs every step."""
+    run = train_beside_twin(local_store, make_trainer, case, accumulation)
+    table[case, accumulation] = check(local_store, *run)
+
+
+@pytest.mark.parametrize(
+    ("case", "accumulation"), [("BERT", 1), ("a partial last accumulation", 4), ("evaluation every 2 steps", 4)]
+)
+def test_every_step_is_the_twins_on_both_databases(store, make_trainer, case, accumulation):
+    """The same numbers come back from each database."""
+    check(store, *train_beside_twin(store, make_trainer, case, accumulation))
+
+
+class NaNAt(Trainer):
+    """A trainer one of whose micro-batches, in step 3, has a loss that is not a number; the gradients stay right."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+        loss = super().compute_loss(model, inputs, return_outputs=False, **kwargs)
+        spoil = self.state.global_step == 2 and not getattr(self, "spoilt", False)
+        if spoil:
+            self.spoilt = True
+            loss = loss + math.nan  # its derivative is 1
+        return loss
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+@pytest.mark.parametrize("filtered", [True, False], ids=["filter", "no filter"])
+def test_only_the_step_that_is_not_a_number_shows_it(local_store, make_trainer, table, filtered, accumulation):
+    """The NaN is in its own step's row; all others are those of a twin without it, whatever the Trainer's log says."""
+    callback = TrainStoreCallback(local_store)
+    options = {"logging_nan_inf_filter": filtered, "gradient_accumulation_steps": accumulation}
+    trainer = train(make_trainer, {"trainer_class": NaNAt}, [callback], **options, logging_steps=2)
+    healthy = train(make_trainer, {}, **options, logging_steps=1)
+    truth = {"loss": {**logged(healthy, "loss"), 3: math.nan}}
+    truth |= {key: logged(healthy, key) for key in ("learning_rate", "grad_norm")}
+    errors = {key: worst_error(recorded(local_store, callback, key), truth[key]) for key in COMPARED}
+    assert all(error <= TOLERANCE for error in errors.values()), errors
+    # What the Trainer itself makes of it: hidden in its window, or carried on for ever.
+    hidden = {step: math.isfinite(loss) for step, loss in logged(trainer, "loss").items()}
+    assert hidden == {2: True, 4: filtered, 6: filtered, 8: filtered}
+    assert worst_error(recorded(local_store, callback, "loss_window"), logged(trainer, "loss")) == 0.0
+    assert local_store.get_run(callback.run_uid).environment["loss_source"] == "training_step"
+    table[f"a NaN step, logging_nan_inf_filter={filtered}", accumulation] = errors
+
+
+def test_a_loss_that_the_model_scales_wrongly_is_recorded_as_it_is(local_store, make_trainer):
+    """Classification with BERT and an accumulation of 4 trains with a loss four times too large: it is not mended."""
+    of_one, _, _ = train_beside_twin(local_store, make_trainer, "BERT", 1)
+    of_four, _, twin = train_beside_twin(local_store, make_trainer, "BERT", 4)
+    first = recorded(local_store, of_four, "loss")[1]
+    assert first == logged(twin, "loss")[1]
+    assert first == pytest.approx(4 * recorded(local_store, of_one, "loss")[1], rel=0.2)
+
+
+class Bypasses(Trainer):
+    """Adds its loss to the window by itself; what its training_step returns says nothing."""
+
+    def training_step(self, *args, **kwargs):
+        loss = super().training_step(*args, **kwargs)
+        self._tr_loss += loss
+        return torch.zeros_like(loss)
+
+
+class Elsewhere(Trainer):
+    """Trains with a method of its own, put where training_step is looked for."""
+
+    def _run_epoch(self, *args, **kwargs):
+        self.training_step = super().training_step
+        return super()._run_epoch(*args, **kwargs)
+
+
+@pytest.mark.parametrize(("bypass", "says"), [(Bypasses, "do not add up"), (Elsewhere, "0 losses were seen")])
+def test_losses_that_pass_us_by_are_marked(local_store, make_trainer, caplog, bypass, says):
+    """Where training_step does not tell the loss, the run's loss_source says so, once, and the windows are kept."""
+    callback = TrainStoreCallback(local_store)
+    trainer = train(make_trainer, {"trainer_class": bypass}, [callback], logging_steps=2)
+    assert local_store.get_run(callback.run_uid).environment["loss_source"] == "unverified"
+    assert caplog.text.count(says) == 1
+    assert recorded(local_store, callback, "loss_window") == logged(trainer, "loss")
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+def test_the_logged_windows_are_exact_without_the_true_loss(store, make_trainer, accumulation):
+    """With loss="logs" there are the Trainer's own means, and still every step's learning rate."""
+    callback = TrainStoreCallback(store, loss="logs")
+    options = {"gradient_accumulation_steps": accumulation}
+    trainer = train(make_trainer, {}, [callback], **options, logging_steps=3)
+    twin = train(make_trainer, {}, **options, logging_steps=1)
+    assert recorded(store, callback, "loss_window") == logged(trainer, "loss")
+    assert list(logged(trainer, "loss")) == [3, 6]
+    assert recorded(store, callback, "learning_rate") == logged(twin, "learning_rate")
+    assert recorded(store, callback, "grad_norm") == logged(trainer, "grad_norm")
+    assert recorded(store, callback, "loss") == {}
+    assert store.get_run(callback.run_uid).environment["loss_source"] == "logs"
