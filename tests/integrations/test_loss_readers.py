@@ -115,6 +115,33 @@ def test_the_ring_keeps_no_reference_to_a_loss(ring):
     assert [values["loss"] for _, values in ring.later(wait=True)] == [1.0, 2.0]
 
 
+@pytest.mark.parametrize("wait", [True, False])
+def test_the_ring_may_be_read_in_the_middle_of_a_step(ring, wait):
+    """Who logs between two micro-batches has the ring read there: the step that has begun loses nothing."""
+    for step in range(1, 9):
+        ring.add_loss(torch.tensor(1.0))
+        ring.add_grad_norm(torch.tensor(7.0))
+        done = list(ring.later(wait=wait))
+        assert [found for found, _ in done] == ([step - 1] if wait and step > 1 else [])
+        ring.add_loss(torch.tensor(float(step)))
+        ring.end_step(step)
+    last = dict(ring.later(wait=True))
+    assert last[8] == {"loss": 9.0, "grad_norm": 7.0}
+    assert wait or last == {step: {"loss": 1.0 + step, "grad_norm": 7.0} for step in range(1, 9)}
+
+
+def test_a_loss_that_belongs_to_a_graph_does_not_pull_the_ring_into_it(ring):
+    """What a training_step of the user's returns may need a gradient; the ring keeps the number alone."""
+    weight = torch.tensor(2.0, requires_grad=True)
+    for step in (1, 2, 3):
+        ring.add_loss(weight * 1.0)
+        ring.add_loss(weight * 2.0)
+        ring.add_grad_norm(weight * 3.0)
+        ring.end_step(step)
+    assert not any(kept.requires_grad for kept in ring._rings)
+    assert dict(ring.later(wait=True)) == {step: {"loss": 6.0, "grad_norm": 6.0} for step in (1, 2, 3)}
+
+
 @pytest.mark.parametrize("make", [DirectLoss, lambda: RingLoss("cpu", slots=3)], ids=["direct", "ring"])
 def test_a_step_that_failed_is_forgotten(make):
     """What a step left behind does not reach the next one."""

@@ -67,7 +67,8 @@ class RingLoss:
 
     def __init__(self, device: Any, slots: int = SLOTS) -> None:
         self._slots = slots
-        self._asynchronous = torch.device(device).type == "cuda"
+        self._device = torch.device(device)
+        self._asynchronous = self._device.type == "cuda"
         # Two, so that one can be copied away while the other is written.
         self._rings = [torch.zeros((slots, 2), dtype=torch.float32, device=device) for _ in range(2)]
         self._views = [[[ring[i, 0], ring[i, 1]] for i in range(slots)] for ring in self._rings]
@@ -81,6 +82,8 @@ class RingLoss:
     def add_loss(self, loss: Any) -> None:
         """What ``training_step`` returned for one micro-batch: copied, never referred to (CUDA graphs overwrite)."""
         view = self._views[self._current][len(self._steps)][0]
+        if loss.requires_grad:
+            loss = loss.detach()  # else the ring would become part of the graph, and keep it
         if self._has_loss:
             view.add_(loss)
         else:
@@ -90,7 +93,7 @@ class RingLoss:
     def add_grad_norm(self, norm: Any) -> None:
         """What clipping returned. A DTensor is left to the Trainer's log: reading it is a collective."""
         if type(norm) is torch.Tensor:
-            self._views[self._current][len(self._steps)][1].copy_(norm, non_blocking=True)
+            self._views[self._current][len(self._steps)][1].copy_(norm.detach(), non_blocking=True)
             self._has_norm = True
         elif isinstance(norm, (int, float)):
             self._host_norm = float(norm)
@@ -116,17 +119,22 @@ class RingLoss:
         # The other ring may be written again: its copy was queued before, on the same stream.
         host, ready = self._copy_to_host(self._rings[self._current])
         self._on_their_way.append((self._steps, host, ready))
+        begun = self._views[self._current][len(self._steps)] if self._has_loss or self._has_norm else None
         self._steps = []
         self._current = 1 - self._current
+        if begun is not None:  # in the middle of a step: what it has so far comes along
+            for here, there in zip(self._views[self._current][0], begun, strict=True):
+                here.copy_(there, non_blocking=True)
 
     def _copy_to_host(self, ring: Any) -> tuple[Any, Any]:
         """A copy in pinned memory and the event that says when it is there; None: it is there."""
         if not self._asynchronous:
             return ring.to("cpu", copy=True), None
-        host = torch.empty(ring.shape, dtype=ring.dtype, pin_memory=True)
+        # "cpu" by name: the user may have set another default device, whose memory cannot be pinned.
+        host = torch.empty(ring.shape, dtype=ring.dtype, device="cpu", pin_memory=True)
         host.copy_(ring, non_blocking=True)
         ready = torch.cuda.Event()
-        ready.record()
+        ready.record(torch.cuda.current_stream(self._device))  # of the ring's device, whichever is the current one
         return host, ready
 
     def later(self, *, wait: bool) -> Iterator[tuple[int, Values]]:
