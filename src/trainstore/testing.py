@@ -706,7 +706,8 @@ class BackendContract:
                 found = connection.execute(select(backend.json_value(table.c.metrics, name))).scalar()
                 assert found == value, name
                 number = connection.execute(select(backend.json_number(table.c.metrics, name))).scalar()
-                assert number == (float(value) if type(value) in (int, float) else None), name
+                expected = float(value) if type(value) in (int, float) else None
+                assert (None if number is None else float(number)) == expected, name
             for expression in (backend.json_value, backend.json_number):
                 assert connection.execute(select(expression(table.c.metrics, "absent"))).scalar() is None
 

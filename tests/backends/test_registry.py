@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import make_url
 
 import trainstore.backends as registry
-from fixtures.third_backend import PlainBackend
+from backends.third_party.src.trainstore_filelite import FileLiteBackend
 from trainstore import TrainStore
 from trainstore.backends import backend_class, known_schemes, open_backend, register_backend
 from trainstore.backends.postgresql import PostgreSQLBackend
@@ -21,7 +21,7 @@ from trainstore.errors import StoreURLError
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The third backend, registered for one test."""
     monkeypatch.setattr(registry, "_registered", {})
-    register_backend("plain", PlainBackend)
+    register_backend("filelite", FileLiteBackend)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_path_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_registered_backend(registered: None, tmp_path: Path):
     """A backend registered from outside serves its scheme, and stores and finds runs by the defaults alone."""
-    with TrainStore(f"plain:///{tmp_path}/file") as store:
+    with TrainStore(f"filelite:///{tmp_path}/file") as store:
         for name, loss in (("worse", 2.0), ("better", 1.0)):
             with store.start_run(project="p", name=name, hyperparams={"lr": loss / 10}) as run:
                 for step in range(3):
@@ -68,14 +68,14 @@ def test_registered_backend(registered: None, tmp_path: Path):
         assert best.name == "better"
         assert best.sort_metric_value == 0.5
         assert list(store.list_step_logs(best)["step"]) == [0, 1, 2]
-    with TrainStore(f"plain:///{tmp_path}/file") as store:
+    with TrainStore(f"filelite:///{tmp_path}/file") as store:
         assert len(store.list_runs()) == 2
 
 
 def test_registered_before_installed(registered: None):
     """What a process registers goes before what is built in."""
-    register_backend("sqlite", PlainBackend)
-    assert backend_class("sqlite") is PlainBackend
+    register_backend("sqlite", FileLiteBackend)
+    assert backend_class("sqlite") is FileLiteBackend
 
 
 def test_entry_point(monkeypatch: pytest.MonkeyPatch):
@@ -83,13 +83,13 @@ def test_entry_point(monkeypatch: pytest.MonkeyPatch):
     group = "trainstore.backends"
     points = EntryPoints(
         [
-            EntryPoint("plain", "fixtures.third_backend:PlainBackend", group),
+            EntryPoint("filelite", "backends.third_party.src.trainstore_filelite:FileLiteBackend", group),
             EntryPoint("broken", "no.such.module:Backend", group),
         ]
     )
     monkeypatch.setattr(registry, "entry_points", lambda **params: points.select(**params))
-    assert backend_class("plain").__name__ == "PlainBackend"
-    assert {"plain", "broken", "sqlite", "postgresql", "postgres"} == set(known_schemes())
+    assert backend_class("filelite").__name__ == "FileLiteBackend"
+    assert {"filelite", "broken", "sqlite", "postgresql", "postgres"} == set(known_schemes())
 
 
 @pytest.mark.parametrize("url", ["mysql://me:c4n4ry@host/db", "nosuch+driver://host/db", "://x", "http://x.org/a.db"])

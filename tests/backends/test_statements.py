@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Connection, insert, select
 
 import trainstore.backends as registry
+from backends.third_party.src.trainstore_filelite import FileLiteBackend
 from fixtures.databases import BACKENDS, Opened, migrate, opened
-from fixtures.third_backend import PlainBackend
 from trainstore.schema import prepare
 from trainstore.values import canonical
 
@@ -20,12 +20,12 @@ RUN = {"id": 1, "uid": "r", "project": "p", "name": "n", "status": "running", "s
 ATTEMPT = {"run_id": 1, "attempt": 1, "uid": "a", "start_step": -1, "end_step": 9, "opened_at": AT, "status": "running"}
 
 
-@pytest.fixture(params=[*BACKENDS, "plain"])
+@pytest.fixture(params=[*BACKENDS, "filelite"])
 def database(request, new_database, tmp_path, monkeypatch) -> Iterator[Opened]:
     """Both databases, and a third one that only has the defaults; with one run and one attempt."""
-    if request.param == "plain":
-        monkeypatch.setitem(registry._registered, "plain", PlainBackend)
-        url = f"plain:///{tmp_path}/plain"
+    if request.param == "filelite":
+        monkeypatch.setitem(registry._registered, "filelite", FileLiteBackend)
+        url = f"filelite:///{tmp_path}/lite"
         migrate(url)
     else:
         url = new_database(request.param)
@@ -113,7 +113,7 @@ def test_json_value(database: Opened, connection: Connection):
         name: connection.execute(select(database.backend.json_value(table.c.metrics, name))).scalar() for name in stored
     }
     assert read == stored
-    if database.backend.name == "plain":
+    if database.backend.name == "filelite":
         read["true"] = bool(read["true"])  # SQLAlchemy's own extraction on SQLite knows no bool
     assert {name: type(value) for name, value in read.items()} == {name: type(value) for name, value in stored.items()}
     assert connection.execute(select(database.backend.json_value(table.c.metrics, "absent"))).scalar() is None

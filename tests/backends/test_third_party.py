@@ -1,0 +1,104 @@
+"""A backend out of a package that is installed beside trainstore: found by its entry point, tried by the contract."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from trainstore.testing import BackendContract
+
+PACKAGE = Path(__file__).with_name("third_party")
+CONTRACT = {name for name in dir(BackendContract) if name.startswith("test_")}
+
+
+@dataclass
+class Installed:
+    """The package, installed into a folder of its own, and its tests beside."""
+
+    site: Path
+    tests: Path
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run Python with the package installed, among the package's tests."""
+        env = {name: value for name, value in os.environ.items() if not name.startswith("TRAINSTORE_")}
+        return subprocess.run(
+            [sys.executable, *command],
+            cwd=self.tests,
+            env={**env, "PYTHONPATH": str(self.site)},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+
+    def outcomes(self, *arguments: str) -> dict[str, set[str]]:
+        """Run pytest: the names of the tests that passed, failed, were skipped. An error in a fixture is a failure."""
+        report = self.tests / "report.xml"
+        report.unlink(missing_ok=True)
+        done = self.run("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *arguments)
+        assert report.exists(), done.stdout + done.stderr
+        found: dict[str, set[str]] = {"passed": set(), "failed": set(), "skipped": set()}
+        for case in ElementTree.parse(report).iter("testcase"):
+            kinds = {child.tag for child in case}
+            outcome = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
+            found[outcome].add(str(case.get("name")).partition("[")[0])
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+        return found
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """`pip install` of the package, without a network."""
+    folder = tmp_path_factory.mktemp("third_party")
+    tests = folder / "project"
+    shutil.copytree(PACKAGE, tests, ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--no-build-isolation", "--quiet"]
+    done = subprocess.run(
+        [*command, "--target", str(folder / "site"), str(tests)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Installed(folder / "site", tests)
+
+
+def test_the_backend_is_found_by_its_entry_point(installed: Installed, tmp_path: Path) -> None:
+    """No line of trainstore names it, and no code registers it."""
+    code = (
+        "from trainstore.backends import known_schemes, open_backend\n"
+        f"backend = open_backend('filelite:///{tmp_path}/x')\n"
+        "print(type(backend).__module__, 'filelite' in known_schemes())"
+    )
+    done = installed.run("-c", code)
+    assert done.stdout.split() == ["trainstore_filelite", "True"], done.stderr
+    listed = installed.run("-m", "trainstore", "runs", "--store", f"filelite:///{tmp_path}/new")
+    assert listed.returncode == 0, listed.stderr
+
+
+def test_the_backend_passes_the_contract(installed: Installed) -> None:
+    """Every test of the contract runs, with the package's own test file, and none fails or is skipped."""
+    assert installed.outcomes("test_contract.py") == {"passed": CONTRACT, "failed": set(), "skipped": set()}
+
+
+@pytest.mark.parametrize(
+    ("defect", "caught"),
+    [
+        ("InsertsAgain", {"test_insert_missing_leaves_what_is_there"}),
+        ("ReplacesNothing", {"test_upsert_inserts_and_replaces", "test_steps_merge"}),
+        ("ForgetsRows", {"test_upsert_inserts_and_replaces", "test_many_rows_and_wide_rows", "test_steps_merge"}),
+        ("TakesTextForNumbers", {"test_json_expressions", "test_json_numbers_compare"}),
+        ("KeepsHalfAMigration", {"test_a_failed_migration_leaves_nothing"}),
+        ("ShowsTheDriversErrors", {"test_what_does_not_answer_is_unavailable"}),
+        ("OneForAll", {"test_opening_makes_the_schema"}),
+    ],
+)
+def test_the_contract_finds_defects(installed: Installed, defect: str, caught: set[str]) -> None:
+    """A backend with one defect fails the tests that are about it, where the same backend without it passes."""
+    broken = installed.outcomes("test_broken.py", "-k", f"{defect} and ({' or '.join(caught)})")
+    assert broken == {"passed": set(), "failed": caught, "skipped": set()}
+    healthy = installed.outcomes("test_broken.py", "-k", f"Healthy and ({' or '.join(caught)})")
+    assert healthy == {"passed": caught, "failed": set(), "skipped": set()}
