@@ -557,3 +557,12 @@ def test_closed_store(database_url: str, model: KerasModel):
 def test_store_is_true(store: TrainStore):
     """ScalarStop asks ``if train_store:``; an empty one is one all the same."""
     assert store
+
+
+def test_echo(empty_database_url: str, caplog: pytest.LogCaptureFixture):
+    """Every statement is logged where that is asked for, and else none."""
+    for echo in (False, True):
+        with TrainStore(empty_database_url, echo=echo) as store:
+            caplog.clear()
+            store.list_datablobs()
+            assert any("datablob" in record.message for record in caplog.records) is echo
