@@ -131,7 +131,8 @@ def test_help_is_light(start_script):
             cli.main(["--help"], prog_name="trainstore")
         except SystemExit:
             pass
-        print([name for name in ("pandas", "numpy", "sqlalchemy", "alembic", "rich", "orjson") if name in sys.modules])
+        print([name for name in ("pandas", "numpy", "sqlalchemy", "alembic", "rich", "orjson", "trainstore.values")
+               if name in sys.modules])
         """
     )
     assert script.finish()[-1] == "[]"

@@ -29,7 +29,6 @@ from typing import IO, Any, NamedTuple, Protocol
 from trainstore.cli.common import fail
 from trainstore.values import INT64_MAX, INT64_MIN, canonical
 
-FORMATS = ("csv", "parquet", "jsonl")
 GROUP = 50_000  # rows of a Parquet row group
 ABSENT: Any = object()  # there is no such key in this row
 
