@@ -118,6 +118,16 @@ class Attached(Trainer):
         return loss * model.lm_head.weight.mean().exp()
 
 
+class TensorRate(Trainer):
+    """Has an optimizer whose learning rate is a tensor, which the scheduler changes in place."""
+
+    def create_optimizer(self, *args, **kwargs):
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=torch.tensor(self.args.learning_rate), foreach=False
+        )
+        return self.optimizer
+
+
 CLASSES = {"make_model": bert, "train_dataset": tokens(64, labels="class")}
 EVALUATIONS = {"eval_dataset": tokens(6), "eval_strategy": "steps", "eval_steps": 2}
 # 23 examples: the last batch of an epoch is half one, and an accumulation of four ends with three of them.
@@ -157,6 +167,7 @@ CASES = {
     "hard clipping": {"max_grad_norm": 1e-3},
     "logging_nan_inf_filter off": {"logging_nan_inf_filter": False},
     "cosine schedule with warm-up": {"lr_scheduler_type": "cosine", "warmup_steps": 3, "optim": "sgd"},
+    "a learning rate that is a tensor": {"trainer_class": TensorRate},
     "logging by epochs": {**ODD, "logging_strategy": "epoch"},
     "torch.compile (aot_eager)": {"torch_compile": True, "torch_compile_backend": "aot_eager"},
 }

@@ -115,6 +115,16 @@ def test_the_ring_keeps_no_reference_to_a_loss(ring):
     assert [values["loss"] for _, values in ring.later(wait=True)] == [1.0, 2.0]
 
 
+def test_the_ring_keeps_a_learning_rate_that_is_on_the_device(ring):
+    """An optimizer may keep it in a tensor there, and change it in place afterwards."""
+    rate = torch.tensor(0.5)
+    for step in (1, 2):
+        ring.add_learning_rate(rate)
+        ring.end_step(step)
+        rate.mul_(0.5)
+    assert list(ring.later(wait=True)) == [(1, {"learning_rate": 0.5}), (2, {"learning_rate": 0.25})]
+
+
 @pytest.mark.parametrize("wait", [True, False])
 def test_the_ring_may_be_read_in_the_middle_of_a_step(ring, wait):
     """Who logs between two micro-batches has the ring read there: the step that has begun loses nothing."""
@@ -153,13 +163,14 @@ def test_a_step_that_failed_is_forgotten(make):
     assert found == {1: {"loss": 0.5}}
 
 
-def test_the_norm_of_a_distributed_tensor_is_left_alone(ring):
+@pytest.mark.parametrize("make", [DirectLoss, lambda: RingLoss("cpu", slots=3)], ids=["direct", "ring"])
+def test_the_norm_of_a_distributed_tensor_is_left_alone(make):
     """Reading a DTensor is a collective, which one rank alone must not begin."""
 
     class Distributed(torch.Tensor):
         pass
 
-    ring.add_loss(torch.tensor(1.0))
-    ring.add_grad_norm(torch.tensor(2.0).as_subclass(Distributed))
-    ring.end_step(1)
-    assert list(ring.later(wait=True)) == [(1, {"loss": 1.0})]
+    reader = make()
+    reader.add_loss(torch.tensor(1.0))
+    reader.add_grad_norm(torch.tensor(2.0).as_subclass(Distributed))
+    assert dict([(1, reader.end_step(1)), *reader.later(wait=True)]) == {1: {"loss": 1.0}}

@@ -13,8 +13,15 @@ from typing import Any
 import torch
 
 SLOTS = 32  # steps that a ring holds; so many losses, and no steps, a SIGKILL can cost on an accelerator
+COLUMNS = ("loss", "grad_norm", "learning_rate")  # of a ring
 
 Values = dict[str, float]
+_Slot = tuple[int, set[int], Values]  # a step, the columns that it has on the device, what was never there
+
+
+def _is_readable(norm: Any) -> bool:
+    """Whether one rank alone may read it: reading a DTensor is a collective, which the other ranks do not join."""
+    return type(norm) is torch.Tensor or isinstance(norm, (int, float))
 
 
 class DirectLoss:
@@ -31,8 +38,9 @@ class DirectLoss:
         self._losses.append(loss)
 
     def add_grad_norm(self, norm: Any) -> None:
-        """What clipping returned, before the optimizer's step."""
-        self._grad_norm = norm
+        """What clipping returned, before the optimizer's step. A DTensor is left to the Trainer's log."""
+        if _is_readable(norm):
+            self._grad_norm = norm
 
     def end_step(self, step: int) -> Values:
         """The values of the step that ends now, as far as they can be read at once."""
@@ -48,7 +56,7 @@ class DirectLoss:
             values["loss"] = total.item()
             losses.clear()
         if norm is not None:
-            values["grad_norm"] = norm.item() if hasattr(norm, "item") else norm
+            values["grad_norm"] = norm.item() if isinstance(norm, torch.Tensor) else float(norm)
             self._grad_norm = None
         return values
 
@@ -70,39 +78,47 @@ class RingLoss:
         self._device = torch.device(device)
         self._asynchronous = self._device.type == "cuda"
         # Two, so that one can be copied away while the other is written.
-        self._rings = [torch.zeros((slots, 2), dtype=torch.float32, device=device) for _ in range(2)]
-        self._views = [[[ring[i, 0], ring[i, 1]] for i in range(slots)] for ring in self._rings]
+        shape = (slots, len(COLUMNS))
+        self._rings = [torch.zeros(shape, dtype=torch.float32, device=device) for _ in range(2)]
+        self._views = [[list(row) for row in ring] for ring in self._rings]  # [ring][slot][column]
         self._current = 0
-        self._steps: list[tuple[int, bool, bool, float | None]] = []  # step, has loss, has norm on the device, norm
-        self._has_loss = False
-        self._has_norm = False
-        self._host_norm: float | None = None
-        self._on_their_way: deque[tuple[list[tuple[int, bool, bool, float | None]], Any, Any]] = deque()
+        self._steps: list[_Slot] = []  # those that ended, of the current ring
+        self._held: set[int] = set()  # columns that the step under way has written
+        self._host_values: Values = {}  # of the step under way, never on the device
+        self._on_their_way: deque[tuple[list[_Slot], Any, Any]] = deque()
 
     def add_loss(self, loss: Any) -> None:
         """What ``training_step`` returned for one micro-batch: copied, never referred to (CUDA graphs overwrite)."""
-        view = self._views[self._current][len(self._steps)][0]
+        if 0 not in self._held:
+            self._write(0, loss)
+            return
         if loss.requires_grad:
-            loss = loss.detach()  # else the ring would become part of the graph, and keep it
-        if self._has_loss:
-            view.add_(loss)
-        else:
-            view.copy_(loss, non_blocking=True)
-            self._has_loss = True
+            loss = loss.detach()
+        self._views[self._current][len(self._steps)][0].add_(loss)
 
     def add_grad_norm(self, norm: Any) -> None:
-        """What clipping returned. A DTensor is left to the Trainer's log: reading it is a collective."""
-        if type(norm) is torch.Tensor:
-            self._views[self._current][len(self._steps)][1].copy_(norm.detach(), non_blocking=True)
-            self._has_norm = True
-        elif isinstance(norm, (int, float)):
-            self._host_norm = float(norm)
+        """What clipping returned. A DTensor is left to the Trainer's log."""
+        if not _is_readable(norm):
+            return
+        if isinstance(norm, torch.Tensor):
+            self._write(1, norm)
+        else:
+            self._host_values["grad_norm"] = float(norm)
+
+    def add_learning_rate(self, rate: Any) -> None:
+        """A learning rate that an optimizer keeps on the device."""
+        self._write(2, rate)
+
+    def _write(self, column: int, value: Any) -> None:
+        if value.requires_grad:
+            value = value.detach()  # else the ring would become part of its graph, and keep it
+        self._views[self._current][len(self._steps)][column].copy_(value, non_blocking=True)
+        self._held.add(column)
 
     def end_step(self, step: int) -> Values:
         """Nothing can be read yet."""
-        self._steps.append((step, self._has_loss, self._has_norm, self._host_norm))
-        self._has_loss = self._has_norm = False
-        self._host_norm = None
+        self._steps.append((step, self._held, self._host_values))
+        self._held, self._host_values = set(), {}
         if len(self._steps) == self._slots:
             self._send()
         return {}
@@ -119,12 +135,11 @@ class RingLoss:
         # The other ring may be written again: its copy was queued before, on the same stream.
         host, ready = self._copy_to_host(self._rings[self._current])
         self._on_their_way.append((self._steps, host, ready))
-        begun = self._views[self._current][len(self._steps)] if self._has_loss or self._has_norm else None
+        slot, before = len(self._steps), self._current
         self._steps = []
-        self._current = 1 - self._current
-        if begun is not None:  # in the middle of a step: what it has so far comes along
-            for here, there in zip(self._views[self._current][0], begun, strict=True):
-                here.copy_(there, non_blocking=True)
+        self._current = 1 - before
+        for column in self._held:  # in the middle of a step: what it has so far comes along
+            self._views[self._current][0][column].copy_(self._views[before][slot][column], non_blocking=True)
 
     def _copy_to_host(self, ring: Any) -> tuple[Any, Any]:
         """A copy in pinned memory and the event that says when it is there; None: it is there."""
@@ -148,16 +163,11 @@ class RingLoss:
                     return
                 ready.synchronize()
             self._on_their_way.popleft()
-            for (step, has_loss, has_norm, norm), (loss, device_norm) in zip(steps, host.tolist(), strict=False):
-                values: Values = {}
-                if has_loss:
-                    values["loss"] = loss
-                if has_norm or norm is not None:
-                    values["grad_norm"] = device_norm if norm is None else norm
+            for (step, held, values), row in zip(steps, host.tolist(), strict=False):
+                values |= {COLUMNS[column]: row[column] for column in held}
                 if values:
                     yield step, values
 
     def discard(self) -> None:
         """Forget the step that has begun: it failed."""
-        self._has_loss = self._has_norm = False
-        self._host_norm = None
+        self._held, self._host_values = set(), {}

@@ -54,11 +54,18 @@ class StepRecorder:
     def before_optimizer(self, groups: Any) -> None:
         """Keep the learning rate that this step is made with: at its end the scheduler has gone on."""
         rate = groups[0]["lr"]
-        rates = self._learning_rates = {"learning_rate": rate}
+        rates = self._learning_rates = {}
+        if not isinstance(rate, (float, int)):
+            if rate.device.type != "cpu":  # reading it would wait for the device
+                if isinstance(self.reader, RingLoss):
+                    self.reader.add_learning_rate(rate)
+                return
+            rate = rate.item()  # now: the scheduler changes a tensor in place
+        rates["learning_rate"] = rate
         for index in range(1, len(groups)):
             other = groups[index]["lr"]
             if other != rate:
-                rates[f"learning_rate_{index}"] = other
+                rates[f"learning_rate_{index}"] = float(other)
 
     def end_step(self, step: int, epoch: float) -> None:
         """Record the step: on the CPU whole, on an accelerator without its loss and gradient norm, which follow."""
