@@ -1,0 +1,186 @@
+"""How often a training reads a tensor on the host: each such read waits for an accelerator to catch up.
+
+Counted in a real Trainer on the CPU, where the operations are the same, once without the callback and once with it.
+"""
+
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+
+import pytest
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import trainstore.integrations.transformers as integration
+from fixtures.trainers import gpt2, tokens
+from trainstore import TrainStore
+from trainstore.integrations._loss import RingLoss
+from trainstore.integrations.transformers import TrainStoreCallback
+
+STEPS = 10
+SLOTS = 4
+
+
+class HostReads:
+    """Counts what brings a tensor's values to Python, by name and by whether a drain does it."""
+
+    def __init__(self):
+        self.counts = {"training": Counter(), "drain": Counter()}
+        self.where = "training"
+
+    def count(self, name):
+        self.counts[self.where][name] += 1
+
+    @contextmanager
+    def during(self, where):
+        before, self.where = self.where, where
+        try:
+            yield
+        finally:
+            self.where = before
+
+    @contextmanager
+    def counted(self):
+        """Count in this thread: the operations underneath, and the methods that no operation shows on the CPU."""
+        with ExitStack() as stack:
+            stack.enter_context(_Methods(self))
+            stack.enter_context(_Operations(self))
+            yield self
+
+
+class _Operations(TorchDispatchMode):
+    NAMES = ("aten::_local_scalar_dense", "aten::equal", "aten::nonzero")
+
+    def __init__(self, reads):
+        super().__init__()
+        self.reads = reads
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        name = func._schema.name
+        to_host = name == "aten::_to_copy" and torch.device(kwargs.get("device") or "meta").type == "cpu"
+        if name in self.NAMES or to_host:
+            self.reads.count(name)
+        return func(*args, **kwargs)
+
+
+class _Methods(TorchFunctionMode):
+    METHODS = {torch.Tensor.tolist: "tolist", torch.Tensor.numpy: "numpy", torch.Tensor.cpu: "cpu"}
+
+    def __init__(self, reads):
+        super().__init__()
+        self.reads = reads
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in self.METHODS:
+            self.reads.count(self.METHODS[func])
+        return func(*args, **(kwargs or {}))
+
+
+class Ready:
+    """The event of a copy that has arrived when it is asked for the second time."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def query(self):
+        self.asked += 1
+        return self.asked > 1
+
+    def synchronize(self):
+        self.asked += 1
+
+
+class CountedRing(RingLoss):
+    """A ring that says when it drains, and whose copies need a while."""
+
+    def __init__(self, reads):
+        super().__init__("cpu", slots=SLOTS)
+        self.reads = reads
+
+    def _copy_to_host(self, ring):
+        return ring.clone(), Ready()  # as on a device: the copy is queued, and nobody waits
+
+    def later(self, *, wait):
+        with self.reads.during("drain"):
+            return iter(list(super().later(wait=wait)))
+
+
+@pytest.fixture
+def local_store(new_database):
+    """A store in SQLite: what is counted happens before any database."""
+    with TrainStore(new_database("sqlite")) as opened:
+        yield opened
+
+
+def reads_of(make_trainer, callbacks, reads=None, **options):
+    """Train, and count; only the training, without what a Trainer prepares once."""
+    reads = HostReads() if reads is None else reads
+    options = {"max_steps": STEPS, "logging_steps": 500, "logging_nan_inf_filter": False, **options}
+    trainer = make_trainer(model=gpt2(), callbacks=callbacks, **options)
+    with reads.counted():
+        trainer.train()
+    return reads.counts
+
+
+def test_what_is_counted():
+    """The counter sees every way in which a tensor's value is read."""
+    value = torch.tensor([1.0])
+    reads = HostReads()
+    with reads.counted():
+        assert value.item()
+        assert value.tolist()
+        assert float(value)
+        assert value
+        value.cpu()
+        value.numpy()
+        value.to("cpu", copy=True)
+        value + value
+        value.clone()
+    assert reads.counts["training"] == {
+        "aten::_local_scalar_dense": 3,
+        "tolist": 1,
+        "cpu": 1,
+        "numpy": 1,
+        "aten::_to_copy": 1,
+    }
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+def test_on_the_cpu_loss_and_norm_are_read_once_a_step(local_store, make_trainer, accumulation):
+    """However many micro-batches a step has: on the CPU a read waits for nothing."""
+    options = {"gradient_accumulation_steps": accumulation}
+    without = reads_of(make_trainer, [], **options)["training"]
+    found = reads_of(make_trainer, [TrainStoreCallback(local_store)], **options)["training"]
+    assert found - without == {"aten::_local_scalar_dense": 2 * STEPS}
+    assert without - found == {}
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+@pytest.mark.parametrize("logging_steps", [3, 500])
+def test_the_ring_adds_no_read_outside_its_drains(local_store, make_trainer, monkeypatch, accumulation, logging_steps):
+    """The way of the accelerators: in the training not one read more, and in the drains one of each ring."""
+    options = {"gradient_accumulation_steps": accumulation, "logging_steps": logging_steps}
+    without = reads_of(make_trainer, [], **options)["training"]
+    reads = HostReads()
+    monkeypatch.setattr(integration, "DirectLoss", lambda: CountedRing(reads))
+    callback = TrainStoreCallback(local_store)
+    found = reads_of(make_trainer, [callback], reads, **options)
+    assert found["training"] == without
+    drains = {500: 3, 3: 4}[logging_steps]  # after 4, 8 and 10 steps; after 3, 6, 9 and 10
+    assert found["drain"] == {"tolist": drains}
+    steps = local_store.list_step_logs(callback.run_uid)
+    assert steps[["loss", "grad_norm", "learning_rate"]].notna().all().all()
+    assert len(steps) == STEPS
+
+
+def test_evaluations_and_checkpoints_add_no_read(local_store, make_trainer, monkeypatch):
+    """Neither the evaluations in between nor what is recorded at the beginning reads a tensor."""
+    options = {"eval_dataset": tokens(6), "eval_strategy": "steps", "eval_steps": 2, "save_strategy": "steps"}
+    options |= {"save_steps": 5, "include_num_input_tokens_seen": "all"}
+    without = reads_of(make_trainer, [], **options)["training"]
+    reads = HostReads()
+    monkeypatch.setattr(integration, "DirectLoss", lambda: CountedRing(reads))
+    found = reads_of(make_trainer, [TrainStoreCallback(local_store)], reads, **options)
+    assert found["training"] == without
+    assert set(found["drain"]) == {"tolist"}
