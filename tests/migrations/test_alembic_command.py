@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from fixtures.databases import migrate, opened
-from fixtures.revisions import PATCH
+from fixtures.revisions import AFTER, HEAD, PATCH
 from trainstore import schema
 from trainstore.models import models_for
 
@@ -47,8 +47,8 @@ def test_up_check_down(empty_database_url: str):
     env = {"TRAINSTORE_URL": empty_database_url}
     assert "Running upgrade  -> 0001" in alembic("upgrade", "head", **env)
     assert names(empty_database_url) == {"alembic_version", *models_for().table_names}
-    assert "0001 (head)" in alembic("current", **env)
-    assert "<base> -> 0001 (head)" in alembic("history", **env)
+    assert f"{HEAD} (head)" in alembic("current", **env)
+    assert "<base> -> 0001" in alembic("history", **env)
     assert "No new upgrade operations detected" in alembic("check", **env)
     with opened(empty_database_url) as database:
         assert schema.check(*database) == []
@@ -130,8 +130,8 @@ def test_an_older_file_is_copied_first(new_database, newer_migrations: Path, tmp
     code = f"{PATCH}\nfrom alembic.config import main\nmain(sys.argv[2:])"
     command = [sys.executable, "-c", code, folder, "-c", str(ini), "upgrade", "head"]
     subprocess.run(command, env={**os.environ, "TRAINSTORE_URL": url}, check=True, timeout=120)
-    (copy,) = Path(url.removeprefix("sqlite:///")).parent.glob("*.backup-0001-*")
+    (copy,) = Path(url.removeprefix("sqlite:///")).parent.glob(f"*.backup-{HEAD}-*")
     with opened(f"sqlite:///{copy}") as database, database.engine.connect() as connection:
-        assert connection.execute(text("SELECT version_num FROM trainstore_version")).scalar() == "0001"
+        assert connection.execute(text("SELECT version_num FROM trainstore_version")).scalar() == HEAD
     with opened(url) as database, database.engine.connect() as connection:
-        assert connection.execute(text("SELECT version_num FROM trainstore_version")).scalar() == "0002"
+        assert connection.execute(text("SELECT version_num FROM trainstore_version")).scalar() == AFTER

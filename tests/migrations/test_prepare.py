@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event, insert, make_url, select, text
 
 from fixtures.databases import migrate, opened
-from fixtures.revisions import PATCH
+from fixtures.revisions import AFTER, HEAD, PATCH
 from fixtures.snapshots import dump
 from trainstore import schema
 from trainstore.cli import main
@@ -141,11 +141,11 @@ def test_older_file_is_copied_and_upgraded(new_database, newer_trainstore, caplo
     uid = migrate(url)
     with newer_trainstore():
         assert migrate(url) == uid
-        assert version(url) == "0002"
-        (copy,) = path.parent.glob(f"{path.name}.backup-0001-*")
+        assert version(url) == AFTER
+        (copy,) = path.parent.glob(f"{path.name}.backup-{HEAD}-*")
         assert not list(path.parent.glob("*.partial"))
         assert whole_schema(f"sqlite:///{copy}") == old
-        assert version(f"sqlite:///{copy}") == "0001"
+        assert version(f"sqlite:///{copy}") == HEAD
         migrate(url)  # at head: no second copy
     assert len(list(path.parent.glob("*.backup-*"))) == 1
     assert str(copy) in caplog.text
@@ -165,13 +165,13 @@ def test_older_server_is_refused_with_the_command(new_database, newer_trainstore
         with pytest.raises(SchemaOutdatedError) as refused:
             migrate(url)
         assert whole_schema(url) == old
-        assert "0001" in str(refused.value)
-        assert "0002" in str(refused.value)
+        assert HEAD in str(refused.value)
+        assert AFTER in str(refused.value)
         assert "auto_upgrade=True" in str(refused.value)
         quoted = str(refused.value).partition("with: trainstore ")[2].partition(" (or")[0]
         with pytest.raises(SystemExit, match="0"):
             main(shlex.split(quoted))
-        assert version(url) == "0002"
+        assert version(url) == AFTER
 
 
 @pytest.mark.parametrize("prefix", ["", "mine_"])
@@ -188,7 +188,7 @@ def test_auto_upgrade(empty_database_url: str, newer_trainstore, prefix: str):
         connection.execute(insert(models.step_log), steps)
     with newer_trainstore(), opened(empty_database_url, prefix) as database:
         assert schema.prepare(*database, auto_upgrade=True) == uid
-        assert schema.current(*database) == "0002"
+        assert schema.current(*database) == AFTER
         with database.engine.connect() as connection:
             rows = connection.execute(text(f"SELECT step, extra FROM {prefix}current_step_log ORDER BY step")).all()
             assert [tuple(row) for row in rows] == [(1, "new"), (2, "new")]
@@ -201,18 +201,18 @@ def test_auto_upgrade_can_be_refused(database_url: str, newer_trainstore):
     with newer_trainstore(), opened(database_url) as database:
         with pytest.raises(SchemaOutdatedError, match="trainstore db upgrade --store"):
             schema.prepare(*database, auto_upgrade=False)
-        assert schema.current(*database) == "0001"
+        assert schema.current(*database) == HEAD
 
 
 def test_failed_upgrade_leaves_the_old_schema(database_url: str, newer_trainstore, newer_migrations: Path):
     """A migration that fails half-way is rolled back as a whole, the view included."""
-    broken = newer_migrations / "versions" / "0002_next.py"
+    broken = newer_migrations / "versions" / f"{AFTER}_next.py"
     broken.write_text(broken.read_text().replace('if os.environ.get("HOLD_MIGRATION")', "if 1 / 0"))
     old = whole_schema(database_url)
     with newer_trainstore(), opened(database_url) as database:
         with pytest.raises(ZeroDivisionError):
             schema.prepare(*database, auto_upgrade=True)
-        assert schema.current(*database) == "0001"
+        assert schema.current(*database) == HEAD
     assert whole_schema(database_url) == old
 
 
@@ -228,8 +228,8 @@ def test_newer_schema_is_refused_untouched(database_url: str, newer_trainstore):
         for function in (schema.prepare, schema.upgrade):
             with pytest.raises(SchemaTooNewError) as refused:
                 function(*database)
-            assert "0002" in str(refused.value)
-            assert "0001" in str(refused.value)
+            assert AFTER in str(refused.value)
+            assert HEAD in str(refused.value)
             assert "pip install -U trainstore" in str(refused.value)
         with pytest.raises(SchemaTooNewError):
             schema.prepare(*database, auto_upgrade=True)
@@ -335,7 +335,7 @@ def test_no_right_to_upgrade(guest_url, postgres_server, newer_trainstore):
     postgres_server.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user}", name)
     with newer_trainstore(), opened(guest) as database, pytest.raises(SchemaMissingError, match="a role that may"):
         schema.prepare(*database, auto_upgrade=True)
-    assert version(owner) == "0001"
+    assert version(owner) == HEAD
 
 
 # --- Several processes, and killed ones ------------------------------------------------------------------------------
@@ -377,7 +377,7 @@ def test_processes_upgrade_once(database_url: str, backend_name: str, start_scri
     for script in scripts:
         script.wait_for("uid")
         script.finish()
-    assert version(database_url) == "0002"
+    assert version(database_url) == AFTER
     assert len(list(tmp_path.glob("*.backup-*"))) == (1 if backend_name == "sqlite" else 0)
 
 
@@ -389,10 +389,10 @@ def test_killed_migration(database_url: str, start_script, newer_migrations: Pat
     script.send("go")
     script.wait_for("in the middle")
     script.kill()
-    assert version(database_url) == "0001"
+    assert version(database_url) == HEAD
     with newer_trainstore(), opened(database_url) as database:
         schema.prepare(*database, auto_upgrade=True)
-        assert schema.current(*database) == "0002"
+        assert schema.current(*database) == AFTER
     assert whole_schema(database_url) != old
 
 

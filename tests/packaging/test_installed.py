@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.databases import migrate, opened
-from fixtures.revisions import PATCH
+from fixtures.revisions import AFTER, PATCH
 from trainstore import schema
 
 ROOT = Path(__file__).parents[2]
@@ -119,7 +119,7 @@ def test_wheel_upgrades_a_database(installed: Installation, database_url: str, n
         database_url,
     )
     with opened(database_url) as database:
-        assert schema.current(*database) == "0002"
+        assert schema.current(*database) == AFTER
 
 
 def test_installed_commands(installed: Installation, empty_database_url: str):
