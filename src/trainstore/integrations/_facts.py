@@ -87,7 +87,12 @@ def _peft(model: Any) -> dict[str, Any] | None:
     adapters = getattr(model, "peft_config", None)
     if not isinstance(adapters, dict):
         return None
-    return {str(name): dict(adapter.to_dict()) for name, adapter in adapters.items()}
+    return {str(name): _without_sets(adapter.to_dict()) for name, adapter in adapters.items()}
+
+
+def _without_sets(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Sets as sorted lists, as PEFT saves them: the text of a set is in another order in each process."""
+    return {key: sorted(item, key=str) if isinstance(item, (set, frozenset)) else item for key, item in values.items()}
 
 
 def data_facts(trainer: Any, train_dataloader: Any, eval_dataloader: Any) -> dict[str, Any]:
