@@ -16,8 +16,7 @@ SCRIPT = """
     options = json.loads(options)
     if "RANK" not in os.environ:
         torchrun = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d",
-                    "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", "--monitor-interval=0.1",
-                    f"--max-restarts={options.get('restarts', 0)}"]
+                    "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", "--monitor-interval=0.1"]
         os.execv(sys.executable, [sys.executable, *torchrun, __file__, *sys.argv[1:]])
 
     sys.path.insert(0, tests)
@@ -30,7 +29,6 @@ SCRIPT = """
     from trainstore.integrations.transformers import TrainStoreCallback
 
     rank = int(os.environ["RANK"])
-    first = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
     losses = []
 
     class Tells(Trainer):
@@ -41,7 +39,7 @@ SCRIPT = """
 
     class Fails(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
-            if state.global_step == options.get("crash_at") and first:
+            if state.global_step == options.get("crash_at"):
                 if rank == 1:
                     raise Crash("on rank 1")
                 if options.get("rank_0_waits"):
@@ -118,12 +116,13 @@ def test_a_failure_on_another_rank_marks_the_run(database_url, torchrun):
             assert sorted(writer.rank for writer in session.query(store.models.Writer)) == [0, 1]
 
 
-def test_a_restarted_job_is_the_next_attempt(database_url, torchrun):
-    """torchrun starts the job again after a failure: one run, two attempts, and the first has the cause.
+def test_a_job_started_again_is_the_next_attempt(database_url, torchrun):
+    """The job fails and is started again from its checkpoint: one run, two attempts, and the first has the cause.
 
     Rank 0 itself sees no more of it than a connection that is lost.
     """
-    torchrun(database_url, restarts=1, crash_at=7)
+    torchrun(database_url, code=1, crash_at=7)
+    torchrun(database_url)
     with TrainStore(database_url) as store:
         assert store.list_runs()[["status", "attempts", "last_step"]].values.tolist() == [["finished", 2, 10]]
         (uid,) = store.list_runs()["uid"]
