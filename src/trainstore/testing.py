@@ -743,8 +743,7 @@ class BackendContract:
                 assert connection.execute(statement).scalars().all() == ["r"]
                 assert connection.execute(select(func.count()).select_from(models.attempt)).scalar_one() == 1
         own = backend.create_writer_engine()
-        with own.begin() as connection:
-            backend.begin_writing(connection)
+        with own.connect() as connection, backend.writing(connection):
             assert connection.execute(backend.lock_rows(statement)).scalars().all() == ["r"]
         own.dispose()
 

@@ -201,8 +201,7 @@ def test_writers_settings(new_database):
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
     with opened(new_database("postgresql")) as (_, backend, _):
         engine = backend.create_writer_engine()
-        with engine.begin() as connection:
-            backend.begin_writing(connection)
+        with engine.connect() as connection, backend.writing(connection):
             for setting in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
                 assert connection.exec_driver_sql(f"SHOW {setting}").scalar() == "15s"
             assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"

@@ -209,7 +209,7 @@ def test_one_bad_journal_does_not_hide_the_others(store: TrainStore) -> None:
     """A journal that cannot be delivered stays where it is, with a reason; those before and after it are delivered."""
     good = [hand_journal(), hand_journal()]
     bad = hand_journal()
-    bad.records[-1]["at"] = "no time"
+    bad.records[0]["started_at"] = "no time"
     folder = abandoned(store, bad)
     for journal in good:
         abandoned(store, journal)

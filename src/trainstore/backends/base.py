@@ -8,6 +8,8 @@ trainstore asks the backend and never looks at the dialect's name. The contract:
   `migration_transaction` is rolled back as a whole where the database can do that.
 - **Durability**: when a commit on the writer's engine returns, the rows survive a crash of the machine.
 - **Errors**: `translate` turns the driver's errors into ours; no message ever holds a password or a row's values.
+
+`trainstore.testing.BackendContract` tries all of it that can be tried from outside.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
 from trainstore.backends.health import Finding
 from trainstore.errors import StoreUnavailableError, TrainStoreError
@@ -129,8 +131,14 @@ class Backend:
         with self.translated(), engine.connect() as connection:
             yield connection
 
-    def begin_writing(self, connection: Connection) -> None:
-        """Called at the start of each of the writer's transactions, for settings that last as long as it."""
+    @contextmanager
+    def writing(self, connection: Connection, *, patient: bool = False) -> Iterator[None]:
+        """A transaction of a writer, with settings and time-outs that last as long as it.
+
+        ``patient``: it may take minutes (an attempt is opened, and summaries are made anew).
+        """
+        with connection.begin():
+            yield
 
     def journal_root(self) -> Path | None:
         """The folder beside the database for the journals, or None: then they lie in the user's state folder."""
@@ -196,7 +204,10 @@ class Backend:
 
     @contextmanager
     def migration_transaction(self, engine: Engine, prefix: str) -> Iterator[Connection]:
-        """A transaction that no other migration of this store can run beside; rolled back as a whole on an error."""
+        """A transaction that no other migration of this store can run beside; rolled back as a whole on an error.
+
+        The default is an ordinary one: enough where each transaction of the engine has the database to itself.
+        """
         with self.translated(), engine.begin() as connection:
             yield connection
 
@@ -236,6 +247,12 @@ class Backend:
             if ours is None:
                 raise
             raise ours from None
+
+    def is_refusal(self, error: Exception) -> bool:
+        """Whether the database refused a value, or a record makes no sense: then trying again cannot help."""
+        if isinstance(error, DBAPIError):
+            return isinstance(error, (DataError, IntegrityError))
+        return isinstance(error, (StatementError, LookupError, TypeError, ValueError, OverflowError, AttributeError))
 
     def is_privilege_error(self, error: SQLAlchemyError) -> bool:
         """Whether the database refused because this user lacks a right."""

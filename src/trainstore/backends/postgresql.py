@@ -6,10 +6,13 @@ transaction mode can stand between.
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from math import isinf
 from typing import Any
@@ -28,13 +31,14 @@ from sqlalchemy import (
     case,
     cast,
     create_engine,
+    event,
     func,
     make_url,
     text,
     type_coerce,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 
 from trainstore.backends.base import Backend, JsonType, Rows, json_options
 from trainstore.backends.health import Finding
@@ -44,8 +48,9 @@ from trainstore.values import safe_url
 
 MINIMUM_VERSION = 14_00_00
 CONNECT_TIMEOUT = 5  # seconds; libpq's unit
-WRITER_TIMEOUT = "15s"  # of one statement, and of one wait for a lock
-MIGRATION_TIMEOUT = "10min"
+PING_TIMEOUT = 5
+WRITER_TIMEOUT = 15  # of one statement, of one wait for a lock, and of a transaction in which nothing is answered
+PATIENT_TIMEOUT = 600  # of a migration, and where summaries are made anew
 
 
 class PostgreSQLBackend(Backend):
@@ -89,7 +94,10 @@ class PostgreSQLBackend(Backend):
 
     def create_engine(self) -> Engine:
         """A small pool, each connection tried before it is used."""
-        return self._engine({"poolclass": QueuePool, "pool_size": 2, "max_overflow": 8, "pool_pre_ping": True})
+        engine = self._engine({"poolclass": QueuePool, "pool_size": 2, "max_overflow": 8})
+        # Instead of SQLAlchemy's pool_pre_ping, which waits for ever for a server that was stopped.
+        event.listen(engine, "checkout", partial(_ping, engine.dialect))
+        return engine
 
     def create_writer_engine(self) -> Engine:
         """No pool: the writer thread keeps one connection and drops it after any error."""
@@ -122,9 +130,13 @@ class PostgreSQLBackend(Backend):
         with self.translated(), engine.connect() as connection:
             yield connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
-    def begin_writing(self, connection: Connection) -> None:
-        """Bound every wait of the transaction, and no longer than it lasts."""
-        connection.execute(_SET_LOCAL, {"timeout": WRITER_TIMEOUT})
+    @contextmanager
+    def writing(self, connection: Connection, *, patient: bool = False) -> Iterator[None]:
+        """Bound every wait of the transaction, on the server and, where that is silent, here."""
+        seconds = PATIENT_TIMEOUT if patient else WRITER_TIMEOUT
+        with _watched(connection.connection.driver_connection, seconds), connection.begin():
+            connection.execute(_SET_LOCAL, {"timeout": f"{seconds}s"})
+            yield
 
     # --- Statements ------------------------------------------------------------------------------------------------
 
@@ -158,7 +170,7 @@ class PostgreSQLBackend(Backend):
     def migration_transaction(self, engine: Engine, prefix: str) -> Iterator[Connection]:
         """One transaction under an advisory lock of this prefix in this schema."""
         with self.translated(), engine.begin() as connection:
-            connection.execute(_SET_LOCAL, {"timeout": MIGRATION_TIMEOUT})
+            connection.execute(_SET_LOCAL, {"timeout": f"{PATIENT_TIMEOUT}s"})
             connection.execute(
                 text("SELECT pg_advisory_xact_lock(hashtextextended(:name || coalesce(current_schema(), ''), 0))"),
                 {"name": f"trainstore:{prefix}:"},
@@ -230,6 +242,11 @@ class PostgreSQLBackend(Backend):
             return StoreUnavailableError(f"PostgreSQL at {where} is not available now (SQLSTATE {state})")
         return None
 
+    def is_refusal(self, error: Exception) -> bool:
+        """Also what exceeds a limit of the server (class 54): a value too long for an index, a text over 1 GB."""
+        state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+        return state.startswith("54") or super().is_refusal(error)
+
     def is_privilege_error(self, error: SQLAlchemyError) -> bool:
         """SQLSTATE 42501, or a read-only transaction (a standby)."""
         return getattr(getattr(error, "orig", None), "sqlstate", None) in ("42501", "25006")
@@ -239,6 +256,42 @@ _SET_LOCAL = text(
     "SELECT set_config('statement_timeout', :timeout, true), set_config('lock_timeout', :timeout, true), "
     "set_config('idle_in_transaction_session_timeout', :timeout, true), set_config('synchronous_commit', 'on', true)"
 )
+
+
+@contextmanager
+def _watched(driver: Any, seconds: float) -> Iterator[None]:
+    """Shut the connection down where this takes longer.
+
+    No time-out of libpq or of the server frees a client from a server that is stopped (SIGSTOP) or from a network that
+    swallows everything: its kernel still answers. A socket that is shut down does.
+    """
+    guard = threading.Lock()
+    ended = False
+
+    def shut_down() -> None:
+        with guard:
+            if not ended and not driver.closed:
+                with suppress(OSError), socket.socket(fileno=os.dup(driver.pgconn.socket)) as own:
+                    own.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, shut_down)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        with guard:
+            ended = True
+
+
+def _ping(dialect: Any, driver: Any, _record: Any, _proxy: Any) -> None:
+    """Ask a pooled connection for an answer before it is used; the pool replaces one that has none."""
+    try:
+        with _watched(driver, PING_TIMEOUT):
+            dialect.do_ping(driver)
+    except dialect.dbapi.Error:
+        raise DisconnectionError from None
 
 
 def _connection_reason(message: str) -> str:

@@ -72,8 +72,9 @@ def flush(
     Raises `WatermarkMovedError` and `RunDeletedError`, and whatever the driver raises; then nothing was stored, or
     the answer to COMMIT was lost, which the next call finds out.
     """
-    with connection.begin():
-        statements.backend.begin_writing(connection)
+    # An attempt that goes back before what is stored makes every summary anew.
+    opens = any(record["kind"] == "attempt" for _, record in records)
+    with statements.backend.writing(connection, patient=opens):
         _Flush(connection, statements, source).store(acked, records)
 
 

@@ -5,12 +5,17 @@ A journal is a folder of one writer (one process that records into one run)::
     <writer uid>/            0700
         meta.json            which store, prefix and run it belongs to; ``seen`` after the first commit
         lock                 held by fcntl.lockf while the writer lives
+        reserve              space for the last words of a run whose disk is full
         00000000000000000001.seg   segments of about 4 MiB, named by their first sequence number
 
 A segment is a row of frames: 4 bytes magic (the format's version), the payload's length, its sequence number (1, 2, …
 without gaps) and a CRC-32 over length, number and payload, then the payload, a JSON object. Appending is one write(2)
 of one frame. A reader takes what is valid: a torn tail is ignored, and after damage in the middle it goes on at the
 next valid frame.
+
+A journal has a limit, and a disk an end. Where the database stays away until one of them is reached, the steps of the
+oldest segment make room; where a record cannot be written at all, it is the newest that is lost. Either way a ``gap``
+record says which steps went, and reaches the database.
 
 ``fcntl.lockf`` and not ``flock``, which orphaned children would hold on. It does not see locks of its own process and
 loses them when any descriptor of the file is closed: so `_live` is asked before a lock file is ever opened.
@@ -19,7 +24,9 @@ loses them when any descriptor of the file is closed: so `_live` is asked before
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import shutil
 import socket
 import struct
 import sys
@@ -43,11 +50,19 @@ if sys.platform == "win32":  # pragma: no cover
 else:
     import fcntl
 
+logger = logging.getLogger("trainstore")
+
 MAGIC = b"TSj1"
 _FRAME = struct.Struct("<4sIQI")
 _CHECKED = struct.Struct("<IQ")
 SEGMENT_BYTES = 4 * 1024 * 1024
+LIMIT = 1024 * 1024 * 1024  # bytes of one journal
+LOW_SPACE = 256 * 1024 * 1024  # bytes free on the disk, below which a journal that only grows makes room
+RESERVE_BYTES = 64 * 1024
+RESERVE = "reserve"
+_STEP = b'{"kind":"step"'
 META = "meta.json"
+PARTIAL = ".partial"
 LOCK = "lock"
 ASIDE = ".aside"
 
@@ -102,6 +117,9 @@ class Journal:
     def sync(self) -> None:
         """Bring what was appended to the disk. Called by the writer thread, once a second while dirty."""
 
+    def make_room(self, acked: int, *, low_space: bool) -> None:
+        """Drop old steps that are not stored, where the limit is passed; or the disk nearly full, if that counts."""
+
     def touch(self) -> None:
         """Say to other hosts of a shared folder that the writer lives."""
 
@@ -131,6 +149,27 @@ class _Segment:
     path: Path
     first: int
     size: int = 0
+    has_steps: bool = True
+
+
+@dataclass(slots=True)
+class _Lost:
+    """Records that could not be written."""
+
+    records: int = 0
+    first_step: int | None = None
+    last_step: int | None = None
+
+    def add(self, payload: bytes) -> None:
+        step = orjson.loads(payload).get("step")
+        self.records += 1
+        if step is not None:
+            self.first_step = step if self.first_step is None else min(self.first_step, step)
+            self.last_step = step if self.last_step is None else max(self.last_step, step)
+
+    def gap(self, reason: str, **more: Any) -> bytes:
+        details = {"reason": reason, "lost": self.records, "steps": [self.first_step, self.last_step], **more}
+        return orjson.dumps({"kind": "gap", "at": time.time_ns() // 1_000, "details": details})
 
 
 def boot_id() -> str | None:
@@ -149,9 +188,12 @@ def hostname() -> str:
 class FileJournal(Journal):
     """A journal in a folder of its own, open for appending by this process."""
 
-    def __init__(self, root: Path, uid: str, meta: dict[str, Any]) -> None:
+    def __init__(self, root: Path, uid: str, meta: dict[str, Any], *, limit: int = LIMIT) -> None:
         super().__init__(uid)
         self.folder = root / uid
+        self._limit = limit
+        self._segment_bytes = min(SEGMENT_BYTES, max(limit // 8, 1))
+        self._lost: _Lost | None = None
         self._dirty = False
         self._descriptor: int | None = None
         self._segments: list[_Segment] = []
@@ -166,6 +208,9 @@ class FileJournal(Journal):
             _take_lock(self._lock)
             write_meta(self.folder, self._meta)
             self._begin_segment()
+            with suppress(OSError):
+                (self.folder / RESERVE).write_bytes(bytes(RESERVE_BYTES))
+                (self.folder / RESERVE).chmod(0o600)
             _sync_folder(self.folder)
         except OSError as error:
             _forget(uid)
@@ -176,22 +221,58 @@ class FileJournal(Journal):
 
     def append(self, payload: bytes) -> int:
         with self._guard:
-            descriptor = self._descriptor
-            if descriptor is None:
+            if self._descriptor is None:
                 raise JournalError(f"the journal {self.folder} is closed")
-            sequence = self.last + 1
-            data = frame(sequence, payload)
-            segment = self._segments[-1]
-            written = os.write(descriptor, data)
-            if written != len(data):
-                os.ftruncate(descriptor, segment.size)
-                raise OSError(errno.ENOSPC, "no space for the journal", str(segment.path))
-            segment.size += written
-            self.last = sequence
-            self._dirty = True
-            if segment.size >= SEGMENT_BYTES:
+            if self._lost is not None:
+                self._tell_lost()
+            try:
+                return self._write(payload)
+            except OSError as error:
+                if payload.startswith(_STEP):
+                    self._lose(payload, error)
+                    raise
+                self._shrink_reserve()
+                return self._write(payload)
+
+    def _write(self, payload: bytes) -> int:
+        assert self._descriptor is not None
+        sequence = self.last + 1
+        data = frame(sequence, payload)
+        segment = self._segments[-1]
+        written = os.write(self._descriptor, data)
+        if written != len(data):
+            os.ftruncate(self._descriptor, segment.size)
+            raise OSError(errno.ENOSPC, "no space for the journal", str(segment.path))
+        segment.size += written
+        self.last = sequence
+        self._dirty = True
+        if segment.size >= self._segment_bytes:
+            with suppress(OSError):  # this one can go on growing; the next record tries again
                 self._begin_segment()
-            return sequence
+        return sequence
+
+    def _lose(self, payload: bytes, error: OSError) -> None:
+        """Remember a step that cannot be written; at the first one say so at once, by what was put by for that."""
+        begins = self._lost is None
+        self._lost = self._lost or _Lost()
+        self._lost.add(payload)
+        if begins:
+            self._shrink_reserve()
+            with suppress(OSError):
+                self._write(self._lost.gap(f"{error.strerror or error}; more may follow"))
+
+    def _tell_lost(self) -> None:
+        """There may be room again: first say what went meanwhile."""
+        assert self._lost is not None
+        with suppress(OSError):
+            self._write(self._lost.gap("could not be written"))
+            self._lost = None
+
+    def _shrink_reserve(self) -> None:
+        """Free half of the space that was put by: a gap and an end need some, and other programs take the rest."""
+        path = self.folder / RESERVE
+        with suppress(OSError):
+            os.truncate(path, path.stat().st_size // 2)
 
     def _begin_segment(self) -> None:
         first = self.last + 1
@@ -200,7 +281,10 @@ class FileJournal(Journal):
         descriptor = os.open(path, flags, 0o600)
         if self._descriptor is not None:
             # Everything before it must be on the disk before the next segment is.
-            _sync_file(self._descriptor)
+            try:
+                _sync_file(self._descriptor)
+            except OSError:
+                _write_anew(self._segments[-1])
             os.close(self._descriptor)
             _sync_folder(self.folder)
         self._descriptor = descriptor
@@ -244,8 +328,51 @@ class FileJournal(Journal):
             descriptor = os.dup(self._descriptor)
         try:
             _sync_file(descriptor)  # not under the guard: log() must never wait for the disk
+        except OSError:
+            with self._guard:
+                self._dirty = True
+                if self._descriptor is not None:
+                    _write_anew(self._segments[-1])
+                    renewed = os.open(self._segments[-1].path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+                    os.close(self._descriptor)
+                    self._descriptor = renewed
         finally:
             os.close(descriptor)
+
+    def make_room(self, acked: int, *, low_space: bool) -> None:
+        # Closed segments are touched by the writer thread alone, which is who calls this.
+        with self._guard:
+            closed, total = self._segments[:-1], sum(segment.size for segment in self._segments)
+        for segment in closed:
+            if total <= self._limit and not (low_space and _free_space(self.folder) < LOW_SPACE):
+                return
+            if segment.has_steps:
+                before = segment.size
+                self._drop_steps(segment, acked)
+                total -= before - segment.size
+
+    def _drop_steps(self, segment: _Segment, acked: int) -> None:
+        """Replace a segment by one that holds its other records, and a gap where the first step stood."""
+        lost, kept, first, last = _Lost(), [], 0, 0
+        for _, sequence, payload in frames(segment.path.read_bytes()):
+            if not payload.startswith(_STEP):
+                kept.append((sequence, payload))
+            elif sequence > acked:
+                lost.add(payload)
+                first, last = first or sequence, sequence
+        if first:
+            kept.append((first, lost.gap("the journal reached its limit", records=[first, last])))
+            if last > first:
+                kept.append((last, orjson.dumps({"kind": "skip"})))  # so that the last number can be acknowledged
+            logger.warning(
+                "%s is full while the database is away: steps %s to %s are dropped",
+                self.folder, lost.first_step, lost.last_step,
+            )  # fmt: skip
+        data = b"".join(frame(sequence, payload) for sequence, payload in sorted(kept))
+        _write_file(segment.path.with_suffix(PARTIAL), data, segment.path)
+        segment.size, segment.has_steps = len(data), False
+        if self._cursor[1] == segment.first:
+            self._cursor = (0, 0, 0)
 
     def touch(self) -> None:
         with suppress(OSError):
@@ -408,14 +535,7 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
 
 def write_meta(folder: Path, meta: dict[str, Any]) -> None:
     """Replace ``meta.json`` as a whole."""
-    partial = folder / f"{META}.partial"
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, orjson.dumps(meta))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    partial.replace(folder / META)
+    _write_file(folder / f"{META}{PARTIAL}", orjson.dumps(meta), folder / META)
 
 
 def is_live(folder: Path) -> bool:
@@ -459,7 +579,11 @@ def delete_folder(folder: Path) -> None:
 
     The segments go first: whoever finds the rest after a crash half-way has a journal with nothing left to store.
     """
-    for path in (*folder.glob("*.seg"), folder / f"{META}.partial", folder / META, folder / LOCK):
+    for path in (
+        *folder.glob("*.seg"),
+        *folder.glob(f"*{PARTIAL}"),
+        *(folder / name for name in (RESERVE, META, LOCK)),
+    ):
         with suppress(OSError):
             path.unlink()
     with suppress(OSError):
@@ -476,6 +600,34 @@ def _make_folder(folder: Path) -> None:
         except (FileNotFoundError, FileExistsError):
             continue  # another journal's end has just removed the empty folder above
     folder.mkdir(mode=0o700)
+
+
+def _write_anew(segment: _Segment) -> None:
+    """After a failed sync: the next one may succeed without what the disk did not take. So not that file again."""
+    _write_file(segment.path.with_suffix(PARTIAL), segment.path.read_bytes()[: segment.size], segment.path)
+
+
+def _write_file(path: Path, data: bytes, target: Path) -> None:
+    """Write a whole file onto the disk, and put it in the place of ``target``."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        os.fsync(descriptor)
+    except OSError:
+        with suppress(OSError):
+            path.unlink()
+        raise
+    finally:
+        os.close(descriptor)
+    path.replace(target)
+
+
+def _free_space(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 2**63
 
 
 def _take_lock(descriptor: int) -> None:

@@ -6,18 +6,19 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from trainstore.recording.delivery import decode, deliver, describe
 from trainstore.recording.flush import Record, RunDeletedError, Source, WatermarkMovedError, flush
 from trainstore.recording.journal import LOCK, FoundJournal, claim, hostname, journal_folders, read_meta
 from trainstore.recording.statements import Statements
-from trainstore.recording.writer import MAX_RECORDS, describe
+from trainstore.recording.writer import MAX_RECORDS
 
 logger = logging.getLogger("trainstore")
 
@@ -132,22 +133,16 @@ def _deliver(connection: Connection, statements: Statements, found: FoundJournal
     with connection.begin():
         acked = statements.writer_acked(connection, found.uid) or 0
     count = 0
-    while True:
-        batch = _decoded(islice(found.read(acked), MAX_RECORDS))
-        if not batch:
-            break
-        before = acked
-        for sequence, _ in batch:
-            if sequence != before + 1:
-                logger.warning("%s is damaged: records %d to %d are lost", found.folder, before + 1, sequence - 1)
-            before = sequence
+    while records := _following(found, acked):
         try:
-            flush(connection, statements, source, acked, batch)
+            stored = deliver(
+                partial(flush, connection, statements, source), statements.backend.is_refusal, acked, records
+            )
         except WatermarkMovedError as moved:
             acked = moved.acked
         else:
-            acked = batch[-1][0]
-            count += len(batch)
+            acked = stored
+            count += sum(record["kind"] not in ("gap", "skip") for _, record in records)
         if not source.seen:
             source.seen = True
             found.update_meta(seen=True)
@@ -156,8 +151,17 @@ def _deliver(connection: Connection, statements: Statements, found: FoundJournal
     return count
 
 
-def _decoded(frames: Iterable[tuple[int, bytes]]) -> list[tuple[int, Record]]:
-    return [(sequence, orjson.loads(payload)) for sequence, payload in frames]
+def _following(found: FoundJournal, acked: int) -> list[tuple[int, Record]]:
+    """The next records of a journal; those that it begins with are also in its ``meta.json``, if they are damaged."""
+    records = decode(acked, islice(found.read(acked), MAX_RECORDS))
+    for _, record in records:
+        if record["kind"] == "gap" and record["details"]["reason"] == "damage":
+            logger.warning("%s is damaged: records %d to %d are lost", found.folder, *record["details"]["records"])
+    opening = {number: record for number, record in enumerate(found.meta.get("opening") or (), 1) if number > acked}
+    if not opening:
+        return records
+    later = [(sequence, record) for sequence, record in records if sequence > len(opening) + acked]
+    return [*opening.items(), *later]
 
 
 def _lacks_right(statements: Statements, error: Exception) -> bool:

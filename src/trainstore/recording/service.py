@@ -12,7 +12,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -119,14 +119,16 @@ class RecordingService:
             raise StoreClosedError("the store in memory was closed, and is gone")
         uid = attempt["uid"] if opener else str(uuid.uuid4())
         writer = {"uid": uid, "rank": rank, "started_at": now(), **writer_facts()}
-        recorder = Recorder(self._new_journal(uid, run["uid"], seen), Source(uid, run["uid"], seen), self._wake)
-        recorder.append(orjson.dumps({"kind": "run", **run, "seen": seen, "writer": writer}))
-        recorder.append(orjson.dumps({"kind": "attempt", **attempt}))
+        opening = ({"kind": "run", **run, "seen": seen, "writer": writer}, {"kind": "attempt", **attempt})
+        journal = self._new_journal(uid, run["uid"], seen, opening)
+        recorder = Recorder(journal, Source(uid, run["uid"], seen), self._wake)
+        for record in opening:
+            recorder.append(orjson.dumps(record))
         _open.add(self)
         self._writer.add(recorder)
         return recorder
 
-    def _new_journal(self, uid: str, run_uid: str, seen: bool) -> Journal:
+    def _new_journal(self, uid: str, run_uid: str, seen: bool, opening: Sequence[Record]) -> Journal:
         if self.backend.in_memory:
             return MemoryJournal(uid)
         meta = {
@@ -136,8 +138,9 @@ class RecordingService:
             "schema": self.schema,
             "store_uid": self.store_uid,
             "seen": seen,
+            "opening": opening,  # nothing can be stored without these records: twice on disk, whatever happens to one
         }
-        return FileJournal(self.journal_root(), uid, meta)
+        return FileJournal(self.journal_root(), uid, meta, limit=_journal_limit())
 
     def _wake(self) -> None:
         self._writer.wake()
@@ -164,8 +167,7 @@ class RecordingService:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A transaction on a writer's connection, for what is written beside the journals."""
-        with self._engine.connect() as connection, connection.begin():
-            self.backend.begin_writing(connection)
+        with self._engine.connect() as connection, self.backend.writing(connection):
             yield connection
 
     def recover(self) -> Recovered:
@@ -231,6 +233,18 @@ class RecordingService:
         # Kept, not dropped: closing the parent's connection here would end it for the parent.
         _of_the_parent.append(self._writer)
         self._writer = self._new_writer()
+
+
+def _journal_limit() -> int:
+    """Bytes of one journal: ``TRAINSTORE_JOURNAL_LIMIT``, else 1 GiB."""
+    configured = os.environ.get("TRAINSTORE_JOURNAL_LIMIT")
+    if not configured:
+        return journals.LIMIT
+    if not configured.isdecimal() or int(configured) == 0:
+        raise InvalidArgumentError(
+            f"TRAINSTORE_JOURNAL_LIMIT={configured!r} is no number of bytes; write for instance 1073741824"
+        )
+    return int(configured)
 
 
 def _deliver_at_exit() -> None:

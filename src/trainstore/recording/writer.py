@@ -13,12 +13,13 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import orjson
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore.errors import SchemaError, TrainStoreError
+from trainstore.recording.delivery import Records, decode, deliver, describe
 from trainstore.recording.flush import RunDeletedError, Source, WatermarkMovedError, flush, now
 from trainstore.recording.journal import Journal
 from trainstore.recording.statements import Statements
@@ -188,11 +189,19 @@ class Writer:
                     logger.warning("%s is reached again; everything is stored", self._store_name)
                 self._failures = 0
                 pause = INTERVAL
+            self._make_room()
             with self._stored:
                 self._stored.notify_all()
             if self._stopping or self._thread is not threading.current_thread():
                 self._drop_connection()
                 return
+
+    def _make_room(self) -> None:
+        for recorder in self.recorders:
+            try:
+                recorder.journal.make_room(recorder.acked, low_space=self._failures > 0)
+            except OSError as error:
+                logger.debug("%s: no room could be made (%s)", recorder.source.run_uid, error)
 
     def _pass(self) -> None:
         """Bring everything that waits to the disk, then into the database."""
@@ -212,10 +221,11 @@ class Writer:
             batch = recorder.journal.read(recorder.acked, MAX_RECORDS, MAX_BYTES)
             if not batch:
                 return
-            records = [(sequence, orjson.loads(payload)) for sequence, payload in batch]
+            records = decode(recorder.acked, batch)
             try:
-                with self._transacting:
-                    flush(self._connected(), self._statements, recorder.source, recorder.acked, records)
+                acked = deliver(
+                    partial(self._flush, recorder.source), self._statements.backend.is_refusal, recorder.acked, records
+                )
             except WatermarkMovedError as moved:
                 if moved.acked < recorder.acked:
                     # The database lost what it had acknowledged (a backup was restored); those segments are gone.
@@ -225,7 +235,7 @@ class Writer:
                     )  # fmt: skip
                 recorder.acked = moved.acked
             else:
-                recorder.acked = batch[-1][0]
+                recorder.acked = acked
                 recorder.last_heartbeat = time.monotonic()
             if not recorder.source.seen:
                 recorder.source.seen = True
@@ -236,10 +246,13 @@ class Writer:
         if time.monotonic() - recorder.last_heartbeat >= HEARTBEAT:
             recorder.last_heartbeat = time.monotonic()
             recorder.journal.touch()
-            with self._transacting, (connection := self._connected()).begin():
-                self._statements.backend.begin_writing(connection)
+            with self._transacting, self._statements.backend.writing(connection := self._connected()):
                 now = self._statements.backend.now()
                 self._statements.update_writer(connection, recorder.source.writer_uid, heartbeat_at=now)
+
+    def _flush(self, source: Source, acked: int, records: Records) -> None:
+        with self._transacting:
+            flush(self._connected(), self._statements, source, acked, records)
 
     def _connected(self) -> Connection:
         if self._connection is None:
@@ -285,10 +298,3 @@ class Writer:
             "%s cannot be written (%s); the training goes on and its records wait in the journal%s",
             self._store_name, reason, advice,
         )  # fmt: skip
-
-
-def describe(error: Exception) -> str:
-    """An error without its text, which may hold values: its type, and the database's code where it has one."""
-    cause = getattr(error, "orig", None) if isinstance(error, SQLAlchemyError) else None
-    code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
-    return f"{type(cause or error).__name__}{f' {code}' if code else ''}"
