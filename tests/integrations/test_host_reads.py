@@ -3,15 +3,11 @@
 Counted in a real Trainer on the CPU, where the operations are the same, once without the callback and once with it.
 """
 
-from collections import Counter
-from contextlib import ExitStack, contextmanager
-
 import pytest
 import torch
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import trainstore.integrations.transformers as integration
+from fixtures.host_reads import HostReads
 from fixtures.trainers import gpt2, tokens
 from trainstore import TrainStore
 from trainstore.integrations._loss import RingLoss
@@ -19,62 +15,6 @@ from trainstore.integrations.transformers import TrainStoreCallback
 
 STEPS = 10
 SLOTS = 4
-
-
-class HostReads:
-    """Counts what brings a tensor's values to Python, by name and by whether a drain does it."""
-
-    def __init__(self):
-        self.counts = {"training": Counter(), "drain": Counter()}
-        self.where = "training"
-
-    def count(self, name):
-        self.counts[self.where][name] += 1
-
-    @contextmanager
-    def during(self, where):
-        before, self.where = self.where, where
-        try:
-            yield
-        finally:
-            self.where = before
-
-    @contextmanager
-    def counted(self):
-        """Count in this thread: the operations underneath, and the methods that no operation shows on the CPU."""
-        with ExitStack() as stack:
-            stack.enter_context(_Methods(self))
-            stack.enter_context(_Operations(self))
-            yield self
-
-
-class _Operations(TorchDispatchMode):
-    NAMES = ("aten::_local_scalar_dense", "aten::equal", "aten::nonzero")
-
-    def __init__(self, reads):
-        super().__init__()
-        self.reads = reads
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        name = func._schema.name
-        to_host = name == "aten::_to_copy" and torch.device(kwargs.get("device") or "meta").type == "cpu"
-        if name in self.NAMES or to_host:
-            self.reads.count(name)
-        return func(*args, **kwargs)
-
-
-class _Methods(TorchFunctionMode):
-    METHODS = {torch.Tensor.tolist: "tolist", torch.Tensor.numpy: "numpy", torch.Tensor.cpu: "cpu"}
-
-    def __init__(self, reads):
-        super().__init__()
-        self.reads = reads
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func in self.METHODS:
-            self.reads.count(self.METHODS[func])
-        return func(*args, **(kwargs or {}))
 
 
 class Ready:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from trainstore.integrations._loss import DirectLoss, RingLoss
+from trainstore.integrations._steps import StepRecorder
 
 
 class Event:
@@ -123,6 +124,18 @@ def test_the_ring_keeps_a_learning_rate_that_is_on_the_device(ring):
         ring.end_step(step)
         rate.mul_(0.5)
     assert list(ring.later(wait=True)) == [(1, {"learning_rate": 0.5}), (2, {"learning_rate": 0.25})]
+
+
+def test_a_learning_rate_on_a_device_is_never_read_there(monkeypatch):
+    """It goes into the ring; without one it is left to the Trainer's log. (A tensor of "meta" cannot be read.)"""
+    rate = torch.ones((), device="meta")
+    kept = []
+    monkeypatch.setattr(RingLoss, "add_learning_rate", lambda ring, rate: kept.append(rate))
+    for reader in (RingLoss("cpu"), None):
+        recorder = StepRecorder(None, reader, 0)
+        recorder.before_optimizer([{"lr": rate}, {"lr": rate}])
+        assert recorder._learning_rates == {}
+    assert kept == [rate]
 
 
 @pytest.mark.parametrize("wait", [True, False])
