@@ -217,6 +217,18 @@ def test_every_step_is_the_twins_on_both_databases(store, make_trainer, case, ac
     check(store, *train_beside_twin(store, make_trainer, case, accumulation))
 
 
+def test_the_cases_are_what_they_are_called(make_trainer):
+    """Half precision, label smoothing and the like change the losses; checkpointing and compiling are on."""
+    plain_losses = logged(train(make_trainer, "GPT-2", logging_steps=1), "loss")
+    for case in ("bf16", "label smoothing", "custom compute_loss", "custom training_step", "num_items_in_batch"):
+        losses = logged(train(make_trainer, case, logging_steps=1), "loss")
+        assert worst_error(losses, plain_losses) > 100 * TOLERANCE, case
+    checkpointing = train(make_trainer, "activation checkpointing", max_steps=1).model
+    assert getattr(checkpointing, f"is_{CHECKPOINTING}")
+    compiled = train(make_trainer, "torch.compile (aot_eager)", max_steps=1).model_wrapped
+    assert isinstance(compiled, torch._dynamo.OptimizedModule)
+
+
 class NaNAt(Trainer):
     """A trainer one of whose micro-batches, in step 3, has a loss that is not a number; the gradients stay right."""
 
