@@ -27,7 +27,9 @@ def overview(runs: DataFrame) -> DataFrame:
     """The columns of a run table that a person looks at first: an id, a label, how it went; then what was asked for."""
     names = [str(column) for column in runs.columns]
     several = runs["project"].nunique() > 1
+    resumed = bool((runs["attempts"] > 1).any())
     fixed = ["run_id", "name", *(["project"] if several else []), "status", "started_at", "last_step"]
+    fixed += ["attempts"] if resumed else []
     ranked = [c for c in ("sort_metric_value", "sort_metric_step") if c in names]
     varying = [c for c in names if c.startswith("hp__") and c not in _UNINTERESTING][:4]
     metrics = [c for c in names if c.startswith("metric__") and not runs[c].isna().all()]

@@ -58,9 +58,7 @@ def test_values_are_canonical_and_secrets_go(store, run):
     assert tags["inf"] == float("inf")
     assert tags["~empty"] == 1
     assert store.set_tags(run, remove=[""]) == ["~empty"]
-    assert SECRET not in store.set_notes(
-        run, "key hf_AbCdEf0123456789AbCdEf0123456789Ab"
-    )
+    assert SECRET not in store.set_notes(run, "key hf_AbCdEf0123456789AbCdEf0123456789Ab")
 
 
 def test_notes_are_set_and_added_to(store, run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -11,10 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from trainstore.errors import JournalError
 from trainstore.recording import journal as journals
+from trainstore.recording.delivery import decode
 from trainstore.recording.journal import FileJournal, MemoryJournal, claim, frame, frames, is_live, journal_folders
 
 MANY = 10_000  # records; more than any batch here
@@ -399,3 +402,161 @@ def test_journals_that_come_and_go_at_once_find_their_folder(root: Path) -> None
         thread.join()
     assert not failures
     assert not root.exists()
+
+
+# --- No room ---------------------------------------------------------------------------------------------------------
+
+
+def step(number: int, size: int = 10) -> bytes:
+    return orjson.dumps({"kind": "step", "at": 1, "step": number, "metrics": {"x": "." * size}})
+
+
+def records_of(journal: FileJournal, acked: int = 0) -> list[tuple[int, dict[str, Any]]]:
+    """What a delivery would store, as it reads it: batch by batch, gaps filled in."""
+    result: list[tuple[int, dict[str, Any]]] = []
+    while batch := journal.read(acked, 100, 10_000):
+        result += decode(acked, batch)
+        acked = result[-1][0]
+    return result
+
+
+def refusing(kinds: str, left: int = 0) -> Callable[[int, bytes], int]:
+    """os.write on a disk that takes ``left`` more records, and then none whose kind is one of these."""
+    write = os.write
+    room = [left]
+
+    def fail(descriptor: int, data: bytes) -> int:
+        if any(f'"kind":"{kind}"'.encode() in data for kind in kinds.split()):
+            if not room[0]:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            room[0] -= 1
+        return write(descriptor, data)
+
+    return fail
+
+
+def test_a_full_disk_costs_steps_and_says_which(
+    new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first step that finds no room is told at once, from what was put by; all of them when there is room again."""
+    journal = new_journal()
+    journal.append(step(0))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", refusing("step"))
+        for number in (1, 2, 3):
+            with pytest.raises(OSError, match="No space"):
+                journal.append(step(number))
+    journal.append(step(4))
+    kinds = [(number, record["kind"], record.get("details", {}).get("steps")) for number, record in records_of(journal)]
+    assert kinds == [(1, "step", None), (2, "gap", [1, 1]), (3, "step", None), (4, "gap", [1, 3])]
+    assert records_of(journal)[3][1]["details"]["lost"] == 3
+
+
+def test_the_end_of_a_run_finds_room_on_a_full_disk(
+    new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is no step gives back what was put by and is tried again; a disk that stays full is an error."""
+    journal = new_journal()
+    reserve = journal.folder / "reserve"
+    before = reserve.stat().st_size
+    status = orjson.dumps({"kind": "status", "status": "finished", "error": None, "at": 1})
+    failing = iter([True, False])
+    write = os.write
+
+    def once(descriptor: int, data: bytes) -> int:
+        if next(failing, False):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", once)
+        assert journal.append(status) == 1
+    assert 0 < reserve.stat().st_size < before
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", refusing("status"))
+        with pytest.raises(OSError, match="No space"):
+            journal.append(status)
+    assert [record["kind"] for _, record in records_of(journal)] == ["status"]
+
+
+def test_the_oldest_steps_make_room(tmp_path: Path) -> None:
+    """Past its limit a journal keeps everything but old steps, and says which of them went."""
+    journal = FileJournal(tmp_path, str(uuid.uuid4()), {}, limit=20_000)
+    journal.append(orjson.dumps({"kind": "run"}))
+    for number in range(400):
+        journal.append(step(number, 50))
+        if number == 7:
+            journal.append(orjson.dumps({"kind": "event"}))
+    size = sum(path.stat().st_size for path in journal.folder.glob("*.seg"))
+    assert size > 40_000
+    journal.make_room(acked=5, low_space=False)
+    assert sum(path.stat().st_size for path in journal.folder.glob("*.seg")) < 22_500
+    records = records_of(journal, acked=5)
+    kept = {record["step"] for _, record in records if record["kind"] == "step"}
+    gaps = [record["details"] for _, record in records if record["kind"] == "gap"]
+    assert [gap["reason"] for gap in gaps] == ["the journal reached its limit"] * len(gaps)
+    named = {number for gap in gaps for number in range(gap["steps"][0], gap["steps"][1] + 1)}
+    # Records 2 to 5 were the steps 0 to 3, which the database has.
+    assert kept | named == set(range(4, 400))
+    assert not kept & named
+    assert sum(gap["lost"] for gap in gaps) == len(named)
+    assert 399 in kept
+    assert [record["kind"] for _, record in records].count("event") == 1
+    assert records[-1][0] == journal.last
+    journal.make_room(acked=5, low_space=False)
+    assert records_of(journal, acked=5) == records
+    assert journal.remove(journal.last)
+
+
+def test_a_nearly_full_disk_makes_room_only_where_nothing_is_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the database answers, what waits is about to go by itself."""
+    monkeypatch.setattr(journals, "_free_space", lambda _folder: 1)
+    journal = FileJournal(tmp_path, str(uuid.uuid4()), {}, limit=1_000_000)
+    monkeypatch.setattr(journal, "_segment_bytes", 5_000)
+    for number in range(200):
+        journal.append(step(number, 50))
+    journal.make_room(acked=0, low_space=False)
+    assert {record["kind"] for _, record in records_of(journal)} == {"step"}
+    journal.make_room(acked=0, low_space=True)
+    assert {record["kind"] for _, record in records_of(journal)} == {"gap", "skip", "step"}
+    journal.close()
+
+
+def test_a_journal_is_written_anew_after_a_failed_sync(
+    new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the disk refused may be gone although the next sync succeeds: it is brought there in another file."""
+    journal = new_journal()
+    journal.append(step(1))
+    (segment,) = journal.folder.glob("*.seg")
+    inode = segment.stat().st_ino
+
+    def broken(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journals, "_sync_file", broken)
+        journal.sync()
+    assert segment.stat().st_ino != inode
+    journal.append(step(2))
+    journal.sync()
+    assert [record["step"] for _, record in records_of(journal)] == [1, 2]
+    assert [path.name for path in journal.folder.glob("*.partial")] == []
+
+
+def test_missing_numbers_are_a_gap() -> None:
+    """Damage is named where it was; a gap that the journal wrote speaks for itself; the order stays."""
+
+    def frames(*records: tuple[int, dict[str, Any]]) -> list[tuple[int, bytes]]:
+        return [(number, orjson.dumps(record)) for number, record in records]
+
+    damaged = decode(3, frames((4, {"kind": "a"}), (7, {"kind": "b"}), (8, {"kind": "c"})))
+    assert [(number, record["kind"]) for number, record in damaged] == [(4, "a"), (6, "gap"), (7, "b"), (8, "c")]
+    assert damaged[1][1]["details"] == {"reason": "damage", "records": [5, 6]}
+    own = {"kind": "gap", "details": {"reason": "limit", "records": [5, 9]}}
+    told = decode(4, frames((5, own), (7, {"kind": "event"}), (9, {"kind": "skip"}), (11, {"kind": "step"})))
+    assert [(number, record["kind"]) for number, record in told] == [
+        (5, "gap"), (7, "event"), (9, "skip"), (10, "gap"), (11, "step"),
+    ]  # fmt: skip

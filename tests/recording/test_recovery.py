@@ -203,6 +203,50 @@ def test_damage_costs_what_it_hit_and_is_told(store: TrainStore, caplog: pytest.
     assert store.recover().runs == [journal.run_uid]
     assert set(losses(store, journal.run_uid)) == set(range(10)) - {3}
     assert any("records 6 to 6 are lost" in text for text in warnings(caplog))
+    (gap,) = store.list_events(journal.run_uid, kind="gap")["details"]
+    assert gap == {"reason": "damage", "records": [6, 6]}
+
+
+@pytest.mark.parametrize("damaged", [{1}, {2}, {1, 2}, {1, 2, 3}])
+def test_a_run_whose_first_records_are_damaged_is_stored_all_the_same(store: TrainStore, damaged: set[int]) -> None:
+    """Its run and its attempt stand in the journal twice."""
+    journal = hand_journal()
+    folder = abandoned(store, journal, opening=journal.records[:2])
+    (segment,) = folder.glob("*.seg")
+    data = bytearray(segment.read_bytes())
+    end = 0
+    for number, (after, *_) in enumerate(list(journals.frames(bytes(data))), start=1):
+        if number in damaged:
+            data[(end + after) // 2] ^= 1
+        end = after
+    segment.write_bytes(data)
+    assert store.recover().runs == [journal.run_uid]
+    assert set(losses(store, journal.run_uid)) == {0, 1, 2} - {number - 3 for number in damaged}
+    assert store.get_run(journal.run_uid).name == "n"
+
+
+def test_a_live_run_keeps_its_first_records_twice(store: TrainStore) -> None:
+    """In ``meta.json`` from the start."""
+    run = store.start_run(name="kept")
+    opening = journals.read_meta(run._recorder.journal.folder)["opening"]  # type: ignore[union-attr,index]
+    assert [record["kind"] for record in opening] == ["run", "attempt"]
+    assert opening[0]["name"] == "kept"
+
+
+def test_a_record_that_the_database_refuses_is_put_aside(store: TrainStore) -> None:
+    """It becomes an event that holds it; those before and after it in the same batch are stored as they are."""
+    journal = hand_journal(steps=9)
+    journal.records[5]["at"] = "no time"
+    journal.records[7]["step"] = 2**63
+    journal.event("checkpoint")
+    abandoned(store, journal)
+    assert store.recover().runs == [journal.run_uid]
+    assert set(losses(store, journal.run_uid)) == set(range(9)) - {3, 5}
+    refused = store.list_events(journal.run_uid, kind="refused")["details"].tolist()
+    assert len(refused) == 2
+    assert "no time" in refused[0]["record"]
+    assert str(2**63) in refused[1]["record"]
+    assert len(store.list_events(journal.run_uid, kind="checkpoint")) == 1
 
 
 def test_one_bad_journal_does_not_hide_the_others(store: TrainStore) -> None:

@@ -87,7 +87,7 @@ def _refused(record: Record, error: Exception) -> Record:
     return {
         "kind": "event",
         "event": "refused",
-        "at": record.get("at") or now(),
+        "at": now(),  # nothing of the record itself: whatever it was refused for
         "step": None,
         "details": {"reason": describe(error), "record": text},
     }

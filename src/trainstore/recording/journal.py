@@ -223,16 +223,17 @@ class FileJournal(Journal):
         with self._guard:
             if self._descriptor is None:
                 raise JournalError(f"the journal {self.folder} is closed")
-            if self._lost is not None:
-                self._tell_lost()
             try:
-                return self._write(payload)
+                sequence = self._write(payload)
             except OSError as error:
                 if payload.startswith(_STEP):
                     self._lose(payload, error)
                     raise
                 self._shrink_reserve()
-                return self._write(payload)
+                sequence = self._write(payload)
+            if self._lost is not None:
+                self._tell_lost()
+            return sequence
 
     def _write(self, payload: bytes) -> int:
         assert self._descriptor is not None
@@ -262,7 +263,7 @@ class FileJournal(Journal):
                 self._write(self._lost.gap(f"{error.strerror or error}; more may follow"))
 
     def _tell_lost(self) -> None:
-        """There may be room again: first say what went meanwhile."""
+        """There is room again: say what went meanwhile."""
         assert self._lost is not None
         with suppress(OSError):
             self._write(self._lost.gap("could not be written"))
