@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 from transformers import Trainer, TrainingArguments
+from transformers.optimization import Adafactor, AdafactorSchedule
 
 from fixtures.trainers import LENGTH, SEED, VOCABULARY, bert, gpt2, tokens
 from fixtures.twins import COMPARED, TOLERANCE, logged, recorded, worst_error
@@ -118,6 +119,13 @@ class Attached(Trainer):
         return loss * model.lm_head.weight.mean().exp()
 
 
+class Endless(torch.utils.data.IterableDataset):
+    """Examples without a length."""
+
+    def __iter__(self):
+        return iter(tokens(64))
+
+
 class TensorRate(Trainer):
     """Has an optimizer whose learning rate is a tensor, which the scheduler changes in place."""
 
@@ -125,6 +133,15 @@ class TensorRate(Trainer):
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=torch.tensor(self.args.learning_rate), foreach=False
         )
+        return self.optimizer
+
+
+class RelativeSteps(Trainer):
+    """Has an optimizer that finds its learning rate by itself, and a scheduler that asks it."""
+
+    def create_optimizer(self, *args, **kwargs):
+        self.optimizer = Adafactor(self.model.parameters(), lr=None, relative_step=True, warmup_init=True)
+        self.lr_scheduler = AdafactorSchedule(self.optimizer, initial_lr=1e-3)
         return self.optimizer
 
 
@@ -168,6 +185,9 @@ CASES = {
     "logging_nan_inf_filter off": {"logging_nan_inf_filter": False},
     "cosine schedule with warm-up": {"lr_scheduler_type": "cosine", "warmup_steps": 3, "optim": "sgd"},
     "a learning rate that is a tensor": {"trainer_class": TensorRate},
+    "a learning rate that the optimizer finds": {"trainer_class": RelativeSteps},
+    "a scheduler that looks at evaluations": {**EVALUATIONS, "lr_scheduler_type": "reduce_lr_on_plateau"},
+    "an iterable data set": {"train_dataset": Endless()},
     "logging by epochs": {**ODD, "logging_strategy": "epoch"},
     "torch.compile (aot_eager)": {"torch_compile": True, "torch_compile_backend": "aot_eager"},
 }

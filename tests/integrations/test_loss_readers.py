@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -136,6 +137,17 @@ def test_a_learning_rate_on_a_device_is_never_read_there(monkeypatch):
         recorder.before_optimizer([{"lr": rate}, {"lr": rate}])
         assert recorder._learning_rates == {}
     assert kept == [rate]
+
+
+def test_groups_with_and_without_a_learning_rate():
+    """Numbers of any kind are taken; a group that has none, or the first one's, has no name of its own."""
+    recorder = StepRecorder(None, RingLoss("cpu"), 0)
+    recorder.before_optimizer([{"lr": None}, {"lr": 0.5}])
+    assert recorder._learning_rates == {"learning_rate_1": 0.5}
+    rates = [torch.tensor(0.5), 0.5, None, torch.tensor(0.25), np.float32(0.125)]
+    recorder.before_optimizer([{"lr": rate} for rate in rates])
+    assert recorder._learning_rates == {"learning_rate": 0.5, "learning_rate_3": 0.25, "learning_rate_4": 0.125}
+    assert {type(rate) for rate in recorder._learning_rates.values()} == {float}
 
 
 @pytest.mark.parametrize("wait", [True, False])

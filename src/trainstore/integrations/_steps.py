@@ -6,12 +6,26 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
+import torch
+
 from trainstore.integrations._loss import DirectLoss, RingLoss
 from trainstore.run import ActiveRun
 
 SELF_CHECK_TOLERANCE = 1e-3  # relative; the Trainer adds a window up in float32
 
 Doubt = tuple[Any, ...]  # a message and what stands in it
+
+
+def _rate_on_host(rate: Any) -> Any:
+    """A learning rate as a number, or None: an optimizer may keep it on its device, or find it by itself.
+
+    A tensor is read now, as the scheduler changes it in place.
+    """
+    if isinstance(rate, (float, int)):
+        return rate
+    if isinstance(rate, torch.Tensor):
+        return rate.item() if rate.device.type == "cpu" else None  # else reading it would wait for the device
+    return None if rate is None else float(rate)
 
 
 class StepRecorder:
@@ -53,19 +67,16 @@ class StepRecorder:
 
     def before_optimizer(self, groups: Any) -> None:
         """Keep the learning rate that this step is made with: at its end the scheduler has gone on."""
-        rate = groups[0]["lr"]
-        rates = self._learning_rates = {}
-        if not isinstance(rate, (float, int)):
-            if rate.device.type != "cpu":  # reading it would wait for the device
-                if isinstance(self.reader, RingLoss):
-                    self.reader.add_learning_rate(rate)
-                return
-            rate = rate.item()  # now: the scheduler changes a tensor in place
-        rates["learning_rate"] = rate
+        self._learning_rates = rates = {}
+        first = _rate_on_host(groups[0]["lr"])
+        if first is not None:
+            rates["learning_rate"] = first
+        elif isinstance(self.reader, RingLoss) and isinstance(groups[0]["lr"], torch.Tensor):
+            self.reader.add_learning_rate(groups[0]["lr"])
         for index in range(1, len(groups)):
-            other = groups[index]["lr"]
-            if other != rate:
-                rates[f"learning_rate_{index}"] = float(other)
+            other = _rate_on_host(groups[index]["lr"])
+            if other is not None and other != first:
+                rates[f"learning_rate_{index}"] = other
 
     def end_step(self, step: int, epoch: float) -> None:
         """Record the step: on the CPU whole, on an accelerator without its loss and gradient norm, which follow."""
