@@ -16,6 +16,8 @@ from transformers.optimization import Adafactor, AdafactorSchedule
 from fixtures.trainers import LENGTH, SEED, VOCABULARY, bert, gpt2, tokens
 from fixtures.twins import COMPARED, TOLERANCE, logged, recorded, worst_error
 from trainstore import TrainStore
+from trainstore.integrations import transformers as integration
+from trainstore.integrations._loss import RingLoss
 from trainstore.integrations.transformers import TrainStoreCallback
 
 
@@ -315,6 +317,29 @@ def test_losses_that_pass_us_by_are_marked(local_store, make_trainer, caplog, by
     assert local_store.get_run(callback.run_uid).environment["loss_source"] == "unverified"
     assert caplog.text.count(says) == 1
     assert recorded(local_store, callback, "loss_window") == logged(trainer, "loss")
+
+
+class LogsBetween(Trainer):
+    """Logs something of its own for each micro-batch, in the middle of a step."""
+
+    def compute_loss(self, *args, **kwargs):
+        self.log({"reward": 1.0})
+        return super().compute_loss(*args, **kwargs)
+
+
+@pytest.mark.parametrize("reader", ["direct", "ring"])
+def test_what_is_logged_in_the_middle_of_a_step_costs_no_loss(local_store, make_trainer, monkeypatch, reader):
+    """The losses come home at every log, also between two micro-batches: the step under way keeps what it has."""
+    if reader == "ring":
+        monkeypatch.setattr(integration, "DirectLoss", lambda: RingLoss("cpu"))
+    callback = TrainStoreCallback(local_store)
+    options = {"gradient_accumulation_steps": 4}
+    train(make_trainer, {"trainer_class": LogsBetween}, [callback], **options, logging_steps=3)
+    twin = train(make_trainer, {}, **options, logging_steps=1)
+    for key in COMPARED:
+        assert worst_error(recorded(local_store, callback, key), logged(twin, key)) <= TOLERANCE
+    assert list(recorded(local_store, callback, "reward")) == list(range(8))  # the step is counted when it ends
+    assert local_store.get_run(callback.run_uid).environment["loss_source"] == "training_step"
 
 
 @pytest.mark.parametrize("accumulation", [1, 4])
