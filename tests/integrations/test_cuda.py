@@ -86,23 +86,33 @@ def make_cuda_trainer(tmp_path):
 
 
 @contextmanager
-def no_waiting():
-    """Whatever waits for the device in here is an error. The device's own way to find it: process-wide."""
+def no_waiting(*, but_drains=False):
+    """Whatever waits for the device in here is an error; with ``but_drains`` the ring may wait for its own copy.
+
+    PyTorch's own way to find reads, which is process-wide; it says nothing of a wait for an event.
+    """
+
+    def synchronize(event):
+        raise RuntimeError("waits for an event, which synchronizes too")
+
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            if not but_drains:
+                patch.setattr(torch.cuda.Event, "synchronize", synchronize)
+            yield
     finally:
         torch.cuda.set_sync_debug_mode(before)
 
 
-def forbid_waiting(monkeypatch, owner, *names):
+def forbid_waiting(monkeypatch, owner, *names, but_drains=False):
     """Run these methods of ours, and what they call, under `no_waiting`."""
     for name in names:
         original = getattr(owner, name)
 
         def strict(*args, _original=original, **kwargs):
-            with no_waiting():
+            with no_waiting(but_drains=but_drains):
                 return _original(*args, **kwargs)
 
         monkeypatch.setattr(owner, name, functools.wraps(original)(strict))
@@ -123,6 +133,11 @@ def test_what_waits_for_the_device_is_found():
             ring.add_loss(value)
             ring.add_grad_norm(value)
             ring.end_step(step)
+        _, host, ready = ring._on_their_way[0]
+        assert host.is_pinned()  # else the copy would wait, and nobody would say so
+        with pytest.raises(RuntimeError, match="synchroniz"):
+            ready.synchronize()
+    assert dict(ring.later(wait=True)) == {step: {"loss": 1.0, "grad_norm": 1.0} for step in (1, 2)}
 
 
 @pytest.mark.parametrize("accumulation", [1, 4])
@@ -131,7 +146,8 @@ def test_no_hook_and_no_wrapper_of_ours_waits(
     local_store, make_cuda_trainer, monkeypatch, caplog, accumulation, logging_steps
 ):
     """Under set_sync_debug_mode("error"), with evaluations, logs and checkpoints: nothing is raised, all is there."""
-    forbid_waiting(monkeypatch, TrainStoreCallback, *OF_EVERY_STEP, *NOW_AND_THEN)
+    forbid_waiting(monkeypatch, TrainStoreCallback, *OF_EVERY_STEP)
+    forbid_waiting(monkeypatch, TrainStoreCallback, *NOW_AND_THEN, but_drains=True)
     forbid_waiting(monkeypatch, StepRecorder, "add_micro_batch")  # what the wrapper of training_step adds
     forbid_waiting(monkeypatch, RingLoss, "add_grad_norm")  # and that of clipping
     callback = TrainStoreCallback(local_store, on_error="raise")
