@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 INPUTS := pyproject.toml constraints.txt alembic.ini
 
-.PHONY: help demo test lint docs docs/cli.md check-migrations bench clean
+.PHONY: help demo test soak lint docs docs/cli.md check-migrations bench clean
 
 help: ## list the tasks
 	@grep -E '^[a-z/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -22,6 +22,9 @@ test: .venv/dev.done ## the whole test suite, PostgreSQL included, with coverage
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+soak: .venv/dev.done ## the fault suite's long form: SOAK_KILLS=200 kills on each database, a table of what was lost
+	$(BIN)/python tests/faults/soak.py $(SOAK_ARGS)
 
 lint: .venv/dev.done ## style, types, floors of imports
 	$(BIN)/ruff check .
