@@ -25,7 +25,8 @@ _HOMES = {
     **dict.fromkeys(
         (
             "TrainStoreError", "InvalidArgumentError", "StoreURLError", "StoreUnavailableError", "StoreClosedError",
-            "NotADatabaseError", "SchemaError", "SchemaOutdatedError", "SchemaTooNewError", "SchemaForeignError",
+            "NotADatabaseError", "NetworkFileSystemError",
+            "SchemaError", "SchemaOutdatedError", "SchemaTooNewError", "SchemaForeignError",
             "SchemaMissingError", "RunNotFoundError", "RunNotUniqueError", "ModelNotFoundError", "RunActiveError",
             "JournalError", "TrainStoreWarning", "PendingRecordsWarning",
         ),

@@ -8,6 +8,7 @@
     ├── StoreUnavailableError               the database cannot be reached or opened
     ├── StoreClosedError                    the store was closed
     ├── NotADatabaseError                   the file is not an SQLite database
+    ├── NetworkFileSystemError              an SQLite file where its locks do not hold
     ├── SchemaError
     │   ├── SchemaOutdatedError             older than this trainstore: run the upgrade
     │   ├── SchemaTooNewError               written by a newer trainstore: upgrade trainstore
@@ -50,6 +51,10 @@ class StoreClosedError(TrainStoreError):
 
 class NotADatabaseError(TrainStoreError):
     """The file exists and is not an SQLite database; it is left as it is."""
+
+
+class NetworkFileSystemError(TrainStoreError):
+    """The SQLite file is on a network file system, where locks fail and files get damaged; it may only be read."""
 
 
 class SchemaError(TrainStoreError):

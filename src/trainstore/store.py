@@ -159,6 +159,7 @@ class TrainStore(ScalarStopMethods):
 
         Raises:
             InvalidArgumentError: An argument of the wrong type.
+            NetworkFileSystemError: The SQLite file is on one; it can only be read.
             JournalError: No journal can be kept.
             StoreClosedError: The store is closed.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from sqlalchemy import make_url, select
 from sqlalchemy.exc import OperationalError
 
 from recording.support import desk_at, eventually
+from trainstore.backends import health
+from trainstore.errors import NetworkFileSystemError, StoreUnavailableError
 from trainstore.recording import writer as writers
 from trainstore.recording.journal import journal_folders
 from trainstore.run import ActiveRun
@@ -300,3 +303,70 @@ def test_the_heartbeat_says_that_a_silent_writer_lives(store: TrainStore, monkey
     before = beat()
     monkeypatch.setattr(writers, "HEARTBEAT", 0.0)
     eventually(lambda: beat() > before, "a heartbeat")
+
+
+def test_a_file_that_is_deleted_is_not_written_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What nobody could open any more is no place for records: they wait, and arrive when the file is back."""
+    path = tmp_path / "runs.db"
+    with TrainStore(path) as store, store.start_run() as run:
+        run.log({"loss": 0.0}, step=0)
+        assert run.flush(60)
+        store.engine.dispose()
+        files = list(tmp_path.glob("runs.db*"))
+        away = tmp_path / "away"
+        away.mkdir()
+        for file in files:
+            if file.is_file():
+                file.rename(away / file.name)
+        run.log({"loss": 1.0}, step=1)
+        assert not run.flush(3)
+        assert not path.exists()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises(StoreUnavailableError, match="was deleted"):
+                store.list_runs()
+        assert [text for text in caplog.messages if "was deleted" in text]
+        for file in away.iterdir():
+            file.rename(tmp_path / file.name)
+        assert run.flush(60)
+        assert store.list_step_logs(run)["loss"].tolist() == [0.0, 1.0]
+
+
+def test_a_file_that_was_replaced_gets_nothing(tmp_path: Path) -> None:
+    """Another store at the same address is another store; the records stay in the journal."""
+    path = tmp_path / "runs.db"
+    with TrainStore(path) as store:
+        run = store.start_run()
+        run.log({"loss": 0.0}, step=0)
+        assert run.flush(60)
+        for file in tmp_path.glob("runs.db*"):
+            if file.is_file():
+                file.unlink()
+        TrainStore(path).close()
+        run.log({"loss": 1.0}, step=1)
+        assert not run.flush(3)
+        with TrainStore(path) as other:
+            assert other.list_runs().empty
+        assert not run.finish(timeout=1)
+
+
+def test_a_network_file_system_is_refused_for_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite's locks do not hold there; reading is harmless. A journal there is a warning, once."""
+    with TrainStore(database_url) as store, store.start_run() as run:
+        run.log({"loss": 0.0})
+    monkeypatch.setattr(health, "file_system_of", lambda _path, _mounts=None: "nfs4")
+    if database_url.startswith("sqlite"):
+        with TrainStore(database_url) as store:
+            assert len(store.list_runs()) == 1
+            with pytest.raises(NetworkFileSystemError, match=r"nfs4.*PostgreSQL"):
+                store.start_run()
+        with pytest.raises(NetworkFileSystemError):
+            TrainStore(tmp_path / "new.db")
+        assert not (tmp_path / "new.db").exists()
+    else:
+        with TrainStore(database_url) as store:
+            for _ in range(2):
+                store.start_run().finish()
+        assert len([text for text in caplog.messages if "TRAINSTORE_JOURNAL_DIR" in text]) == 1

@@ -140,6 +140,9 @@ class Backend:
         with connection.begin():
             yield
 
+    def check_recording(self) -> None:
+        """Raise an error of ours where the database must not be written, though it could be."""
+
     def journal_root(self) -> Path | None:
         """The folder beside the database for the journals, or None: then they lie in the user's state folder."""
         return None

@@ -55,6 +55,12 @@ def file_system_of(path: Path, mounts: str | None = None) -> str | None:
     return None if best is None else best[1]
 
 
+def network_file_system(folder: Path) -> str | None:
+    """The type of the network file system that a folder lies on, or None where it is no such."""
+    kind = file_system_of(folder)
+    return kind if kind in NETWORK else None
+
+
 def check_place(check: str, folder: Path, remedy: str) -> Iterator[Finding]:
     """What can be said of the folder that something is written into: its file system, the space that is left."""
     kind = file_system_of(folder)

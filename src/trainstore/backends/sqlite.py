@@ -44,7 +44,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from trainstore.backends import health
 from trainstore.backends.base import Backend, JsonType, Rows, dump_json, json_options, on_connect
-from trainstore.errors import NotADatabaseError, StoreUnavailableError, StoreURLError, TrainStoreError
+from trainstore.errors import (
+    NetworkFileSystemError,
+    NotADatabaseError,
+    StoreUnavailableError,
+    StoreURLError,
+    TrainStoreError,
+)
 from trainstore.models import Models, UTCDateTime
 from trainstore.values import plain_text, safe_url
 
@@ -76,6 +82,7 @@ class SQLiteBackend(Backend):
         # A private name in SQLite's own memory file system: several connections share it, unlike ":memory:".
         self._memory_name = f"file:/trainstore-{uuid.uuid4()}?vfs=memdb"
         self._keeper: sqlite3.Connection | None = None
+        self._was_there = False
         self._engines: WeakSet[Engine] = WeakSet()
         _backends.add(self)
 
@@ -133,14 +140,47 @@ class SQLiteBackend(Backend):
         on_connect(engine, self._use_wal)
         return engine
 
+    def _remember_file(self, _connection: sqlite3.Connection, record: Any) -> None:
+        if self.path is not None:
+            record.info["file"] = file_identity(self.path)
+
     def _engine(self, begin: str, timeout: float, options: dict[str, Any]) -> Engine:
         engine = create_engine(
             "sqlite://", creator=lambda: self._connect(timeout), echo=self.echo, **json_options(), **options
         )
         on_connect(engine, self._configure)
+        event.listen(engine, "connect", self._remember_file)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
         self._engines.add(engine)
         return engine
+
+    @contextmanager
+    def writing(self, connection: Connection, *, patient: bool = False) -> Iterator[None]:
+        """Not into a file that was deleted or replaced: SQLite would go on writing what nobody can open any more."""
+        self._check_file(connection)
+        with super().writing(connection, patient=patient):
+            yield
+
+    @contextmanager
+    def reading(self, engine: Engine) -> Iterator[Connection]:
+        """Nor out of such a file."""
+        with super().reading(engine) as connection:
+            self._check_file(connection)
+            yield connection
+
+    def _check_file(self, connection: Connection) -> None:
+        if self.path is not None and connection.info.get("file") not in (None, file_identity(self.path)):
+            connection.invalidate()
+            raise StoreUnavailableError(f"{self.path} was deleted, or another file was put in its place")
+
+    def check_recording(self) -> None:
+        """Locks of network file systems are not those that SQLite needs."""
+        kind = None if self.path is None else health.network_file_system(self.path.parent)
+        if kind is not None:
+            raise NetworkFileSystemError(
+                f"{self.path} is on a network file system ({kind}), where SQLite files get damaged; put the file on a "
+                "local disk, or record into PostgreSQL"
+            )
 
     def close_idle_connections(self) -> None:
         """Close what the pools hold; connections in use stay."""
@@ -156,7 +196,13 @@ class SQLiteBackend(Backend):
             raise sqlite3.OperationalError(f"{self.path} is a folder")
         if not self.path.parent.is_dir():
             raise sqlite3.OperationalError(f"there is no folder {self.path.parent}")
-        return self._driver_connect(timeout)
+        if not self.path.exists():
+            if self._was_there:
+                raise sqlite3.OperationalError(f"{self.path} was deleted")  # it is not made again behind anybody's back
+            self.check_recording()
+        connection = self._driver_connect(timeout)
+        self._was_there = True
+        return connection
 
     def _driver_connect(self, timeout: float) -> sqlite3.Connection:
         return sqlite3.connect(
@@ -241,6 +287,7 @@ class SQLiteBackend(Backend):
     @contextmanager
     def migration_transaction(self, engine: Engine, prefix: str) -> Iterator[Connection]:
         """BEGIN IMMEDIATE on a connection of its own, with foreign keys off as SQLite's table rebuilds need it."""
+        self.check_recording()
         migrator = self._engine("BEGIN IMMEDIATE", MIGRATION_TIMEOUT, {"poolclass": NullPool})
         on_connect(migrator, lambda connection: connection.execute("PRAGMA foreign_keys = OFF"))
         try:
@@ -342,7 +389,7 @@ class SQLiteBackend(Backend):
             )
         if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StoreUnavailableError(f"{self.path or 'the database in memory'} is locked by another connection")
-        if primary in _UNAVAILABLE or "is a folder" in str(cause) or "there is no folder" in str(cause):
+        if primary in _UNAVAILABLE or any(words in str(cause) for words in _OURS):
             return StoreUnavailableError(f"{self.path or 'the database in memory'} cannot be used: {cause}")
         return None
 
@@ -353,6 +400,7 @@ class SQLiteBackend(Backend):
         return code is not None and code & 0xFF == sqlite3.SQLITE_READONLY
 
 
+_OURS = ("is a folder", "there is no folder", "was deleted")
 _UNAVAILABLE = (
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_READONLY,
@@ -388,6 +436,15 @@ def _insert_sql(table: Table, keys: tuple[str, ...], names: tuple[str, ...], rep
         f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({', '.join('?' * len(names))}) "
         f"ON CONFLICT ({', '.join(quote(key) for key in keys)}) {action}"
     )
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one at the same place, or None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:

@@ -28,6 +28,7 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from trainstore.errors import (
     InvalidArgumentError,
+    NetworkFileSystemError,
     NotADatabaseError,
     RunNotFoundError,
     SchemaError,
@@ -52,7 +53,14 @@ FINISH_TIMEOUT = 10.0  # seconds that the end of a training waits for the databa
 RANK_TIMEOUT = 5.0  # seconds that a failed rank waits to learn which run it is
 MAX_FAILURES = 5  # internal ones, after which the callback disables itself
 # What the user must mend before a training starts; everything else is our own trouble.
-USER_ERRORS = (InvalidArgumentError, StoreURLError, SchemaError, NotADatabaseError, StoreClosedError)
+USER_ERRORS = (
+    InvalidArgumentError,
+    StoreURLError,
+    SchemaError,
+    NotADatabaseError,
+    NetworkFileSystemError,
+    StoreClosedError,
+)
 
 
 def _guarded(hook: Callable[..., None]) -> Callable[..., None]:

@@ -22,6 +22,7 @@ import platformdirs
 from sqlalchemy import Connection, Engine
 
 from trainstore.backends import Backend
+from trainstore.backends.health import network_file_system
 from trainstore.errors import InvalidArgumentError, JournalError, StoreClosedError, StoreUnavailableError
 from trainstore.models import Models
 from trainstore.recording import journal as journals
@@ -55,6 +56,7 @@ class RecordingService:
         self.store_uid: str | None = None
         self.schema: str | None = None
         self._closed = False
+        self._network_told = False
         self.statements = Statements(models, backend)
         self._attach = attach
         self._engine: Engine = backend.create_writer_engine()
@@ -115,6 +117,7 @@ class RecordingService:
         """
         if not isinstance(rank, int) or isinstance(rank, bool) or not 0 <= rank <= MAX_RANK:
             raise InvalidArgumentError(f"rank {rank!r} is not an int from 0 to {MAX_RANK}")
+        self.backend.check_recording()
         if self._closed and self.backend.in_memory:
             raise StoreClosedError("the store in memory was closed, and is gone")
         uid = attempt["uid"] if opener else str(uuid.uuid4())
@@ -140,7 +143,18 @@ class RecordingService:
             "seen": seen,
             "opening": opening,  # nothing can be stored without these records: twice on disk, whatever happens to one
         }
-        return FileJournal(self.journal_root(), uid, meta, limit=_journal_limit())
+        root = self.journal_root()
+        self._warn_of_network(root)
+        return FileJournal(root, uid, meta, limit=_journal_limit())
+
+    def _warn_of_network(self, root: Path) -> None:
+        kind = None if self._network_told else network_file_system(root)
+        if kind is not None:
+            logger.warning(
+                "the journal is on a network file system (%s): %s; name a folder on a local disk by "
+                "TRAINSTORE_JOURNAL_DIR", kind, root,
+            )  # fmt: skip
+        self._network_told = True
 
     def _wake(self) -> None:
         self._writer.wake()
@@ -178,15 +192,20 @@ class RecordingService:
 
     def _connect(self) -> Connection:
         uid = self._attach()
-        if self.store_uid is not None and uid != self.store_uid:
-            raise StoreUnavailableError(
-                f"{self.backend.safe_url} is another store than before: the database was made anew"
-            )
-        self.store_uid = uid
         connection = self._engine.connect()
-        if self.schema is None:
-            self.schema = self.backend.resolved_schema(connection)
-            connection.rollback()
+        try:
+            with connection.begin():
+                # Asked on this connection: the other's may lead to a file that was deleted since.
+                found = self.statements.store_uid(connection)
+                self.schema = self.schema or self.backend.resolved_schema(connection)
+            if found != (self.store_uid or uid):
+                raise StoreUnavailableError(
+                    f"{self.backend.safe_url} is another store than before: the database was made anew"
+                )
+        except BaseException:
+            connection.close()
+            raise
+        self.store_uid = uid
         for recorder in self._writer.recorders:
             recorder.journal.update_meta(store_uid=uid, schema=self.schema)
         return connection
