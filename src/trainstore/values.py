@@ -126,6 +126,9 @@ def _canonical(value: object, path: _Path) -> Json:
     if isinstance(value, (list, tuple)):
         path.spend(value)
         return [_canonical(item, path) for item in value]
+    if isinstance(value, (set, frozenset)) and value:
+        # In an order of its own, not of this process's hashes: equal sets are equal texts.
+        return {"$repr": _escape(f"{{{', '.join(sorted(map(repr, value)))}}}"[:MAX_REPR_LENGTH])}
     if isinstance(value, (Set, bytes, bytearray, memoryview, type)):
         return _as_repr(value)
     scalar = scalar_of(value)
