@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from trainstore.backends import Backend
 from trainstore.models import Models
@@ -18,11 +18,32 @@ _IN_LIMIT = 500  # steps in one IN list
 
 
 class Statements:
-    """The statements of one store; each takes the connection whose transaction it is part of."""
+    """The statements of one store; each takes the connection whose transaction it is part of.
+
+    Those of every flush are made once: to make one takes SQLAlchemy longer than to run it. The keys that they are
+    given have names with an underscore in front, as an UPDATE's other parameters are named like its columns.
+    """
 
     def __init__(self, models: Models, backend: Backend) -> None:
         self.models = models
         self.backend = backend
+        run, writer, attempt, summary = models.run, models.writer, models.attempt, models.metric_summary
+        shown = (run.c.id, run.c.status, run.c.started_at, run.c.ended_at, run.c.error, run.c.last_step)
+        self._lock_run = backend.lock_rows(select(*shown).where(run.c.uid == bindparam("_uid")))
+        self._update_run = update(run).where(run.c.id == bindparam("_id"))
+        self._update_writer = update(writer).where(writer.c.uid == bindparam("_uid"))
+        self._advance = self._update_writer.where(writer.c.acked == bindparam("_low"))
+        self._advance_and_beat = self._advance.values(heartbeat_at=backend.now())
+        self._writer_attempt = select(writer.c.attempt).where(writer.c.uid == bindparam("_uid"))
+        self._load_attempts = select(*(attempt.c[name] for name in Attempt.__dataclass_fields__)).where(
+            attempt.c.run_id == bindparam("_run")
+        )
+        self._update_attempt = update(attempt).where(
+            attempt.c.run_id == bindparam("_run"), attempt.c.attempt == bindparam("_attempt")
+        )
+        self._load_summaries = select(summary.c.metric, *(summary.c[name] for name in _SUMMARY_FIELDS)).where(
+            summary.c.run_id == bindparam("_run")
+        )
 
     # --- store, run -------------------------------------------------------------------------------------------------
 
@@ -33,9 +54,7 @@ class Statements:
 
     def lock_run(self, connection: Connection, uid: str) -> Row[Any] | None:
         """The run's row, locked until the transaction ends; None where it is missing."""
-        run = self.models.run.c
-        columns = (run.id, run.status, run.started_at, run.ended_at, run.error, run.last_step)
-        return connection.execute(self.backend.lock_rows(select(*columns).where(run.uid == uid))).first()
+        return connection.execute(self._lock_run, {"_uid": uid}).first()
 
     def insert_run(self, connection: Connection, values: Mapping[str, Any]) -> None:
         """Insert the run, unless another writer has just done so."""
@@ -59,7 +78,7 @@ class Statements:
 
     def update_run(self, connection: Connection, run_id: int, values: Mapping[str, Any]) -> None:
         """Set columns of the run."""
-        connection.execute(update(self.models.run).where(self.models.run.c.id == run_id).values(**values))
+        connection.execute(self._update_run, {"_id": run_id, **values})
 
     # --- writer -----------------------------------------------------------------------------------------------------
 
@@ -71,8 +90,7 @@ class Statements:
 
     def writer_attempt(self, connection: Connection, uid: str) -> int:
         """The attempt that the writer records."""
-        writer = self.models.writer.c
-        number: int = connection.execute(select(writer.attempt).where(writer.uid == uid)).scalar_one()
+        number: int = connection.execute(self._writer_attempt, {"_uid": uid}).scalar_one()
         return number
 
     def writer_heartbeat(self, connection: Connection, uid: str) -> datetime | None:
@@ -88,7 +106,7 @@ class Statements:
 
     def update_writer(self, connection: Connection, uid: str, **values: Any) -> None:
         """Set columns of the writer."""
-        connection.execute(update(self.models.writer).where(self.models.writer.c.uid == uid).values(**values))
+        connection.execute(self._update_writer.values(**values), {"_uid": uid})
 
     def close_writer(self, connection: Connection, uid: str) -> None:
         """Say that the writer is no more, unless that is known."""
@@ -99,23 +117,15 @@ class Statements:
 
     def advance(self, connection: Connection, uid: str, low: int, high: int, *, heartbeat: bool) -> bool:
         """Move the watermark from ``low`` to ``high``; False where it stands elsewhere."""
-        writer = self.models.writer
-        values: dict[str, Any] = {"acked": high}
-        if heartbeat:
-            values["heartbeat_at"] = self.backend.now()
-        moved = connection.execute(
-            update(writer).where(writer.c.uid == uid, writer.c.acked == low).values(**values)
-        ).rowcount
+        statement = self._advance_and_beat if heartbeat else self._advance
+        moved = connection.execute(statement, {"_uid": uid, "_low": low, "acked": high}).rowcount
         return moved == 1
 
     # --- attempts ---------------------------------------------------------------------------------------------------
 
     def load_attempts(self, connection: Connection, run_id: int) -> AttemptTree:
         """The attempts of a run."""
-        attempt = self.models.attempt.c
-        names = Attempt.__dataclass_fields__
-        rows = connection.execute(select(*(attempt[name] for name in names)).where(attempt.run_id == run_id))
-        return AttemptTree(Attempt(*row) for row in rows)
+        return AttemptTree(Attempt(*row) for row in connection.execute(self._load_attempts, {"_run": run_id}))
 
     def runs_of_attempts(self, connection: Connection, uids: Sequence[str]) -> set[str]:
         """The uids of the runs that these attempts belong to, of those attempts that are there."""
@@ -131,10 +141,7 @@ class Statements:
 
     def update_attempt(self, connection: Connection, run_id: int, number: int, **values: Any) -> None:
         """Set columns of an attempt."""
-        attempt = self.models.attempt
-        connection.execute(
-            update(attempt).where(attempt.c.run_id == run_id, attempt.c.attempt == number).values(**values)
-        )
+        connection.execute(self._update_attempt, {"_run": run_id, "_attempt": number, **values})
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
@@ -176,11 +183,7 @@ class Statements:
 
     def load_summaries(self, connection: Connection, run_id: int) -> dict[str, Summary]:
         """The summaries of a run, by metric."""
-        table = self.models.metric_summary.c
-        rows = connection.execute(
-            select(table.metric, *(table[name] for name in _SUMMARY_FIELDS)).where(table.run_id == run_id)
-        )
-        return {row[0]: Summary(*row[1:]) for row in rows}
+        return {row[0]: Summary(*row[1:]) for row in connection.execute(self._load_summaries, {"_run": run_id})}
 
     def upsert_summaries(self, connection: Connection, run_id: int, summaries: Iterable[tuple[str, Summary]]) -> None:
         """Write summaries."""
