@@ -207,6 +207,14 @@ class Producer:
             self.process.stdin.close()
 
 
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, though nobody may have waited for it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 @dataclass
 class Findings:
     """What a check counted."""
@@ -351,11 +359,11 @@ def _examine_run(
         if place not in found or found[place] not in (content, possible.get(place)):
             lost.update(records[place])
             if place in found:
-                findings.problem(f"run {run_uid}: step {place[1]} is {found[place]}, not {content}")
+                findings.problem(f"run {run_uid}: step {place[1]} has {_difference(found[place], content)}")
     for place, stored in found.items():
         if place not in expected and stored != possible.get(place):
             doubled += 1
-            findings.problem(f"run {run_uid}: nobody logged step {place[1]} of attempt {place[0]}: {stored}")
+            findings.problem(f"run {run_uid}: nobody logged step {place[1]} of attempt {place[0]}")
     doubled += sum(count - 1 for count in told.values() if count > 1)
     strangers = told.keys() - explained
     if strangers:
@@ -367,6 +375,14 @@ def _examine_run(
         findings.problem(f"run {run_uid}: {doubled} records are doubled")
     _examine_reading(store, url, run_uid, findings)
     return len(lost), doubled
+
+
+def _difference(found: tuple[Any, Any], expected: tuple[Any, Any]) -> str:
+    """What stands there and what should, in few words."""
+    one, other = found[0] | found[1], expected[0] | expected[1]
+    names = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+    shown = (f"{name} {one.get(name, 'missing')} instead of {other.get(name, 'nothing')}" for name in names[:3])
+    return f"{len(names)} other values: {', '.join(shown)}"
 
 
 def _examine_reading(store: TrainStore, url: str, run_uid: str, findings: Findings) -> None:
