@@ -122,7 +122,7 @@ def _is_heard_of(connection: Connection, statements: Statements, found: FoundJou
     """Whether the writer of another host's journal still beats in the database."""
     if found.meta.get("host") == hostname():
         return False
-    with connection.begin():
+    with statements.backend.writing(connection):
         beat = statements.writer_heartbeat(connection, found.uid)
         return beat is not None and (statements.now(connection) - beat).total_seconds() < FOREIGN_HOST_AGE
 
@@ -130,7 +130,7 @@ def _is_heard_of(connection: Connection, statements: Statements, found: FoundJou
 def _deliver(connection: Connection, statements: Statements, found: FoundJournal) -> int:
     meta = found.meta
     source = Source(found.uid, str(meta.get("run_uid")), seen=bool(meta.get("seen")), alive=False)
-    with connection.begin():
+    with statements.backend.writing(connection):
         acked = statements.writer_acked(connection, found.uid) or 0
     count = 0
     while records := _following(found, acked):
@@ -146,7 +146,7 @@ def _deliver(connection: Connection, statements: Statements, found: FoundJournal
         if not source.seen:
             source.seen = True
             found.update_meta(seen=True)
-    with connection.begin():
+    with statements.backend.writing(connection):
         statements.close_writer(connection, found.uid)
     return count
 

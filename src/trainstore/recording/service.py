@@ -194,7 +194,7 @@ class RecordingService:
         uid = self._attach()
         connection = self._engine.connect()
         try:
-            with connection.begin():
+            with self.backend.writing(connection):
                 # Asked on this connection: the other's may lead to a file that was deleted since.
                 found = self.statements.store_uid(connection)
                 self.schema = self.schema or self.backend.resolved_schema(connection)
