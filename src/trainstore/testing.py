@@ -100,15 +100,13 @@ def same(one: Any, other: Any) -> bool:
 class BackendContract:
     """The tests that every backend passes. Subclass it as ``class TestMine(BackendContract)``.
 
-    Fixtures to override:
+    Fixtures to override (and the attributes below):
 
     - ``database_url`` (must): the connection string of a database of its own for each test, without any table; it need
       not exist where opening makes it.
     - ``unreachable_url``: a connection string of the same kind where no database answers: a closed port, a folder that
       does not exist. Where it can hold a password, give `PASSWORD`.
     - ``away``: an `Away`: an empty database that cannot be reached until it is called back.
-
-    Attributes to override:
 
     Attributes:
         setup_code: Python code that the processes started by the tests run first. Needed only where the backend is not
