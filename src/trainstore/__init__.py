@@ -25,7 +25,7 @@ _HOMES = {
     **dict.fromkeys(
         (
             "TrainStoreError", "InvalidArgumentError", "StoreURLError", "StoreUnavailableError", "StoreClosedError",
-            "NotADatabaseError", "NetworkFileSystemError",
+            "NotADatabaseError", "NetworkFileSystemError", "PermissionDeniedError",
             "SchemaError", "SchemaOutdatedError", "SchemaTooNewError", "SchemaForeignError",
             "SchemaMissingError", "RunNotFoundError", "RunNotUniqueError", "ModelNotFoundError", "RunActiveError",
             "JournalError", "TrainStoreWarning", "PendingRecordsWarning",

@@ -6,6 +6,7 @@
     ├── InvalidArgumentError (ValueError)   a value that the caller passed; the message names it and the fix
     ├── StoreURLError (ValueError)          a connection string that names no backend we can use
     ├── StoreUnavailableError               the database cannot be reached or opened
+    ├── PermissionDeniedError               the database's user lacks a right; the message names it
     ├── StoreClosedError                    the store was closed
     ├── NotADatabaseError                   the file is not an SQLite database
     ├── NetworkFileSystemError              an SQLite file where its locks do not hold
@@ -43,6 +44,10 @@ class StoreURLError(TrainStoreError, ValueError):
 
 class StoreUnavailableError(TrainStoreError):
     """The database cannot be reached or opened now."""
+
+
+class PermissionDeniedError(TrainStoreError):
+    """The user of the database lacks a right; the message names the right, and the roles that have it."""
 
 
 class StoreClosedError(TrainStoreError):

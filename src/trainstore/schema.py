@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 
 from trainstore.backends import Backend
 from trainstore.errors import (
+    PermissionDeniedError,
     SchemaError,
     SchemaForeignError,
     SchemaMissingError,
@@ -197,7 +198,7 @@ def _uid_at_head(engine: Engine, backend: Backend, models: Models) -> str | None
     try:
         with backend.reading(engine) as connection:
             row = connection.execute(statement).first()
-    except (OperationalError, ProgrammingError):
+    except (OperationalError, ProgrammingError, PermissionDeniedError):
         return None  # most likely a table is missing: ask again, one thing after the other
     return str(row.uid) if row is not None and row.version_num == HEAD else None
 
@@ -210,8 +211,8 @@ def _store_uid(connection: Connection, models: Models) -> str:
 def _rights_explained(backend: Backend, models: Models) -> Iterator[None]:
     try:
         yield
-    except SQLAlchemyError as error:
-        if not backend.is_privilege_error(error):
+    except (SQLAlchemyError, PermissionDeniedError) as error:
+        if isinstance(error, SQLAlchemyError) and not backend.is_privilege_error(error):
             raise
         raise SchemaMissingError(
             f"this user may not create, change or read trainstore's tables in {backend.safe_url}; let a role that may "

@@ -6,6 +6,8 @@ transaction mode can stand between.
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 import os
 import socket
 import threading
@@ -40,11 +42,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 
-from trainstore.backends.base import Backend, JsonType, Rows, json_options
+from trainstore.backends.base import Backend, JsonType, Rows, json_options, on_connect
 from trainstore.backends.health import Finding
-from trainstore.errors import StoreUnavailableError, StoreURLError, TrainStoreError
+from trainstore.errors import PermissionDeniedError, StoreUnavailableError, StoreURLError, TrainStoreError
 from trainstore.models import Models, UTCDateTime
 from trainstore.values import safe_url
+
+logger = logging.getLogger("trainstore")
 
 MINIMUM_VERSION = 14_00_00
 CONNECT_TIMEOUT = 5  # seconds; libpq's unit
@@ -57,6 +61,8 @@ class PostgreSQLBackend(Backend):
     """A PostgreSQL database."""
 
     name = "postgresql"
+
+    _clear_text_told = False
 
     @classmethod
     def from_url(cls, text: str, *, echo: bool = False) -> PostgreSQLBackend:
@@ -114,9 +120,21 @@ class PostgreSQLBackend(Backend):
         }
         arguments = {key: value for key, value in defaults.items() if key not in self.url.query}
         arguments["prepare_threshold"] = None
-        return create_engine(
+        engine = create_engine(
             self.url, connect_args=arguments, echo=self.echo, hide_parameters=True, **json_options(), **options
         )
+        on_connect(engine, self._warn_of_clear_text)
+        return engine
+
+    def _warn_of_clear_text(self, driver: Any) -> None:
+        """Say once that a password went over the network without TLS. Sockets and this machine's own are no network."""
+        if not self._clear_text_told and _is_clear_text(driver.pgconn):
+            self._clear_text_told = True
+            logger.warning(
+                "the password of %s goes over the network without TLS, and so does all that is recorded; add "
+                "?sslmode=verify-full (at the least sslmode=require) to the connection string",
+                self.safe_url,
+            )
 
     @contextmanager
     def reading(self, engine: Engine) -> Iterator[Connection]:
@@ -238,6 +256,17 @@ class PostgreSQLBackend(Backend):
                 f"PostgreSQL at {where} has no database {self.url.database!r}; "
                 f"create it with: createdb {self.url.database}"
             )
+        if state == "42501":
+            return PermissionDeniedError(
+                f"PostgreSQL at {where} refused user {self.url.username!r} {_right(error.statement)} in database "
+                f"{self.url.database!r}; let another role do it, or grant it. The roles made by trainstore db roles: "
+                "reader (SELECT), writer (also INSERT and UPDATE), owner (also DELETE, and changing tables)"
+            )
+        if state == "25006":
+            return PermissionDeniedError(
+                f"database {self.url.database!r} of PostgreSQL at {where} can only be read: it is a standby, or "
+                "default_transaction_read_only is set"
+            )
         if state[:2] in ("08", "53", "57") or state in ("55P03", "40001", "40P01"):
             return StoreUnavailableError(f"PostgreSQL at {where} is not available now (SQLSTATE {state})")
         return None
@@ -248,8 +277,8 @@ class PostgreSQLBackend(Backend):
         return state.startswith("54") or super().is_refusal(error)
 
     def is_privilege_error(self, error: SQLAlchemyError) -> bool:
-        """SQLSTATE 42501, or a read-only transaction (a standby)."""
-        return getattr(getattr(error, "orig", None), "sqlstate", None) in ("42501", "25006")
+        """SQLSTATE 42501, a read-only transaction (a standby), or no schema that this user may use (3F000)."""
+        return getattr(getattr(error, "orig", None), "sqlstate", None) in ("42501", "25006", "3F000")
 
 
 _SET_LOCAL = text(
@@ -294,6 +323,25 @@ def _ping(dialect: Any, driver: Any, _record: Any, _proxy: Any) -> None:
         raise DisconnectionError from None
 
 
+def _is_clear_text(pgconn: Any) -> bool:
+    """Whether a password was asked for and the connection leaves this machine without TLS."""
+    if not pgconn.used_password or pgconn.ssl_in_use:
+        return False
+    address = (pgconn.hostaddr or b"").decode()
+    with suppress(ValueError):  # a socket has no address
+        return not ipaddress.ip_address(address.partition("%")[0]).is_loopback
+    return False
+
+
+def _right(statement: str | None) -> str:
+    """The right that a statement of ours needs, in words. Its first word says it; its values stand elsewhere."""
+    verb = (statement or "").split(maxsplit=1)[0].upper() if statement else ""
+    if verb == "SELECT" and "FOR NO KEY UPDATE" in str(statement):
+        verb = "UPDATE"  # a row that is locked
+    known = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "CREATE", "ALTER", "DROP")
+    return f"the right to {verb}" if verb in known else "a right"
+
+
 def _connection_reason(message: str) -> str:
     for words, reason in (
         ("timeout", "no answer in time"),
@@ -303,6 +351,7 @@ def _connection_reason(message: str) -> str:
         ("No such file", "no server listens on that socket"),
         ("password", "the password was not accepted"),
         ("authentication", "the login was not accepted"),
+        ("permission denied for database", "this user may not connect to the database"),
         ("does not exist", "the database or the user does not exist"),
         ("SSL", "TLS could not be agreed on"),
         ("too many", "it has no free connection"),

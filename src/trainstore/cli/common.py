@@ -57,6 +57,14 @@ class MetricType(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 RUN = RunType()
 METRIC = MetricType()
 
+PREFIX_OPTION = click.option(
+    "--prefix",
+    metavar="TEXT",
+    envvar=PREFIX_VARIABLE,
+    default="",
+    show_envvar=True,
+    help="What the names of the store's tables begin with.",
+)
 STORE_OPTIONS = (
     click.option(
         "--store",
@@ -68,14 +76,7 @@ STORE_OPTIONS = (
         show_envvar=True,
         help="The store: a path (SQLite) or a database URL.",
     ),
-    click.option(
-        "--prefix",
-        metavar="TEXT",
-        envvar=PREFIX_VARIABLE,
-        default="",
-        show_envvar=True,
-        help="What the names of the store's tables begin with.",
-    ),
+    PREFIX_OPTION,
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 

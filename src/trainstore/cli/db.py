@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from trainstore.cli.common import store_options, visible, with_schema
+from trainstore.cli.common import PREFIX_OPTION, store_options, visible, with_schema
 from trainstore.cli.printing import print_json
 
 
@@ -63,3 +63,19 @@ def check(url: str, prefix: str, as_json: bool) -> None:
             click.echo(visible(difference))
     if differences:
         sys.exit(1)
+
+
+@db.command()
+@PREFIX_OPTION
+@click.option("--schema", metavar="TEXT", default="public", show_default=True, help="Where the tables are.")
+@click.option("--owner", metavar="TEXT", help="The owner's name.  [default: trainstore_owner, after the prefix]")
+@click.option("--writer", metavar="TEXT", help="The writer's name.  [default: trainstore_writer, after the prefix]")
+@click.option("--reader", metavar="TEXT", help="The reader's name.  [default: trainstore_reader, after the prefix]")
+def roles(prefix: str, schema: str, owner: str | None, writer: str | None, reader: str | None) -> None:
+    """Print SQL that makes three roles on PostgreSQL: owner, writer, reader.
+
+    Each has the least that it needs. The script connects to nothing by itself: read it, then give it to psql.
+    """
+    from trainstore.backends.roles import postgresql_roles
+
+    click.echo(postgresql_roles(prefix, schema=schema, owner=owner, writer=writer, reader=reader), nl=False)

@@ -17,6 +17,7 @@ from functools import partial
 
 import orjson
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore.errors import SchemaError, TrainStoreError
 from trainstore.recording.delivery import Records, decode, deliver, describe
@@ -292,6 +293,8 @@ class Writer:
         if self._failures > 1:
             return
         # Never the text of a driver's error: it may show a row or a URL.
+        if isinstance(error, SQLAlchemyError):
+            error = self._statements.backend.translate(error) or error
         reason = str(error) if isinstance(error, TrainStoreError) else describe(error)
         advice = "" if isinstance(error, SchemaError) else "; trying again"
         logger.warning(

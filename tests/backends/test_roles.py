@@ -1,0 +1,406 @@
+"""PostgreSQL's roles: what owner, writer and reader may do, and how each refusal is told.
+
+The script of ``trainstore db roles`` is run in a new database; then every operation of ours and raw SQL is tried by a
+login of each role.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import func, make_url, select
+
+from fixtures.databases import PostgresServer, migrate, opened
+from fixtures.revisions import AFTER, HEAD
+from trainstore import schema
+from trainstore.backends.roles import postgresql_roles
+from trainstore.cli import main
+from trainstore.errors import (
+    InvalidArgumentError,
+    PermissionDeniedError,
+    SchemaMissingError,
+    StoreUnavailableError,
+)
+from trainstore.recording import writer as writer_module
+from trainstore.store import TrainStore
+
+ROLES = ("owner", "writer", "reader")
+EVERYBODY, RECORDING, OWNER, NOBODY = set(ROLES), {"owner", "writer"}, {"owner"}, set()
+
+
+@dataclass
+class Roles:
+    """A database with our three roles, and a login that has each."""
+
+    server: PostgresServer
+    database: str
+    suffix: str
+
+    def name(self, role: str) -> str:
+        """Of the group role."""
+        return f"{role}_{self.suffix}"
+
+    def url(self, role: str) -> str:
+        """Of the login that has the role."""
+        login = make_url(self.server.url_of(self.database)).set(username=f"login_{role}_{self.suffix}")
+        return login.render_as_string(hide_password=False)
+
+    def run_script(self, prefix: str = "", schema: str = "public", database: str | None = None) -> None:
+        """What an administrator does: give the printed script to psql."""
+        names = {role: self.name(role) for role in ROLES}
+        self.server.execute(postgresql_roles(prefix, schema=schema, **names), database or self.database)
+
+    def execute(self, role: str, statement: str) -> str | None:
+        """Run one statement as a role and take it back; the SQLSTATE of its refusal, or None."""
+        plain = make_url(self.url(role)).set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(plain) as connection:
+            try:
+                connection.execute(statement)  # type: ignore[arg-type, unused-ignore]
+            except psycopg.Error as error:
+                return error.sqlstate or type(error).__name__
+            finally:
+                connection.rollback()
+        return None
+
+
+def make_roles(server: PostgresServer, database: str) -> Roles:
+    roles = Roles(server, database, uuid.uuid4().hex[:8])
+    roles.run_script()
+    for role in ROLES:
+        server.execute(f"CREATE ROLE login_{role}_{roles.suffix} LOGIN IN ROLE {roles.name(role)}")
+    server.execute(f"ALTER ROLE login_owner_{roles.suffix} SET role = '{roles.name('owner')}'")
+    server.execute(f"CREATE ROLE login_stranger_{roles.suffix} LOGIN")
+    return roles
+
+
+def drop_roles(roles: Roles) -> None:
+    for role in (*ROLES, "stranger"):
+        roles.server.execute(f"DROP ROLE IF EXISTS login_{role}_{roles.suffix}, {roles.name(role)}")
+
+
+@pytest.fixture
+def roles(postgres_server: PostgresServer, postgres_template: str) -> Iterator[Roles]:
+    """Three roles on a database at head with one finished run of the owner's."""
+    database = postgres_server.create(postgres_template)
+    made = make_roles(postgres_server, database)
+    made.run_script()  # twice is as good as once
+    with TrainStore(made.url("owner")) as store:
+        run = store.start_run(name="first", tags={"old": 1}, hyperparams={"lr": 0.1})
+        run.log({"loss": 1.0}, step=0)
+        assert run.finish(timeout=60)
+    yield made
+    postgres_server.drop(database)
+    drop_roles(made)
+
+
+# --- Ours ------------------------------------------------------------------------------------------------------------
+
+
+def look(store: TrainStore) -> None:
+    """Every query."""
+    assert list(store.list_runs()["name"]) == ["first"]
+    assert store.get_best_run(metric_name="loss", metric_direction="min").name == "first"
+    assert store.get_run("first").tags == {"old": 1}
+    assert store.get_current_step("first") == 0
+    for frame in (store.list_step_logs("first"), store.list_metrics(), store.list_hyperparams()):
+        assert len(frame)
+    store.list_events()
+    store.list_models()
+    store.compare_runs(store.list_runs())
+
+
+def record(store: TrainStore) -> None:
+    """Start, log, finish."""
+    run = store.start_run(name="second", tags=["new"], hyperparams={"lr": 0.2})
+    run.log({"loss": 2.0}, step=0)
+    run.log_event("checkpoint", step=0)
+    assert run.finish(timeout=60)
+    assert store.get_run("second").status == "finished"
+
+
+def resume(store: TrainStore) -> None:
+    """Take up a run behind a checkpoint; summaries are made anew."""
+    run = store.resume_run("first", step=-1)
+    run.log({"loss": 3.0}, step=0)
+    assert run.finish(timeout=60)
+    assert list(store.list_step_logs("first")["loss"]) == [3.0]
+
+
+def tag(store: TrainStore) -> None:
+    """Set tags, one of which is there."""
+    store.set_tags("first", {"old": 2, "more": True})
+    assert store.get_run("first").tags == {"old": 2, "more": True}
+
+
+def untag(store: TrainStore) -> None:
+    """Take a tag away: a row is deleted."""
+    assert store.set_tags("first", remove="old") == ["old"]
+
+
+def note(store: TrainStore) -> None:
+    """Notes, and the event that keeps what they were."""
+    store.set_notes("first", "a note")
+    assert store.set_notes("first", "more", append=True) == "a note\nmore"
+
+
+def insert_model(store: TrainStore) -> None:
+    """ScalarStop's tables, with keys made by a sequence."""
+    store.insert_datablob_by_str(name="d", group_name="g", hyperparams={})
+    store.insert_model_template_by_str(name="t", group_name="g", hyperparams={})
+    store.insert_model_by_str(name="m", model_class_name="M", datablob_name="d", model_template_name="t")
+    store.insert_model_epoch(epoch_num=1, model_name="m", metrics={"loss": 1.0})
+
+
+def remove(store: TrainStore) -> None:
+    """Delete a run."""
+    store.delete_run("first")
+    assert not len(store.list_runs())
+
+
+OPERATIONS: list[tuple[Callable[[TrainStore], None], set[str], dict[str, str]]] = [
+    (look, EVERYBODY, {}),
+    (record, RECORDING, {}),
+    (resume, RECORDING, {}),
+    (tag, RECORDING, {"reader": "UPDATE"}),
+    (untag, OWNER, {"writer": "DELETE", "reader": "UPDATE"}),
+    (note, RECORDING, {"reader": "UPDATE"}),
+    (insert_model, RECORDING, {"reader": "INSERT"}),
+    (remove, OWNER, {"writer": "DELETE", "reader": "UPDATE"}),
+]
+
+
+MATRIX = [
+    pytest.param(role, operation, rights.get(role), id=f"{operation.__name__}-{role}")
+    for operation, allowed, rights in OPERATIONS
+    for role in ROLES
+    if role in allowed or role in rights  # recording as a reader is no call that is refused: see below
+]
+
+
+@pytest.mark.parametrize(("role", "operation", "right"), MATRIX)
+def test_operations(roles: Roles, role: str, operation: Callable[[TrainStore], None], right: str | None):
+    """What a role may do works; what it may not is refused by an error of ours with the right's name."""
+    with TrainStore(roles.url(role)) as store:
+        if right is None:
+            operation(store)
+            return
+        with pytest.raises(PermissionDeniedError) as refused:
+            operation(store)
+    message = str(refused.value)
+    assert f"the right to {right} " in message
+    assert f"login_{role}_{roles.suffix}" in message
+    assert "trainstore db roles" in message
+    with TrainStore(roles.url("owner")) as store:
+        look(store)  # nothing was changed
+
+
+def test_recording_as_a_reader(roles: Roles, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
+    """A reader's training goes on: one warning, however often it is tried; a writer delivers the records later."""
+    monkeypatch.setattr(writer_module, "BACKOFF", (0.01, 0.05))
+    monkeypatch.setattr("trainstore.store.CLOSE_TIMEOUT", 0.2)
+    with TrainStore(roles.url("reader")) as store:
+        run = store.start_run(name="second")
+        run.log({"loss": 2.0}, step=0)
+        deadline = time.monotonic() + 60
+        while store._service._writer._failures < 5:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert run.finish(timeout=0.1) is False
+    told = [entry.getMessage() for entry in caplog.records if "cannot be written" in entry.getMessage()]
+    assert len(told) == 1
+    assert "the right to UPDATE" in told[0]  # to lock a row of run, first of all
+    assert "the training goes on" in told[0]
+    caplog.clear()
+    with TrainStore(roles.url("reader")) as store:
+        assert set(store.recovered.failed.values()) == {"no right to write"}
+        assert set(store.recover().failed.values()) == {"no right to write"}
+        assert list(store.list_runs()["name"]) == ["first"]
+    assert len([entry for entry in caplog.records if entry.levelno >= logging.WARNING]) == 1
+    with TrainStore(roles.url("writer")) as store:
+        assert not store.recovered.failed
+        assert store.get_run("second").status == "finished"
+        assert list(store.list_step_logs("second")["loss"]) == [2.0]
+
+
+def test_stranger(roles: Roles):
+    """A login without any of the roles cannot even connect."""
+    with pytest.raises(StoreUnavailableError, match="may not connect"):
+        TrainStore(roles.url("stranger"))
+
+
+def test_commands(roles: Roles, capsys: pytest.CaptureFixture[str]):
+    """On the command line a refusal is one line and exit code 1."""
+    with pytest.raises(SystemExit, match="1"):
+        main(["rm", "first", "--yes", "--store", roles.url("writer")])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Error: ")
+    assert "the right to DELETE" in line
+
+
+# --- The schema ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_upgrade(roles: Roles, role: str, newer_trainstore):
+    """At head an upgrade is nothing to anybody; a newer revision is the owner's, and everybody reads its column."""
+    with opened(roles.url(role)) as database:
+        schema.upgrade(*database)
+    with newer_trainstore(), opened(roles.url(role)) as database:
+        if role == "owner":
+            schema.upgrade(*database)
+            assert schema.current(*database) == AFTER
+        else:
+            with pytest.raises(SchemaMissingError, match="trainstore db upgrade"):
+                schema.upgrade(*database)
+            assert schema.current(*database) == HEAD
+    for reader in ROLES:
+        with opened(roles.url(reader)) as (engine, backend, models), backend.reading(engine) as connection:
+            view = models.current_step_log
+            assert connection.execute(select(func.count()).select_from(view)).scalar_one() == 1
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_new_store(roles: Roles, role: str):
+    """Tables of another prefix are made by the owner alone, whose default rights let the others in at once."""
+    if role != "owner":
+        with pytest.raises(SchemaMissingError, match=r"db upgrade .*--prefix other_"):
+            migrate(roles.url(role), "other_")
+        return
+    migrate(roles.url("owner"), "other_")
+    with TrainStore(roles.url("writer"), table_name_prefix="other_") as store:
+        run = store.start_run(name="elsewhere")
+        run.log({"loss": 1.0}, step=0)
+        assert run.finish(timeout=60)
+    with TrainStore(roles.url("reader"), table_name_prefix="other_") as store:
+        assert list(store.list_runs()["name"]) == ["elsewhere"]
+    assert roles.execute("writer", "DELETE FROM other_run") == "42501"
+    assert roles.execute("writer", "UPDATE other_trainstore_version SET version_num = 'x'") is None
+    roles.run_script("other_")
+    assert roles.execute("writer", "UPDATE other_trainstore_version SET version_num = 'x'") == "42501"
+    assert roles.execute("writer", "UPDATE other_run SET notes = 'x'") is None
+
+
+def test_script_first(postgres_server: PostgresServer):
+    """The script may come before the tables, and they may lie in a schema of their own."""
+    database = postgres_server.create()
+    roles = make_roles(postgres_server, database)
+    try:
+        roles.run_script(schema="runs")
+        migrate(roles.url("owner"))
+        roles.run_script(schema="runs")
+        with TrainStore(roles.url("writer")) as store:
+            record(store)
+        with TrainStore(roles.url("reader")) as store:
+            assert store.get_run("second").status == "finished"
+        assert roles.execute("reader", "SELECT * FROM runs.run") is None
+        assert roles.execute("reader", "SELECT * FROM public.run") == "42P01"
+        assert roles.execute("writer", "CREATE TABLE runs.mine ()") == "42501"
+    finally:
+        postgres_server.drop(database)
+        drop_roles(roles)
+
+
+# --- Raw SQL ---------------------------------------------------------------------------------------------------------
+
+STATEMENTS = [
+    ("SELECT * FROM current_step_log", EVERYBODY),
+    ("UPDATE run SET notes = 'x'", RECORDING),
+    ("INSERT INTO event (run_id, writer_uid, seq, at, kind) SELECT id, 'w', 1, now(), 'k' FROM run", RECORDING),
+    ("SELECT nextval('event_id_seq')", RECORDING),
+    ("SELECT setval('event_id_seq', 1)", OWNER),
+    ("UPDATE trainstore_version SET version_num = 'x'", OWNER),
+    ("UPDATE store SET uid = 'x'", OWNER),
+    ("DELETE FROM step_log", OWNER),
+    ("DELETE FROM hyperparam", OWNER),
+    ("TRUNCATE step_log", OWNER),
+    ("DROP TABLE step_log CASCADE", OWNER),
+    ("ALTER TABLE run ADD COLUMN x INTEGER", OWNER),
+    ("CREATE INDEX ON run (notes)", OWNER),
+    ("CREATE TRIGGER t AFTER DELETE ON run EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()", OWNER),
+    ("CREATE TABLE x ()", OWNER),
+    ("CREATE VIEW x AS SELECT 1", OWNER),
+    ("CREATE FUNCTION x() RETURNS int LANGUAGE sql AS 'SELECT 1'", OWNER),
+    ("ALTER TABLE run OWNER TO CURRENT_USER", OWNER),
+    ("SET ROLE {owner}", OWNER),
+    ("CREATE TEMP TABLE x ()", NOBODY),
+    ("CREATE SCHEMA x", NOBODY),
+    ("CREATE ROLE x", NOBODY),
+    ("COPY run TO PROGRAM 'true'", NOBODY),
+    ("COPY run TO '/nowhere'", NOBODY),
+    ("SELECT pg_read_file('/etc/hostname')", NOBODY),
+    ("SELECT pg_reload_conf()", NOBODY),
+    ("ALTER DATABASE {database} SET search_path = x", NOBODY),
+]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_raw_sql(roles: Roles, role: str):
+    """What the server itself lets each role do, whatever program it uses."""
+    found, expected = {}, {}
+    for statement, allowed in STATEMENTS:
+        sql = statement.format(owner=roles.name("owner"), database=roles.database)
+        found[statement] = roles.execute(role, sql)
+        expected[statement] = None if role in allowed else "42501"
+    assert found == expected
+
+
+def test_rights_of_earlier_days_are_taken_away(roles: Roles):
+    """The script is the whole truth: what was granted by hand is gone after it."""
+    for role in ("writer", "reader"):
+        roles.server.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {roles.name(role)}", roles.database)
+    roles.server.execute("GRANT ALL ON run TO PUBLIC", roles.database)
+    assert roles.execute("reader", "DELETE FROM run") is None
+    roles.run_script()
+    assert roles.execute("reader", "DELETE FROM run") == "42501"
+    assert roles.execute("writer", "TRUNCATE step_log") == "42501"
+    assert roles.execute("writer", "UPDATE run SET notes = 'x'") is None
+
+
+# --- The command -----------------------------------------------------------------------------------------------------
+
+
+def test_db_roles_prints_the_script(roles: Roles, capsys: pytest.CaptureFixture[str]):
+    """``trainstore db roles`` prints what was run here; names follow the prefix unless they are given."""
+    with pytest.raises(SystemExit, match="0"):
+        main(["db", "roles", *(f"--{role}={roles.name(role)}" for role in ROLES)])
+    printed = capsys.readouterr().out
+    assert printed == postgresql_roles(**{role: roles.name(role) for role in ROLES})
+    with pytest.raises(SystemExit, match="0"):
+        main(["db", "roles", "--prefix", "mine_"])
+    printed = capsys.readouterr().out
+    assert '"mine_trainstore_writer"' in printed
+    assert "'mine_step_log'" in printed
+    assert "'step_log'" not in printed
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"owner": 'x"; DROP TABLE run; --'},
+        {"writer": "x'"},
+        {"reader": "$trainstore$"},
+        {"schema": "Öl"},
+        {"owner": "x" * 64},
+        {"owner": "same", "writer": "same"},
+        {"prefix": "1"},
+    ],
+)
+def test_odd_names_are_refused(names: dict[str, Any]):
+    """No name can become SQL."""
+    with pytest.raises(InvalidArgumentError):
+        postgresql_roles(**names)
+
+
+def test_script_is_beside_the_backend():
+    """The script is part of the package."""
+    import trainstore.backends.roles
+
+    assert Path(trainstore.backends.roles.__file__).with_name("postgresql_roles.sql").is_file()
