@@ -37,6 +37,7 @@ class Network(Proxy):
         swallow: The probability that the server gets a COMMIT, and the client a reset instead of its answer.
         resets: How often a connection was reset.
         swallowed: How many answers to COMMIT were lost.
+        dies_at: Bytes; the connection whose client first sends them is half-open from then on. It becomes None.
     """
 
     def __init__(self, url: str, chance: random.Random) -> None:
@@ -44,6 +45,7 @@ class Network(Proxy):
         self.way: Way = "pass"
         self.reset = self.swallow = 0.0
         self.resets = self.swallowed = 0
+        self.dies_at: bytes | None = None
         self.closed = False
         self._chance = chance
         self.up()
@@ -81,11 +83,7 @@ class _Link:
             while not self.network.closed:
                 way = self.network.way
                 if way == "half-open":
-                    # This connection stays dead when the network is well again, as after a restart of a firewall.
-                    if self.server is not None:
-                        self.server.close()
-                    while not self.network.closed:
-                        time.sleep(0.01)
+                    self._stay_dead()
                 elif way == "hole":
                     time.sleep(0.005)
                 elif not self._forward(slow=way == "trickle"):
@@ -113,10 +111,21 @@ class _Link:
             if self.network.happens(self.network.reset):
                 self.network.resets += 1
                 return False
+            if source is self.client and self.network.dies_at is not None and self.network.dies_at in data:
+                self.network.dies_at = None
+                self._stay_dead()
+                return False
             if source is self.client and b"COMMIT\0" in data and self.network.happens(self.network.swallow):
                 self.swallows = True
             (self.server if source is self.client else self.client).sendall(data)
         return True
+
+    def _stay_dead(self) -> None:
+        """Be half-open; the network's being well again does not mend it, as after the restart of a firewall."""
+        if self.server is not None:
+            self.server.close()
+        while not self.network.closed:
+            time.sleep(0.01)
 
     def _reset(self) -> None:
         with suppress(OSError):

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
-from sqlalchemy import make_url
 
+from faults.databases import connect, connections, connections_on, stored
 from faults.network import SHORT_LIMITS
 from faults.oracle import Fault, Producer
 from recording.support import eventually
@@ -20,11 +19,6 @@ from trainstore.backends import postgresql
 from trainstore.store import TrainStore
 
 pytestmark = pytest.mark.parametrize("backend_name", ["postgresql"])
-
-
-def connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
-    """A connection of the test's own."""
-    return psycopg.connect(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False))
 
 
 @contextmanager
@@ -38,26 +32,6 @@ def stopped(pid: int) -> Iterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
-
-
-def state(url: str) -> dict[int, str]:
-    """The connections of the store to this database: process id → state."""
-    with connect(url) as connection:
-        rows = connection.execute(
-            "SELECT pid, state FROM pg_stat_activity WHERE datname = current_database() AND pid != pg_backend_pid() "
-            "AND application_name = 'trainstore'"
-        ).fetchall()
-    return {int(str(pid)): str(value) for pid, value in rows}
-
-
-def stored(url: str, run: str) -> int:
-    """How many steps of a run are stored."""
-    with connect(url) as connection:
-        row = connection.execute(
-            "SELECT count(*) FROM step_log JOIN run ON run.id = run_id WHERE run.uid = %s", (run,)
-        ).fetchone()
-    assert row is not None
-    return int(str(row[0]))
 
 
 def start(fault: Fault) -> Producer:
@@ -74,10 +48,10 @@ def test_between_transactions(fault: Fault) -> None:
         producer = start(fault)
 
         def stop_idle(producer: Producer = producer) -> list[int]:
-            pids = list(state(fault.url))
+            pids = list(connections(fault.url))
             for pid in pids:
                 os.kill(pid, signal.SIGSTOP)
-            if pids and set(state(fault.url).values()) == {"idle"}:
+            if pids and set(connections(fault.url).values()) == {"idle"}:
                 return pids
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
@@ -107,7 +81,8 @@ def test_in_the_middle_of_a_transaction(fault: Fault) -> None:
             def waiting() -> int | None:
                 with connect(fault.url) as other:
                     row = other.execute(
-                        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+                        "AND wait_event_type = 'Lock'"
                     ).fetchone()
                 return None if row is None else int(str(row[0]))
 
@@ -130,7 +105,7 @@ def test_the_postmaster(fault: Fault) -> None:
         with connect(fault.url) as connection:
             parent = Path(f"/proc/{connection.info.backend_pid}/stat").read_text().rpartition(")")[2].split()[1]
             with stopped(int(parent)):
-                for pid in state_on(connection):
+                for pid in connections_on(connection):
                     os.kill(pid, signal.SIGTERM)
                 eventually(lambda p=producer: "cannot be written" in p.stderr, "a failure")
                 second = fault.start(count=300, before=SHORT_LIMITS, offline_ok=True, finish_timeout=0.5)
@@ -146,15 +121,6 @@ def test_the_postmaster(fault: Fault) -> None:
         fault.verify(second, status="finished")
 
 
-def state_on(connection: psycopg.Connection[tuple[object, ...]]) -> list[int]:
-    """The process ids of the store's connections, asked on one that is there already."""
-    rows = connection.execute(
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'trainstore'"
-    ).fetchall()
-    connection.rollback()
-    return [int(str(pid)) for (pid,) in rows]
-
-
 def test_a_reader(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     """A query whose pooled connection was stopped meanwhile asks another one."""
     monkeypatch.setattr(postgresql, "PING_TIMEOUT", 0.5)
@@ -163,8 +129,8 @@ def test_a_reader(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
         producer.end()
         with TrainStore(fault.url) as store:
             assert len(store.list_step_logs(producer.run)) == 20
-            (pid,) = state(fault.url)
+            (pid,) = connections(fault.url)
             with stopped(pid):
                 assert len(store.list_step_logs(producer.run)) == 20
-                assert set(state(fault.url)) > {pid}
+                assert set(connections(fault.url)) > {pid}
         fault.verify(producer, status="finished")

@@ -6,8 +6,10 @@ import time
 
 import pytest
 
+from faults.databases import stored, terminate
 from faults.network import SHORT_LIMITS, Network, Way
 from faults.oracle import Fault
+from recording.support import eventually
 
 pytestmark = pytest.mark.parametrize("backend_name", ["postgresql"])
 WAYS: tuple[Way, ...] = ("hole", "trickle", "half-open")
@@ -62,3 +64,39 @@ def test_until_the_end_of_the_process(fault: Fault, way: Way) -> None:
         network.way = "pass"
         network.close()
         fault.verify(producer, status="finished")
+
+
+@pytest.mark.parametrize("statement", [b"version_num", b"SELECT store.uid \nFROM", b"set_config", b"INSERT", b"COMMIT"])
+def test_one_connection_dies_at_a_statement(fault: Fault, statement: bytes) -> None:
+    """Whatever the writer was about to ask when it connects again: it waits no longer than its time limit."""
+    direct = fault.url
+    for _ in fault.times(short=1, long=3):
+        network = Network(direct, fault.chance)
+        producer = fault.start(url=network.url, count=None, rate=500.0, before=limits(fault))
+        producer.wait_for(100)
+        network.dies_at = statement
+        terminate(direct)
+        eventually(lambda network=network: network.dies_at is None, f"{statement!r}")
+        told = producer.reported.numbers[-1]
+        eventually(lambda told=told, run=producer.run: stored(direct, run) > told, "delivery")
+        producer.kill()
+        network.close()
+        fault.verify(producer, status="lost")
+
+
+@pytest.mark.parametrize("statement", [b"version_num", b"writer.acked", b"set_config", b"INSERT", b"COMMIT"])
+def test_it_dies_while_a_store_is_opened(fault: Fault, statement: bytes) -> None:
+    """Opening ends at its time limit too; what it could not recover, the next opening does."""
+    direct = fault.url
+    for _ in fault.times(short=1, long=3):
+        killed = fault.start(count=None, rate=500.0)
+        killed.wait_for(100)
+        killed.kill()
+        network = Network(direct, fault.chance)
+        network.dies_at = statement
+        producer = fault.start(url=network.url, count=100, offline_ok=True, before=limits(fault))
+        producer.end()
+        assert network.dies_at is None
+        network.close()
+        fault.verify(producer, status="finished")
+        fault.verify(killed, status="lost")
