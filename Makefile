@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 INPUTS := pyproject.toml constraints.txt alembic.ini
 
-.PHONY: help demo test soak lint docs docs/cli.md check-migrations bench clean
+.PHONY: help demo test soak lint docs docs/cli.md docs/notebook.md check-migrations bench clean
 
 help: ## list the tasks
 	@grep -E '^[a-z/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -32,8 +32,12 @@ lint: .venv/dev.done ## style, types, floors of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: .venv/dev.done ## run the code of README and docs/, follow their links
+docs: .venv/dev.done ## build the site into site/, strictly; run the code of README, docs/ and the notebook
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python -m pytest -q tests/docs
+
+docs/notebook.md: .venv/dev.done ## the notebook's page, from docs/notebook.ipynb
+	$(BIN)/python docs/_notebook.py > $@
 
 docs/cli.md: .venv/dev.done ## the command line's reference, from --help
 	$(BIN)/python -m trainstore.cli.reference > $@
@@ -45,7 +49,7 @@ bench: .venv/dev.done ## what recording and reading cost: JSON
 	$(BIN)/python benchmarks/run.py
 
 clean: ## remove the virtual environment and what tools left
-	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site
 
 # torch goes first and alone: once it is there, no other package brings another build of it.
 .venv/torch.done: constraints.txt

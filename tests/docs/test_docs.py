@@ -8,8 +8,9 @@ What a page may do:
 - ``python``: run. A ``text`` block right below holds what it prints; ``…`` there stands for anything, runs of blanks
   are one.
 - ``sql``: run on the page's database, a row a line, its values joined by ``|``. A ``text`` block below as above.
-- ``console``: lines ``$ trainstore …``, also with ``NAME=value`` before it, and ``$ export NAME=value`` are run, other
-  ``$`` lines are not. Lines without ``$`` are what the line above prints. ``bash`` and ``sh`` are not used.
+- ``console``: lines ``$ trainstore …``, also with ``NAME=value`` before it, ``$ export NAME=value``, and those of
+  ``alembic`` (in the repository), ``psql``, ``pg_dump`` and ``pg_restore`` are run, other ``$`` lines are not. Lines
+  without ``$`` are what the line above prints. ``bash`` and ``sh`` are not used.
 - ``model``, ``train_dataset`` and ``eval_dataset`` are there (tiny ones) on a page that speaks of ``train_dataset``;
   ``database_url`` is the page's database.
 - Any other language (``text``, ``toml`` …) is only shown. No ``mermaid``: the site would fetch its code from elsewhere.
@@ -58,8 +59,8 @@ def test_no_block_escapes():
 
 
 def test_no_link_leads_nowhere():
-    """Every relative link of README and docs/ names a file or folder that is there; docs/ links stay inside docs/."""
-    for page in (*PAGES.values(), ROOT / "README.md"):
+    """Every relative link names a file or folder that is there; those of docs/ stay inside docs/, as the site does."""
+    for page in (*PAGES.values(), *ROOT.glob("*.md")):
         for target in re.findall(r"\]\((?![a-z]+:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
             if page.is_relative_to(DOCS):
