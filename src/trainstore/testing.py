@@ -679,6 +679,28 @@ class BackendContract:
             stored = connection.execute(select(table.c.metrics).order_by(table.c.step)).scalars().all()
         assert stored == [{"a": 1}, {"a": 3}]
 
+    def test_insert_new_stores_what_upsert_would(self, database: _Database) -> None:
+        """insert_new() takes any number of rows with any values."""
+        table, backend = database.models.step_log, database.backend
+        text = {"text": 'tab\t line\n back\\slash \\N quote" \u00e9\u4e2d\U0001f600'}
+        variants: tuple[dict[str, Any], ...] = (
+            {"metrics": VALUES},
+            {"metrics": text, "details": {"\\": [None, "\\."]}},
+            {"metrics": {}, "epoch": math.inf, "step_time": 5e-324, "logged_at": _AT + timedelta(microseconds=1)},
+        )
+        rows = [self._step(**{"number": number, **variants[number % len(variants)]}) for number in range(300)]
+        names = ("step", "logged_at", "epoch", "step_time", "metrics", "details")
+        statement = select(*(table.c[name] for name in names)).order_by(table.c.step)
+        read = []
+        for write in (backend.insert_new, backend.upsert):
+            with database.engine.connect() as connection:
+                write(connection, table, _KEYS, rows[:2])
+                write(connection, table, _KEYS, rows[2:])
+                read.append([tuple(row) for row in connection.execute(statement)])
+                connection.rollback()
+        assert len(read[0]) == len(rows)
+        assert read[0] == read[1]
+
     def test_floats_are_exact(self, database: _Database) -> None:
         """Float columns take infinities, the extremes of float64 and None exactly."""
         table = database.models.metric_summary

@@ -169,6 +169,10 @@ class Backend:
         if rows:
             self.write_rows(connection, table, keys, rows, replace=True)
 
+    def insert_new(self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows) -> None:
+        """Insert whole rows whose ``keys`` are known not to be there; a database with a faster way overrides it."""
+        self.upsert(connection, table, keys, rows)
+
     def insert_missing(self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows) -> None:
         """Insert the rows whose ``keys`` are not there yet; leave the others as they are."""
         if rows:

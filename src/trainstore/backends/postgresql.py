@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import lru_cache, partial
@@ -21,6 +21,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
+    JSON,
     ColumnElement,
     Connection,
     Double,
@@ -42,7 +43,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 
-from trainstore.backends.base import Backend, JsonType, Rows, json_options, on_connect
+from trainstore.backends.base import Backend, JsonType, Rows, dump_json, json_options, on_connect
 from trainstore.backends.health import Finding
 from trainstore.errors import PermissionDeniedError, StoreUnavailableError, StoreURLError, TrainStoreError
 from trainstore.models import Models, UTCDateTime
@@ -55,6 +56,7 @@ CONNECT_TIMEOUT = 5  # seconds; libpq's unit
 PING_TIMEOUT = 5
 WRITER_TIMEOUT = 15  # of one statement, of one wait for a lock, and of a transaction in which nothing is answered
 PATIENT_TIMEOUT = 600  # of a migration, and where summaries are made anew
+MANY = 50  # rows, from which on COPY is worth its round trips
 
 
 class PostgreSQLBackend(Backend):
@@ -171,7 +173,30 @@ class PostgreSQLBackend(Backend):
     ) -> None:
         """One statement for all rows, which travel as one JSON array: 4 × faster than executemany."""
         statement = _insert_statement(table, tuple(keys), tuple(rows[0]), replace)
-        connection.execute(statement, {"batch": orjson.dumps([_jsonable(row) for row in rows]).decode()})
+        connection.execute(statement, {"batch": orjson.dumps(_jsonable(table, rows)).decode()})
+
+    def insert_new(self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows) -> None:
+        """COPY, where there are many: near twice as fast as a statement that looks for conflicts."""
+        if len(rows) < MANY:
+            self.upsert(connection, table, keys, rows)
+            return
+        names = tuple(rows[0])
+        columns = (_copied(table, name, [row[name] for row in rows]) for name in names)
+        statement, driver, dialect = (
+            _copy_sql(table, names),
+            connection.connection.driver_connection,
+            connection.dialect,
+        )
+        assert driver is not None
+        assert dialect.dbapi is not None
+        try:
+            with driver.cursor() as cursor, cursor.copy(statement) as copy:
+                for row in zip(*columns, strict=True):
+                    copy.write_row(row)
+        except dialect.dbapi.Error as error:
+            raise DBAPIError.instance(
+                statement, None, error, dialect.dbapi.Error, hide_parameters=True, dialect=dialect
+            ) from error
 
     def json_value(self, column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
         """``column -> 'name'``."""
@@ -363,12 +388,36 @@ def _connection_reason(message: str) -> str:
     return "the connection failed"
 
 
-def _jsonable(row: Mapping[str, Any]) -> dict[str, Any]:
+def _jsonable(table: Table, rows: Rows) -> Rows:
     # orjson would write an infinity as null; as text, the cast to double precision reads it.
-    return {
-        name: ("Infinity" if value > 0 else "-Infinity") if type(value) is float and isinf(value) else value
-        for name, value in row.items()
-    }
+    numbers = [name for name in rows[0] if isinstance(table.c[name].type, Double)]
+    infinite = [name for name in numbers if any(row[name] is not None and isinf(row[name]) for row in rows)]
+    if not infinite:
+        return rows
+    return [
+        {
+            **row,
+            **{
+                name: "Infinity" if row[name] > 0 else "-Infinity"
+                for name in infinite
+                if row[name] is not None and isinf(row[name])
+            },
+        }
+        for row in rows
+    ]
+
+
+def _copied(table: Table, name: str, column: Sequence[Any]) -> Sequence[Any]:
+    """The values of one column as COPY takes them."""
+    if isinstance(table.c[name].type, JSON):
+        return [None if value is None else dump_json(value) for value in column]
+    return column
+
+
+@lru_cache(maxsize=256)
+def _copy_sql(table: Table, names: tuple[str, ...]) -> str:
+    quote = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
+    return f"COPY {quote(table.name)} ({', '.join(quote(name) for name in names)}) FROM STDIN"
 
 
 @lru_cache(maxsize=256)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+import orjson
 from sqlalchemy import (
     JSON,
     URL,
@@ -423,9 +424,9 @@ def _converted(table: Table, name: str, column: Sequence[Any]) -> Sequence[Any]:
 
 
 def _datetime_text(value: datetime) -> str:
-    # isoformat() with "microseconds" takes twice as long as without; whole seconds have no fraction then.
-    text = (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(" ")
-    return text[:26] if len(text) == 32 else f"{text[:19]}.000000"
+    # orjson writes a time in a third of what isoformat() takes; whole seconds have no fraction there.
+    text = orjson.dumps(value if value.tzinfo is UTC else value.astimezone(UTC)).decode()
+    return f"{text[1:11]} {text[12:27]}" if len(text) == 34 else f"{text[1:11]} {text[12:20]}.000000"
 
 
 @lru_cache(maxsize=256)

@@ -291,7 +291,8 @@ class _Flush:
 
     def _store_rows(self, attempt: Attempt, rows: dict[int, Record], summaries: Summaries) -> None:
         stored: dict[int, Record] = {}
-        if attempt.last_step is not None and min(rows) <= attempt.last_step:
+        new = attempt.last_step is None or min(rows) > attempt.last_step
+        if not new:
             stored = self.sql.load_steps(self.connection, self.run_id, attempt.attempt, list(rows))
         for step in rows.keys() & stored.keys():
             before = stored[step]
@@ -303,7 +304,7 @@ class _Flush:
         current = [step for step in rows if step <= attempt.end_step]
         summaries.add_rows((step, rows[step]["metrics"]) for step in current if step not in stored)
         self.last_step = max((self.last_step, *current) if self.last_step is not None else current, default=None)
-        self.sql.upsert_steps(self.connection, list(rows.values()))
+        self.sql.write_steps(self.connection, list(rows.values()), new=new)
         highest = max(rows)
         if attempt.last_step is None or highest > attempt.last_step:
             attempt.last_step = highest

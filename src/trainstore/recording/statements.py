@@ -162,9 +162,10 @@ class Statements:
             for row in connection.execute(base.where(condition))
         }
 
-    def upsert_steps(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write whole rows of ``step_log``."""
-        self.backend.upsert(connection, self.models.step_log, ("run_id", "step", "attempt"), rows)
+    def write_steps(self, connection: Connection, rows: Sequence[Mapping[str, Any]], *, new: bool) -> None:
+        """Write whole rows of ``step_log``; ``new``: none of them is there."""
+        write = self.backend.insert_new if new else self.backend.upsert
+        write(connection, self.models.step_log, ("run_id", "step", "attempt"), rows)
 
     def current_steps(self, connection: Connection, run_id: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """(step, metrics) of every current row of a run, in order."""

@@ -15,7 +15,8 @@ from typing import Any
 
 from trainstore.values import number_of
 
-_FINITE = frozenset((float, int))  # a stored value that is not finite is text
+_FLOAT = {float}
+_FINITE = {float, int}  # a stored value that is not finite is text
 
 
 @dataclass(slots=True)
@@ -116,7 +117,10 @@ class Summaries:
         for names, table in by_names.items():
             steps, *columns = zip(*table, strict=True)
             for metric, column in zip(names, columns, strict=True):
-                if _FINITE.issuperset(map(type, column)):
+                kinds = set(map(type, column))
+                if kinds == _FLOAT:
+                    self._touch(metric).add_column(steps, column)
+                elif kinds <= _FINITE:
                     self._touch(metric).add_column(steps, [float(value) for value in column])
                 else:
                     for step, value in zip(steps, column, strict=True):
