@@ -25,20 +25,26 @@ Records = Sequence[tuple[int, Record]]
 def decode(after: int, frames: Iterable[tuple[int, bytes]]) -> list[tuple[int, Record]]:
     """The records of frames that follow ``after``, with a gap in the place of those that are missing.
 
-    A gap that the journal itself wrote, when it had to make room, names the numbers that it stands for; any other
-    missing number is damage.
+    A gap that the journal itself wrote, when it had to make room, names the numbers that it stands for, and so does a
+    ``skip`` of each earlier row of them; any other missing number is damage.
     """
     records: list[tuple[int, Record]] = []
     known = after  # up to here nothing is missing that is not named
     for sequence, payload in frames:
-        if sequence > known + 1:
-            records.append((sequence - 1, gap("damage", records=[known + 1, sequence - 1])))
         record: Record = orjson.loads(payload)
+        first = _stands_for(sequence, record)
+        if first > known + 1:
+            records.append((first - 1, gap("damage", records=[known + 1, first - 1])))
         records.append((sequence, record))
-        known = max(known, sequence)
-        if record["kind"] == "gap":
-            known = max(known, int(record["details"].get("records", [0, 0])[1]))
+        known = sequence
     return records
+
+
+def _stands_for(sequence: int, record: Record) -> int:
+    """The first of the numbers, up to its own, that a record stands for."""
+    if record["kind"] == "gap":
+        return int(record["details"].get("records", (sequence,))[0])
+    return int(record["first"]) if record["kind"] == "skip" else sequence
 
 
 def gap(reason: str, **details: object) -> Record:

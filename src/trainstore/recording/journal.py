@@ -15,7 +15,8 @@ next valid frame.
 
 A journal has a limit, and a disk an end. Where the database stays away until one of them is reached, the steps of the
 oldest segment make room; where a record cannot be written at all, it is the newest that is lost. Either way a ``gap``
-record says which steps went, and reaches the database.
+record says which steps went, and reaches the database. For that, and for the end of the run, some space was put by,
+which no step ever gets.
 
 ``fcntl.lockf`` and not ``flock``, which orphaned children would hold on. It does not see locks of its own process and
 loses them when any descriptor of the file is closed: so `_live` is asked before a lock file is ever opened.
@@ -60,7 +61,10 @@ LIMIT = 1024 * 1024 * 1024  # bytes of one journal
 LOW_SPACE = 256 * 1024 * 1024  # bytes free on the disk, below which a journal that only grows makes room
 RESERVE_BYTES = 64 * 1024
 RESERVE = "reserve"
+BLOCK = 4096  # bytes; less than that frees nothing
+LOOK_AGAIN = 0.1  # seconds between two looks whether a full disk has room again
 _STEP = b'{"kind":"step"'
+_STATUS = b'{"kind":"status"'
 META = "meta.json"
 PARTIAL = ".partial"
 LOCK = "lock"
@@ -161,7 +165,7 @@ class _Lost:
     last_step: int | None = None
 
     def add(self, payload: bytes) -> None:
-        step = orjson.loads(payload).get("step")
+        step = orjson.loads(payload)["step"] if payload.startswith(_STEP) else None
         self.records += 1
         if step is not None:
             self.first_step = step if self.first_step is None else min(self.first_step, step)
@@ -193,7 +197,8 @@ class FileJournal(Journal):
         self.folder = root / uid
         self._limit = limit
         self._segment_bytes = min(SEGMENT_BYTES, max(limit // 8, 1))
-        self._lost: _Lost | None = None
+        self._lost: _Lost | None = None  # not None: the disk is full
+        self._look_again = 0.0
         self._dirty = False
         self._descriptor: int | None = None
         self._segments: list[_Segment] = []
@@ -207,10 +212,10 @@ class FileJournal(Journal):
             self._lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             _take_lock(self._lock)
             write_meta(self.folder, self._meta)
+            self._written_meta = dict(self._meta)
             self._begin_segment()
             with suppress(OSError):
-                (self.folder / RESERVE).write_bytes(bytes(RESERVE_BYTES))
-                (self.folder / RESERVE).chmod(0o600)
+                self._fill_reserve()
             _sync_folder(self.folder)
         except OSError as error:
             _forget(uid)
@@ -223,17 +228,19 @@ class FileJournal(Journal):
         with self._guard:
             if self._descriptor is None:
                 raise JournalError(f"the journal {self.folder} is closed")
+            # The more is at stake, the more of what was put by may go for it; a step gets nothing.
+            floor = RESERVE_BYTES // 4
+            if payload.startswith(_STEP):
+                floor = RESERVE_BYTES
+            elif payload.startswith(_STATUS):
+                floor = 0
             try:
-                sequence = self._write(payload)
+                if self._lost is not None:
+                    self._tell_lost(floor)
+                return self._write_from_reserve(payload, floor)
             except OSError as error:
-                if payload.startswith(_STEP):
-                    self._lose(payload, error)
-                    raise
-                self._shrink_reserve()
-                sequence = self._write(payload)
-            if self._lost is not None:
-                self._tell_lost()
-            return sequence
+                self._lose(payload, error)
+                raise
 
     def _write(self, payload: bytes) -> int:
         assert self._descriptor is not None
@@ -253,27 +260,68 @@ class FileJournal(Journal):
         return sequence
 
     def _lose(self, payload: bytes, error: OSError) -> None:
-        """Remember a step that cannot be written; at the first one say so at once, by what was put by for that."""
+        """Remember a record that cannot be written; at the first one say so at once."""
         begins = self._lost is None
         self._lost = self._lost or _Lost()
         self._lost.add(payload)
         if begins:
-            self._shrink_reserve()
+            self._look_again = time.monotonic() + LOOK_AGAIN
             with suppress(OSError):
-                self._write(self._lost.gap(f"{error.strerror or error}; more may follow"))
+                gap = self._lost.gap(f"{error.strerror or error}; more may follow")
+                self._write_from_reserve(gap, RESERVE_BYTES // 2)
 
-    def _tell_lost(self) -> None:
-        """There is room again: say what went meanwhile."""
+    def _tell_lost(self, floor: int) -> None:
+        """Say what went, if there is room again or this is the end; raise `OSError` where a step must still go, too."""
         assert self._lost is not None
-        with suppress(OSError):
-            self._write(self._lost.gap("could not be written"))
+        if floor:
+            # Now and then: a step that is lost must not cost more time than one that is kept.
+            if self._look_again <= time.monotonic():
+                self._look_again = time.monotonic() + LOOK_AGAIN
+                with suppress(OSError):
+                    self._fill_reserve()
+                    if _free_space(self.folder) >= RESERVE_BYTES:
+                        self._write(self._lost.gap("could not be written"))
+                        self._lost = None
+            if self._lost is not None and floor == RESERVE_BYTES:
+                raise OSError(errno.ENOSPC, "no space for the journal", str(self.folder))
+        else:
+            self._write_from_reserve(self._lost.gap("could not be written"), floor)
             self._lost = None
 
-    def _shrink_reserve(self) -> None:
-        """Free half of the space that was put by: a gap and an end need some, and other programs take the rest."""
+    def _write_from_reserve(self, payload: bytes, floor: int) -> int:
+        """Write, and where there is no room make some, as long as more than ``floor`` bytes are put by."""
+        while True:
+            try:
+                return self._write(payload)
+            except OSError:
+                if not self._shrink_reserve(floor):
+                    raise
+
+    def _shrink_reserve(self, floor: int) -> bool:
+        """Free half of the space that was put by, not all at once: other programs want it as well."""
         path = self.folder / RESERVE
-        with suppress(OSError):
-            os.truncate(path, path.stat().st_size // 2)
+        try:
+            size = path.stat().st_size
+            smaller = size // 2 if size // 2 >= BLOCK else 0
+            if size == 0 or smaller < floor:
+                return False
+            os.truncate(path, smaller)
+        except OSError:
+            return False
+        return True
+
+    def _fill_reserve(self) -> None:
+        """Put by what was taken; nothing is, where there is no room for all of it."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        descriptor = os.open(self.folder / RESERVE, flags, 0o600)
+        try:
+            size = os.fstat(descriptor).st_size
+            missing = RESERVE_BYTES - size
+            if missing > 0 and os.write(descriptor, bytes(missing)) != missing:
+                os.ftruncate(descriptor, size)
+                raise OSError(errno.ENOSPC, "no space for the journal", str(self.folder))
+        finally:
+            os.close(descriptor)
 
     def _begin_segment(self) -> None:
         first = self.last + 1
@@ -349,41 +397,66 @@ class FileJournal(Journal):
                 return
             if segment.has_steps:
                 before = segment.size
-                self._drop_steps(segment, acked)
+                while True:
+                    try:
+                        self._drop_steps(segment, acked)
+                        break
+                    except OSError:  # what is left of it must be written beside it first
+                        with self._guard:
+                            if not self._shrink_reserve(RESERVE_BYTES // 4):
+                                raise
                 total -= before - segment.size
 
     def _drop_steps(self, segment: _Segment, acked: int) -> None:
-        """Replace a segment by one that holds its other records, and a gap where the first step stood."""
+        """Replace a segment by one that holds its other records, and a gap where the last step stood.
+
+        The last, so that it is read also where the database turns out to have stored some of the steps.
+        """
         lost, kept, first, last = _Lost(), [], 0, 0
+        dropped: set[int] = set()
         for _, sequence, payload in frames(segment.path.read_bytes()):
             if not payload.startswith(_STEP):
                 kept.append((sequence, payload))
             elif sequence > acked:
                 lost.add(payload)
                 first, last = first or sequence, sequence
+                dropped.add(sequence)
         if first:
-            kept.append((first, lost.gap("the journal reached its limit", records=[first, last])))
-            if last > first:
-                kept.append((last, orjson.dumps({"kind": "skip"})))  # so that the last number can be acknowledged
+            kept.append((last, lost.gap("the journal reached its limit", records=[first, last])))
+            # Of the other rows of steps that went only the last numbers stay.
+            begins = 0
+            for number in sorted(dropped):
+                begins = begins or number
+                if number + 1 not in dropped:
+                    if number != last:
+                        kept.append((number, orjson.dumps({"kind": "skip", "first": begins})))
+                    begins = 0
+        data = b"".join(frame(sequence, payload) for sequence, payload in sorted(kept))
+        _write_file(segment.path.with_suffix(PARTIAL), data, segment.path)
+        segment.size, segment.has_steps = len(data), False
+        if first:
             logger.warning(
                 "%s is full while the database is away: steps %s to %s are dropped",
                 self.folder, lost.first_step, lost.last_step,
             )  # fmt: skip
-        data = b"".join(frame(sequence, payload) for sequence, payload in sorted(kept))
-        _write_file(segment.path.with_suffix(PARTIAL), data, segment.path)
-        segment.size, segment.has_steps = len(data), False
         if self._cursor[1] == segment.first:
             self._cursor = (0, 0, 0)
 
     def touch(self) -> None:
         with suppress(OSError):
             os.utime(self.folder / LOCK)
+        self.update_meta()  # what could not be written then
 
     def update_meta(self, **changes: Any) -> None:
-        if all(self._meta.get(key) == value for key, value in changes.items()):
-            return
         self._meta.update(changes)
-        write_meta(self.folder, self._meta)
+        if self._meta == self._written_meta:
+            return
+        try:
+            write_meta(self.folder, self._meta)
+        except OSError as error:  # a full disk must not keep the records from the database; `touch` tries again
+            logger.debug("%s: meta.json could not be written (%s)", self.folder, error)
+        else:
+            self._written_meta = dict(self._meta)
 
     def finish(self) -> None:
         with _live_guard:
@@ -494,9 +567,14 @@ class FoundJournal:
                     yield sequence, payload
 
     def update_meta(self, **changes: Any) -> None:
-        """Change entries of ``meta.json``."""
+        """Change entries of ``meta.json``, if the disk has room for them: the records matter more."""
         self.meta.update(changes)
-        write_meta(self.folder, self.meta)
+        try:
+            write_meta(self.folder, self.meta)
+        except OSError:
+            with suppress(OSError):
+                os.truncate(self.folder / RESERVE, 0)  # its owner is gone, and needs no room for last words
+                write_meta(self.folder, self.meta)
 
     def remove(self) -> None:
         """Delete the folder: everything in it is stored."""

@@ -1,0 +1,35 @@
+"""Small disks and read-only ones: file systems in memory, which only root may mount."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+NOT_TESTED = "not tested: only root may mount a file system"
+
+
+def _mount(*arguments: str) -> bool:
+    return subprocess.run(("mount", *arguments), capture_output=True, check=False).returncode == 0
+
+
+@contextmanager
+def small_disk(place: Path, size: str) -> Iterator[Path]:
+    """A tmpfs of ``size`` ("256k") at ``place`` for the length of a block; skips the test where it cannot be."""
+    place.mkdir(exist_ok=True)
+    if os.name != "posix" or not _mount("-t", "tmpfs", "-o", f"size={size}", "none", str(place)):
+        pytest.skip(NOT_TESTED)
+    try:
+        yield place
+    finally:
+        # Lazily: a process that the test left may hold a file there.
+        subprocess.run(("umount", "--lazy", str(place)), check=True)
+
+
+def remount(place: Path, options: str) -> None:
+    """Change a mounted disk: "size=64m", "ro", "rw"."""
+    assert _mount("-o", f"remount,{options}", str(place)), f"{place} cannot be remounted"
