@@ -14,6 +14,8 @@ What a page may do:
 - ``model``, ``train_dataset`` and ``eval_dataset`` are there (tiny ones) on a page that speaks of ``train_dataset``;
   ``database_url`` is the page's database.
 - Any other language (``text``, ``toml`` …) is only shown. No ``mermaid``: the site would fetch its code from elsewhere.
+- A picture is drawn by the page itself: a block saves ``loss.svg``, the page shows ``images/loss.svg``, and the two are
+  compared. Hidden before it: ``matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "trainstore"})``.
 - Single backquotes for code; no HTML, no images from elsewhere, no links out of docs/ but ``https:`` ones.
 
 A comment on a line of its own, right above a block (a blank line between is fine), says otherwise:
@@ -31,6 +33,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -44,10 +47,33 @@ NOT_USED = {"bash", "sh", "shell", "py", "python3", "pycon", "mermaid", ""}
 TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
 
 
+def drawing(path: Path) -> tuple[list[str], list[float]]:
+    """What a picture says, its tags and texts, and where its lines are."""
+    tags, numbers = [], []
+    for element in ElementTree.parse(path).getroot().iter():
+        if "metadata" in element.tag or "dc/elements" in element.tag:
+            continue  # when it was drawn, and by which matplotlib
+        tags.append(f"{element.tag} {(element.text or '').strip()}")
+        numbers += map(float, re.findall(r"-?\d+(?:\.\d+)?", element.get("d", "")))
+    return tags, numbers
+
+
 @pytest.mark.parametrize("page", [name for name, text in TEXTS.items() if any(block.runs for block in blocks_of(text))])
 def test_the_blocks_of_a_page_run(page, backend_name, new_database, tmp_path, monkeypatch):
-    """A page's blocks run in order and print what is said below them, on each database."""
+    """A page's blocks run in order, print what is said below them and draw what is shown, on each database."""
     run_page(Page(page, TEXTS[page]), backend_name, new_database, tmp_path, monkeypatch)
+    for name in re.findall(r"!\[[^]]+\]\(images/([^)]+)\)", TEXTS[page]):
+        drawn, shown = tmp_path / "page" / name, DOCS / "images" / name
+        (tags, numbers), (shown_tags, shown_numbers) = drawing(drawn), drawing(shown)
+        assert tags == shown_tags, f"{page} draws another docs/images/{name} now: {drawn}"
+        assert numbers == pytest.approx(shown_numbers, abs=0.5), f"{page} draws another docs/images/{name} now: {drawn}"
+
+
+def test_every_picture_is_on_a_page():
+    """None is left over, and each has a text for those who cannot see it."""
+    shown = {name for text in TEXTS.values() for name in re.findall(r"!\[[^]]+\]\(images/([^)]+)\)", text)}
+    assert shown == {path.name for path in (DOCS / "images").iterdir()}
+    assert sum(text.count("![") for text in TEXTS.values()) == len(shown)
 
 
 def test_no_block_escapes():
