@@ -9,6 +9,7 @@ import pytest
 
 from trainstore import TrainStore
 from trainstore.cli import main
+from trainstore.schema import HEAD
 
 
 def test_runs_lists_the_newest_first(trainstore):
@@ -46,9 +47,9 @@ def test_every_answer_comes_as_json_too(trainstore):
     best = json.loads(trainstore("best", "eval_loss", "--json")[1])
     assert [run["name"] for run in best] == ["second", "first"]
     assert best[0]["sort_metric_step"] == 4
-    assert json.loads(trainstore("db", "current", "--json")[1])["current"] == "0001"
+    assert json.loads(trainstore("db", "current", "--json")[1])["current"] == HEAD
     assert json.loads(trainstore("db", "check", "--json")[1]) == {"differences": []}
-    assert json.loads(trainstore("db", "upgrade", "--json")[1]) == {"before": "0001", "after": "0001"}
+    assert json.loads(trainstore("db", "upgrade", "--json")[1]) == {"before": HEAD, "after": HEAD}
     assert json.loads(trainstore("recover", "--json")[1])["records"] == 0
 
 
@@ -73,16 +74,16 @@ def test_best_ranks_in_either_direction(trainstore):
 
 def test_schema_commands_say_what_they_found(trainstore):
     """``db`` shows, checks and upgrades the schema in words."""
-    assert trainstore("db", "current")[1] == "0001 (head)\n"
+    assert trainstore("db", "current")[1] == f"{HEAD} (head)\n"
     assert trainstore("db", "check")[1] == "the database and the models agree\n"
-    assert trainstore("db", "upgrade")[1] == "schema 0001\n"
+    assert trainstore("db", "upgrade")[1] == f"schema {HEAD}\n"
 
 
 def test_db_upgrade_makes_the_schema(empty_database_url, capsys):
     """On a database without a schema ``db current`` says so, and ``db upgrade`` makes it, under any prefix."""
     for arguments, expected in (
-        (("db", "current"), "none; this trainstore has 0001"),
-        (("db", "upgrade"), "schema none → 0001"),
+        (("db", "current"), f"none; this trainstore has {HEAD}"),
+        (("db", "upgrade"), f"schema none → {HEAD}"),
         (("db", "check"), "the database and the models agree"),
     ):
         with pytest.raises(SystemExit) as exit_:
