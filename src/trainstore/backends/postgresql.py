@@ -293,7 +293,8 @@ class PostgreSQLBackend(Backend):
                 "default_transaction_read_only is set"
             )
         if state[:2] in ("08", "53", "57") or state in ("55P03", "40001", "40P01"):
-            return StoreUnavailableError(f"PostgreSQL at {where} is not available now (SQLSTATE {state})")
+            reason = "has no space left on its disk" if state == "53100" else "is not available now"
+            return StoreUnavailableError(f"PostgreSQL at {where} {reason} (SQLSTATE {state})")
         return None
 
     def is_refusal(self, error: Exception) -> bool:
