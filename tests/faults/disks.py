@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,3 +34,20 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
 def remount(place: Path, options: str) -> None:
     """Change a mounted disk: "size=64m", "ro", "rw"."""
     assert _mount("-o", f"remount,{options}", str(place)), f"{place} cannot be remounted"
+
+
+class Ballast:
+    """What else lies on a disk: it takes all but ``left`` bytes, until it is thrown off."""
+
+    def __init__(self, place: Path, left: int) -> None:
+        self._path = place / "ballast"
+        self._path.write_bytes(bytes(free(place) - left))
+
+    def throw_off(self) -> None:
+        """Make room."""
+        self._path.unlink()
+
+
+def free(place: Path) -> int:
+    """Bytes that are free on the disk of a folder."""
+    return shutil.disk_usage(place).free
