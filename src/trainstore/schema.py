@@ -70,7 +70,7 @@ def prepare(engine: Engine, backend: Backend, models: Models, *, auto_upgrade: b
                 f"upgrade it with: {_command(backend, models)} (or pass auto_upgrade=True)"
             )
         upgrade(engine, backend, models)
-    with backend.reading(engine) as connection:
+    with backend.asking(engine) as connection:
         return _store_uid(connection, models)
 
 
@@ -110,7 +110,7 @@ def before_upgrade(connection: Connection, backend: Backend, models: Models) -> 
 
 def current(engine: Engine, backend: Backend, models: Models) -> str | None:
     """The revision of the schema, or None where there is none."""
-    with _rights_explained(backend, models), backend.reading(engine) as connection:
+    with _rights_explained(backend, models), backend.asking(engine) as connection:
         return _version(connection, models)
 
 
@@ -196,7 +196,7 @@ def _uid_at_head(engine: Engine, backend: Backend, models: Models) -> str | None
     both = models.store.join(version, true())
     statement = select(models.store.c.uid, version.c.version_num).select_from(both)
     try:
-        with backend.reading(engine) as connection:
+        with backend.asking(engine) as connection:
             row = connection.execute(statement).first()
     except (OperationalError, ProgrammingError, PermissionDeniedError):
         return None  # most likely a table is missing: ask again, one thing after the other

@@ -84,7 +84,9 @@ def test_one_connection_dies_at_a_statement(fault: Fault, statement: bytes) -> N
         fault.verify(producer, status="lost")
 
 
-@pytest.mark.parametrize("statement", [b"version_num", b"writer.acked", b"set_config", b"INSERT", b"COMMIT"])
+@pytest.mark.parametrize(
+    "statement", [b"pg_catalog.version", b"version_num", b"writer.acked", b"set_config", b"INSERT", b"COMMIT"]
+)
 def test_it_dies_while_a_store_is_opened(fault: Fault, statement: bytes) -> None:
     """Opening ends at its time limit too; what it could not recover, the next opening does."""
     direct = fault.url

@@ -126,6 +126,12 @@ class Backend:
             yield connection
 
     @contextmanager
+    def asking(self, engine: Engine) -> Iterator[Connection]:
+        """A connection for short questions of the store itself, at its opening: as `reading`, no wait without end."""
+        with self.reading(engine) as connection:
+            yield connection
+
+    @contextmanager
     def snapshot(self, engine: Engine) -> Iterator[Connection]:
         """A connection whose statements all see one moment of the database, for what reads long and only reads."""
         with self.translated(), engine.connect() as connection:

@@ -126,6 +126,7 @@ class PostgreSQLBackend(Backend):
             self.url, connect_args=arguments, echo=self.echo, hide_parameters=True, **json_options(), **options
         )
         on_connect(engine, self._warn_of_clear_text)
+        _watch_first_questions(engine)
         return engine
 
     def _warn_of_clear_text(self, driver: Any) -> None:
@@ -143,6 +144,12 @@ class PostgreSQLBackend(Backend):
         """AUTOCOMMIT: a notebook that stops half-way leaves no transaction open on the server."""
         with self.translated(), engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def asking(self, engine: Engine) -> Iterator[Connection]:
+        """As `reading`; where the server is silent for `WRITER_TIMEOUT`, the connection is shut down."""
+        with self.reading(engine) as connection, _watched(connection.connection.driver_connection, WRITER_TIMEOUT):
+            yield connection
 
     @contextmanager
     def snapshot(self, engine: Engine) -> Iterator[Connection]:
@@ -338,6 +345,20 @@ def _watched(driver: Any, seconds: float) -> Iterator[None]:
         timer.cancel()
         with guard:
             ended = True
+
+
+def _watch_first_questions(engine: Engine) -> None:
+    """SQLAlchemy asks a new engine's first connection who the server is: before anybody could watch it."""
+
+    def begin(driver: Any, record: Any) -> None:
+        record.info["watch"] = watch = _watched(driver, CONNECT_TIMEOUT)
+        watch.__enter__()
+
+    def end(_driver: Any, record: Any) -> None:
+        record.info.pop("watch").__exit__(None, None, None)
+
+    event.listen(engine, "connect", begin, insert=True)
+    event.listen(engine, "connect", end)
 
 
 def _ping(dialect: Any, driver: Any, _record: Any, _proxy: Any) -> None:
