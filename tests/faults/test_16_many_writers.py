@@ -7,6 +7,7 @@ to give. tests/recording/test_processes.py has four, in runs of their own and in
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -21,13 +22,13 @@ def server() -> Iterator[PrivateServer]:
         yield started
 
 
-def write_at_once(fault: Fault) -> None:
+def write_at_once(fault: Fault, **plan: Any) -> None:
     writers = 64 if fault.long else 8
     fault.injected(writers)
     # Sixty-four on two cores wait for each other, not for a database.
     p99_ms = 500 if fault.long else 100
     # They come to their first record at different times; together from then on.
-    producers = [fault.start(count=400, rate=100, interval=0.2, hold=True) for _ in range(writers)]
+    producers = [fault.start(count=400, rate=100, interval=0.2, hold=True, **plan) for _ in range(writers)]
     for producer in producers:
         producer.wait_for("produced", timeout=400)
     for producer in producers:
@@ -46,9 +47,12 @@ def test_each_its_own_run(fault: Fault) -> None:
 
 @pytest.mark.parametrize("backend_name", ["postgresql"])
 def test_more_writers_than_connections(fault: Fault, server: PrivateServer) -> None:
-    """Writers that are turned away try again until there is room for them: one connection each, for a moment."""
+    """Writers that are turned away try again until there is room for them: one connection each, for a moment.
+
+    Opening has no connection either, with many at once: ``offline_ok`` says that this is no reason not to begin.
+    """
     fault.url = server.new_store()
-    write_at_once(fault)
+    write_at_once(fault, offline_ok=True)
 
 
 def test_all_one_run(fault: Fault) -> None:
