@@ -203,14 +203,22 @@ class ActiveRun:
             self._failed("hyperparameters", error)
 
     def set_tags(self, tags: Mapping[str, Any] | Iterable[str] | str) -> None:
-        """Set tags: a mapping of names to values, or names alone (their value is True). Never raises."""
+        """Set tags. Never raises.
+
+        Args:
+            tags: A mapping of names to values, or names alone (their value is True). Secrets are redacted.
+        """
         try:
             self._append({"kind": "tag", "namespace": "tag", "values": canonical_tags(tags)})
         except Exception as error:  # noqa: BLE001
             self._failed("tags", error)
 
     def set_notes(self, notes: str) -> None:
-        """Replace the run's notes; earlier ones stay as ``note`` events. Never raises."""
+        """Replace the run's notes; earlier ones stay as ``note`` events. Never raises.
+
+        Args:
+            notes: The text; secrets are redacted.
+        """
         try:
             self.log_event("note", details={"notes": plain_text(redact_text(str(notes)))})
         except Exception as error:  # noqa: BLE001 - what is no text may have a __str__ that raises
@@ -242,7 +250,11 @@ class ActiveRun:
     def flush(self, timeout: float = 10) -> bool:
         """Wait until everything recorded so far is stored in the database.
 
-        Returns whether it is, after at most ``timeout`` seconds; if not, the journal keeps it and delivery goes on.
+        Args:
+            timeout: Seconds to wait.
+
+        Returns:
+            Whether it is; if not, the journal keeps it and delivery goes on.
         """
         recorder = self._recorder
         if recorder is None or self._service is None:
