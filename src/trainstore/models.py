@@ -448,8 +448,11 @@ class Models:
 def models_for(prefix: str = "") -> Models:
     """The mapped classes of one table name prefix: the same object at every call.
 
-    ``prefix`` is empty or 1 to 20 of ``a-z 0-9 _``, not beginning with a digit; anything else raises
-    `InvalidArgumentError`.
+    Args:
+        prefix: Empty, or 1 to 20 of ``a-z 0-9 _``, not beginning with a digit.
+
+    Raises:
+        InvalidArgumentError: Any other prefix.
     """
     if not isinstance(prefix, str) or not PREFIX_PATTERN.match(prefix):
         raise InvalidArgumentError(

@@ -42,7 +42,7 @@ class ClosedError(StoreClosedError, ResourceClosedError):
 
 
 class ScalarStopMethods:
-    """A base of `TrainStore`, which provides what it writes and reads with."""
+    """These methods; a base of `TrainStore`, which provides what they write and read with."""
 
     _models: Models
     _backend: Backend
@@ -377,6 +377,9 @@ class ScalarStopMethods:
 
     def get_current_epoch(self, model_name: str) -> int:
         """The highest epoch number of a model; 0 where it has none, or is not stored.
+
+        Args:
+            model_name: Its name.
 
         Raises:
             InvalidArgumentError: ``model_name`` is no text (a ValueError, as in ScalarStop).

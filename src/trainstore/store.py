@@ -110,7 +110,12 @@ class TrainStore(ScalarStopMethods):
     def from_filesystem(
         cls, *, filename: str | os.PathLike[str], table_name_prefix: str | None = None, echo: bool = False
     ) -> Self:
-        """Open, or make, a store in an SQLite file; ``~`` is the home folder."""
+        """Open, or make, a store in an SQLite file.
+
+        Args:
+            filename: Its path; ``~`` is the home folder.
+            table_name_prefix, echo: As for `TrainStore`.
+        """
         return cls(Path(filename), table_name_prefix=table_name_prefix, echo=echo)
 
     def __repr__(self) -> str:
@@ -242,7 +247,11 @@ class TrainStore(ScalarStopMethods):
         )  # fmt: skip
 
     def is_recorded_here(self, run: Any) -> bool:
-        """Whether a live process on this machine, this one included, is recording the run."""
+        """Whether a live process on this machine, this one included, is recording the run.
+
+        Args:
+            run: A handle, a record, a uid, an id, or a name that only one run has.
+        """
         return self._service.is_recorded_here(self._uid_of(run))
 
     def recover(self) -> Recovered:
@@ -252,7 +261,14 @@ class TrainStore(ScalarStopMethods):
         return self._service.recover()
 
     def flush(self, timeout: float = 10) -> bool:
-        """Wait until everything that this store object recorded is stored; whether it is after ``timeout`` seconds."""
+        """Wait until everything that this store object recorded is stored.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Returns:
+            Whether it is; if not, the journals keep it and delivery goes on.
+        """
         return self._service.flush(None, timeout)
 
     def delete_run(self, run: Any, *, force: bool = False) -> None:
@@ -487,6 +503,9 @@ class TrainStore(ScalarStopMethods):
     def list_metrics(self, runs: Any = None) -> DataFrame:
         """What every metric of a run, of several (a list) or of all runs (None) comes to, over the current steps.
 
+        Args:
+            runs: A run, a list, a DataFrame with a column ``uid``, or None.
+
         Returns:
             Columns: uid, metric object; count int64 (numeric values), nonfinite_count int64 (NaN, infinities); min,
             max float64 over finite values, with min_step, max_step Int64, the earliest that has it; last float64 at
@@ -538,7 +557,14 @@ class TrainStore(ScalarStopMethods):
             return queries.compare_runs(reader, runs)
 
     def get_current_step(self, run: Any) -> int | None:
-        """The highest step that is shown of a run; None where it has none yet."""
+        """The highest step that is shown of a run; None where it has none yet.
+
+        Args:
+            run: A handle, a record, a uid, an id, or a name that only one run has.
+
+        Raises:
+            RunNotFoundError, RunNotUniqueError: As for `get_run`.
+        """
         with self._reader() as reader:
             return queries.get_current_step(reader, run)
 

@@ -28,7 +28,12 @@ _registered: dict[str, type[Backend]] = {}
 
 
 def register_backend(scheme: str, backend: type[Backend]) -> None:
-    """Serve URLs that begin with ``scheme://`` by ``backend``, in this process, before any installed one."""
+    """Serve URLs of a scheme by a backend, in this process, before any installed one.
+
+    Args:
+        scheme: What stands before ``://``.
+        backend: A subclass of `Backend`.
+    """
     _registered[scheme] = backend
 
 
@@ -56,9 +61,14 @@ def backend_class(scheme: str) -> type[Backend]:
 
 
 def open_backend(target: str | os.PathLike[str] | URL, *, echo: bool = False) -> Backend:
-    """The backend for a connection string, an SQLAlchemy URL or a path (SQLite; ``:memory:`` for one in memory).
+    """The backend of a database; nothing is connected yet.
 
-    Nothing is connected yet. Raises `StoreURLError`, which never shows a password.
+    Args:
+        target: A connection string, an SQLAlchemy URL, or a path (SQLite; ``:memory:`` for one in memory).
+        echo: Log every SQL statement.
+
+    Raises:
+        StoreURLError: No backend serves it; the message never shows a password.
     """
     if isinstance(target, URL):
         text = target.render_as_string(hide_password=False)
