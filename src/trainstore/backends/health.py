@@ -68,7 +68,7 @@ def check_place(check: str, folder: Path, remedy: str) -> Iterator[Finding]:
         yield Finding("warning", check, f"{folder} is on a network file system ({kind}), where locks fail", remedy)
     elif kind is not None:
         yield Finding("ok", check, f"file system: {kind}")
-    existing = next((place for place in (folder, *folder.parents) if place.is_dir()), None)
+    existing = next((place for place in (folder, *folder.parents) if os.path.isdir(place)), None)
     if existing is not None:
         free = shutil.disk_usage(existing).free
         if free < LOW_SPACE:

@@ -118,12 +118,15 @@ class SQLiteBackend(Backend):
 
     def exists(self) -> bool:
         """Whether the file is there."""
-        return self.path is not None and self.path.exists()
+        try:
+            return self.path is not None and self.path.exists()
+        except OSError:  # it may be there
+            return True
 
     @property
     def can_be_away(self) -> bool:
         """A locked file may be free later; a folder that is missing is for the user to mend."""
-        return self.path is not None and self.path.parent.is_dir() and not self.path.is_dir()
+        return self.path is not None and os.path.isdir(self.path.parent) and not os.path.isdir(self.path)
 
     def journal_root(self) -> Path | None:
         """``<file>.journal`` beside the file."""
@@ -193,11 +196,16 @@ class SQLiteBackend(Backend):
             if self._keeper is None:
                 self._keeper = self._driver_connect(timeout)
             return self._driver_connect(timeout)
-        if self.path.is_dir():
+        try:
+            is_folder, is_there = self.path.is_dir(), self.path.exists()
+            has_folder = is_there or self.path.parent.is_dir()
+        except OSError as error:
+            raise sqlite3.OperationalError(f"{self.path} is out of reach: {error.strerror}") from None
+        if is_folder:
             raise sqlite3.OperationalError(f"{self.path} is a folder")
-        if not self.path.parent.is_dir():
+        if not has_folder:
             raise sqlite3.OperationalError(f"there is no folder {self.path.parent}")
-        if not self.path.exists():
+        if not is_there:
             if self._was_there:
                 raise sqlite3.OperationalError(f"{self.path} was deleted")  # it is not made again behind anybody's back
             self.check_recording()
@@ -342,7 +350,7 @@ class SQLiteBackend(Backend):
         if self.path is None:
             return
         yield from health.check_place("file", self.path.parent, "use PostgreSQL, or a folder on a local disk")
-        if self.path.is_file():
+        if os.path.isfile(self.path):
             yield from health.check_file_rights("file", self.path)
 
     def inspect_database(self, connection: Connection, models: Models) -> Iterator[health.Finding]:
@@ -401,7 +409,7 @@ class SQLiteBackend(Backend):
         return code is not None and code & 0xFF == sqlite3.SQLITE_READONLY
 
 
-_OURS = ("is a folder", "there is no folder", "was deleted")
+_OURS = ("is a folder", "there is no folder", "was deleted", "is out of reach")
 _UNAVAILABLE = (
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_READONLY,

@@ -232,7 +232,7 @@ def _journals(service: RecordingService) -> Iterator[Finding]:
     if service.backend.in_memory:
         return
     root = service.journal_root()
-    existing = next(place for place in (root, *root.parents) if place.exists())
+    existing = next(place for place in (root, *root.parents) if os.path.exists(place))
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         yield Finding(
             "problem", "journals", f"this user may not write into {existing}, so no journal can be kept in {root}",

@@ -70,6 +70,7 @@ PARTIAL = ".partial"
 LOCK = "lock"
 ASIDE = ".aside"
 
+_Sources = list[tuple[Path | int, int]]  # of segments: a path or a descriptor, and the first number
 _live: set[str] = set()  # uids of the journals that this process holds
 _finished: set[str] = set()  # those of them that take no more records, and only wait to be delivered
 _live_guard = threading.Lock()
@@ -326,7 +327,7 @@ class FileJournal(Journal):
     def _begin_segment(self) -> None:
         first = self.last + 1
         path = self.folder / f"{first:020d}.seg"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(path, flags, 0o600)
         if self._descriptor is not None:
             # Everything before it must be on the disk before the next segment is.
@@ -341,16 +342,28 @@ class FileJournal(Journal):
 
     def read(self, after: int, max_records: int, max_bytes: int) -> list[tuple[int, bytes]]:
         with self._guard:
-            segments = [(segment.path, segment.first) for segment in self._segments if segment.first <= self.last]
+            segments: _Sources = [(segment.path, segment.first) for segment in self._segments]
+            if segments and segments[-1][1] > self.last:
+                del segments[-1]
+            elif self._descriptor is not None:
+                # Not by its name: whoever deletes a live journal must not take what this process still holds.
+                segments[-1] = (os.dup(self._descriptor), segments[-1][1])
+        try:
+            return self._read(segments[:], after, max_records, max_bytes)
+        finally:
+            if segments and isinstance(segments[-1][0], int):
+                os.close(segments[-1][0])
+
+    def _read(self, segments: _Sources, after: int, max_records: int, max_bytes: int) -> list[tuple[int, bytes]]:
         while len(segments) > 1 and segments[1][1] <= after + 1:
             del segments[0]
         # Where the last batch ended, unless the watermark says that it must be read from elsewhere.
         _, cursor_segment, cursor_offset = self._cursor if self._cursor[0] == after else (0, 0, 0)
         result: list[tuple[int, bytes]] = []
-        for path, first in segments:
+        for source, first in segments:
             begin = cursor_offset if first == cursor_segment else 0
             # Where the place is not known, the whole segment: what is looked for may be its last record, of any size.
-            data, whole = _read_from(path, begin, -1 if first <= after and not begin else max_bytes)
+            data, whole = _read_from(source, begin, -1 if first <= after and not begin else max_bytes)
             for end, sequence, payload in frames(data):
                 if sequence > after:
                     result.append((sequence, payload))
@@ -382,7 +395,7 @@ class FileJournal(Journal):
                 self._dirty = True
                 if self._descriptor is not None:
                     _write_anew(self._segments[-1])
-                    renewed = os.open(self._segments[-1].path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+                    renewed = os.open(self._segments[-1].path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
                     os.close(self._descriptor)
                     self._descriptor = renewed
         finally:
@@ -598,8 +611,12 @@ class FoundJournal:
 def journal_folders(root: Path) -> list[Path]:
     """The journals in a folder, oldest name first; those set aside are no more among them."""
     try:
-        return sorted(path for path in root.iterdir() if path.suffix != ASIDE and (path / META).is_file())
-    except OSError:
+        # isfile() is False for another user's, into which this one may not look.
+        return sorted(path for path in root.iterdir() if path.suffix != ASIDE and os.path.isfile(path / META))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        logger.warning("%s cannot be searched for journals (%s)", root, error.strerror or error)
         return []
 
 
@@ -622,7 +639,10 @@ def is_live(folder: Path) -> bool:
     with _live_guard:
         if folder.name in _finished:
             return False
-    claimed = claim(folder)
+    try:
+        claimed = claim(folder)
+    except OSError:  # nobody can tell
+        return True
     if claimed is None:
         return True
     claimed.release()
@@ -630,7 +650,10 @@ def is_live(folder: Path) -> bool:
 
 
 def claim(folder: Path) -> FoundJournal | None:
-    """Take the lock of a journal whose owner is gone; None where it lives, or cannot be told to be gone."""
+    """Take the lock of a journal whose owner is gone; None where it lives, or cannot be told to be gone.
+
+    Raises `OSError` where this user may not write it, or nobody may.
+    """
     with _live_guard:
         # Asked before the lock file is opened: closing it again would free our own writer's lock.
         if folder.name in _live:
@@ -638,8 +661,10 @@ def claim(folder: Path) -> FoundJournal | None:
         _live.add(folder.name)
     try:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
         _forget(folder.name)
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
         return None
     try:
         _take_lock(lock)
@@ -729,10 +754,10 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _read_from(path: Path, begin: int, size: int) -> tuple[bytes, bool]:
-    """About ``size`` bytes and at least one record, and whether that is all there is."""
+def _read_from(source: Path | int, begin: int, size: int) -> tuple[bytes, bool]:
+    """About ``size`` bytes and at least one record, and whether that is all there is. A descriptor stays open."""
     try:
-        with path.open("rb") as file:
+        with open(source, "rb", closefd=not isinstance(source, int)) as file:
             file.seek(begin)
             data = file.read(size)
             if len(data) == size and next(frames(data), None) is None:

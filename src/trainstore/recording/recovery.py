@@ -58,7 +58,11 @@ def recover(
     told = False
     try:
         for folder in _candidates(roots, belongs):
-            found = claim(folder) if not _maybe_live_elsewhere(folder) else None
+            try:
+                found = claim(folder) if not _maybe_live_elsewhere(folder) else None
+            except OSError as error:
+                result.failed[folder] = error.strerror or describe(error)
+                continue
             if found is None:
                 if folder.is_dir():
                     result.live.append(folder)

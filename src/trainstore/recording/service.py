@@ -82,7 +82,13 @@ class RecordingService:
         beside = self.backend.journal_root()
         state = self._state_root()
         # Every database's: the same one is reached by many spellings of its URL.
-        others = sorted(path for path in state.iterdir() if path.is_dir()) if state.is_dir() else []
+        try:
+            others = sorted(path for path in state.iterdir() if path.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
+            others = []
+        except OSError as error:
+            others = []
+            logger.warning("%s cannot be searched for journals (%s)", state, error.strerror or error)
         return [*([beside] if beside is not None else []), *others]
 
     def _belongs(self, meta: dict[str, Any]) -> bool:
