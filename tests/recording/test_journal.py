@@ -500,7 +500,7 @@ def test_the_end_of_a_run_finds_room_on_a_full_disk(
     reserve = journal.folder / "reserve"
     before = reserve.stat().st_size
     status = orjson.dumps({"kind": "status", "status": "finished", "error": None, "at": 1})
-    failing = iter([True, False])
+    failing = iter([True, True, False])
     write = os.write
 
     def once(descriptor: int, data: bytes) -> int:
