@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from trainstore.backends import Backend
+from trainstore.errors import SchemaError
 from trainstore.models import Models
 from trainstore.recording.attempts import Attempt, AttemptTree
 from trainstore.recording.summary import Summary
@@ -29,7 +30,8 @@ class Statements:
         self.backend = backend
         run, writer, attempt, summary = models.run, models.writer, models.attempt, models.metric_summary
         shown = (run.c.id, run.c.status, run.c.started_at, run.c.ended_at, run.c.error, run.c.last_step)
-        self._lock_run = backend.lock_rows(select(*shown).where(run.c.uid == bindparam("_uid")))
+        revision = select(models.trainstore_version.c.version_num).limit(1).scalar_subquery().label("revision")
+        self._lock_run = backend.lock_rows(select(*shown, revision).where(run.c.uid == bindparam("_uid")))
         self._update_run = update(run).where(run.c.id == bindparam("_id"))
         self._update_writer = update(writer).where(writer.c.uid == bindparam("_uid"))
         self._advance = self._update_writer.where(writer.c.acked == bindparam("_low"))
@@ -53,8 +55,17 @@ class Statements:
         return uid
 
     def lock_run(self, connection: Connection, uid: str) -> Row[Any] | None:
-        """The run's row, locked until the transaction ends; None where it is missing."""
-        return connection.execute(self._lock_run, {"_uid": uid}).first()
+        """The run's row, locked until the transaction ends; None where it is missing.
+
+        Raises `SchemaError` where the schema is no more that which this connection began with.
+        """
+        row = connection.execute(self._lock_run, {"_uid": uid}).first()
+        if row is not None and connection.info.setdefault("revision", row.revision) != row.revision:
+            raise SchemaError(
+                f"the schema of {self.backend.safe_url} was changed to revision {row.revision} meanwhile; start this "
+                "process again with the trainstore that changed it"
+            )
+        return row
 
     def insert_run(self, connection: Connection, values: Mapping[str, Any]) -> None:
         """Insert the run, unless another writer has just done so."""
