@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore.recording.delivery import decode, deliver, describe
 from trainstore.recording.flush import Record, RunDeletedError, Source, WatermarkMovedError, flush
-from trainstore.recording.journal import LOCK, FoundJournal, claim, hostname, journal_folders, read_meta
+from trainstore.recording.journal import LOCK, META, FoundJournal, claim, hostname, journal_folders, read_meta
 from trainstore.recording.statements import Statements
 from trainstore.recording.writer import MAX_RECORDS
 
@@ -106,6 +106,8 @@ def _candidates(roots: Iterable[Path], belongs: Callable[[dict[str, Any]], bool]
         for folder in journal_folders(root):
             real = folder.resolve()
             meta = read_meta(folder)
+            if meta is None and (folder / META).is_file():  # else its owner, or another recovery, just removed it
+                logger.warning("nobody can tell whose records are in %s: its meta.json is damaged; it stays", folder)
             if real not in seen and meta is not None and belongs(meta):
                 seen.add(real)
                 yield folder
@@ -157,15 +159,13 @@ def _deliver(connection: Connection, statements: Statements, found: FoundJournal
 
 def _following(found: FoundJournal, acked: int) -> list[tuple[int, Record]]:
     """The next records of a journal; those that it begins with are also in its ``meta.json``, if they are damaged."""
-    records = decode(acked, islice(found.read(acked), MAX_RECORDS))
+    opening = list(enumerate(found.meta.get("opening") or (), 1))
+    after = max(acked, len(opening))
+    records = decode(after, islice(found.read(after), MAX_RECORDS))
     for _, record in records:
         if record["kind"] == "gap" and record["details"]["reason"] == "damage":
             logger.warning("%s is damaged: records %d to %d are lost", found.folder, *record["details"]["records"])
-    opening = {number: record for number, record in enumerate(found.meta.get("opening") or (), 1) if number > acked}
-    if not opening:
-        return records
-    later = [(sequence, record) for sequence, record in records if sequence > len(opening) + acked]
-    return [*opening.items(), *later]
+    return [*(numbered for numbered in opening if numbered[0] > acked), *records]
 
 
 def _lacks_right(statements: Statements, error: Exception) -> bool:
