@@ -162,6 +162,7 @@ class SQLiteBackend(Backend):
     def writing(self, connection: Connection, *, patient: bool = False) -> Iterator[None]:
         """Not into a file that was deleted or replaced: SQLite would go on writing what nobody can open any more."""
         self._check_file(connection)
+        self._check_size(connection)
         with super().writing(connection, patient=patient):
             yield
 
@@ -176,6 +177,16 @@ class SQLiteBackend(Backend):
         if self.path is not None and connection.info.get("file") not in (None, file_identity(self.path)):
             connection.invalidate()
             raise StoreUnavailableError(f"{self.path} was deleted, or another file was put in its place")
+
+    def _check_size(self, connection: Connection) -> None:
+        """What SQLite has in its cache hides that a file was cut off; a connection made anew reads what is there."""
+        if self.path is None:
+            return
+        size, known = self.path.stat().st_size, connection.info.get("size", 0)
+        if size < known:
+            connection.invalidate()
+            raise StoreUnavailableError(f"{self.path} became shorter: {size} bytes after {known}")
+        connection.info["size"] = size
 
     def check_recording(self) -> None:
         """Locks of network file systems are not those that SQLite needs."""
