@@ -219,7 +219,10 @@ class Writer:
                 self._retire(recorder)
 
     def _deliver(self, recorder: Recorder) -> None:
-        while recorder.pending:
+        # What comes meanwhile waits for the next pass: else a run that logs faster than a transaction takes would have
+        # one for every few of its records, and the other runs none.
+        last = recorder.journal.last
+        while recorder.acked < last and recorder.pending:
             batch = recorder.journal.read(recorder.acked, MAX_RECORDS, MAX_BYTES)
             if not batch:
                 return
