@@ -317,10 +317,13 @@ class ActiveRun:
 
     def _clean(self, metrics: Mapping[str, Any]) -> dict[str, Json]:
         """Names and values as they are stored, in a dict of our own."""
-        # The common case at once: names that are kept as they are, finite floats (x - x is NaN for the others).
+        # The common case at once: names that are kept as they are, finite floats (x - x is NaN for the others), ints.
         if type(metrics) is dict and metrics.keys() <= self._plain_names:
             for value in metrics.values():
-                if type(value) is not float or value - value != 0.0:
+                kind = type(value)
+                if (kind is not float or value - value != 0.0) and (
+                    kind is not int or not INT64_MIN <= value <= INT64_MAX
+                ):
                     break
             else:
                 return metrics.copy()
