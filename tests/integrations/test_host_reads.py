@@ -87,12 +87,12 @@ def test_what_is_counted():
 
 
 @pytest.mark.parametrize("accumulation", [1, 4])
-def test_on_the_cpu_loss_and_norm_are_read_once_a_step(local_store, make_trainer, accumulation):
-    """However many micro-batches a step has: on the CPU a read waits for nothing."""
+def test_on_the_cpu_each_loss_and_the_norm_are_read_once(local_store, make_trainer, accumulation):
+    """Each micro-batch's loss and the step's gradient norm: on the CPU a read waits for nothing."""
     options = {"gradient_accumulation_steps": accumulation}
     without = reads_of(make_trainer, [], **options)["training"]
     found = reads_of(make_trainer, [TrainStoreCallback(local_store)], **options)["training"]
-    assert found - without == {"aten::_local_scalar_dense": 2 * STEPS}
+    assert found - without == {"aten::_local_scalar_dense": (accumulation + 1) * STEPS}
     assert without - found == {}
 
 

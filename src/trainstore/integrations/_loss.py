@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from ctypes import c_float
 from typing import Any
 
 import torch
+from torch import Tensor
 
 SLOTS = 32  # steps that a ring holds; so many losses, and no steps, a SIGKILL can cost on an accelerator
 COLUMNS = ("loss", "grad_norm", "learning_rate")  # of a ring
@@ -22,6 +24,21 @@ _Slot = tuple[int, set[int], Values]  # a step, the columns that it has on the d
 def _is_readable(norm: Any) -> bool:
     """Whether one rank alone may read it: reading a DTensor is a collective, which the other ranks do not join."""
     return type(norm) is torch.Tensor or isinstance(norm, (int, float))
+
+
+def _sum(losses: list[Any]) -> float:
+    """The losses of a step's micro-batches, added up in the order and precision in which the Trainer does it."""
+    if losses[0].dtype is torch.float32:
+        # In Python, a fraction of the time that tensors take: a sum of two float32 in float64, rounded to float32, is
+        # what float32 would have given.
+        total = losses[0].item()
+        for loss in losses[1:]:
+            total = c_float(total + loss.item()).value
+        return float(total)
+    total = losses[0].float()
+    for loss in losses[1:]:
+        total = total + loss
+    return float(total.item())
 
 
 class DirectLoss:
@@ -39,7 +56,7 @@ class DirectLoss:
 
     def add_grad_norm(self, norm: Any) -> None:
         """What clipping returned, before the optimizer's step. A DTensor is left to the Trainer's log."""
-        if _is_readable(norm):
+        if type(norm) is Tensor or _is_readable(norm):
             self._grad_norm = norm
 
     def end_step(self, step: int) -> Values:
@@ -47,16 +64,10 @@ class DirectLoss:
         values: Values = {}
         losses, norm = self._losses, self._grad_norm
         if losses:
-            total = losses[0]
-            if len(losses) > 1:
-                # In the order and precision in which the Trainer adds them up.
-                total = total.float()
-                for loss in losses[1:]:
-                    total = total + loss
-            values["loss"] = total.item()
+            values["loss"] = losses[0].item() if len(losses) == 1 else _sum(losses)
             losses.clear()
         if norm is not None:
-            values["grad_norm"] = norm.item() if isinstance(norm, torch.Tensor) else float(norm)
+            values["grad_norm"] = norm.item() if isinstance(norm, Tensor) else float(norm)
             self._grad_norm = None
         return values
 

@@ -41,7 +41,6 @@ class StepRecorder:
         self._learning_rates: dict[str, Any] = {}
         self._tokens = 0
         self._step_began = self._idle_since = perf_counter()
-        self._data_time = 0.0
         self._window_first = global_step + 1
         self._window_sum = 0.0
         self._window_count = 0
@@ -56,18 +55,30 @@ class StepRecorder:
 
     def begin_step(self) -> None:
         """The step's clock starts; its batches were fetched before."""
-        now = self._step_began = perf_counter()
-        self._data_time = now - self._idle_since
+        self._step_began = perf_counter()
 
     def add_micro_batch(self, loss: Any, inputs: Any) -> None:
         """A forward and backward pass is done."""
         self.reader.add_loss(loss)  # type: ignore[union-attr]
-        if isinstance(inputs, Mapping) and "input_ids" in inputs:
-            self._tokens += inputs["input_ids"].numel()  # its shape is known here: no wait for a device
+        # Asked for by type first: an abstract class takes its time to answer.
+        if type(inputs) is dict or isinstance(inputs, Mapping):
+            ids = inputs.get("input_ids")
+            if ids is not None:
+                self._tokens += ids.numel()  # its shape is known here: no wait for a device
 
     def before_optimizer(self, groups: Any) -> None:
         """Keep the learning rate that this step is made with: at its end the scheduler has gone on."""
-        self._learning_rates = rates = {}
+        first = groups[0]["lr"]
+        for group in groups:
+            rate = group["lr"]
+            if type(rate) is not float or rate != first:
+                self._learning_rates = self._several_rates(groups)
+                return
+        self._learning_rates = {"learning_rate": first}
+
+    def _several_rates(self, groups: Any) -> dict[str, Any]:
+        """Those of groups that differ, or that are no plain numbers."""
+        rates = {}
         first = _rate_on_host(groups[0]["lr"])
         if first is not None:
             rates["learning_rate"] = first
@@ -77,21 +88,21 @@ class StepRecorder:
             other = _rate_on_host(groups[index]["lr"])
             if other is not None and other != first:
                 rates[f"learning_rate_{index}"] = other
+        return rates
 
     def end_step(self, step: int, epoch: float) -> None:
         """Record the step: on the CPU whole, on an accelerator without its loss and gradient norm, which follow."""
-        metrics = {"step_time": perf_counter() - self._step_began, "data_time": self._data_time}
+        began, ended, reader = self._step_began, perf_counter(), self.reader
+        metrics = {} if reader is None else reader.end_step(step)
+        if "loss" in metrics:
+            self._window_sum += metrics["loss"]
+            self._window_count += 1
         metrics.update(self._learning_rates)
         if self._tokens:
             metrics["tokens"] = self._tokens
             self._tokens = 0
-        reader = self.reader
-        if reader is not None:
-            values = reader.end_step(step)
-            metrics.update(values)
-            if "loss" in values:
-                self._window_sum += values["loss"]
-                self._window_count += 1
+        metrics["data_time"] = began - self._idle_since
+        metrics["step_time"] = ended - began
         self.run.log(metrics, step, epoch)
         if reader is not None and reader.is_behind:
             self.catch_up(wait=False)
