@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sqlite3
 import threading
@@ -59,9 +60,10 @@ class Commits:
 
 
 def stored(store: TrainStore, run: ActiveRun) -> dict[int, dict[str, Any]]:
-    table = store.table.current_step_log
+    table, of_run = store.table.current_step_log, store.table.run
+    query = select(table.c.step, table.c.metrics).join(of_run, of_run.c.id == table.c.run_id)
     with store.engine.connect() as connection:
-        rows = connection.execute(select(table.c.step, table.c.metrics).order_by(table.c.step)).all()
+        rows = connection.execute(query.where(of_run.c.uid == run.uid).order_by(table.c.step)).all()
     assert len({step for step, _ in rows}) == len(rows)
     return {row.step: row.metrics for row in rows}
 
@@ -100,6 +102,24 @@ def test_a_commit_whose_answer_was_lost_counts_once(store: TrainStore, commits: 
     assert stored(store, run) == {step: {"loss": float(step)} for step in range(100)}
     assert list(store.list_events(run)["step"]) == list(range(100))
     check(store, run)
+
+
+def test_a_run_that_never_pauses_leaves_the_others_their_turn(store: TrainStore, commits: Commits) -> None:
+    """Where a record comes with every commit, something always waits: the other run is delivered all the same."""
+    busy, quiet = store.start_run(), store.start_run()
+    original, steps = commits.original, itertools.count()
+
+    def commit(connection: Any) -> None:
+        original(connection)
+        busy.log({"loss": 1.0}, step=next(steps))
+
+    commits.original = commit
+    quiet.log({"loss": 0.5}, step=3)
+    assert eventually(lambda: stored(store, quiet)) == {3: {"loss": 0.5}}
+    commits.original = original
+    assert busy.finish(timeout=60)
+    assert quiet.finish(timeout=60)
+    assert list(stored(store, busy)) == list(range(next(steps)))
 
 
 def test_the_first_commit_may_lose_its_answer(store: TrainStore, commits: Commits) -> None:
