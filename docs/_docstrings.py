@@ -40,7 +40,11 @@ class Docstrings(Extension):
                 cls.set_member(name, column)
 
     def on_object(self, *, obj: Object, **kwargs: Any) -> None:
-        """A lone ``::`` before a block of code goes; one at the end of a line is a colon."""
+        """A lone ``::`` before a block of code goes, one at a line's end is a colon; a returned value has a type."""
         if obj.docstring is not None:
             value = re.sub(r"^::\n\n", "", obj.docstring.value, flags=re.MULTILINE)
-            obj.docstring.value = re.sub(r"::$", ":", value, flags=re.MULTILINE)
+            value = re.sub(r"::$", ":", value, flags=re.MULTILINE)
+            if isinstance(obj, Function) and obj.returns is not None:
+                # Else the text up to its first colon would be taken for the type.
+                value = re.sub(r"^Returns:\n {4}", f"Returns:\n    {obj.returns}: ", value, flags=re.MULTILINE)
+            obj.docstring.value = value
