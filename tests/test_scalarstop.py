@@ -346,6 +346,54 @@ def test_metrics_of_any_kind(store: TrainStore, stored: KerasModel):
         store.insert_model_epoch(model_name=stored.name, epoch_num=2, metrics=3)
 
 
+def test_numpy_integers(store: TrainStore, stored: KerasModel):
+    """The numbers of an epoch may be NumPy's, as a data set's cardinality is; SQLite would keep their bytes."""
+    store.insert_model_epoch(
+        epoch_num=np.int64(1), model_name=stored.name, metrics={"loss": 1.0},
+        steps_per_epoch=np.int32(7), validation_steps_per_epoch=3.0,
+    )  # fmt: skip
+    epochs = store.list_model_epochs()
+    assert epochs[["epoch_num", "steps_per_epoch", "validation_steps_per_epoch"]].to_numpy().tolist() == [[1, 7, 3]]
+    assert store.get_current_epoch(stored.name) == 1
+
+
+def test_numbers_of_an_epoch_that_cannot_be(store: TrainStore, stored: KerasModel):
+    """A number that a database would refuse, round or keep as a text is refused by its name on both."""
+    for field in ("epoch_num", "steps_per_epoch", "validation_steps_per_epoch"):
+        for value in ("one", 1.5, math.nan, 2**31, -(2**70), [1]):
+            arguments = {"epoch_num": 1, "model_name": stored.name, "metrics": {}, field: value}
+            with pytest.raises(InvalidArgumentError, match=field):
+                store.insert_model_epoch(**arguments)
+    assert store.list_model_epochs().empty
+
+
+def test_names_of_any_text(store: TrainStore):
+    """Text that a database cannot hold (NUL, half a character) is escaped, and is found again by the same name."""
+    for name in ("a\0b", "a\udc80b", "é🎉 ' \" %s {p}"):
+        store.insert_datablob_by_str(name=name, group_name=name, hyperparams=None)
+        store.insert_model_template_by_str(name=name, group_name=name, hyperparams=None)
+        store.insert_model_by_str(name=name, model_class_name="K", datablob_name=name, model_template_name=name)
+        store.insert_model_epoch(epoch_num=4, model_name=name, metrics={})
+        assert len(store.list_datablobs(datablob_name=name)) == 1
+        assert len(store.list_models(model_template_group_name=[name])) == 1
+        assert len(store.list_model_epochs(name)) == 1
+        assert store.get_current_epoch(name) == 4
+
+
+def test_names_that_are_no_text(store: TrainStore):
+    """They are refused by a message that shows them; arrays of texts are lists of texts."""
+    with pytest.raises(InvalidArgumentError, match="name 5"):
+        store.insert_datablob_by_str(name=5, group_name="g", hyperparams=None)
+    with pytest.raises(InvalidArgumentError, match="datablob_name 5"):
+        store.list_datablobs(datablob_name=5)
+    with pytest.raises(InvalidArgumentError, match="model_name 5"):
+        store.list_model_epochs([5])
+    with pytest.raises(IntegrityError):
+        store.insert_datablob_by_str(name=None, group_name="g", hyperparams=None)
+    store.insert_datablob_by_str(name="there", group_name="g", hyperparams=None)
+    assert len(store.list_datablobs(datablob_name=np.array(["there", "elsewhere"]))) == 1
+
+
 def test_epochs_of_several_models(grid: TrainStore):
     """In the order of their numbers; of one model, of some, of all."""
     assert grid.list_model_epochs("mt_t2__d_d5")["epoch_num"].tolist() == [0, 1, 2]
@@ -395,7 +443,7 @@ def test_current_epoch(store: TrainStore, stored: KerasModel):
     assert store.get_current_epoch(stored.name) == 500
     assert store.get_current_epoch("nobody") == 0
     with pytest.raises(ValueError, match="one model"):
-        store.get_current_epoch([stored.name])  # type: ignore[arg-type]
+        store.get_current_epoch([stored.name])
 
 
 # --- The best ---------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ What is different, because ScalarStop's way loses data or is wrong:
 from __future__ import annotations
 
 import dataclasses
+import operator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -31,10 +32,12 @@ from trainstore.errors import InvalidArgumentError, StoreClosedError
 from trainstore.models import Models
 from trainstore.queries import ModelRecord, Reader, scalarstop
 from trainstore.queries.scalarstop import ModelFilter, Names
-from trainstore.values import canonical_hyperparams
+from trainstore.values import canonical_hyperparams, plain_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+INT32_MAX = 2**31 - 1  # what ScalarStop's columns of integers hold on PostgreSQL
 
 
 class ClosedError(StoreClosedError, ResourceClosedError):
@@ -64,7 +67,8 @@ class ScalarStopMethods:
 
         Raises:
             sqlalchemy.exc.IntegrityError: The name exists already.
-            InvalidArgumentError: Hyperparameters that are neither None, a mapping, a dataclass nor pairs.
+            InvalidArgumentError: Hyperparameters that are neither None, a mapping, a dataclass nor pairs; a name that
+                is no text.
         """
         self.insert_datablob_by_str(
             name=datablob.name,
@@ -90,8 +94,8 @@ class ScalarStopMethods:
         """
         stored = _hyperparams(hyperparams)
         values = {
-            "datablob_name": name,
-            "datablob_group_name": group_name,
+            "datablob_name": _text("name", name),
+            "datablob_group_name": _text("group_name", group_name),
             "datablob_hyperparams": stored,
             "datablob_hyperparams_flat": _flattened(stored),
         }
@@ -109,7 +113,8 @@ class ScalarStopMethods:
             datetime64[us, UTC].
 
         Raises:
-            InvalidArgumentError: A name and a group (a ValueError, as in ScalarStop).
+            InvalidArgumentError: A name and a group (a ValueError, as in ScalarStop), or what is neither a text nor a
+                list of texts; so below.
         """
         with self._reader() as reader:
             return scalarstop.list_datablobs(reader, datablob_name, datablob_group_name)
@@ -148,8 +153,8 @@ class ScalarStopMethods:
             sqlalchemy.exc.IntegrityError, InvalidArgumentError: As for `insert_datablob`.
         """
         values = {
-            "model_template_name": name,
-            "model_template_group_name": group_name,
+            "model_template_name": _text("name", name),
+            "model_template_group_name": _text("group_name", group_name),
             "model_template_hyperparams": _hyperparams(hyperparams),
         }
         self._insert("model_template", ["model_template_name"], [values], ignore_existing)
@@ -184,6 +189,7 @@ class ScalarStopMethods:
         Raises:
             sqlalchemy.exc.IntegrityError: The name exists already, or its data set or template does not (the latter
                 also with ``ignore_existing``).
+            InvalidArgumentError: A name that is no text.
         """
         self.insert_model_by_str(
             name=model.name,
@@ -212,13 +218,13 @@ class ScalarStopMethods:
             ignore_existing: As for `insert_model`.
 
         Raises:
-            sqlalchemy.exc.IntegrityError: As for `insert_model`.
+            sqlalchemy.exc.IntegrityError, InvalidArgumentError: As for `insert_model`.
         """
         values = {
-            "model_name": name,
-            "model_class_name": model_class_name,
-            "datablob_name": datablob_name,
-            "model_template_name": model_template_name,
+            "model_name": _text("name", name),
+            "model_class_name": _text("model_class_name", model_class_name),
+            "datablob_name": _text("datablob_name", datablob_name),
+            "model_template_name": _text("model_template_name", model_template_name),
         }
         self._insert("model", ["model_name"], [values], ignore_existing)
 
@@ -318,7 +324,7 @@ class ScalarStopMethods:
         """Store the metrics of one epoch of a model.
 
         Args:
-            epoch_num: Its number; ``KerasModel.fit`` counts from 1.
+            epoch_num: Its number, whole (NumPy's too); ``KerasModel.fit`` counts from 1.
             model_name: Of a stored model.
             metrics: Names to values.
             steps_per_epoch: Training steps that make an epoch; None: until the data is exhausted.
@@ -328,14 +334,15 @@ class ScalarStopMethods:
         Raises:
             sqlalchemy.exc.IntegrityError: The model has this epoch already, or there is no such model (the latter
                 also with ``ignore_existing``).
-            InvalidArgumentError: Metrics that are no mapping.
+            InvalidArgumentError: Metrics that are no mapping, a number that is not whole or beyond 32 bits, a name
+                that is no text.
         """
         values = {
-            "model_epoch_num": epoch_num,
-            "model_name": model_name,
+            "model_epoch_num": _integer("epoch_num", epoch_num),
+            "model_name": _text("model_name", model_name),
             "model_epoch_metrics": _hyperparams(metrics, "metrics"),
-            "steps_per_epoch": steps_per_epoch,
-            "validation_steps_per_epoch": validation_steps_per_epoch,
+            "steps_per_epoch": _integer("steps_per_epoch", steps_per_epoch),
+            "validation_steps_per_epoch": _integer("validation_steps_per_epoch", validation_steps_per_epoch),
         }
         self._insert("model_epoch", ["model_epoch_num", "model_name"], [values], ignore_existing)
 
@@ -352,7 +359,7 @@ class ScalarStopMethods:
         rows = [
             {
                 "model_epoch_num": place + 1,
-                "model_name": model.name,
+                "model_name": _text("model.name", model.name),
                 "model_epoch_metrics": _hyperparams(
                     {name: values[place] for name, values in model.history.items() if place < len(values)}, "metrics"
                 ),
@@ -400,6 +407,26 @@ class ScalarStopMethods:
                 self._backend.insert_missing(connection, table, key, dated)
             else:
                 connection.execute(insert(table), dated)
+
+
+def _text(argument: str, value: str | None) -> str | None:
+    """As both databases take it. None goes on to them: they refuse it by an IntegrityError, as with ScalarStop."""
+    if value is not None and not isinstance(value, str):
+        raise InvalidArgumentError(f"{argument} {value!r} is no text; pass a str")
+    return None if value is None else plain_text(value)
+
+
+def _integer(argument: str, value: Any) -> int | None:
+    """An integer of Python's own, as SQLite would store one of NumPy's as bytes; None as for `_text`."""
+    if value is None:
+        return None
+    try:
+        number = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
+    except TypeError:
+        raise InvalidArgumentError(f"{argument} {value!r} is no whole number") from None
+    if not -INT32_MAX <= number <= INT32_MAX:
+        raise InvalidArgumentError(f"{argument} {number} is not within ±{INT32_MAX}, which the databases can hold")
+    return number
 
 
 def _hyperparams(values: Any, argument: str = "hyperparams") -> dict[str, Any]:

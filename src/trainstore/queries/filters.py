@@ -84,11 +84,11 @@ def _conditions(reader: Reader, chosen: RunFilter, status: ColumnElement[str]) -
     run = reader.models.run.c
     conditions: list[ColumnElement[bool]] = []
     if chosen.project is not None:
-        conditions.append(run.project.in_(_texts("project", chosen.project)))
+        conditions.append(run.project.in_(texts("project", chosen.project)))
     if chosen.name is not None:
-        conditions.append(run.name.in_(_texts("name", chosen.name)))
+        conditions.append(run.name.in_(texts("name", chosen.name)))
     if chosen.status is not None:
-        wanted = _texts("status", chosen.status)
+        wanted = texts("status", chosen.status)
         for value in wanted:
             if value not in SHOWN_STATUSES:
                 raise InvalidArgumentError(f"status {value!r} is not one of {', '.join(SHOWN_STATUSES)}")
@@ -96,7 +96,7 @@ def _conditions(reader: Reader, chosen: RunFilter, status: ColumnElement[str]) -
     if isinstance(chosen.tag, Mapping):
         conditions += [_has(reader, "tag", key, value) for key, value in chosen.tag.items()]
     elif chosen.tag is not None:
-        conditions += [_has_key(reader, "tag", key) for key in _texts("tag", chosen.tag)] or [false()]
+        conditions += [_has_key(reader, "tag", key) for key in texts("tag", chosen.tag)] or [false()]
     if chosen.hyperparams is not None:
         if not isinstance(chosen.hyperparams, Mapping):
             raise InvalidArgumentError(f"hyperparams {chosen.hyperparams!r} is no mapping of names to values")
@@ -135,15 +135,16 @@ def _expression(reader: Reader, where: object) -> ColumnElement[bool]:
     return clause
 
 
-def _texts(argument: str, value: object) -> list[str]:
+def texts(argument: str, value: object) -> list[str]:
+    """The texts that a condition names, one or a list of them, as they are stored."""
     if not isinstance(value, Iterable) or isinstance(value, bytes):
         raise InvalidArgumentError(f"{argument} {value!r} is neither a text nor a list of texts")
-    texts = [value] if isinstance(value, str) else list(value)
-    for text in texts:
+    found = [value] if isinstance(value, str) else list(value)
+    for text in found:
         if not isinstance(text, str):
             raise InvalidArgumentError(f"{argument} {text!r} is no text")
-    # As they are stored; PostgreSQL refuses NUL even in a question.
-    return [plain_text(text) for text in texts]
+    # PostgreSQL refuses NUL even in a question.
+    return [plain_text(text) for text in found]
 
 
 def _has_key(reader: Reader, namespace: str, key: object, *also: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import Column, ColumnElement, Select, func, select
 
 from trainstore.errors import InvalidArgumentError, ModelNotFoundError
+from trainstore.queries.filters import texts
 from trainstore.queries.frames import TEXT, TIME, Columns, frame, series
 from trainstore.queries.reader import IN_LIMIT, Reader
-from trainstore.values import number_of, restore
+from trainstore.values import number_of, plain_text, restore
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -157,7 +158,7 @@ def list_model_epochs(reader: Reader, model_name: Names) -> DataFrame:
             table.validation_steps_per_epoch,
             table.model_epoch_metrics,
         )
-        .where(*_among(table.model_name, model_name))
+        .where(*_among("model_name", table.model_name, model_name))
         .order_by(table.model_epoch_num, table.model_epoch_id)
     )
     rows = reader.rows(statement)
@@ -170,7 +171,7 @@ def list_model_epochs(reader: Reader, model_name: Names) -> DataFrame:
 def get_current_epoch(reader: Reader, model_name: str) -> int:
     """The highest epoch number of a model; 0 where it has none."""
     table = reader.models.model_epoch.c
-    highest = select(func.max(table.model_epoch_num)).where(table.model_name == model_name)
+    highest = select(func.max(table.model_epoch_num)).where(table.model_name == plain_text(model_name))
     return reader.connection.execute(highest).scalar() or 0
 
 
@@ -275,18 +276,18 @@ def _ranked(
 
 def _either(what: str, column: Column[Any], name: Names, group_column: Column[Any], group: Names) -> list[Any]:
     """By name or by group. Nothing, an empty list too, asks for all, as in ScalarStop."""
-    if name and group:
+    by_name, by_group = _among(f"{what}_name", column, name), _among(f"{what}_group_name", group_column, group)
+    if by_name and by_group:
         raise InvalidArgumentError(
             f"{what}_name {name!r} and {what}_group_name {group!r}: pass one of them, the name for one, the group for "
             "several"
         )
-    return _among(column, name) or _among(group_column, group)
+    return by_name or by_group
 
 
-def _among(column: Column[Any], names: Names) -> list[ColumnElement[bool]]:
-    if not names:
-        return []
-    return [column.in_([names] if isinstance(names, str) else list(names))]
+def _among(argument: str, column: Column[Any], names: Names) -> list[ColumnElement[bool]]:
+    wanted = [] if names is None or (isinstance(names, str) and not names) else texts(argument, names)
+    return [column.in_(wanted)] if wanted else []
 
 
 def _flat(hyperparams: dict[str, Any], flat: dict[str, Any] | None) -> dict[str, Any]:
