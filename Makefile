@@ -23,7 +23,7 @@ test: .venv/dev.done ## the whole test suite, PostgreSQL included, with coverage
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-soak: .venv/dev.done ## the fault suite's long form: SOAK_KILLS=200 kills on each database, a table of what was lost
+soak: .venv/dev.done ## the fault suite's long form: SOAK_KILLS=200 on each database; SOAK_ARGS="--short --markdown FILE"
 	$(BIN)/python tests/faults/soak.py $(SOAK_ARGS)
 
 lint: .venv/dev.done ## style, types, floors of imports
@@ -45,8 +45,9 @@ docs/cli.md: .venv/dev.done ## the command line's reference, from --help
 check-migrations: .venv/dev.done ## models and migrations agree; every revision goes up, down and up on both databases
 	$(BIN)/python -m pytest -q tests/migrations
 
-bench: .venv/dev.done ## what recording and reading cost: JSON
-	$(BIN)/python benchmarks/run.py
+bench: .venv/dev.done ## what recording and reading cost, as ratios to floors; writes docs/benchmarks.md
+	mkdir -p build
+	$(BIN)/python -m benchmarks --json build/benchmarks.json --markdown docs/benchmarks.md $(BENCH_ARGS)
 
 clean: ## remove the virtual environment and what tools left
 	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site

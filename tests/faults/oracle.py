@@ -471,7 +471,15 @@ class Fault:
     """One test's producers, its database and its figures. The fixture ``fault`` makes it."""
 
     def __init__(
-        self, tally: Tally, folder: Path, new_url: Callable[[], str], *, long: bool, kills: int, seed: int
+        self,
+        tally: Tally,
+        folder: Path,
+        new_url: Callable[[], str],
+        *,
+        long: bool,
+        kills: int,
+        seconds: float,
+        seed: int,
     ) -> None:
         self.tally = tally
         self.folder = folder
@@ -479,6 +487,8 @@ class Fault:
         """Whether this is `make soak`."""
         self.kills = kills
         """SOAK_KILLS: how often the long form kills on each database."""
+        self.seconds = seconds
+        """SOAK_SECONDS: after so long the long form repeats a test no more."""
         self.chance = random.Random(seed)
         self.started: list[Producer] = []
         self._new_url = new_url
@@ -503,8 +513,12 @@ class Fault:
         self._url = url
 
     def times(self, short: int, long: int | None = None) -> Iterator[int]:
-        """Count injections: ``short`` times in the suite, ``long`` times (None: SOAK_KILLS) in `make soak`."""
+        """Count injections: ``short`` times in the suite; in `make soak` SOAK_KILLS times where ``long`` is None, else
+        ``long`` times, or fewer where that takes longer than SOAK_SECONDS, but as often as in the suite."""
+        begun = time.monotonic()
         for index in range((self.kills if long is None else long) if self.long else short):
+            if self.long and long is not None and index >= short and time.monotonic() > begun + self.seconds:
+                return
             self.injected()
             yield index
 
