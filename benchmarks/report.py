@@ -1,0 +1,158 @@
+"""What was measured, as JSON and as a page of the documentation."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import statistics
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.rounds import ROOT, Measured
+from benchmarks.targets import ROWS, Row
+
+PACKAGES = ("trainstore", "SQLAlchemy", "psycopg", "orjson", "pandas", "torch", "transformers")
+
+INTRODUCTION = """\
+# Benchmarks
+
+`make bench` measures this page, and writes it. A figure is the median of {rounds} rounds. In each round every case
+runs once, in a process and a store of its own, and so does its floor; the ratio is the median of the rounds' ratios.
+All guarantees are on: the journal, `synchronous = FULL`, one transaction a flush. Unless a row names several processes,
+everything of ours, the writer's thread too, shares one processor core; PostgreSQL's server has the other cores. What is
+read back is compared with what was recorded: a wrong answer ends the benchmark.
+
+"""
+
+FLOORS = """
+## What the floors are
+
+- `run.log`: the same metrics made JSON by orjson, and one `write` to a file.
+- Logged and durable: the same points into the narrowest table there is (run, number of the metric, step, value),
+  without names, times, summaries or a key, 1,000 rows a transaction: raw `sqlite3` by `executemany` in WAL mode with
+  `synchronous = FULL`, raw psycopg by COPY. Both clocks start when the table, or the run, is there, and stop when
+  everything is on the disk. The same for several processes, from a barrier behind which all connections are open.
+- A full queue: 10,000 records wait in the journal when the writer begins. The floor is the same rows of `step_log`,
+  ready in memory, by an upsert of raw `sqlite3` or by one COPY; it reads no journal, and keeps no summaries and no
+  watermark.
+- The callback: the sum of all its hooks and wrapped methods of one optimizer step, each timed where it runs, in a
+  training of a small GPT-2 on the CPU with `logging_steps=50`; what Python takes to call a hook, and to time it, is in
+  it. The floor is an empty callback, timed beside it. That an accelerator is read no more often than without the
+  callback is counted by `tests/integrations/test_host_reads.py`.
+- The run table: the same rows fetched by raw `sqlite3`, JSON parsed, and one DataFrame made of the columns.
+- The best run: its uid alone, asked of the same tables on an open connection.
+- One series: step and value of the narrow table, with a primary key, into a DataFrame. All 6 metrics: the rows of
+  `step_log` fetched by raw `sqlite3` and their JSON parsed by orjson, without a DataFrame.
+- Bytes on disk: the file after a checkpoint, on PostgreSQL the table with its index; the floor is the narrow table with
+  a primary key (run, metric, step), as no series could be found without one.
+- Start-up: the time of a whole process; the floor is Python that prints one number.
+
+A query's time is the median of {calls} calls that follow a first one, which is not counted.
+"""
+
+
+def _value(measured: Measured, figure: str, backend: str) -> list[float] | None:
+    case, _, name = figure.rpartition(".")
+    rounds = measured.get((case, backend))
+    return None if rounds is None else [figures[name] for figures in rounds]
+
+
+def results(measured: Measured) -> list[dict[str, Any]]:
+    """One entry for each row that was measured."""
+    found = []
+    for row in ROWS:
+        values = _value(measured, row.figure, row.backend)
+        floors = None if row.floor is None else _value(measured, row.floor, row.backend)
+        if values is None or (row.floor is not None and floors is None):
+            continue
+        ratios = None if floors is None else [one / least for one, least in zip(values, floors, strict=True)]
+        ratio = None if ratios is None else statistics.median(ratios)
+        found.append({
+            "what": row.what, "backend": row.backend, "unit": row.unit, "figure": row.figure,
+            "measured": statistics.median(values), "rounds": values, "target": row.target,
+            "floor": None if floors is None else statistics.median(floors), "floor_rounds": floors, "ratio": ratio,
+            "met": row.is_met(statistics.median(values), ratio),
+        })  # fmt: skip
+    return found
+
+
+def environment() -> dict[str, Any]:
+    """Where and of what it was measured."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": _commit(),
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {_memory_gib()} GiB of memory, {platform.system()}",
+        "versions": {
+            "Python": platform.python_version(),
+            "SQLite": sqlite3.sqlite_version,
+            **{name: version(name).split("+")[0] for name in PACKAGES},
+        },
+    }
+
+
+def as_json(measured: Measured, size: str, rounds: int) -> dict[str, Any]:
+    """Everything: where, the table, and every figure of every round."""
+    return {
+        "environment": environment(),
+        "size": size,
+        "rounds": rounds,
+        "results": results(measured),
+        "figures": {f"{case} on {backend}": figures for (case, backend), figures in measured.items()},
+    }
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """The results as a Markdown table."""
+    lines = ["| what | measured | target | floor | ratio | met? |", "| --- | --: | --- | --: | --: | --- |"]
+    for one in found:
+        floor = "" if one["floor"] is None else f"{_number(one['floor'])} {one['unit']}"
+        ratio = "" if one["ratio"] is None else f"{one['ratio']:.2f}"
+        cells = (one["what"], f"{_number(one['measured'])} {one['unit']}", one["target"], floor, ratio)
+        lines.append(f"| {' | '.join(cells)} | {'yes' if one['met'] else '**no**'} |")
+    return "\n".join(lines)
+
+
+def page(report: dict[str, Any], calls: int, peers: str = "") -> str:
+    """docs/benchmarks.md."""
+    where = report["environment"]
+    versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
+    return "".join((
+        INTRODUCTION.format(rounds=report["rounds"]),
+        table(report["results"]),
+        f"\n\nMeasured on {where['date']} at {where['commit']}: {where['machine']}; {versions}.\n",
+        FLOORS.format(calls=calls),
+        peers and f"\n{peers}",
+    ))  # fmt: skip
+
+
+def _number(value: float) -> str:
+    """Three digits, and never an exponent."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if value >= 0.001 else f"{value:.5f}"
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
+    return f"commit {done.stdout.strip()}" if done.returncode == 0 else "an unknown commit"
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _memory_gib() -> int:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+
+
+def needed(pattern: str | None) -> set[tuple[str, str]]:
+    """The cases, by name and backend, that the rows with ``pattern`` in their figure or title need."""
+    rows: list[Row] = [row for row in ROWS if pattern is None or pattern in row.figure or pattern in row.what]
+    return {(figure.rpartition(".")[0], row.backend) for row in rows for figure in (row.figure, row.floor) if figure}

@@ -1,0 +1,105 @@
+"""What is measured against what, and how good it must be: the rows of the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: a figure of a case, what it is compared with, and the bounds that it must keep.
+
+    A figure's name is "group.function.figure". ``limit`` bounds the figure itself, ``at_most`` and ``at_least`` its
+    ratio to ``floor``.
+    """
+
+    what: str
+    figure: str
+    unit: str
+    floor: str | None = None
+    limit: float | None = None
+    at_most: float | None = None
+    at_least: float | None = None
+    backend: str = SQLITE
+    than: str = "floor"  # what the ratio is to, in a word
+
+    @property
+    def target(self) -> str:
+        """The bounds in words."""
+        bounds = []
+        if self.limit is not None:
+            bounds.append(f"≤ {self.limit:g} {self.unit}")
+        if self.at_least is not None and self.at_most is not None:
+            bounds.append(f"{self.at_least:g} to {self.at_most:g} × {self.than}")
+        elif self.at_most is not None:
+            bounds.append(f"≤ {self.at_most:g} × {self.than}")
+        elif self.at_least is not None:
+            bounds.append(f"≥ {self.at_least:g} × {self.than}")
+        return ", ".join(bounds)
+
+    def is_met(self, measured: float, ratio: float | None) -> bool:
+        """Whether the bounds are kept."""
+        if self.limit is not None and measured > self.limit:
+            return False
+        if self.at_most is not None and (ratio is None or ratio > self.at_most):
+            return False
+        return self.at_least is None or (ratio is not None and ratio >= self.at_least)
+
+
+def _both(what: str, figure: str, unit: str, floor: str, **bounds: tuple[float | None, float | None]) -> list[Row]:
+    """The row on each database; bounds as (SQLite's, PostgreSQL's)."""
+    return [
+        Row(f"{what}, {name}", figure, unit, floor, backend=backend, **{key: two[at] for key, two in bounds.items()})
+        for at, (backend, name) in enumerate(((SQLITE, "SQLite"), (POSTGRESQL, "PostgreSQL")))
+    ]
+
+
+ROWS = [
+    Row("`run.log` of 6 metrics, median", "logging.six.median_us", "µs", "logging.six_floor.median_us", limit=5),
+    Row("`run.log` of 6 metrics, p99", "logging.six.p99_us", "µs", "logging.six_floor.p99_us", limit=40),
+    Row("`run.log` of 500 metrics, median", "logging.wide.median_us", "µs", "logging.wide_floor.median_us", limit=120),
+    *_both(
+        "10,000 steps × 6 metrics logged and durable", "durable.finished.s", "s", "durable.finished_floor.s",
+        at_most=(3, 3),
+    ),
+    *_both(
+        "a full queue of 10,000 steps drained", "durable.drained.rows_per_s", "rows/s",
+        "durable.drained_floor.rows_per_s", at_least=(0.4, 0.5),
+    ),
+    Row("Hugging Face callback, a step", "callback.plain.us", "µs", "callback.plain.empty_us", limit=25),
+    Row(
+        "Hugging Face callback, a step of 4 micro-batches", "callback.accumulated.us", "µs",
+        "callback.accumulated.empty_us", limit=35,
+    ),
+    *_both(
+        "8 processes × 2,000 steps × 6 metrics, one database", "processes.together.s", "s",
+        "processes.together_floor.s", at_most=(3, 3),
+    ),
+    Row("run table of 2,000 runs × 20 hyperparameters", "reading.runs.ms", "ms", "reading.runs_floor.ms", at_most=1.5),
+    Row("the same of 20,000 runs", "reading.many_runs.ms", "ms", "reading.runs.ms", at_most=11, than="that of 2,000"),
+    Row(
+        "run table of 2,000 runs × 190 hyperparameters", "reading.wide_runs.ms", "ms", "reading.wide_runs_floor.ms",
+        at_most=1.5,
+    ),
+    Row(
+        'the same with `hyperparams="varying"`', "reading.varying.ms", "ms", "reading.wide_runs.ms", at_most=0.7,
+        than="that of all",
+    ),
+    *_both("best run of 2,000 by a metric", "reading.best.ms", "ms", "reading.best_floor.ms", limit=(5, 10)),
+    Row(
+        "best run, 10,000 steps stored of each run", "reading.best_of_many_steps.ms", "ms",
+        "reading.best_of_few_steps.ms", limit=5, at_least=0.8, at_most=1.2, than="that at 100 steps",
+    ),
+    Row("one series of 100,000 steps", "reading.series.ms", "ms", "reading.series_floor.ms", at_most=3.5),
+    Row("all 6 metrics of them", "reading.wide_series.ms", "ms", "reading.wide_series_floor.ms", at_most=2.5),
+    *_both(
+        "bytes on disk, a step of 6 metrics", "storage.disk.bytes_a_step", "B", "storage.disk_floor.bytes_a_step",
+        at_most=(2.3, 0.75),
+    ),
+    Row("memory that a run of a million steps adds", "storage.memory.mib", "MiB", limit=50),
+    Row("`import trainstore`", "startup.import_trainstore.s", "s", "startup.interpreter.s", limit=0.15),
+    Row("`trainstore --help`", "startup.command_help.s", "s", "startup.interpreter.s", limit=0.4),
+    Row("`trainstore runs`, the newest 50 of 2,000", "startup.command_runs.s", "s", "startup.interpreter.s", limit=1.2),
+]  # fmt: skip
