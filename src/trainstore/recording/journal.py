@@ -66,6 +66,7 @@ LOOK_AGAIN = 0.1  # seconds between two looks whether a full disk has room again
 _STEP = b'{"kind":"step"'
 _STATUS = b'{"kind":"status"'
 META = "meta.json"
+CHECK = "crc32"  # of the other entries as they were written
 PARTIAL = ".partial"
 LOCK = "lock"
 ASIDE = ".aside"
@@ -201,6 +202,7 @@ class FileJournal(Journal):
         self._lost: _Lost | None = None  # not None: the disk is full
         self._look_again = 0.0
         self._dirty = False
+        self._told_deleted = False
         self._descriptor: int | None = None
         self._segments: list[_Segment] = []
         self._cursor: tuple[int, int, int] = (0, 0, 0)  # sequence number read last, its segment's first, offset
@@ -389,6 +391,7 @@ class FileJournal(Journal):
             self._dirty = False
             descriptor = os.dup(self._descriptor)
         try:
+            self._warn_of_deletion(descriptor)
             _sync_file(descriptor)  # not under the guard: log() must never wait for the disk
         except OSError:
             with self._guard:
@@ -400,6 +403,14 @@ class FileJournal(Journal):
                     self._descriptor = renewed
         finally:
             os.close(descriptor)
+
+    def _warn_of_deletion(self, descriptor: int) -> None:
+        if not self._told_deleted and os.fstat(descriptor).st_nlink == 0:
+            self._told_deleted = True
+            logger.warning(
+                "the journal %s was deleted; while this process lives its records still go into the database",
+                self.folder,
+            )
 
     def make_room(self, acked: int, *, low_space: bool) -> None:
         # Closed segments are touched by the writer thread alone, which is who calls this.
@@ -626,12 +637,18 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
         meta = orjson.loads((folder / META).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return None
-    return meta if isinstance(meta, dict) else None
+    if not isinstance(meta, dict) or meta.pop(CHECK, None) not in (None, _check(meta)):
+        return None
+    return meta
+
+
+def _check(meta: dict[str, Any]) -> int:
+    return crc32(orjson.dumps(meta))
 
 
 def write_meta(folder: Path, meta: dict[str, Any]) -> None:
     """Replace ``meta.json`` as a whole."""
-    _write_file(folder / f"{META}{PARTIAL}", orjson.dumps(meta), folder / META)
+    _write_file(folder / f"{META}{PARTIAL}", orjson.dumps({**meta, CHECK: _check(meta)}), folder / META)
 
 
 def is_live(folder: Path) -> bool:
@@ -698,7 +715,9 @@ def delete_folder(folder: Path) -> None:
 def _make_folder(folder: Path) -> None:
     for _ in range(20):
         try:
-            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # One by one: mkdir(parents=True) makes those above as the umask has it.
+            for above in reversed([place for place in folder.parents if not place.exists()]):
+                above.mkdir(mode=0o700, exist_ok=True)
             folder.mkdir(mode=0o700)
             return
         except (FileNotFoundError, FileExistsError):
