@@ -29,6 +29,7 @@ from trainstore.errors import (
     SchemaMissingError,
     StoreUnavailableError,
 )
+from trainstore.models import VIEW_NAME, models_for
 from trainstore.recording import writer as writer_module
 from trainstore.store import TrainStore
 
@@ -110,11 +111,20 @@ def look(store: TrainStore) -> None:
     assert store.get_best_run(metric_name="loss", metric_direction="min").name == "first"
     assert store.get_run("first").tags == {"old": 1}
     assert store.get_current_step("first") == 0
-    for frame in (store.list_step_logs("first"), store.list_metrics(), store.list_hyperparams()):
+    for frame in (
+        store.list_step_logs("first"),
+        store.list_step_logs("first", attempts="all"),
+        store.list_metrics(),
+        store.list_hyperparams(),
+        store.list_runs_grouped_by_metric(metric_name="loss", metric_direction="min"),
+    ):
         assert len(frame)
-    store.list_events()
-    store.list_models()
+    assert not store.is_recorded_here(store.get_run("first").uid)
     store.compare_runs(store.list_runs())
+    scalarstops = (store.list_datablobs, store.list_model_templates, store.list_models, store.list_model_epochs)
+    for every in (store.list_events, *scalarstops):
+        assert not len(every())
+    assert not len(store.list_models_grouped_by_epoch_metric(metric_name="loss", metric_direction="min"))
 
 
 def record(store: TrainStore) -> None:
@@ -339,6 +349,77 @@ STATEMENTS = [
     ("SELECT pg_reload_conf()", NOBODY),
     ("ALTER DATABASE {database} SET search_path = x", NOBODY),
 ]
+
+
+#: What is tried on every table: each is refused, or does nothing that lasts.
+ON_TABLES = {
+    "SELECT": "SELECT FROM {table}",
+    "INSERT": "INSERT INTO {table} SELECT * FROM {table} WHERE false",
+    "UPDATE": "UPDATE {table} SET {column} = {column} WHERE false",
+    "DELETE": "DELETE FROM {table} WHERE false",
+    "TRUNCATE": "TRUNCATE {table} CASCADE",
+    "ALTER": "ALTER TABLE {table} ADD COLUMN one_more integer",
+    "INDEX": "CREATE INDEX ON {table} ({column})",
+    "DROP": "DROP TABLE {table} CASCADE",
+}
+#: What no training writes: the writer reads it.
+FIXED = {"store", "trainstore_version"}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_table(roles: Roles, role: str):
+    """Each right on each table of ours, those of ScalarStop and the version's too."""
+    tables = [table for table in models_for("").metadata.sorted_tables if table.name != VIEW_NAME]
+    assert len(tables) == len(models_for("").table_names) - 1
+    found, expected = {}, {}
+    for table in tables:
+        for right, statement in ON_TABLES.items():
+            allowed = {"SELECT": EVERYBODY, "INSERT": RECORDING, "UPDATE": RECORDING}.get(right, OWNER)
+            if right != "SELECT" and table.name in FIXED:
+                allowed = OWNER
+            sql = statement.format(table=table.name, column=next(iter(table.primary_key.columns)).name)
+            found[right, table.name] = roles.execute(role, sql)
+            expected[right, table.name] = None if role in allowed else "42501"
+    assert found == expected
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_sequence(roles: Roles, role: str):
+    """The writer takes the next number of each; nobody but the owner sets one."""
+    plain = make_url(roles.url("owner")).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain) as connection:
+        rows = connection.execute("SELECT relname FROM pg_class WHERE relkind = 'S' ORDER BY relname").fetchall()
+    names = [str(name) for (name,) in rows]
+    assert {"event_id_seq", "run_id_seq"} <= set(names)
+    for name in names:
+        assert roles.execute(role, f"SELECT nextval('{name}')") == (None if role in RECORDING else "42501")
+        assert roles.execute(role, f"SELECT setval('{name}', 1)") == (None if role in OWNER else "42501")
+        assert roles.execute(role, f"ALTER SEQUENCE {name} RESTART") == (None if role in OWNER else "42501")
+
+
+def test_the_writer_recovers_a_killed_writers_journal(roles: Roles, start_script: Callable[..., Any]):
+    """What a killed training left is delivered by another login of the role; nothing else is needed."""
+    script = start_script(
+        """
+        import sys, time
+        from trainstore.recording import writer
+        from trainstore.store import TrainStore
+
+        writer.INTERVAL = 1_000
+        run = TrainStore(sys.argv[1]).start_run(name="killed")
+        for step in range(100):
+            run.log({"loss": step / 2}, step=step)
+        print("logged")
+        time.sleep(600)
+        """,
+        roles.url("writer"),
+    )
+    script.wait_for("logged")
+    script.kill()
+    with TrainStore(roles.url("writer")) as store:
+        assert store.recovered.failed == {}
+        assert len(store.list_step_logs("killed")) == 100
+        assert store.get_run("killed").status == "lost"
 
 
 @pytest.mark.parametrize("role", ROLES)
