@@ -55,11 +55,16 @@ def upgrade():
         op.create_index(f"ix_{p}{table}_{'_'.join(columns)}", f"{p}{table}", list(columns))
 
     found = scalarstops_tables(p)
+    rebuilt = found if op.get_context().dialect.name == "sqlite" else {}
+    others = indexes_and_triggers(p, rebuilt)
+    if rebuilt:
+        # Else the views and tables of others that speak of a renamed one would follow it, and break when it goes.
+        op.execute("PRAGMA legacy_alter_table = ON")
 
     def make(table, *parts):
         if table not in found:
             op.create_table(f"{p}{table}", *parts)
-        elif op.get_context().dialect.name == "sqlite":
+        elif table in rebuilt:
             rebuild(f"{p}{table}", found[table], *parts)
         else:
             alter(f"{p}{table}", found[table], *parts)
@@ -235,9 +240,12 @@ def upgrade():
         unique("model_epoch", "model_epoch_num", "model_name"),
         reference("model_epoch", ["model_name"], ["model.model_name"], **both),
     )
-    if op.get_context().dialect.name == "sqlite":
-        for table in reversed(found):
-            op.drop_table(f"{p}{table}{ASIDE}")
+    for table in reversed(rebuilt):
+        op.drop_table(f"{p}{table}{ASIDE}")
+    if rebuilt:
+        op.execute("PRAGMA legacy_alter_table = OFF")
+    for statement in others:
+        op.get_bind().exec_driver_sql(statement)
     create_view(op)
     op.execute(store.insert().values(uid=str(uuid.uuid4()), created_at=datetime.now(UTC)))
 
@@ -266,6 +274,12 @@ def scalarstops_tables(p):
         for table in ("datablob", "model_template", "model", "model_epoch")
         if f"{p}{table}" in there
     }
+
+
+def indexes_and_triggers(p, tables):
+    """The statements that made those of others on these tables, which go with the old table."""
+    made = "SELECT sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND tbl_name = ? AND sql IS NOT NULL"
+    return [row[0] for table in tables for row in op.get_bind().exec_driver_sql(made, (f"{p}{table}",))]
 
 
 def alter(name, columns, *parts):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from fixtures.databases import migrate, opened
 from fixtures.snapshots import dump
@@ -128,6 +128,24 @@ def test_references_still_cascade(empty_database_url: str):
             store.connection.execute(store.table.datablob.delete())
         assert store.list_models().empty
         assert store.list_model_epochs().empty
+
+
+def test_what_others_built_on_them_stays(empty_database_url: str):
+    """Views, indexes and references that somebody added to ScalarStop's tables work as before."""
+    written_by_scalarstop(empty_database_url, "0.2.3")
+    execute(
+        empty_database_url,
+        f"CREATE VIEW latest AS SELECT model_name, max(model_epoch_num) AS epoch FROM {PREFIX}model_epoch "
+        f"GROUP BY model_name; CREATE INDEX by_time ON {PREFIX}model_epoch (model_epoch_last_modified);"
+        f"CREATE TABLE grade (model_name TEXT REFERENCES {PREFIX}model ON DELETE CASCADE, grade INTEGER);"
+        "INSERT INTO grade VALUES ('dense-digits', 1)",
+    )
+    with TrainStore(empty_database_url, table_name_prefix=PREFIX) as store, store.engine.connect() as connection:
+        assert "by_time" in {index["name"] for index in inspect(connection).get_indexes(f"{PREFIX}model_epoch")}
+        assert connection.execute(text("SELECT * FROM latest")).all() == [("dense-digits", 2)]
+        connection.execute(text("INSERT INTO grade VALUES ('dense-digits', 2)"))
+        connection.execute(text(f"DELETE FROM {PREFIX}model"))
+        assert connection.execute(text("SELECT count(*) FROM grade")).scalar_one() == 0
 
 
 def test_bare_nan_is_read(tmp_path: Path):
