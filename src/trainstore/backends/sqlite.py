@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -326,6 +327,9 @@ class SQLiteBackend(Backend):
         target = self.path.with_name(f"{self.path.name}.backup-{revision}-{stamp}")
         partial = target.with_name(target.name + ".partial")
         source = self._driver_connect(READER_TIMEOUT)
+        # Open to those only to whom the original is.
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        partial.chmod(stat.S_IMODE(self.path.stat().st_mode))
         copy = sqlite3.connect(partial)
         try:
             source.backup(copy)
@@ -409,6 +413,11 @@ class SQLiteBackend(Backend):
             )
         if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StoreUnavailableError(f"{self.path or 'the database in memory'} is locked by another connection")
+        if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) and _lies_in_a_closed_folder(self.path):
+            return StoreUnavailableError(
+                f"{self.path} cannot be used: SQLite keeps files beside it, also to read it, and you may not write "
+                "into its folder; copy the file to one where that may be"
+            )
         if primary in _UNAVAILABLE or any(words in str(cause) for words in _OURS):
             return StoreUnavailableError(f"{self.path or 'the database in memory'} cannot be used: {cause}")
         return None
@@ -458,6 +467,11 @@ def _insert_sql(table: Table, keys: tuple[str, ...], names: tuple[str, ...], rep
         f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({', '.join('?' * len(names))}) "
         f"ON CONFLICT ({', '.join(quote(key) for key in keys)}) {action}"
     )
+
+
+def _lies_in_a_closed_folder(path: Path | None) -> bool:
+    """Whether a file can be read, but nothing be written beside it."""
+    return path is not None and os.access(path, os.R_OK) and not os.access(path.parent, os.W_OK)
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
