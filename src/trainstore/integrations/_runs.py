@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from trainstore.errors import InvalidArgumentError, RunNotFoundError, StoreUnava
 from trainstore.integrations._checkpoint import SavedRun, import_history
 from trainstore.run import ActiveRun, status_of
 from trainstore.store import TrainStore
+
+logger = logging.getLogger("trainstore")
 
 SOURCE = "transformers"
 
@@ -42,6 +45,11 @@ def _resume(
         unknown = False
     run = store.resume_run(saved.run_uid, step=state.global_step, lineage=saved.lineage, source=SOURCE, **labels)
     if unknown:
+        logger.warning(
+            "the checkpoint is of run %s, which %s does not know; it is made there, with what the checkpoint remembers "
+            "of its %d steps (if this is the wrong database, pass the other as store_or_url; resume='never' makes a new run)",
+            saved.run_uid, store.url, state.global_step,
+        )  # fmt: skip
         import_history(run, state)
     if config["tags"]:
         run.set_tags(config["tags"])

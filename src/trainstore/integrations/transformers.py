@@ -252,7 +252,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._wrappers.remove()
         if trainer is not None and not self._is_second_of(trainer):
             self._follows = self._asks = ranks
-            self._wrappers.wrap(trainer, "_run_epoch", self._watch_epoch)
+            self._watch_ends(trainer)
 
     def _learn_run(self, state: Any) -> None:
         """After a step that rank 0 has made too: the run is known by now, and stands in this rank's checkpoints."""
@@ -294,7 +294,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     def _watch(self, run: ActiveRun, trainer: Any | None, args: Any, state: Any) -> str:
         """Wrap what tells the loss, the gradient norm and a failure; return the source of the loss."""
         self._wrappers.remove()
-        watched = trainer is not None and self._wrappers.wrap(trainer, "_run_epoch", self._watch_epoch)
+        watched = trainer is not None and self._watch_ends(trainer)
         steps = self._steps = StepRecorder(run, None, state.global_step)
         if self._config["loss"] == "logs":
             return "logs"
@@ -307,6 +307,11 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         watch_norms = functools.partial(self._watch_grad_norms, steps, steps.reader)
         self._wrappers.wrap(trainer.accelerator, "clip_grad_norm_", watch_norms)
         return "training_step"
+
+    def _watch_ends(self, trainer: Any) -> bool:
+        """See what ends the training: in its epochs, and in the evaluation that comes before them."""
+        self._wrappers.wrap(trainer, "_evaluate", self._watch_failures)
+        return self._wrappers.wrap(trainer, "_run_epoch", self._watch_epoch)
 
     def _watch_epoch(self, original: Callable[..., Any]) -> Callable[..., Any]:
         watched = self._watch_failures(original)
@@ -578,7 +583,7 @@ def record(trainer: Any, store: TrainStore | str | os.PathLike[str], **options: 
     """Record what a trainer does inside the block.
 
     The same as `TrainStoreCallback`, but the trainer is known without looking for it, and a failure outside the epochs
-    (set-up, the evaluation at the start, the end) is seen too.
+    and evaluations (the end of the training, another callback's ``on_train_begin``) is seen too.
 
     Args:
         trainer: A ``transformers.Trainer``.
