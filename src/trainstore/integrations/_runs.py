@@ -47,7 +47,7 @@ def _resume(
     if unknown:
         logger.warning(
             "the checkpoint is of run %s, which %s does not know; it is made there, with what the checkpoint remembers "
-            "of its %d steps (if this is the wrong database, pass the other as store_or_url; resume='never' makes a new run)",
+            "of its %d steps (if this is the wrong database, pass the other one; resume='never' makes a new run)",
             saved.run_uid, store.url, state.global_step,
         )  # fmt: skip
         import_history(run, state)
