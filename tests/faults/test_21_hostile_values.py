@@ -59,7 +59,7 @@ def test_in_a_process_that_is_killed(fault: Fault, caplog: pytest.LogCaptureFixt
 
 
 def test_large_ones(fault: Fault) -> None:
-    """Keys and values of a megabyte, a record of ten (the long form: fifty), a million parts: whole, or marked as cut."""
+    """Keys and values of a megabyte, ten (long form: fifty) in one record, a million parts: whole, or marked as cut."""
     fault.injected()
     megabyte = "x" * 1_000_000
     heavy = {f"k{number}": "y" * 100_000 for number in range(500 if fault.long else 100)}
