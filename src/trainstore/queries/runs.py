@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, func, select
 from trainstore.errors import InvalidArgumentError, RunNotFoundError
 from trainstore.models import NAMESPACES
 from trainstore.queries.columns import hyperparam_columns, metric_columns
-from trainstore.queries.filters import RunFilter, RunSource, run_source
+from trainstore.queries.filters import RunFilter, RunSource, alias, run_source
 from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, fixed_columns, parse
 from trainstore.queries.reader import Reader, resolve_run
 from trainstore.queries.records import RunRecord
@@ -115,7 +115,7 @@ def _split(shown: Any, conditions: dict[str, Any]) -> tuple[Any, RunFilter]:
 
 def _source(reader: Reader, chosen: RunFilter, *more: ColumnElement[Any]) -> RunSource:
     run, attempt = reader.models.run, reader.models.attempt
-    parent = run.alias("parent")
+    parent = alias(run, "parent")
     source = run_source(reader, chosen)
     r, h = run.c, source.head.c
     attempts = select(func.count()).where(attempt.c.run_id == r.id).correlate(run).scalar_subquery()
