@@ -7,6 +7,7 @@ BEGIN IMMEDIATE, so a writer never finds its snapshot stale half-way, and DDL is
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import stat
@@ -60,6 +61,8 @@ MINIMUM_VERSION = (3, 38, 0)
 READER_TIMEOUT = 5.0  # seconds that a query waits for a lock
 WRITER_TIMEOUT = 1.0  # the writer thread retries by itself
 MIGRATION_TIMEOUT = 60.0
+
+logger = logging.getLogger("trainstore")
 
 _backends: WeakSet[SQLiteBackend] = WeakSet()
 
@@ -222,8 +225,18 @@ class SQLiteBackend(Backend):
                 raise sqlite3.OperationalError(f"{self.path} was deleted")  # it is not made again behind anybody's back
             self.check_recording()
         connection = self._driver_connect(timeout)
-        self._was_there = True
+        if not self._was_there:
+            self._was_there = True
+            self._warn_of_network()
         return connection
+
+    def _warn_of_network(self) -> None:
+        kind = None if self.path is None else health.network_file_system(self.path.parent)
+        if kind is not None:
+            logger.warning(
+                "%s is on a network file system (%s): nothing is recorded there, and what another machine writes may "
+                "be read wrongly; copy the file to a local disk", self.path, kind,
+            )  # fmt: skip
 
     def _driver_connect(self, timeout: float) -> sqlite3.Connection:
         return sqlite3.connect(

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from trainstore.errors import TrainStoreError
 from trainstore.recording.delivery import decode, deliver, describe
 from trainstore.recording.flush import Record, RunDeletedError, Source, WatermarkMovedError, flush
 from trainstore.recording.journal import LOCK, META, FoundJournal, claim, hostname, journal_folders, read_meta
@@ -81,8 +82,7 @@ def recover(
                 logger.warning("run %s was deleted; its left records are kept in %s", found.meta.get("run_uid"), kept)
             except Exception as error:  # noqa: BLE001 - one bad journal must not hide the others, or close the store
                 found.release()
-                reason = "no right to write" if _lacks_right(statements, error) else describe(error)
-                result.failed[folder] = reason
+                result.failed[folder] = _reason(statements, error)
                 if connection is not None:
                     connection.invalidate()
                     connection.close()
@@ -168,5 +168,7 @@ def _following(found: FoundJournal, acked: int) -> list[tuple[int, Record]]:
     return [*(numbered for numbered in opening if numbered[0] > acked), *records]
 
 
-def _lacks_right(statements: Statements, error: Exception) -> bool:
-    return isinstance(error, SQLAlchemyError) and statements.backend.is_privilege_error(error)
+def _reason(statements: Statements, error: Exception) -> str:
+    if isinstance(error, SQLAlchemyError) and statements.backend.is_privilege_error(error):
+        return "no right to write"
+    return str(error) if isinstance(error, TrainStoreError) else describe(error)

@@ -187,6 +187,7 @@ class RecordingService:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A transaction on a writer's connection, for what is written beside the journals."""
+        self.backend.check_recording()
         with self._engine.connect() as connection, self.backend.writing(connection):
             yield connection
 
@@ -197,6 +198,7 @@ class RecordingService:
         return recover(self._connect, self.statements, self._all_roots(), self._belongs)
 
     def _connect(self) -> Connection:
+        self.backend.check_recording()
         uid = self._attach()
         connection = self._engine.connect()
         try:
