@@ -1,23 +1,40 @@
 """How a training's process may end, and what its run says when the store is opened next."""
 
+import json
+import os
 import signal
+import textwrap
 
 import pytest
 
+from fixtures.processes import Script
 from fixtures.trainers import TESTS
 from trainstore import TrainStore
 
+#: Imports once what takes seconds, then forks a process for each line: there the rest of the script is the training,
+#: at the top level, with an interpreter's whole end.
 SCRIPT = """
-    import os, signal, sys, threading
+    import json, os, signal, sys, threading
     from pathlib import Path
 
-    tests, url, folder, ending = sys.argv[1:]
-    sys.path.insert(0, tests)
+    sys.path.insert(0, sys.argv[1])
 
     from transformers import TrainerCallback
 
     from fixtures.trainers import Crash, build_trainer
     from trainstore.integrations.transformers import TrainStoreCallback
+
+    for line in sys.stdin:
+        task = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            break
+        print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    else:
+        sys.exit()
+
+    ending = task["ending"]
+    os.environ["TRAINSTORE_JOURNAL_DIR"] = task["journals"]
 
     class Ends(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
@@ -29,7 +46,7 @@ SCRIPT = """
                 os.kill(os.getpid(), getattr(signal, ending))
                 signal.pause()
 
-    trainer = build_trainer(Path(folder), callbacks=[TrainStoreCallback(url), Ends()])
+    trainer = build_trainer(Path(task["folder"]), callbacks=[TrainStoreCallback(task["url"]), Ends()])
     if ending == "thread":
         thread = threading.Thread(target=trainer.train)
         thread.start()
@@ -44,6 +61,16 @@ SCRIPT = """
 """
 
 
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    """The process that forks."""
+    path = tmp_path_factory.mktemp("crashes") / "parent.py"
+    path.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
+    script = Script(path, (str(TESTS),), None, {})
+    yield script
+    script.close()
+
+
 @pytest.mark.parametrize(
     ("ending", "code", "status", "error"),
     [
@@ -56,10 +83,12 @@ SCRIPT = """
         ("SIGKILL", -signal.SIGKILL, "lost", None),
     ],
 )
-def test_how_a_process_ends(new_database, start_script, tmp_path, ending, code, status, error):
+def test_how_a_process_ends(new_database, parent, tmp_path, ending, code, status, error):
     """What can be caught marks the run; a signal that no hook sees leaves it lost."""
     url = new_database("sqlite")
-    start_script(SCRIPT, TESTS, url, tmp_path, ending).finish(code=code)
+    journals = os.environ["TRAINSTORE_JOURNAL_DIR"]
+    parent.send(json.dumps({"ending": ending, "url": url, "folder": str(tmp_path), "journals": journals}))
+    assert parent.wait_for("ended ") == f"ended {code}", parent.stderr
     with TrainStore(url) as store:
         (uid,) = store.list_runs()["uid"]
         run = store.get_run(uid)
