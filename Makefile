@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 INPUTS := pyproject.toml constraints.txt alembic.ini
 
-.PHONY: help demo test soak lint docs docs/cli.md docs/notebook.md check-migrations bench clean
+.PHONY: help demo test soak lint docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
 
 help: ## list the tasks
 	@grep -E '^[a-z/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -48,6 +48,10 @@ check-migrations: .venv/dev.done ## models and migrations agree; every revision 
 bench: .venv/dev.done ## what recording and reading cost, as ratios to floors; writes docs/benchmarks.md
 	mkdir -p build
 	$(BIN)/python -m benchmarks --json build/benchmarks.json --markdown docs/benchmarks.md $(BENCH_ARGS)
+
+bench-peers: .venv/dev.done ## the same through Trackio, TensorBoard, MLflow and W&B, installed into build/peers
+	mkdir -p build
+	$(BIN)/python -m benchmarks.peers --json build/peers.json --markdown docs/benchmarks.md $(BENCH_ARGS)
 
 clean: ## remove the virtual environment and what tools left
 	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site

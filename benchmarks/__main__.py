@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from benchmarks.one import SIZES, all_cases
-from benchmarks.report import as_json, needed, page, table
+from benchmarks.report import as_json, needed, page, table, write_page
 from benchmarks.rounds import Bench
 
 
@@ -21,9 +21,6 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="full", help="tiny: seconds, to see that it works")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every figure there")
     parser.add_argument("--markdown", type=Path, metavar="PATH", help="write the page there")
-    parser.add_argument(
-        "--peers", type=Path, metavar="PATH", help="a section for that page, of python -m benchmarks.peers"
-    )
     parser.add_argument("--folder", type=Path, metavar="PATH", help="stores lie in it while they are measured")
     options = parser.parse_args()
 
@@ -42,8 +39,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if options.markdown:
-        peers = options.peers.read_text(encoding="utf-8") if options.peers and options.peers.exists() else ""
-        options.markdown.write_text(page(report, SIZES[options.size].calls, peers), encoding="utf-8")
+        write_page(options.markdown, page(report, SIZES[options.size].calls))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks.rounds import ROOT, Measured
 from benchmarks.targets import ROWS, Row
 
+PEERS_HEADING = "## Other trackers\n"
 PACKAGES = ("trainstore", "SQLAlchemy", "psycopg", "orjson", "pandas", "torch", "transformers")
 
 INTRODUCTION = """\
@@ -116,8 +117,8 @@ def table(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def page(report: dict[str, Any], calls: int, peers: str = "") -> str:
-    """docs/benchmarks.md."""
+def page(report: dict[str, Any], calls: int) -> str:
+    """docs/benchmarks.md, without the chapter of other trackers."""
     where = report["environment"]
     versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
     return "".join((
@@ -125,8 +126,23 @@ def page(report: dict[str, Any], calls: int, peers: str = "") -> str:
         table(report["results"]),
         f"\n\nMeasured on {where['date']} at {where['commit']}: {where['machine']}; {versions}.\n",
         FLOORS.format(calls=calls),
-        peers and f"\n{peers}",
     ))  # fmt: skip
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write the page; the chapter of other trackers that is there stays."""
+    path.write_text(text + _parts(path)[1], encoding="utf-8")
+
+
+def write_peers(path: Path, section: str) -> None:
+    """Replace or add the chapter of other trackers; the rest of the page stays."""
+    path.write_text(_parts(path)[0] + "\n" + section, encoding="utf-8")
+
+
+def _parts(path: Path) -> tuple[str, str]:
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    before, heading, after = text.partition("\n" + PEERS_HEADING)
+    return before, heading + after
 
 
 def _number(value: float) -> str:

@@ -1,0 +1,103 @@
+"""Every benchmark in a tiny form: it checks its own answers. And the driver, which writes the table."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from benchmarks.cases import TINY, Place, WrongAnswerError, check
+from benchmarks.one import all_cases
+from benchmarks.report import PEERS_HEADING, table, write_page, write_peers
+from benchmarks.stored import STORES
+from benchmarks.targets import ROWS, Row
+
+ROOT = Path(__file__).parents[2]
+CASES = [(case, backend) for case in all_cases().values() for backend in case.backends]
+
+
+def figures_in_table(case, backend):
+    """The names of a case's figures that rows of the table show, or compare with."""
+    names = {name for row in ROWS if row.backend == backend for name in (row.figure, row.floor) if name}
+    return {name.rpartition(".")[2] for name in names if name.rpartition(".")[0] == case.name}
+
+
+@pytest.mark.parametrize(("case", "backend"), CASES, ids=[f"{case.name}-{backend}" for case, backend in CASES])
+def test_a_case_finds_what_it_recorded(case, backend, new_database, tmp_path):
+    url = new_database(backend, migrated=False)
+    if case.stored:
+        STORES[case.stored](url, TINY)
+    figures = case.run(Place(tmp_path, url, TINY))
+    wanted = figures_in_table(case, backend)
+    assert wanted, f"no row shows {case.name} on {backend}"
+    assert wanted <= figures.keys()
+    assert all(value > 0 for name, value in figures.items() if name != "mib")
+
+
+def test_every_row_has_its_cases():
+    known = {(case.name, backend) for case, backend in CASES}
+    for row in ROWS:
+        for figure in filter(None, (row.figure, row.floor)):
+            assert (figure.rpartition(".")[0], row.backend) in known, f"{row.what}: {figure}"
+
+
+def test_a_wrong_answer_is_an_error():
+    check("the sum", 0.1 + 0.2, 0.3)
+    with pytest.raises(WrongAnswerError, match="steps: 9 instead of 10"):
+        check("steps", 9, 10)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "measured", "ratio", "met"),
+    [
+        ({"limit": 5}, 5.0, None, True),
+        ({"limit": 5}, 5.1, 0.5, False),
+        ({"at_most": 3}, 99.0, 3.0, True),
+        ({"at_most": 3}, 99.0, 3.1, False),
+        ({"at_least": 0.4}, 1.0, 0.4, True),
+        ({"at_least": 0.4}, 1.0, 0.3, False),
+        ({"at_least": 0.8, "at_most": 1.2, "limit": 5}, 4.0, 0.7, False),
+    ],
+)
+def test_bounds(bounds, measured, ratio, met):
+    assert Row("row", "group.case.ms", "ms", "group.floor.ms", **bounds).is_met(measured, ratio) is met
+
+
+def test_the_driver_writes_table_json_and_page(postgres_server, tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "benchmarks", "--size", "tiny", "--rounds", "2", "--only", "reading.best.",
+            "--folder", tmp_path, "--json", tmp_path / "found.json", "--markdown", tmp_path / "page.md",
+        ],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "TRAINSTORE_TEST_POSTGRES_URL": postgres_server.url.render_as_string(hide_password=False)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "found.json").read_text())
+    assert [one["backend"] for one in report["results"]] == ["sqlite", "postgresql"]
+    for one in report["results"]:
+        assert len(one["rounds"]) == len(one["floor_rounds"]) == 2
+        assert one["ratio"] > 1
+    assert done.stdout.strip() == table(report["results"])
+    assert table(report["results"]) in (tmp_path / "page.md").read_text()
+    assert not list(tmp_path.glob("trainstore-bench-*")), "stores are left behind"
+
+
+def test_page_and_peers_keep_each_other(tmp_path):
+    page = tmp_path / "benchmarks.md"
+    write_page(page, "# Benchmarks\n\nours\n")
+    write_peers(page, f"{PEERS_HEADING}\ntheirs\n")
+    write_page(page, "# Benchmarks\n\nours again\n")
+    assert page.read_text() == f"# Benchmarks\n\nours again\n\n{PEERS_HEADING}\ntheirs\n"
+    write_peers(page, f"{PEERS_HEADING}\ntheirs again\n")
+    assert page.read_text() == f"# Benchmarks\n\nours again\n\n{PEERS_HEADING}\ntheirs again\n"
+
+
+def test_the_workload_of_other_trackers(tmp_path):
+    adapters = ROOT / "benchmarks" / "peers" / "adapters.py"
+    done = subprocess.run(
+        [sys.executable, adapters, "trainstore", tmp_path, "50", "5"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]).keys() >= {"log_us", "stored_us", "table_ms", "best_ms"}
