@@ -27,6 +27,7 @@ KILLS = int(os.environ.get("SOAK_KILLS") or 200)
 SECONDS = float(os.environ.get("SOAK_SECONDS") or 10)
 THROUGH_BOUNCER = bool(os.environ.get("SOAK_BOUNCER"))
 
+HERE = Path(__file__).parent
 TALLY = pytest.StashKey[Tally]()
 
 
@@ -36,6 +37,28 @@ def number_and_title(item: pytest.Item) -> tuple[int, str]:
     assert match, f"{item.path.name} is not called test_NN_….py after the fault's number"
     title = (item.module.__doc__ or item.path.stem).strip().splitlines()[0]  # type: ignore[attr-defined]
     return int(match[1]), title.rstrip(".")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark of variants that the suite leaves to `make soak`, so that it takes minutes."""
+    config.addinivalue_line("markers", "soak: only in `make soak`; the suite has another variant of the same test")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave those out of the suite; a test that is asked for by its full name runs."""
+    if RESULT:
+        return
+    named = set(config.args)
+    left = [
+        item
+        for item in items
+        if item.path.parent == HERE
+        and item.get_closest_marker("soak")
+        and not any(argument.endswith(item.nodeid) for argument in named)
+    ]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture

@@ -221,7 +221,9 @@ class Findings:
 
     acknowledged: int = 0
     lost: int = 0
-    """Acknowledged records that are not there, or without one of their values."""
+    """Acknowledged records that are not there, or without one of their values, and no gap tells of them."""
+    told: int = 0
+    """Such records of which a gap tells."""
     doubled: int = 0
     """Records stored more than once, and rows that nobody logged."""
     p99_ms: float = 0.0
@@ -276,16 +278,17 @@ def examine(
                 findings.problem(f"recovery failed: {store.recovered.failed}")
             if opening == 2 and store.recovered.records:
                 findings.problem(f"the second recovery stored {store.recovered.records} records")
-            lost = doubled = 0
+            lost = told = doubled = 0
             for run_uid in dict.fromkeys(reported.run for reported in reports):
                 own = [reported for reported in reports if reported.run == run_uid]
-                run_lost, run_doubled = _examine_run(store, url, run_uid, own, findings, gaps=gaps)
-                lost, doubled = lost + run_lost, doubled + run_doubled
+                run_lost, run_told, run_doubled = _examine_run(store, url, run_uid, own, findings, gaps=gaps)
+                lost, told, doubled = lost + run_lost, told + run_told, doubled + run_doubled
                 with suppress(RunNotFoundError):  # noted already
                     shown = store.get_run(run_uid).status
                     if status not in (None, shown):
                         findings.problem(f"run {run_uid} is shown as {shown}, not {status}")
             findings.lost, findings.doubled = max(findings.lost, lost), max(findings.doubled, doubled)
+            findings.told = max(findings.told, told)
             left = [str(folder) for folder, _ in store._service.journals()]
             if len(left) > journals_left:
                 findings.problem(f"journals are left: {left}")
@@ -295,14 +298,14 @@ def examine(
 
 def _examine_run(
     store: TrainStore, url: str, run_uid: str, reports: list[Reported], findings: Findings, *, gaps: bool
-) -> tuple[int, int]:
-    """Lost and doubled records of a run."""
+) -> tuple[int, int, int]:
+    """Lost records of a run, those that a gap tells of, and doubled ones."""
     models = store._models
     with store.engine.connect() as connection:
         run = connection.execute(select(models.run).where(models.run.c.uid == run_uid)).one_or_none()
         if run is None:
             findings.problem(f"run {run_uid} is not there")
-            return sum(len(reported.numbers) for reported in reports), 0
+            return sum(len(reported.numbers) for reported in reports), 0, 0
         log, attempt, event = models.step_log.c, models.attempt.c, models.event.c
         rows = connection.execute(
             select(attempt.uid, log.step, log.metrics, log.details)
@@ -369,12 +372,13 @@ def _examine_run(
     if strangers:
         doubled += len(strangers)
         findings.problem(f"run {run_uid}: nobody logged the events {sorted(strangers)[:5]}")
-    if lost and not (gaps and gap_events):
+    is_told = gaps and gap_events
+    if lost and not is_told:
         findings.problem(f"run {run_uid}: {len(lost)} acknowledged records are lost, e.g. {sorted(lost)[:5]}")
     if doubled:
         findings.problem(f"run {run_uid}: {doubled} records are doubled")
     _examine_reading(store, url, run_uid, findings)
-    return len(lost), doubled
+    return 0 if is_told else len(lost), len(lost) if is_told else 0, doubled
 
 
 def _difference(found: tuple[Any, Any], expected: tuple[Any, Any]) -> str:
@@ -462,6 +466,7 @@ class Tally:
     injected: int = 0
     acknowledged: int = 0
     lost: int = 0
+    told: int = 0
     doubled: int = 0
     p99_ms: float = 0.0
     worst_ms: float = 0.0
@@ -546,6 +551,7 @@ class Fault:
         tally = self.tally
         tally.acknowledged += findings.acknowledged
         tally.lost += findings.lost
+        tally.told += findings.told
         tally.doubled += findings.doubled
         tally.p99_ms = max(tally.p99_ms, findings.p99_ms)
         tally.worst_ms = max(tally.worst_ms, findings.worst_ms)

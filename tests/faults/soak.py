@@ -149,7 +149,7 @@ class Soak:
             )
 
 
-SUMS = ("injected", "acknowledged", "lost", "doubled")
+SUMS = ("injected", "acknowledged", "lost", "told", "doubled")
 TIMES = ("p99_ms", "worst_ms")
 
 
@@ -184,8 +184,9 @@ def rows(results: Iterable[dict[str, Any]], *, whole: bool = True) -> list[dict[
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as Markdown."""
-    names = ("fault", "", "database", "injected", "acknowledged", "lost", "doubled", "p99 log()", "worst log()", "test")
-    cells: list[tuple[str, ...]] = [names, tuple("---:" if 3 <= place < 9 else "---" for place in range(len(names)))]
+    names = ("fault", "", "database", "injected", "acknowledged", "lost", "in gaps", "doubled", "p99 log()",
+             "worst log()", "test")  # fmt: skip
+    cells: list[tuple[str, ...]] = [names, tuple("---:" if 3 <= place < 10 else "---" for place in range(len(names)))]
     for row in rows:
         files: dict[str, int] = {}
         for test, count in row["tests"].items():
@@ -195,7 +196,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         head = (str(row["number"]), row["title"], row["backend"])
         if "reason" in row:
             reason = row["reason"].removeprefix("not tested: ")
-            cells.append((*head, f"not tested: {reason}", "", "", "", "", "", tests))
+            cells.append((*head, f"not tested: {reason}", *[""] * 6, tests))
             continue
         counts = (f"{row[name]:,}" for name in SUMS)
         times = (f"{row[name]:.1f} ms" if row["acknowledged"] else "" for name in TIMES)
@@ -218,6 +219,7 @@ def facts(soak: Soak, found: list[dict[str, Any]]) -> dict[str, Any]:
         "injected": sum(row.get("injected", 0) for row in found),
         "acknowledged": sum(row.get("acknowledged", 0) for row in found),
         "lost": sum(row.get("lost", 0) for row in found),
+        "told": sum(row.get("told", 0) for row in found),
         "doubled": sum(row.get("doubled", 0) for row in found),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
@@ -233,7 +235,7 @@ def in_words(facts: dict[str, Any], failed: list[str]) -> str:
         f"{facts['at']}, commit {facts['commit']}, the {facts['form']} form: {facts['tests']} tests in "
         f"{facts['minutes']} minutes on {facts['cores']} cores, Python {facts['python']}, SQLite {facts['sqlite']}. "
         f"{facts['injected']:,} faults, {facts['acknowledged']:,} acknowledged records, {facts['lost']} lost, "
-        f"{facts['doubled']} doubled. {outcome}"
+        f"{facts['doubled']} doubled, {facts['told']:,} dropped on full disks and told of in gaps. {outcome}"
     )
 
 

@@ -17,7 +17,11 @@ from faults.oracle import Fault
 CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.soak), signal.SIGINT],
+    ids=lambda number: number.name,
+)
 def test_a_signal_ends_it(fault: Fault, number: signal.Signals) -> None:
     """The process ends by the signal, as if nothing of ours were there; Ctrl-C marks the run interrupted."""
     for _ in fault.times(short=1, long=10):
@@ -40,7 +44,15 @@ def test_ctrl_c_twice(fault: Fault) -> None:
         fault.verify(producer, status=None)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGHUP, marks=pytest.mark.soak),
+        pytest.param(signal.SIGINT, marks=pytest.mark.soak),
+    ],
+    ids=lambda number: number.name,
+)
 def test_the_users_own_handler_runs(fault: Fault, number: signal.Signals) -> None:
     """A handler that was set before the store was opened is called, and may go on or leave in its own way."""
     fault.injected()
@@ -57,10 +69,10 @@ def test_the_users_own_handler_runs(fault: Fault, number: signal.Signals) -> Non
     ("code", "exit_status", "status"),
     [
         ("import os; os._exit(3)", 3, "lost"),
-        ("raise SystemExit(4)", 4, "lost"),
+        pytest.param("raise SystemExit(4)", 4, "lost", marks=pytest.mark.soak),
         ("raise ValueError('no more data')", 1, "failed"),
         ("import ctypes; ctypes.string_at(0)", -signal.SIGSEGV, "lost"),
-        ("import os; os.abort()", -signal.SIGABRT, "lost"),
+        pytest.param("import os; os.abort()", -signal.SIGABRT, "lost", marks=pytest.mark.soak),
     ],
     ids=["os._exit", "sys.exit", "exception", "segmentation fault", "abort"],
 )
@@ -72,7 +84,14 @@ def test_other_ends(fault: Fault, code: str, exit_status: int, status: str) -> N
         fault.verify(producer, status=status)
 
 
-@pytest.mark.parametrize("end", ["sys.exit(0)", "os._exit(0)", "raise ValueError('in the child')"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "sys.exit(0)",
+        pytest.param("os._exit(0)", marks=pytest.mark.soak),
+        pytest.param("raise ValueError('in the child')", marks=pytest.mark.soak),
+    ],
+)
 def test_a_forked_child_ends(fault: Fault, end: str) -> None:
     """A child's end, exit handlers and all, is not its parent's: that goes on and finishes its run."""
     fault.injected()

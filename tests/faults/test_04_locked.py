@@ -16,7 +16,7 @@ from faults.oracle import Fault
 
 def test_while_records_are_logged(fault: Fault) -> None:
     """Training goes on as if nothing were; when the lock is gone everything is stored."""
-    for _ in fault.times(short=1, long=2):
+    for _ in fault.times(short=1, long=1):
         # The long form: longer than the 15 s of PostgreSQL's statement and lock timeout, and of the watchdog.
         seconds = 50 if fault.long else 4
         producer = fault.start(count=500 * seconds, rate=500)
@@ -46,8 +46,8 @@ def test_at_the_end(fault: Fault) -> None:
     ("end", "exit_status", "status"),
     [
         ("raise KeyError('x')", 1, "failed"),
-        ("raise KeyboardInterrupt", -signal.SIGINT, "interrupted"),
-        ("raise SystemExit(5)", 5, "lost"),
+        pytest.param("raise KeyboardInterrupt", -signal.SIGINT, "interrupted", marks=pytest.mark.soak),
+        pytest.param("raise SystemExit(5)", 5, "lost", marks=pytest.mark.soak),
     ],
 )
 def test_at_an_early_end(fault: Fault, end: str, exit_status: int, status: str) -> None:

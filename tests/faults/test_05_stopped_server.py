@@ -91,7 +91,7 @@ def test_in_the_middle_of_a_transaction(fault: Fault) -> None:
                 connection.rollback()
                 eventually(lambda p=producer: "cannot be written" in p.stderr, "the watchdog's failure")
                 if fault.long:
-                    time.sleep(60)
+                    time.sleep(30)
                 producer.wait_for(producer.reported.numbers[-1] + 200)
         eventually(lambda p=producer: "everything is stored" in p.stderr, "delivery after SIGCONT")
         producer.kill()
@@ -113,7 +113,7 @@ def test_the_postmaster(fault: Fault) -> None:
                 assert not second.reported.stored
                 assert "cannot be reached: no answer in time" in second.stderr
                 if fault.long:
-                    time.sleep(60)
+                    time.sleep(30)
                 producer.wait_for(producer.reported.numbers[-1] + 200)
         eventually(lambda p=producer: "everything is stored" in p.stderr, "delivery after SIGCONT")
         producer.kill()

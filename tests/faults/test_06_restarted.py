@@ -23,7 +23,7 @@ def server() -> Iterator[PrivateServer]:
         yield started
 
 
-@pytest.mark.parametrize("mode", ["immediate", "fast"])
+@pytest.mark.parametrize("mode", ["immediate", pytest.param("fast", marks=pytest.mark.soak)])
 def test_restarts_under_load(fault: Fault, server: PrivateServer, mode: str) -> None:
     """Whatever a restart meets, a COMMIT under way too: everything is stored once."""
     fault.url = server.new_store()

@@ -12,7 +12,6 @@ from faults.oracle import Fault
 from recording.support import eventually
 
 pytestmark = pytest.mark.parametrize("backend_name", ["postgresql"])
-WAYS: tuple[Way, ...] = ("hole", "trickle", "half-open")
 
 
 def limits(fault: Fault) -> str:
@@ -20,7 +19,7 @@ def limits(fault: Fault) -> str:
     return "" if fault.long else SHORT_LIMITS
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["hole", pytest.param("trickle", marks=pytest.mark.soak), "half-open"])
 def test_for_a_while(fault: Fault, way: Way) -> None:
     """Training goes on meanwhile; when the network is well again everything arrives, and late bytes double nothing."""
     direct = fault.url
@@ -29,7 +28,7 @@ def test_for_a_while(fault: Fault, way: Way) -> None:
         producer = fault.start(url=network.url, count=None, rate=500.0, before=limits(fault))
         producer.wait_for(100)
         network.way = way
-        time.sleep(600 / 3 if fault.long else 5)
+        time.sleep(60 if fault.long else 5)
         before = producer.reported.numbers[-1]
         producer.wait_for(before + 200)
         assert "cannot be written" in producer.stderr
@@ -41,7 +40,14 @@ def test_for_a_while(fault: Fault, way: Way) -> None:
         fault.verify(producer, status="lost")
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way",
+    [
+        "hole",
+        pytest.param("trickle", marks=pytest.mark.soak),
+        pytest.param("half-open", marks=pytest.mark.soak),
+    ],
+)
 def test_until_the_end_of_the_process(fault: Fault, way: Way) -> None:
     """finish() and close() come back at their deadline, the process exits with 0, and the journal is named."""
     direct = fault.url
@@ -66,7 +72,16 @@ def test_until_the_end_of_the_process(fault: Fault, way: Way) -> None:
         fault.verify(producer, status="finished")
 
 
-@pytest.mark.parametrize("statement", [b"version_num", b"SELECT store.uid \nFROM", b"set_config", b"INSERT", b"COMMIT"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        b"version_num",
+        pytest.param(b"SELECT store.uid \nFROM", marks=pytest.mark.soak),
+        pytest.param(b"set_config", marks=pytest.mark.soak),
+        pytest.param(b"INSERT", marks=pytest.mark.soak),
+        b"COMMIT",
+    ],
+)
 def test_one_connection_dies_at_a_statement(fault: Fault, statement: bytes) -> None:
     """Whatever the writer was about to ask when it connects again: it waits no longer than its time limit."""
     direct = fault.url
@@ -85,7 +100,15 @@ def test_one_connection_dies_at_a_statement(fault: Fault, statement: bytes) -> N
 
 
 @pytest.mark.parametrize(
-    "statement", [b"pg_catalog.version", b"version_num", b"writer.acked", b"set_config", b"INSERT", b"COMMIT"]
+    "statement",
+    [
+        pytest.param(b"pg_catalog.version", marks=pytest.mark.soak),
+        b"version_num",
+        pytest.param(b"writer.acked", marks=pytest.mark.soak),
+        pytest.param(b"set_config", marks=pytest.mark.soak),
+        b"INSERT",
+        pytest.param(b"COMMIT", marks=pytest.mark.soak),
+    ],
 )
 def test_it_dies_while_a_store_is_opened(fault: Fault, statement: bytes) -> None:
     """Opening ends at its time limit too; what it could not recover, the next opening does."""

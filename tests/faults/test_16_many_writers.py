@@ -23,7 +23,7 @@ def server() -> Iterator[PrivateServer]:
 
 
 def write_at_once(fault: Fault, **plan: Any) -> None:
-    writers = 64 if fault.long else 8
+    writers = 64 if fault.long else 6
     fault.injected(writers)
     # Sixty-four on two cores wait for each other, not for a database.
     p99_ms = 500 if fault.long else 100

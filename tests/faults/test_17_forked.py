@@ -75,7 +75,7 @@ for number in range(1, {41 if fault.long else 9}):
     fault.verify(producer, status="finished")
 
 
-@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("forkserver", marks=pytest.mark.soak), "spawn"])
 def test_children_of_multiprocessing(fault: Fault, method: str) -> None:
     """Forked children use the handle that they inherit; the others open the store and join the run."""
     fault.injected(2)
@@ -100,7 +100,7 @@ assert [process.exitcode for process in processes] == [0, 0]
     fault.verify(producer, status="finished")
 
 
-@pytest.mark.parametrize("method", ["fork", "forkserver"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("forkserver", marks=pytest.mark.soak)])
 def test_workers_of_a_data_loader(fault: Fault, method: str) -> None:
     """Workers that log what they fetch, several at once, end when the loader does; nothing of theirs is missing.
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from faults.oracle import Findings, Producer, Reported, examine, read_reports
-from faults.producer import Plan, Report
+from faults.oracle import Findings, Reported, examine, read_reports
+from faults.producer import Plan, Report, open_run, produce
 from fixtures.databases import opened
+from trainstore.store import TrainStore
 
 DAMAGES = {
     "a record is lost": ["DELETE FROM step_log WHERE step = 30"],
@@ -38,10 +39,13 @@ WITHOUT_RECORDS = ("a batch counted twice", "another status", "an attempt too ma
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_is_found(database_url: str, tmp_path: Path, damage: str) -> None:
     """What a sound store passes, a damaged one fails."""
-    producer = Producer(Plan(url=database_url, seed=7, count=60, rate=0, report=str(tmp_path / "report")))
-    reported = producer.end()
-    producer.close()
-    assert reported is not None
+    plan = Plan(url=database_url, seed=7, count=60, rate=0, report=str(tmp_path / "report"))
+    with TrainStore(database_url) as store:
+        run, report = open_run(store, plan), Report(plan.report)
+        report.begin(run, plan)
+        produce(run, plan, report)
+        report.end(run.finish(timeout=60))
+    (reported,) = read_reports(tmp_path / "report")
     assert len(reported.numbers) == 60
     assert examine(database_url, [reported], status="finished").problems == []
     with opened(database_url) as database, database.engine.begin() as connection:
