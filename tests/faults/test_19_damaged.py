@@ -152,7 +152,15 @@ def test_a_segment_is_gone(fault: Fault) -> None:
         check_recovery(fault, journal, left | {1, 2})
 
 
-@pytest.mark.parametrize("damage", ["cut off", "emptied", "no JSON", "no object"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "cut off",
+        pytest.param("emptied", marks=pytest.mark.soak),
+        pytest.param("no JSON", marks=pytest.mark.soak),
+        pytest.param("no object", marks=pytest.mark.soak),
+    ],
+)
 def test_meta_is_damaged(fault: Fault, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     """Nobody knows whose it is: opening goes on without it, and it stays where it is, whole."""
     fault.injected()
@@ -244,7 +252,14 @@ def test_a_damaged_file_is_not_overwritten(fault: Fault) -> None:
 
 
 @SQLITE_ONLY
-@pytest.mark.parametrize("damage", ["emptied", "header overwritten", "cut in half"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "emptied",
+        pytest.param("header overwritten", marks=pytest.mark.soak),
+        pytest.param("cut in half", marks=pytest.mark.soak),
+    ],
+)
 def test_the_file_is_damaged_while_it_is_recorded(fault: Fault, damage: str) -> None:
     """Training goes on and ends well. What was damaged is never taken for a sound store: either the -wal mended it,
     and everything is there, or it is told, at the latest when the file is next opened."""

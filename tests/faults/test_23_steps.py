@@ -14,7 +14,15 @@ from trainstore.store import TrainStore
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["finished", "killed"])
-@pytest.mark.parametrize("steps", ["499 - seq", "seq // 2", "(seq * 7_919) % 101", "seq % 3 * 2**61 + seq // 9"])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        "499 - seq",
+        pytest.param("seq // 2", marks=pytest.mark.soak),
+        pytest.param("(seq * 7_919) % 101", marks=pytest.mark.soak),
+        pytest.param("seq % 3 * 2**61 + seq // 9", marks=pytest.mark.soak),
+    ],
+)
 def test_odd_orders(fault: Fault, steps: str, killed: bool) -> None:
     """Each step is there once, with the last value of each metric."""
     for _ in fault.times(short=1, long=10):
@@ -66,7 +74,7 @@ def test_resumed_from_checkpoints(fault: Fault) -> None:
     fault.verify(*producers, status="finished")
 
 
-@pytest.mark.parametrize("first_to_end", ["former", "later"])
+@pytest.mark.parametrize("first_to_end", ["former", pytest.param("later", marks=pytest.mark.soak)])
 def test_two_live_attempts(fault: Fault, first_to_end: str) -> None:
     """A process that was superseded and does not know it goes on: all is kept, and the later one is what is shown."""
     for _ in fault.times(short=1, long=20):
@@ -83,7 +91,7 @@ def test_two_live_attempts(fault: Fault, first_to_end: str) -> None:
         fault.verify(former, later, status="finished")
 
 
-@pytest.mark.parametrize("end", ["killed", "failed"])
+@pytest.mark.parametrize("end", ["killed", pytest.param("failed", marks=pytest.mark.soak)])
 def test_a_late_delivery_of_a_superseded_attempt(fault: Fault, end: str) -> None:
     """What the former process held back arrives while, or after, the next attempt records: it changes no status."""
     for index in fault.times(short=2, long=20):

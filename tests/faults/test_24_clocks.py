@@ -22,7 +22,9 @@ time.time = lambda: real() + offset[0]
 time.time_ns = lambda: real_ns() + offset[0] * 1_000_000_000
 """
 
-HOURS = pytest.mark.parametrize("seconds", [-3_600, 3_600], ids=["an hour back", "an hour on"])
+HOURS = pytest.mark.parametrize(
+    "seconds", [-3_600, pytest.param(3_600, marks=pytest.mark.soak)], ids=["an hour back", "an hour on"]
+)
 
 
 @HOURS
