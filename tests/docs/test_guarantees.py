@@ -1,0 +1,67 @@
+"""docs/guarantees.md names tests that are there, has every fault of the menu, and a place for the soak's table."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from faults.soak import BEGIN, END, NOT_TESTED
+
+TESTS = Path(__file__).parents[1]
+PAGE = (TESTS.parent / "docs" / "guarantees.md").read_text(encoding="utf-8")
+NAMED = re.compile(r"`((?:\w+/)?test_\w+)::(test_\w+)`")
+MENU = range(1, 26)
+
+
+def section(title: str) -> str:
+    return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def rows(title: str) -> list[str]:
+    """The rows of a section's table, without its head."""
+    found: list[str] = re.findall(r"^\| .* \|$", section(title), re.MULTILINE)
+    return found[2:]
+
+
+def test_every_named_test_exists() -> None:
+    """A test that was renamed or taken away is found by its row."""
+    named = set(NAMED.findall(PAGE))
+    assert len(named) > 40
+    for file, function in sorted(named):
+        sources = [path.read_text(encoding="utf-8") for path in TESTS.rglob(f"{file}.py")]
+        assert any(re.search(rf"^def {function}\(", source, re.MULTILINE) for source in sources), f"{file}::{function}"
+
+
+def test_every_promise_has_a_test() -> None:
+    """A row without one would be a hope."""
+    assert len(rows("What holds")) > 10
+    for row in rows("What holds"):
+        assert NAMED.search(row), row
+
+
+def test_every_fault_of_the_menu_is_there() -> None:
+    """Each number once, in order, with a test of its file; or with the words "not tested", as the soak has it."""
+    files = {int(path.name[5:7]): path.stem for path in (TESTS / "faults").glob("test_[0-9][0-9]_*.py")}
+    found = {int(row.split("|")[1]): row for row in rows("The faults")}
+    assert list(found) == sorted(found)
+    assert set(MENU) <= set(found)
+    assert len(rows("The faults")) == len(found)
+    assert set(MENU) - set(files) == set(NOT_TESTED)
+    for number, row in found.items():
+        if number in files:
+            assert files[number] in [file for file, _ in NAMED.findall(row)], row
+        else:
+            assert "not tested" in row
+            assert NAMED.search(row), f"{row}: the nearest test"
+
+
+def test_the_soaks_table_has_its_place() -> None:
+    """`make soak` writes between two comments; what it wrote lost nothing."""
+    before, begin, rest = PAGE.partition(BEGIN)
+    written, end, _ = rest.partition(END)
+    assert before
+    assert begin
+    assert end
+    for row in re.findall(r"^\| (\d+) \| (.*) \|$", written, re.MULTILINE):
+        cells = row[1].split(" | ")
+        assert "not tested" in row[1] or (cells[4], cells[6]) == ("0", "0"), row
