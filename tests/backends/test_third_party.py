@@ -75,8 +75,8 @@ def test_the_backend_is_found_by_its_entry_point(installed: Installed, tmp_path:
     )
     done = installed.run("-c", code)
     assert done.stdout.split() == ["trainstore_filelite", "True"], done.stderr
-    listed = installed.run("-m", "trainstore", "runs", "--store", f"filelite:///{tmp_path}/new")
-    assert listed.returncode == 0, listed.stderr
+    made = installed.run("-m", "trainstore", "db", "upgrade", "--store", f"filelite:///{tmp_path}/new")
+    assert made.returncode == 0, made.stderr
 
 
 def test_the_backend_passes_the_contract(installed: Installed) -> None:

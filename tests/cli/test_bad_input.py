@@ -1,9 +1,12 @@
 """What a person gets wrong, for every command: one line, exit code 1, nothing changed."""
 
 import json
+from pathlib import Path
 
 import pytest
+from sqlalchemy import inspect
 
+from fixtures.databases import opened
 from trainstore import TrainStore
 
 ON_A_RUN = [
@@ -38,6 +41,22 @@ def test_a_store_that_is_not_there(call, arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     is_one_line(call(*filled(arguments, "x")), "there is no store at trainstore.db")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_without_the_tables(call, empty_database_url, database_url):
+    """An empty database, or a wrong prefix, is said to hold no store, and stays as it is; recover alone makes them."""
+    if empty_database_url.startswith("sqlite"):
+        Path(empty_database_url.removeprefix("sqlite:///")).touch()
+    for arguments in (*ON_A_RUN, *(command for command in ON_A_STORE if command != ("recover",))):
+        for store in (("--store", empty_database_url), ("--store", database_url, "--prefix", "other_")):
+            is_one_line(call(*filled(arguments, "x"), *store), "has no tables of trainstore")
+    for url in (empty_database_url, database_url):
+        with opened(url) as (engine, _, _):
+            assert not [
+                name for name in inspect(engine).get_table_names() if url == empty_database_url or "oth" in name
+            ]
+    assert call("recover", "--store", empty_database_url).code == 0
+    assert call("runs", "--store", empty_database_url).out == "no runs\n"
 
 
 def test_a_run_that_is_not_there(trainstore):

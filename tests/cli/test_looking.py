@@ -139,6 +139,35 @@ def test_what_people_wrote_cannot_steer_the_terminal(database_url, capsys, monke
     assert "[bold]p[/]" in out
 
 
+def test_nan_is_shown_and_not_left_out(call, database_url):
+    """A hyperparameter or a last value that is NaN is told from one that is missing."""
+    with TrainStore(database_url) as store:
+        for name, rate in (("odd", float("nan")), ("even", 0.5)):
+            with store.start_run(name=name, hyperparams={"rate": rate, "nothing": None}) as run:
+                run.log({"loss": rate})
+    shown = call("show", "odd", "--store", database_url).out.splitlines()
+    assert [line.split() for line in shown if "rate" in line or "loss" in line or "nothing" in line] == [
+        ["loss", "1", "1", "NaN", "0"], ["hp", "rate", "NaN"]
+    ]  # fmt: skip
+    assert ["hp.rate", "NaN", "0.5"] in [
+        line.split() for line in call("compare", "odd", "even", "--store", database_url).out.splitlines()
+    ]
+
+
+def test_a_reader_that_has_had_enough(trainstore, database_url, command):
+    """``trainstore show RUN --steps | head -1`` is no error."""
+    with TrainStore(database_url) as store, store.start_run(name="long") as run:
+        for step in range(3000):
+            run.log({f"metric {step % 7}": step}, step=step)
+    with subprocess.Popen(
+        [*command, "show", "long", "--steps", "--last", "3000", "--store", database_url], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(60) == 0
+
+
 def test_the_module_and_the_command_are_one(tmp_path):
     """``python -m trainstore`` is the command; without a store it says how to begin, and makes none."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRAINSTORE_")}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from trainstore.errors import StoreUnavailableError, TrainStoreError
+from trainstore.errors import SchemaMissingError, StoreUnavailableError, TrainStoreError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -29,7 +29,7 @@ class RunType(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """Digits are an id."""
-        return int(value) if isinstance(value, str) and value.isdecimal() else value
+        return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
         """Names, uids and ids that begin so."""
@@ -107,15 +107,24 @@ def at_terminal() -> bool:
 
 
 @contextmanager
-def open_store(url: str, prefix: str, *, make: bool = False) -> Iterator[TrainStore]:
-    """The store; where there is none, an error that says how to begin, unless it may be made."""
+def open_store(url: str, prefix: str, *, make: bool = False, make_tables: bool = False) -> Iterator[TrainStore]:
+    """The store; where there is none, an error that says how to begin, unless it, or its tables, may be made."""
+    from trainstore import schema
     from trainstore.backends import open_backend
     from trainstore.store import TrainStore
 
-    if not make and not open_backend(url).exists():
+    backend = open_backend(url)
+    if not make and not backend.exists():
         raise StoreUnavailableError(
             f"there is no store at {visible(url)}; name another by --store or {STORE_VARIABLE}, or begin one with: "
             "trainstore demo"
+        )
+    # Else a wrong prefix, or database, would leave tables there.
+    if not make and not make_tables and with_schema(url, prefix, schema.current) is None:
+        raise SchemaMissingError(
+            f"{visible(backend.safe_url)} has no tables of trainstore{f' with the prefix {prefix}' if prefix else ''}; "
+            f"name others by --store or {STORE_VARIABLE}, --prefix or {PREFIX_VARIABLE}, or make them with: "
+            "trainstore db upgrade"
         )
     with TrainStore(url, table_name_prefix=prefix) as store:
         yield store

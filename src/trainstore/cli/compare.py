@@ -118,4 +118,6 @@ def _order(name: str) -> tuple[int, str]:
 
 
 def _text(value: Any) -> Any:
+    if isinstance(value, float) and value != value:
+        return "NaN"  # a run that has no such key has an empty cell
     return str(value) if isinstance(value, (bool, list, dict)) else value

@@ -59,7 +59,9 @@ def export_runs(
     if target is not None and not folder:
         check_free(target, force=force)
     with open_snapshot(url, prefix) as (store, reader):
-        tables = _Tables(store, reader, None if everything else list(runs), list(metrics) or None, attempts)
+        tables = _Tables(
+            store, reader, None if everything else list(runs), list(dict.fromkeys(metrics)) or None, attempts
+        )
         if target is None:
             _write(standard_output(), kind, tables.of(table or "steps"), escape_formulas)
         elif folder:

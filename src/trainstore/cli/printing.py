@@ -28,8 +28,13 @@ def new_console() -> Console:
     """A console as wide as the terminal."""
     from rich.console import Console
 
+    class Quiet(Console):
+        def on_broken_pipe(self) -> None:
+            """Rich would end the program with exit code 1; that the reader has had enough is no error."""
+            raise BrokenPipeError
+
     # Where the output goes into a pipe or a file, Rich would take 80 columns.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    return Quiet(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def cell(value: Any) -> str:

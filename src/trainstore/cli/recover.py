@@ -12,7 +12,8 @@ from trainstore.cli.printing import print_json
 @store_options
 def recover(url: str, prefix: str, as_json: bool) -> None:
     """Bring the records that ended processes left in their journals into the store."""
-    with open_store(url, prefix) as store:
+    # A run may have begun with the database away: its journal is then all there is of the store.
+    with open_store(url, prefix, make_tables=True) as store:
         done = store.recovered
         if as_json:
             print_json(

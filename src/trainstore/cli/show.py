@@ -53,8 +53,11 @@ def show(run: int | str, steps: bool, metrics: Sequence[str], last: int, url: st
             )
             return
         print_pairs(f"Run {record.name}", facts(record))
+        if summaries["last"].isna().any():
+            summaries["last"] = [*map(_cell, summaries["last"])]
         print_table("Metrics", summaries.drop(columns=["uid"]))
-        print_table("Hyperparameters", hyperparams[["namespace", "key", "value"]].dropna())
+        there = hyperparams.drop(index=[place for place, value in enumerate(hyperparams["value"]) if value is None])
+        print_table("Hyperparameters", there[["namespace", "key"]].assign(value=[*map(_cell, there["value"])]))
         if not events.empty:
             print_table("Events", events[["at", "step", "kind", "details"]])
 

@@ -86,7 +86,7 @@ def resolve_runs(reader: Reader, runs: object) -> list[RunKey]:
     for value in wanted:
         key = by_uid.get(value) or _by_name(reader, value) if isinstance(value, str) else by_id.get(value)
         if key is None:
-            raise RunNotFoundError(f"there is no run {value!r}; list_runs() shows those there are")
+            raise RunNotFoundError(f"there is no run {value!r}; list_runs(), or trainstore runs, shows those there are")
         found[key] = None
     return list(found)
 
