@@ -110,7 +110,7 @@ def test_a_user_who_may_only_read(new_database, postgres_server, call):
         assert call("export", "--all", "--table", "runs", "--store", as_reader).code == 0
         for arguments in (("tag", "r", "x"), ("note", "r", "x"), ("rm", "r", "--yes")):
             called = call(*arguments, "--store", as_reader)
-            is_one_line(called, "may not do that")
+            is_one_line(called, "the right to ")
             assert "s3cret" not in called.err
         doctor = call("doctor", "--store", as_reader)
         assert doctor.code == 0
