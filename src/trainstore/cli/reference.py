@@ -16,9 +16,9 @@ $ trainstore --help
 ```
 
 Every command that reads or writes a store takes it from `--store` or `TRAINSTORE_URL`: a path (SQLite) or a database
-URL; without either it is `trainstore.db` in the working folder. None but `demo` and `db upgrade` makes a store (`recover`: its tables). A RUN
-is a uid, an id or a name that only one run has. `--json` prints whole values for scripts, NaN and infinities as
-`"NaN"`, `"Infinity"`, `"-Infinity"`.
+URL; without either it is `trainstore.db` in the working folder. None but `demo` and `db upgrade` makes a store
+(`recover`: its tables). A RUN is a uid, an id or a name that only one run has. `--json` prints
+whole values for scripts, NaN and infinities as `"NaN"`, `"Infinity"`, `"-Infinity"`.
 
 | exit code | |
 | --- | --- |
