@@ -37,10 +37,6 @@ TIMEOUT = 1_200.0  # seconds for the tests of a file; it only ends what hangs
 NOT_TESTED = {
     2: ("Power cut", "a file system image cannot be cut off from its disk on every machine"),
     10: ("Network partition between two kernels", "needs network namespaces; number 9 swallows the bytes instead"),
-    13: (
-        "A failing fsync of a real disk",
-        "needs ptrace; tests/recording/test_journal.py lets fdatasync fail from inside",
-    ),
 }
 #: They keep both cores busy themselves, or measure memory: nothing runs beside them.
 ALONE = {16, 22}
