@@ -45,11 +45,12 @@ from trainstore.errors import RunNotFoundError
 from trainstore.recording.summary import summarize
 from trainstore.store import TrainStore
 
-DEADLINE = 120.0  # seconds; it only ends a test that is broken
+DEADLINE = 300.0  # seconds; it only ends a test that is broken
 
 #: The bound on log() while a fault lasts: far below what any wait for a database would take (the shortest time limit
-#: of the store is 1 s, and most are longer), far above what a busy machine with two cores does to a short call.
-P99_MS = 50.0
+#: of the store is 1 s, and most are longer), far above what a busy machine does to a short call: with 14 processes that
+#: want its two cores, 65 ms were seen.
+P99_MS = 200.0
 WORST_MS = 2_000.0
 
 

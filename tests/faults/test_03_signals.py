@@ -28,7 +28,7 @@ def test_a_signal_ends_it(fault: Fault, number: signal.Signals) -> None:
         producer = fault.start(count=None, before=CTRL_C)
         producer.wait_for(fault.chance.randrange(50, 300))
         producer.signal(number)
-        producer.end(code=-number, timeout=30)
+        producer.end(code=-number, timeout=60)
         fault.verify(producer, status="interrupted" if number == signal.SIGINT else "lost")
 
 
@@ -80,7 +80,7 @@ def test_other_ends(fault: Fault, code: str, exit_status: int, status: str) -> N
     """However it ends, the exit status is its own and what log() returned for is stored."""
     for _ in fault.times(short=1, long=5):
         producer = fault.start(count=None, then_at=fault.chance.randrange(1, 400), then=code)
-        producer.end(code=exit_status, timeout=30)
+        producer.end(code=exit_status, timeout=60)
         fault.verify(producer, status=status)
 
 

@@ -18,11 +18,11 @@ def test_while_records_are_logged(fault: Fault) -> None:
     """Training goes on as if nothing were; when the lock is gone everything is stored."""
     for _ in fault.times(short=1, long=1):
         # The long form: longer than the 15 s of PostgreSQL's statement and lock timeout, and of the watchdog.
-        seconds = 50 if fault.long else 4
-        producer = fault.start(count=500 * seconds, rate=500)
+        seconds, rate = (50, 100) if fault.long else (4, 500)
+        producer = fault.start(count=rate * seconds, rate=rate)
         producer.wait_for(100)
         with locked(fault.url):
-            producer.wait_for(500 * seconds - 200)
+            producer.wait_for(rate * seconds - 200)
         producer.end()
         fault.verify(producer, status="finished")
 
@@ -35,7 +35,7 @@ def test_at_the_end(fault: Fault) -> None:
         producer.wait_for("produced")
         with locked(fault.url):
             producer.go_on()
-            reported = producer.end(timeout=30)
+            reported = producer.end(timeout=60)
         assert reported is not None
         assert not reported.stored
         assert "trainstore recover" in producer.stderr
@@ -58,5 +58,5 @@ def test_at_an_early_end(fault: Fault, end: str, exit_status: int, status: str) 
     producer.wait_for(100)
     with locked(fault.url):
         # One second to deliver, one for the thread to end, and what a busy machine takes.
-        producer.end(code=exit_status, timeout=30)
+        producer.end(code=exit_status, timeout=60)
     fault.verify(producer, status=status)

@@ -26,7 +26,7 @@ def write_at_once(fault: Fault, **plan: Any) -> None:
     writers = 64 if fault.long else 6
     fault.injected(writers)
     # Sixty-four on two cores wait for each other, not for a database.
-    p99_ms = 500 if fault.long else 100
+    p99_ms = 500
     # They come to their first record at different times; together from then on.
     producers = [fault.start(count=400, rate=100, interval=0.2, hold=True, **plan) for _ in range(writers)]
     for producer in producers:
@@ -68,4 +68,4 @@ def test_all_one_run(fault: Fault) -> None:
         other.end(timeout=400)
     first.go_on()
     first.end(timeout=400)
-    fault.verify(status="finished", p99_ms=500 if fault.long else 100)
+    fault.verify(status="finished", p99_ms=500)

@@ -57,7 +57,7 @@ forked.set()
 children.wait_for(pid)
 """
     producer = fault.start(count=300, before=BEFORE, then_at=150, then=fork)
-    producer.end(timeout=60)
+    producer.end()
     # The child keeps the parent waiting for longer than a call of log() should take, but not in log().
     fault.verify(producer, status="finished")
 
