@@ -28,7 +28,7 @@ class Size:
 
     steps: int = 10_000  # of one run
     wide_steps: int = 1_000  # with 500 metrics each
-    training_steps: int = 1_000
+    training_steps: int = 600
     processes: int = 8
     process_steps: int = 2_000  # of each process
     runs: int = 2_000  # of the stored table

@@ -12,13 +12,18 @@ from pathlib import Path
 
 from benchmarks.cases import FULL, TINY, Case, Place
 
-GROUPS = ("logging_calls", "durable", "callback", "processes", "reading", "storage", "startup")
+GROUPS = ("calls", "durable", "callback", "processes", "reading", "storage", "startup")
 SIZES = {"full": FULL, "tiny": TINY}
 
 
+def cases_of(group: str) -> dict[str, Case]:
+    """The cases of one module by name. Nothing else is imported: it would be in the figures of memory and time."""
+    return {case.name: case for case in import_module(f"benchmarks.{group}").case.all}
+
+
 def all_cases() -> dict[str, Case]:
-    """Every case by name, in the order in which a round runs them."""
-    return {case.name: case for group in GROUPS for case in import_module(f"benchmarks.{group}").case.all}
+    """Every case, in the order in which a round runs them."""
+    return {name: case for group in GROUPS for name, case in cases_of(group).items()}
 
 
 def main() -> None:
@@ -26,7 +31,7 @@ def main() -> None:
     name, folder, url, size, *core = sys.argv[1:]
     if core:
         os.sched_setaffinity(0, {int(core[0])})  # before any thread is there: all of them inherit it
-    case = all_cases()[name]
+    case = cases_of(name.partition(".")[0])[name]
     figures = case.run(Place(Path(folder), url, SIZES[size]))
     print(json.dumps(figures))
 

@@ -57,9 +57,9 @@ def _both(what: str, figure: str, unit: str, floor: str, **bounds: tuple[float |
 
 
 ROWS = [
-    Row("`run.log` of 6 metrics, median", "logging.six.median_us", "µs", "logging.six_floor.median_us", limit=5),
-    Row("`run.log` of 6 metrics, p99", "logging.six.p99_us", "µs", "logging.six_floor.p99_us", limit=40),
-    Row("`run.log` of 500 metrics, median", "logging.wide.median_us", "µs", "logging.wide_floor.median_us", limit=120),
+    Row("`run.log` of 6 metrics, median", "calls.six.median_us", "µs", "calls.six_floor.median_us", limit=5),
+    Row("`run.log` of 6 metrics, p99", "calls.six.p99_us", "µs", "calls.six_floor.p99_us", limit=40),
+    Row("`run.log` of 500 metrics, median", "calls.wide.median_us", "µs", "calls.wide_floor.median_us", limit=120),
     *_both(
         "10,000 steps × 6 metrics logged and durable", "durable.finished.s", "s", "durable.finished_floor.s",
         at_most=(3, 3),

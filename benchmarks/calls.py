@@ -12,7 +12,7 @@ from benchmarks.cases import Cases, Figures, Place, check
 from benchmarks.workload import METRICS, metrics_of, sum_of
 from trainstore import TrainStore
 
-case = Cases("logging")
+case = Cases("calls")
 WIDE = tuple(f"layers.{index}.weight.norm" for index in range(500))
 
 
