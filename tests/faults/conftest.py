@@ -24,7 +24,7 @@ from fixtures.databases import PostgresServer
 RESULT = os.environ.get("SOAK_RESULT")
 LONG = bool(os.environ.get("SOAK_LONG"))
 KILLS = int(os.environ.get("SOAK_KILLS") or 200)
-SECONDS = float(os.environ.get("SOAK_SECONDS") or 10)
+SECONDS = float(os.environ.get("SOAK_SECONDS") or 5)
 THROUGH_BOUNCER = bool(os.environ.get("SOAK_BOUNCER"))
 
 HERE = Path(__file__).parent

@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 BEGIN, END = "<!-- soak: begin -->", "<!-- soak: end -->"
 BACKENDS = ("sqlite", "postgresql")
-TIMEOUT = 1_200.0  # seconds for the tests of a file; it only ends what hangs
+TIMEOUT = 1_500.0  # seconds for the tests of a file; it only ends what hangs
 
 #: Faults of the menu that no test injects.
 NOT_TESTED = {
@@ -83,10 +83,11 @@ def collect(arguments: list[str]) -> list[Group]:
 class Soak:
     """The run of all groups."""
 
-    def __init__(self, folder: Path, jobs: int, *, long: bool) -> None:
+    def __init__(self, folder: Path, jobs: int, *, long: bool, minutes: float) -> None:
         self.folder = folder
         self.jobs = jobs
         self.long = long
+        self.minutes = minutes
         self.results: list[dict[str, Any]] = []
         self.failed: list[str] = []
         self.begun = time.monotonic()
@@ -97,13 +98,14 @@ class Soak:
         alone = [group for group in groups if group.number in ALONE]
         others = [group for group in groups if group.number not in ALONE]
         with ThreadPoolExecutor(self.jobs) as pool:
-            list(pool.map(self._run, sorted(others, key=lambda group: (group.bouncer, -len(group.tests)))))
+            # The kills first, which take longest.
+            order = sorted(others, key=lambda group: (group.bouncer, group.number != 1, -len(group.tests)))
+            list(pool.map(self._run, order))
         for group in alone:
             self._run(group)
 
     def _run(self, group: Group) -> None:
-        with self._guard:
-            name = f"{group.file}-{group.backend}-{group.bouncer}"
+        name = f"{group.file}-{group.backend}-{group.bouncer}"
         result, log = self.folder / f"{name}.jsonl", self.folder / f"{name}.log"
         begun = time.monotonic()
         environment = {
@@ -111,6 +113,8 @@ class Soak:
             "SOAK_LONG": "1" if self.long and not group.bouncer else "",
             "SOAK_BOUNCER": "1" if group.bouncer else "",
         }
+        if begun > self.begun + 60 * self.minutes * 0.6:
+            environment["SOAK_SECONDS"] = "0.001"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *group.tests],
@@ -249,7 +253,10 @@ def main() -> int:
     """Run, print, and return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--short", action="store_true", help="the short form of every fault, for trying")
-    parser.add_argument("--jobs", type=int, default=max(2, (os.cpu_count() or 2) // 2), help="how many pytests at once")
+    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 2) + 1, help="how many pytests at once")
+    parser.add_argument(
+        "--minutes", type=float, default=25, help="after three fifths of them tests are no more repeated than they must"
+    )
     parser.add_argument("--markdown", type=Path, help="write the table into this file too")
     parser.add_argument("--json", type=Path, help="write the figures of every test into this file")
     parser.add_argument("--page", type=Path, help=f"put the table into a page, between {BEGIN} and {END}")
@@ -267,7 +274,7 @@ def main() -> int:
                 if group.backend == "postgresql" and group.number in THROUGH_BOUNCER
             ]
     with tempfile.TemporaryDirectory() as folder:
-        soak = Soak(Path(folder), options.jobs, long=not options.short)
+        soak = Soak(Path(folder), options.jobs, long=not options.short, minutes=options.minutes)
         soak.run(groups)
     found = rows(soak.results, whole=not pytest_arguments)
     known = facts(soak, found)
