@@ -71,7 +71,7 @@ def test_the_limit_of_a_journal(fault: Fault) -> None:
     for _ in fault.times(short=1, long=20):
         journals = fault.folder / "journals"
         producer = fault.start(
-            count=8_000 if not fault.long else 100_000, rate=0, before=SHORT_LIMITS, hold=True, finish_timeout=1.0,
+            count=8_000 if not fault.long else 40_000, rate=4_000, before=SHORT_LIMITS, hold=True, finish_timeout=1.0,
             env={"TRAINSTORE_JOURNAL_LIMIT": str(limit)},
         )  # fmt: skip
         producer.wait_for("{")
@@ -89,8 +89,8 @@ def test_the_limit_of_a_journal(fault: Fault) -> None:
         assert found.named == found.missing
         assert found.counted == len(found.missing)
         assert found.status == "finished"
-        # The limit is looked after by the writer thread; between two looks the journal may grow by what comes then.
-        assert largest < 5 * limit
+        # The limit is looked after by the writer thread, which may wait for a lock for 2 s: what comes then is beyond.
+        assert largest < 6 * limit
         fault.verify(producer, status="finished", gaps=True)
 
 

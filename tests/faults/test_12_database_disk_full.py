@@ -33,13 +33,13 @@ def server() -> Iterator[PrivateServer]:
 
 
 @contextmanager
-def nearly_full(fault: Fault, request: pytest.FixtureRequest, index: int) -> Iterator[tuple[str, Ballast]]:
-    """A store on a small disk, and what fills that disk."""
+def nearly_full(fault: Fault, request: pytest.FixtureRequest, empty: str, index: int) -> Iterator[tuple[str, Ballast]]:
+    """A store on a small disk, a copy of ``empty``, and what fills that disk."""
     place = fault.folder / f"disk{index}"
     if fault.backend == "sqlite":
         with small_disk(place, "16m"):
             moved = place / "store.db"
-            shutil.copyfile(str(make_url(fault.url).database), moved)
+            shutil.copyfile(str(make_url(empty).database), moved)
             yield f"sqlite:///{moved}", Ballast(place, LEFT[fault.backend])
         return
     server: PrivateServer = request.getfixturevalue("server")
@@ -70,8 +70,9 @@ def until_full(producer: Producer) -> None:
 
 def test_room_comes_back(fault: Fault, request: pytest.FixtureRequest) -> None:
     """One warning; training goes on, reading too; when there is room everything is stored once."""
+    empty = fault.url
     for index in fault.times(short=1, long=10):
-        with nearly_full(fault, request, index) as (fault.url, ballast):
+        with nearly_full(fault, request, empty, index) as (fault.url, ballast):
             producer = fault.start(count=None, rate=1_500, before=SHORT_LIMITS, then_at=10**9)
             until_full(producer)
             producer.wait_for(producer.reported.numbers[-1] + 300)
@@ -91,8 +92,9 @@ def test_room_comes_back(fault: Fault, request: pytest.FixtureRequest) -> None:
 
 def test_the_end_comes_first(fault: Fault, request: pytest.FixtureRequest) -> None:
     """finish() answers False, the process ends with 0 and names the journal, which stays until there is room."""
+    empty = fault.url
     for index in fault.times(short=1, long=10):
-        with nearly_full(fault, request, index) as (fault.url, ballast):
+        with nearly_full(fault, request, empty, index) as (fault.url, ballast):
             before = SHORT_LIMITS + "\nfrom trainstore.recording import service; service.EXIT_TIMEOUT = 1.0"
             producer = fault.start(count=4_000, before=before, finish_timeout=0.5, close=False)
             reported = producer.end()

@@ -45,11 +45,12 @@ def test_a_file_that_may_not_be_written(fault: Fault, file: int, folder: int, of
 
     In a folder that may only be read SQLite cannot even read a file in WAL mode.
     """
+    empty = str(make_url(fault.url).database)
     for index in fault.times(short=1, long=10):
         place = fault.folder / f"place{index}"
         place.mkdir(mode=0o700)
         path = place / "store.db"
-        shutil.copyfile(str(make_url(fault.url).database), path)
+        shutil.copyfile(empty, path)
         fault.url = f"sqlite:///{path}"
         with ExitStack() as stack:
             stack.enter_context(mode(path, file))
