@@ -46,9 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave those out of the suite; a test that is asked for by its full name runs."""
-    if RESULT:
+    if LONG:
         return
-    named = set(config.args)
+    named = set() if RESULT else set(config.args)
     left = [
         item
         for item in items

@@ -63,11 +63,11 @@ class Group:
         return f"{self.file} {self.backend or 'no database'}{' through PgBouncer' if self.bouncer else ''}"
 
 
-def collect(arguments: list[str]) -> list[Group]:
+def collect(arguments: list[str], *, long: bool) -> list[Group]:
     """The tests that pytest finds, by file and database."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q", *arguments],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=ROOT, env={**os.environ, "SOAK_LONG": "1" if long else ""}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     groups: dict[tuple[str, str], Group] = {}
     for line in done.stdout.splitlines():
@@ -262,7 +262,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path, help=f"put the table into a page, between {BEGIN} and {END}")
     parser.add_argument("--no-bouncer", action="store_true", help="leave out the short form through PgBouncer")
     options, pytest_arguments = parser.parse_known_args()
-    groups = collect(pytest_arguments or [str(HERE)])
+    groups = collect(pytest_arguments or [str(HERE)], long=not options.short)
     if not options.no_bouncer:
         sys.path.insert(0, str(HERE.parent))
         from faults.bouncer import PROGRAM
