@@ -51,7 +51,7 @@ METACHARACTERS = [
     "'; DROP TABLE run; --", "' OR 1=1 --", '" OR ""="', "') UNION SELECT uid FROM store --", "1; DELETE FROM run",
     "$$; DROP TABLE run; $$", "E'\\''", "/* */", "--", ";", "%", "_", "%_\\", "\\%", "\\", "\\\\", "[a-z]*", "?", ":x",
     ":x::int", "$1", "%s", "%(x)s", "%%", "{}", "{0}", "{x!r}", "${HOME}", "$(id)", "`id`", "| id", "&& id", "> x",
-    "$", "$.a", '$."a"', "$[0]", "$[*]", "a.b", "a.b.c", 'a"b', "a'b", "->>", "@>", "a[0]", "#", "~empty", "$repr",
+    "$", "$.a", '$."a"', "$[0]", "$[*]", "a.b", "a.b.c", 'a"b', "a'b", "->>", "@>", "a[0]", "#", "~empty",
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "&lt;&amp;", "javascript:alert(1)", "]]>",
     "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b31m", "\r", "\n", "\t", "\x07", "\u202eevil\u202c", "\u2028",
     "../../etc/passwd", "..\\..\\x", "/etc/passwd", "%2e%2e%2f", "%252e%252e%252f", "a/../b", "C:\\x", "file:///x",
@@ -121,4 +121,4 @@ def log_canaries(run: Any, store: Any = None) -> None:
     run.log({"text": TOKEN}, step=TOKEN)
     if store is not None:
         with store.start_run(project=f"p {TOKEN}", name=f"n {URL}", notes=COMMAND) as other:
-            other.log({"sample": f"it said {TOKEN}", "config": NESTED, TOKEN: 1.0}, step=0, details=NESTED)
+            other.log({"sample": f"it said {TOKEN}", "config": NESTED}, step=0, details=NESTED)
