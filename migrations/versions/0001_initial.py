@@ -8,6 +8,7 @@ their rows.
 """
 
 import json
+import sys
 import uuid
 from datetime import UTC, datetime
 
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from trainstore.errors import SchemaForeignError
 from trainstore.schema import create_view
 from trainstore.values import canonical
 
@@ -293,7 +295,12 @@ def alter(name, columns, *parts):
     names = {tuple(found["constrained_columns"]): found["name"] for found in (key, *foreign)}
     names |= {tuple(found["column_names"]): found["name"] for found in inspector.get_unique_constraints(name)}
     for constraint in table.constraints:
-        there = names[tuple(constraint.columns.keys())]
+        there = names.get(tuple(constraint.columns.keys()))
+        if there is None:
+            raise SchemaForeignError(
+                f"{name} has no constraint on {', '.join(constraint.columns.keys())}, though ScalarStop makes one; "
+                "nothing was changed. Add it, and open the store again"
+            )
         if there != constraint.name:
             op.execute(f'ALTER TABLE {name} RENAME CONSTRAINT "{there}" TO "{constraint.name}"')
 
@@ -307,6 +314,8 @@ def rebuild(name, columns, *parts):
     for column in table.c:
         if isinstance(column.type, sa.JSON):
             make_valid(name, column.name)
+        elif isinstance(column.type, sa.Integer):
+            make_whole(name, column.name)
 
 
 def make_valid(name, column):
@@ -316,3 +325,12 @@ def make_valid(name, column):
     for row, text in connection.exec_driver_sql(broken).all():
         valid = json.dumps(canonical(json.loads(text)))
         connection.exec_driver_sql(f"UPDATE {name} SET {column} = ? WHERE rowid = ?", (valid, row))
+
+
+def make_whole(name, column):
+    """SQLite kept NumPy's integers, which ScalarStop handed it, as their bytes."""
+    connection = op.get_bind()
+    broken = f"SELECT rowid, {column} FROM {name} WHERE typeof({column}) = 'blob'"
+    for row, data in connection.exec_driver_sql(broken).all():
+        number = int.from_bytes(data, sys.byteorder, signed=True)
+        connection.exec_driver_sql(f"UPDATE {name} SET {column} = ? WHERE rowid = ?", (number, row))

@@ -4,8 +4,8 @@ Columns are declared in mixins and the mapped classes are made from them, once f
 `models_for`: ``Table.to_metadata(name=…)`` would leave the foreign keys pointing at the names without prefix.
 ``Run``, ``StepLog`` and the others at the end of this module are those of the empty prefix.
 
-The picture of the schema stands in docs/concepts.md; the rules behind attempts and summaries in recording/attempts.py and
-recording/summary.py. Times are UTC: ``timestamptz`` on PostgreSQL, text ``YYYY-MM-DD HH:MM:SS.ffffff`` on SQLite.
+The picture of the schema stands in docs/concepts.md; the rules behind attempts and summaries in recording/attempts.py
+and recording/summary.py. Times are UTC: ``timestamptz`` on PostgreSQL, text ``YYYY-MM-DD HH:MM:SS.ffffff`` on SQLite.
 """
 
 from __future__ import annotations

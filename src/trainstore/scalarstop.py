@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
+import reprlib
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -431,12 +432,13 @@ def _integer(argument: str, value: Any) -> int | None:
 
 def _hyperparams(values: Any, argument: str = "hyperparams") -> dict[str, Any]:
     """As stored: None is nothing; a mapping, a dataclass or pairs are a JSON object."""
+    # The value is not shown whole: it may be huge, or hold a secret.
     is_instance = dataclasses.is_dataclass(values) and not isinstance(values, type)
     try:
         return canonical_hyperparams(values if is_instance else dict(() if values is None else values))
     except (TypeError, ValueError):
         raise InvalidArgumentError(
-            f"{argument} {values!r} is neither a mapping nor a dataclass; pass a dict of names to values"
+            f"{argument} {reprlib.repr(values)} is neither a mapping nor a dataclass; pass a dict of names to values"
         ) from None
 
 

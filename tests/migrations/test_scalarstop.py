@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import inspect, text
 
@@ -164,6 +165,39 @@ def test_bare_nan_is_read(tmp_path: Path):
         valid = text(f"SELECT count(*) FROM {PREFIX}model_epoch WHERE json_valid(model_epoch_metrics)")
         with store.connection.begin():
             assert store.connection.execute(valid).scalar_one() == 2
+
+
+def test_numbers_that_numpy_counted_are_read(tmp_path: Path):
+    """SQLite kept a NumPy integer as its bytes; it is a number again."""
+    path = tmp_path / "theirs.sqlite3"
+    written_by_scalarstop(f"sqlite:///{path}", "4.0.0")
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE {PREFIX}model_epoch SET steps_per_epoch = ?", (np.int64(300),))
+        kept = connection.execute(f"SELECT DISTINCT typeof(steps_per_epoch) FROM {PREFIX}model_epoch").fetchall()
+    connection.close()
+    assert kept == [("blob",)]
+    with TrainStore(path, table_name_prefix=PREFIX) as store:
+        assert store.list_model_epochs()["steps_per_epoch"].tolist() == [300, 300]
+
+
+def test_a_missing_constraint_is_named(empty_database_url: str):
+    """On PostgreSQL, where tables are changed in place, it must be there; SQLite makes it anew."""
+    written_by_scalarstop(empty_database_url, "1.0.0")
+    if empty_database_url.startswith("sqlite"):
+        execute(empty_database_url, f"DROP TABLE {PREFIX}model_epoch")
+        no_key = TABLES.split(";")[3].split(", UNIQUE")[0] + ")"
+        execute(empty_database_url, no_key.format(p=PREFIX, steps="", **TYPES["sqlite"]))
+        with TrainStore(empty_database_url, table_name_prefix=PREFIX) as store:
+            assert inspect(store.engine).get_unique_constraints(f"{PREFIX}model_epoch")
+        return
+    execute(
+        empty_database_url,
+        f"ALTER TABLE {PREFIX}model_epoch DROP CONSTRAINT {PREFIX}model_epoch_model_epoch_num_model_name_key",
+    )
+    before = whole_schema(empty_database_url)
+    with pytest.raises(SchemaForeignError, match="no constraint on model_epoch_num, model_name"):
+        TrainStore(empty_database_url, table_name_prefix=PREFIX)
+    assert whole_schema(empty_database_url) == before
 
 
 def test_file_is_copied_first(tmp_path: Path, caplog: pytest.LogCaptureFixture):

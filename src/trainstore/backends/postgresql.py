@@ -271,7 +271,7 @@ class PostgreSQLBackend(Backend):
         if not isinstance(error, DBAPIError):
             return super().translate(error)
         state = getattr(error.orig, "sqlstate", None)
-        where = f"{self.url.host or 'localhost'}:{self.url.port or 5432}"
+        where = self.identity.removeprefix("postgresql://").removesuffix(f"/{self.url.database or ''}")
         if state is None and type(error.orig).__name__ in ("OperationalError", "ConnectionTimeout"):
             reason = _connection_reason(str(error.orig))
             return StoreUnavailableError(f"PostgreSQL at {where} cannot be reached: {reason}")

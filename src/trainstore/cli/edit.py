@@ -107,7 +107,9 @@ def rm(runs: Sequence[int | str], yes: bool, force: bool, url: str, prefix: str,
             events = store.list_events(uids)["uid"].value_counts()
             frame["events"] = [int(events.get(uid, 0)) for uid in frame["uid"]]
             print_table("To be deleted", frame[list(SHOWN_BEFORE_REMOVAL)])
-            click.confirm(f"Delete {len(uids)} run{'s' if len(uids) > 1 else ''} for good?", abort=True)
+            if not click.confirm(f"Delete {len(uids)} run{'s' if len(uids) > 1 else ''} for good?"):
+                click.echo("nothing was deleted")
+                return
         deleted, active = [], []
         for uid in uids:
             try:

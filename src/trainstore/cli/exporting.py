@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from trainstore.cli.common import fail, open_snapshot, visible
+from trainstore.cli.common import fail, known_metrics, open_snapshot, visible
 from trainstore.cli.export import FORMATS, TABLES
 from trainstore.cli.formats import (
     ABSENT,
@@ -62,6 +62,9 @@ def export_runs(
         tables = _Tables(
             store, reader, None if everything else list(runs), list(dict.fromkeys(metrics)) or None, attempts
         )
+        missing = set(metrics) - set(store.list_metrics()["metric"]) if metrics else ()
+        if missing:
+            fail(f"no run has {', '.join(map(repr, sorted(missing)))}; the metrics there are: {known_metrics(store)}")
         if target is None:
             _write(standard_output(), kind, tables.of(table or "steps"), escape_formulas)
         elif folder:
