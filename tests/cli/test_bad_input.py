@@ -122,4 +122,6 @@ def test_a_user_who_may_only_read(new_database, postgres_server, call):
 
 def test_a_metric_that_no_run_has(trainstore):
     """export names it and those there are, and writes nothing."""
-    is_one_line(trainstore("export", "first", "--metric", "nope", "--metric", "loss"), "no run has 'nope'; the metrics")
+    is_one_line(
+        trainstore("export", "first", "--metric", "nope", "--metric", "eval_loss"), "no run has 'nope'; the metrics"
+    )
