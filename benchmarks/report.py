@@ -48,8 +48,8 @@ FLOORS = """
 - The best run: its uid alone, asked of the same tables on an open connection.
 - One series: step and value of the narrow table, with a primary key, into a DataFrame. All 6 metrics: the rows of
   `step_log` fetched by raw `sqlite3` and their JSON parsed by orjson, without a DataFrame.
-- Bytes on disk: the file after a checkpoint, on PostgreSQL the table with its index; the floor is the narrow table with
-  a primary key (run, metric, step), as no series could be found without one.
+- Bytes on disk: the file after a checkpoint, on PostgreSQL the table with its index. The floor is the narrow table
+  without any index, which ours has; and then with a primary key (run, metric, step), by which a series is found.
 - Start-up: the time of a whole process; the floor is Python that prints one number.
 
 A query's time is the median of {calls} calls that follow a first one, which is not counted.

@@ -37,9 +37,19 @@ def disk(place: Place) -> Figures:
 
 @case(backends=BOTH)
 def disk_floor(place: Place) -> Figures:
+    return _narrow(place, keyed=False)
+
+
+@case(backends=BOTH)
+def disk_keyed_floor(place: Place) -> Figures:
+    """With the primary key that ours has too."""
+    return _narrow(place, keyed=True)
+
+
+def _narrow(place: Place, *, keyed: bool) -> Figures:
     steps = place.size.disk_steps
     with raw_connection(place.url) as connection:
-        table = NarrowTable(connection, place.url, keyed=True)  # as ours is
+        table = NarrowTable(connection, place.url, keyed=keyed)
         table.create()
         table.write(points_of(trainer_metrics(steps)))
         check("rows", table.totals()[0], steps * len(TRAINER_METRICS))

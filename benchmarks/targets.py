@@ -98,6 +98,10 @@ ROWS = [
         "bytes on disk, a step of 6 metrics", "storage.disk.bytes_a_step", "B", "storage.disk_floor.bytes_a_step",
         at_most=(2.3, 0.75),
     ),
+    *_both(
+        "the same against a table with a primary key", "storage.disk.bytes_a_step", "B",
+        "storage.disk_keyed_floor.bytes_a_step", at_most=(2.3, 0.75),
+    ),
     Row("memory that a run of a million steps adds", "storage.memory.mib", "MiB", limit=50),
     Row("`import trainstore`", "startup.import_trainstore.s", "s", "startup.interpreter.s", limit=0.15),
     Row("`trainstore --help`", "startup.command_help.s", "s", "startup.interpreter.s", limit=0.4),
