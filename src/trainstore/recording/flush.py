@@ -72,9 +72,10 @@ def flush(
     Raises `WatermarkMovedError` and `RunDeletedError`, and whatever the driver raises; then nothing was stored, or
     the answer to COMMIT was lost, which the next call finds out.
     """
-    # An attempt that goes back before what is stored makes every summary anew.
-    opens = any(record["kind"] == "attempt" for _, record in records)
-    with statements.backend.writing(connection, patient=opens):
+    # An attempt that goes back before what is stored makes every summary anew. That of a new run has nothing to go back
+    # to, and where the server falls silent at its opening nobody need wait for as long.
+    goes_back = any(record["kind"] == "attempt" and (source.seen or record.get("lineage")) for _, record in records)
+    with statements.backend.writing(connection, patient=goes_back):
         _Flush(connection, statements, source).store(acked, records)
 
 
