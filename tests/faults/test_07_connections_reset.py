@@ -17,7 +17,7 @@ def test_at_random_while_recording(fault: Fault) -> None:
     producer = fault.start(url=network.url, count=None, before=SHORT_LIMITS, hold=True)
     producer.wait_for(0)
     network.reset = 0.05
-    wanted = 1_000 if fault.long else 20
+    wanted = 300 if fault.long else 20
     while network.resets < wanted:
         producer.wait_for(producer.reported.numbers[-1] + 20)
     network.reset = 0.0
