@@ -7,11 +7,10 @@ that not every rank enters (a callback on rank 0 alone, recording disabled on on
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
+import time
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from typing import Any
 
 import torch.distributed
@@ -20,8 +19,7 @@ from trainstore.integrations._checkpoint import SavedRun
 
 logger = logging.getLogger("trainstore")
 
-# One for each on_train_begin in this process: the same number on every rank, as they begin the same trainings.
-_trainings = itertools.count()
+POLL = 0.05  # seconds
 
 
 @dataclass(frozen=True)
@@ -34,51 +32,63 @@ class SharedRun:
 
 
 class Ranks:
-    """The processes of one training. Made on each of them when the training begins; nothing here waits or raises."""
+    """The processes of one training. Made on each of them when the training begins; nothing here raises.
+
+    What is published is of the training under way: no number of it is counted, as ranks may not count alike (one of
+    them had no callback in the training before).
+    """
 
     def __init__(self, rank: int) -> None:
         self.rank = rank
-        self._key = f"trainstore/{next(_trainings)}"
         self._store = _store()
         self._known: SharedRun | None = None
 
     def publish(self, run: SharedRun) -> None:
         """Rank 0: let the others know the run."""
+        self._known = run
+        self._set("failure", None)
         self._set("run", asdict(run))
+
+    def withdraw(self) -> None:
+        """Rank 0: the training is over, and the next one is another run's."""
+        self._set("run", None)
 
     def run(self, wait: float = 0.0) -> SharedRun | None:
         """The run that rank 0 records, once it is known, after ``wait`` seconds at most."""
-        if self._known is None:
-            found = self._get("run", wait)
+        deadline = time.monotonic() + wait
+        while self._known is None:
+            found = self._get("run")
             if found is not None:
                 self._known = SharedRun(**{**found, "saved": SavedRun(**found["saved"])})
+            elif time.monotonic() >= deadline:
+                break
+            else:
+                time.sleep(POLL)
         return self._known
 
     def publish_failure(self, error: str) -> None:
         """Let rank 0 know what ended this rank: what it sees itself, if anything, is a lost connection."""
-        self._set("failure", error)
+        self._set("failure", [None if self._known is None else self._known.saved.run_uid, error])
 
     def failure(self) -> str | None:
         """What ended another rank before this one, as far as it is known."""
-        found = self._get("failure", 0.0)
-        return None if found is None else str(found)
+        found = self._get("failure")
+        if found is None or self._known is None or found[0] not in (None, self._known.saved.run_uid):
+            return None
+        return str(found[1])
 
     def _set(self, what: str, value: Any) -> None:
         try:
             if self._store is not None:
-                self._store.set(f"{self._key}/{what}", json.dumps(value))
+                self._store.set(f"trainstore/{what}", json.dumps(value))
         except Exception as error:  # noqa: BLE001 - whoever kept the store is gone
             logger.debug("the other ranks cannot be told of the %s (%s)", what, type(error).__name__)
 
-    def _get(self, what: str, wait: float) -> Any:
-        key = f"{self._key}/{what}"
+    def _get(self, what: str) -> Any:
+        key = f"trainstore/{what}"
         try:
-            if self._store is None:
+            if self._store is None or not self._store.check([key]):
                 return None
-            if not self._store.check([key]):
-                if not wait:
-                    return None
-                self._store.wait([key], timedelta(seconds=wait))
             return json.loads(self._store.get(key))
         except Exception as error:  # noqa: BLE001
             logger.debug("the other ranks' %s cannot be had (%s)", what, type(error).__name__)

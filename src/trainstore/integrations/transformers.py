@@ -532,6 +532,8 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     def _finish(self, status: str, error: str | None = None) -> None:
         run, steps = self._run or self._given_up, self._steps
         self._run = self._given_up = self._steps = self._retry_after = self._batch_size = None
+        if self._ranks is not None:
+            self._ranks.withdraw()
         self._ranks = self._follows = self._asks = None
         self._wrappers.remove()
         if run is None:
