@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import Trainer, TrainerCallback
 
-from fixtures.trainers import bert, gpt2, tokens
+from fixtures.trainers import bert, build_trainer, gpt2, tokens
 from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
 
@@ -44,10 +44,21 @@ def record_and_twin(store, make_trainer, **options):
     return callback, twin
 
 
-@pytest.mark.parametrize("accumulation", [1, 4])
-def test_the_losses_are_those_of_a_twin_that_logs_every_step(store, make_trainer, accumulation):
+@pytest.fixture(scope="module", params=[1, 4])
+def long_twin(request, tmp_path_factory):
+    """200 steps that log every one: the accumulation and the trainer, the same for each database."""
+    options = {"max_steps": 200, "gradient_accumulation_steps": request.param, "logging_steps": 1}
+    twin = build_trainer(tmp_path_factory.mktemp("twin"), model=gpt2(), **options)
+    twin.train()
+    return request.param, twin
+
+
+def test_the_losses_are_those_of_a_twin_that_logs_every_step(store, make_trainer, long_twin):
     """200 steps with logging_steps=50: 200 losses, equal to those that the same seed logs with logging_steps=1."""
-    callback, twin = record_and_twin(store, make_trainer, max_steps=200, gradient_accumulation_steps=accumulation)
+    accumulation, twin = long_twin
+    callback = TrainStoreCallback(store)
+    options = {"max_steps": 200, "gradient_accumulation_steps": accumulation, "logging_steps": 50}
+    make_trainer(model=gpt2(), callbacks=[callback], **options).train()
     ours, theirs = recorded(store, callback, "loss"), logged(twin, "loss")
     assert list(ours) == list(range(1, 201)) == list(theirs)
     assert ours == pytest.approx(theirs, rel=1e-6, abs=0)
