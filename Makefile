@@ -17,9 +17,10 @@ help: ## list the tasks
 demo: .venv/demo.done ## train four small models through the callback, show the best run
 	$(BIN)/trainstore demo
 
+# Much of the suite waits for time-outs, so more processes than cores; a file's tests stay together, they share trainings.
 test: .venv/dev.done ## the whole test suite, PostgreSQL included, with coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage run -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
