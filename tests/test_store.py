@@ -94,7 +94,7 @@ def test_what_a_run_is_started_with_is_stored(store: TrainStore) -> None:
     "arguments",
     [
         {"project": 3}, {"name": b"x"}, {"notes": 1.5}, {"source": None, "model_name": []}, {"hyperparams": [1]},
-        {"hyperparams": "lr=1"}, {"tags": 3}, {"parent": "no uid"}, {"parent": object()}, {"parent_step": -1},
+        {"hyperparams": "lr=1"}, {"tags": 3}, {"parent": "no uid"}, {"parent": b"no uid"}, {"parent_step": -1},
         {"parent_step": 2**63}, {"parent_step": True}, {"rank": "0"}, {"rank": -1}, {"rank": 2**31}, {"rank": True},
     ],
     ids=str,
