@@ -399,12 +399,17 @@ def test_it_pickles_to_its_arguments(local_url, local_store, make_trainer):
 
 def test_a_store_that_the_callback_opened_is_closed(local_url, make_trainer):
     """Given a URL the callback closes the store when the training ends; evaluate() opens it once more."""
+    before = set(threading.enumerate())
+
+    def writers():
+        return [one for one in threading.enumerate() if one.name == "trainstore-writer" and one not in before]
+
     callback = TrainStoreCallback(local_url)
     trainer = make_trainer(callbacks=[callback], max_steps=2, eval_dataset=tokens(4))
     trainer.train()
-    assert "trainstore-writer" not in {thread.name for thread in threading.enumerate()}
+    assert writers() == []
     trainer.evaluate()
-    assert "trainstore-writer" not in {thread.name for thread in threading.enumerate()}
+    assert writers() == []
     with TrainStore(local_url) as store:
         assert store.list_step_logs(callback.run_uid).set_index("step")["eval_loss"].notna()[2]
 
