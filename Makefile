@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 INPUTS := pyproject.toml constraints.txt alembic.ini
 
-.PHONY: help demo test soak lint docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
+.PHONY: help demo test coverage soak lint docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
 
 help: ## list the tasks
 	@grep -E '^[a-z/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -18,9 +18,14 @@ demo: .venv/demo.done ## train four small models through the callback, show the 
 	$(BIN)/trainstore demo
 
 # Much of the suite waits for time-outs, so more processes than cores; a file's tests stay together, they share trainings.
-test: .venv/dev.done ## the whole test suite, PostgreSQL included, with coverage
+PYTEST := pytest -n 3 --dist loadfile $(PYTEST_ARGS)
+
+test: .venv/dev.done ## the whole test suite, PostgreSQL included
+	$(BIN)/python -m $(PYTEST)
+
+coverage: .venv/dev.done ## the same, slower; which lines no test reaches
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/coverage run -m $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
