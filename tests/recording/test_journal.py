@@ -102,6 +102,26 @@ def test_records_are_numbered_from_one_and_read_in_batches(new_journal: Callable
     assert journal.read(10, MANY, MANY) == []
 
 
+def test_an_interrupt_right_after_a_write_gives_no_number_twice(
+    new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C between a record's write and its bookkeeping: it is there, and the next one has its own number."""
+    journal = new_journal()
+    journal.append(b"1")
+    write = os.write
+
+    def interrupted(descriptor: int, data: bytes) -> int:
+        write(descriptor, data)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(journals.os, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        journal.append(b"2")
+    monkeypatch.setattr(journals.os, "write", write)
+    journal.append(b"3")
+    assert everything(journal) == [(1, b"1"), (2, b"2"), (3, b"3")]
+
+
 def test_segments_rotate_and_go_when_acknowledged(
     new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
 ) -> None:

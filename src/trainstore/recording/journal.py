@@ -250,13 +250,18 @@ class FileJournal(Journal):
         sequence = self.last + 1
         data = frame(sequence, payload)
         segment = self._segments[-1]
-        written = os.write(self._descriptor, data)
-        if written != len(data):
-            os.ftruncate(self._descriptor, segment.size)
-            raise OSError(errno.ENOSPC, "no space for the journal", str(segment.path))
-        segment.size += written
-        self.last = sequence
-        self._dirty = True
+        size = segment.size
+        try:
+            if os.write(self._descriptor, data) != len(data):
+                os.ftruncate(self._descriptor, size)
+                raise OSError(errno.ENOSPC, "no space for the journal", str(segment.path))
+            segment.size, self.last, self._dirty = size + len(data), sequence, True
+        except BaseException:
+            # Ctrl-C may come after the write: then what the file holds is counted, or the next would get its number.
+            with suppress(OSError):
+                if os.fstat(self._descriptor).st_size == size + len(data):
+                    segment.size, self.last, self._dirty = size + len(data), sequence, True
+            raise
         if segment.size >= self._segment_bytes:
             with suppress(OSError):  # this one can go on growing; the next record tries again
                 self._begin_segment()
