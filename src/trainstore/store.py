@@ -88,7 +88,7 @@ class TrainStore(ScalarStopMethods):
         self._backend = open_backend(connection_string, echo=echo)
         self._auto_upgrade = auto_upgrade
         self._engine = self._backend.create_engine()
-        self._service = RecordingService(self._backend, self._models, self._prepare)
+        self._service = RecordingService(self._backend, self._models, self._prepare_for_writer)
         self._connection: Connection | None = None
         self._closed = False
         self._attached = False
@@ -640,6 +640,12 @@ class TrainStore(ScalarStopMethods):
 
     def _prepare(self) -> str:
         return schema.prepare(self._engine, self._backend, self._models, auto_upgrade=self._auto_upgrade)
+
+    def _prepare_for_writer(self) -> str:
+        try:
+            return self._prepare()
+        finally:
+            self._backend.release_idle(self._engine)
 
     def _attach(self) -> None:
         """Check the schema, once, and deliver what ended processes left."""

@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 import socket
 import sqlite3
+import threading
 import time
 import traceback
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 
 from fixtures.databases import migrate, opened
 from trainstore import TrainStore
-from trainstore.backends import open_backend
+from trainstore.backends import open_backend, postgresql
 from trainstore.errors import NotADatabaseError, StoreUnavailableError, StoreURLError, TrainStoreError
 
 CANARY = "c4n4ry"
@@ -83,6 +87,30 @@ def test_missing_user(postgres_server):
     with pytest.raises(StoreUnavailableError) as failed:
         TrainStore(url.render_as_string(hide_password=False))
     assert CANARY not in everything_visible(failed.value)
+
+
+@pytest.fixture
+def crowded(postgres_server, new_database) -> Iterator[str]:
+    """The connection string of a user who may have one connection."""
+    url, user = make_url(new_database("postgresql")), f"crowd_{uuid.uuid4().hex[:8]}"
+    postgres_server.execute(f"CREATE ROLE {user} LOGIN CONNECTION LIMIT 1 IN ROLE pg_read_all_data, pg_write_all_data")
+    yield url.set(username=user, password=None).render_as_string(hide_password=False)
+    postgres_server.execute(f"DROP ROLE {user}")
+
+
+def test_a_free_connection_is_waited_for(crowded: str):
+    """Many jobs begin at the same moment: one that finds no connection free tries again for some seconds."""
+    with psycopg.connect(crowded) as first:
+        threading.Timer(1.0, first.close).start()
+        with TrainStore(crowded) as store:
+            assert len(store.list_runs()) == 0
+
+
+def test_no_free_connection(crowded: str, monkeypatch: pytest.MonkeyPatch):
+    """Where none becomes free, the error says so."""
+    monkeypatch.setattr(postgresql, "CONNECT_TIMEOUT", 1)
+    with psycopg.connect(crowded), pytest.raises(StoreUnavailableError, match="it has no free connection"):
+        TrainStore(crowded)
 
 
 def test_missing_folder(tmp_path: Path):

@@ -28,7 +28,9 @@ def write_at_once(fault: Fault, **plan: Any) -> None:
     # Sixty-four on two cores wait for each other, not for a database.
     p99_ms = 500
     # They come to their first record at different times; together from then on.
-    producers = [fault.start(count=400, rate=100, interval=0.2, hold=True, **plan) for _ in range(writers)]
+    producers = [
+        fault.start(count=400, rate=100, interval=0.2, hold=True, finish_timeout=300, **plan) for _ in range(writers)
+    ]
     for producer in producers:
         producer.wait_for("produced", timeout=400)
     for producer in producers:

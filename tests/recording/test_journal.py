@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import stat
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,7 +20,16 @@ import pytest
 from trainstore.errors import JournalError
 from trainstore.recording import journal as journals
 from trainstore.recording.delivery import decode
-from trainstore.recording.journal import FileJournal, MemoryJournal, claim, frame, frames, is_live, journal_folders
+from trainstore.recording.journal import (
+    FileJournal,
+    FoundJournal,
+    MemoryJournal,
+    claim,
+    frame,
+    frames,
+    is_live,
+    journal_folders,
+)
 
 MANY = 10_000  # records; more than any batch here
 
@@ -102,24 +113,44 @@ def test_records_are_numbered_from_one_and_read_in_batches(new_journal: Callable
     assert journal.read(10, MANY, MANY) == []
 
 
-def test_an_interrupt_right_after_a_write_gives_no_number_twice(
-    new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
+def test_an_interrupt_at_any_call_harms_no_other_record(
+    new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Ctrl-C between a record's write and its bookkeeping: it is there, and the next one has its own number."""
-    journal = new_journal()
-    journal.append(b"1")
-    write = os.write
+    """Ctrl-C after any call that an append makes, also of one that begins a segment: the records before and after it
+    are there, each with its own number; what is left to a recovery, too."""
+    monkeypatch.setattr(journals, "SEGMENT_BYTES", 60)
+    for place in itertools.count(1):
+        calls = itertools.count(1)
 
-    def interrupted(descriptor: int, data: bytes) -> int:
-        write(descriptor, data)
-        raise KeyboardInterrupt
+        def interrupt(_frame: Any, what: str, _function: Any, calls: Any = calls, place: int = place) -> None:
+            if what == "c_return" and next(calls) == place:
+                raise KeyboardInterrupt
 
-    monkeypatch.setattr(journals.os, "write", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        journal.append(b"2")
-    monkeypatch.setattr(journals.os, "write", write)
-    journal.append(b"3")
-    assert everything(journal) == [(1, b"1"), (2, b"2"), (3, b"3")]
+        journal = new_journal()
+        journal.append(b"before")
+        interrupted = False
+        sys.setprofile(interrupt)
+        try:
+            journal.append(b"x" * 40)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            sys.setprofile(None)
+        told = [journal.append(payload) for payload in payloads(4)]
+        kept = everything(journal)
+        others = [(number, payload) for number, payload in kept if payload != b"x" * 40]
+        assert others == [(1, b"before"), *zip(told, payloads(4), strict=True)]
+        assert [number for number, _ in kept] == list(range(1, len(kept) + 1))
+        left = tmp_path / f"{place}" / journal.uid
+        shutil.copytree(journal.folder, left)
+        for empty in (journal.last - 2, journal.last + 1):
+            left.joinpath(f"{empty:020d}.seg").touch()
+        found = FoundJournal(left, os.open(os.devnull, os.O_RDONLY), {})
+        assert list(found.read(0)) == kept
+        assert [number for number, _ in found.read(told[0])] == told[1:]
+        if not interrupted:
+            break
+    assert place > 10
 
 
 def test_segments_rotate_and_go_when_acknowledged(

@@ -176,16 +176,13 @@ def test_terminated_server_processes_lose_nothing(new_database: Callable[..., st
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    killed = 0
     with psycopg.connect(plain, autocommit=True) as admin, TrainStore(url) as store:
         run = store.start_run()
         for step in range(400):
             run.log({"loss": float(step)}, step=step)
             if step % 10 == 0:
-                killed += admin.execute(kill).fetchone()[0]  # type: ignore[index]
-                eventually(lambda: store._service.pending < 50, "the queue to shrink")
+                eventually(lambda: admin.execute(kill).fetchone()[0] > 0, "a connection to end")  # type: ignore[index]
         assert run.finish(timeout=60)
-        assert killed > 10
         assert stored(store, run) == {step: {"loss": float(step)} for step in range(400)}
         check(store, run)
         assert store.get_run(run).status == "finished"
@@ -202,6 +199,33 @@ def test_flush_and_finish_wake_a_writer_that_pauses(
     run.log({"loss": 1.0}, step=0)
     eventually(lambda: not commits.plan, "the failure")
     assert run.finish(timeout=60)
+
+
+def test_whoever_waits_is_served_when_the_database_comes_back(
+    store: TrainStore, commits: Commits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While somebody waits, the pauses are short however long the database has been away."""
+    run = store.start_run()
+    assert run.flush(60)
+    monkeypatch.setattr(writers, "BACKOFF", (10_000.0, 10_000.0))
+    commits.plan = ["refuse"] * 5
+    run.log({"loss": 1.0}, step=0)
+    assert run.finish(timeout=60)
+
+
+def test_a_process_that_records_keeps_one_connection(new_database: Callable[..., str]) -> None:
+    """The writer's; what the opening and queries used before is closed."""
+    url = new_database("postgresql")
+    with TrainStore(url) as store:
+        store.list_runs()
+        run = store.start_run()
+        assert run.flush(60)
+        with psycopg.connect(url) as connection:
+            count = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            ).fetchone()
+        assert count == (1,)
+        assert len(store.list_runs()) == 1
 
 
 def test_a_thousand_records_do_not_wait_for_the_clock(store: TrainStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,6 +119,9 @@ class Backend:
         """The engine of the writer thread: no pool, short timeouts; each commit is durable."""
         raise NotImplementedError
 
+    def release_idle(self, engine: Engine) -> None:
+        """Close what the pool of ``create_engine`` keeps unused, where that is dear; the writer has one of its own."""
+
     @contextmanager
     def reading(self, engine: Engine) -> Iterator[Connection]:
         """A connection for the statements of one query."""

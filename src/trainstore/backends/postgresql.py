@@ -9,8 +9,10 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import random
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -56,6 +58,7 @@ CONNECT_TIMEOUT = 5  # seconds; libpq's unit
 PING_TIMEOUT = 5
 WRITER_TIMEOUT = 15  # of one statement, of one wait for a lock, and of a transaction in which nothing is answered
 PATIENT_TIMEOUT = 600  # of a migration, and where summaries are made anew
+FULL, STARTING = "it has no free connection", "it is starting up"
 MANY = 50  # rows, from which on COPY is worth its round trips
 
 
@@ -125,6 +128,7 @@ class PostgreSQLBackend(Backend):
         engine = create_engine(
             self.url, connect_args=arguments, echo=self.echo, hide_parameters=True, **json_options(), **options
         )
+        event.listen(engine, "do_connect", _connect)
         on_connect(engine, self._warn_of_clear_text)
         _watch_first_questions(engine)
         return engine
@@ -138,6 +142,10 @@ class PostgreSQLBackend(Backend):
                 "?sslmode=verify-full (at the least sslmode=require) to the connection string",
                 self.safe_url,
             )
+
+    def release_idle(self, engine: Engine) -> None:
+        """A process that records keeps one connection, not two: clusters have many, servers a hundred."""
+        engine.dispose()
 
     @contextmanager
     def reading(self, engine: Engine) -> Iterator[Connection]:
@@ -320,6 +328,21 @@ _SET_LOCAL = text(
 )
 
 
+def _connect(dialect: Any, _record: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    """Ask again for a while where a server has no connection to give now, or has just begun to start.
+
+    Jobs of a cluster begin at the same moment, and each needs one for a moment only.
+    """
+    deadline = time.monotonic() + CONNECT_TIMEOUT
+    while True:
+        try:
+            return dialect.connect(*args, **options)
+        except dialect.dbapi.OperationalError as error:
+            if _connection_reason(str(error)) not in (FULL, STARTING) or time.monotonic() > deadline:
+                raise
+        time.sleep(random.uniform(0.05, 0.25))
+
+
 @contextmanager
 def _watched(driver: Any, seconds: float) -> Iterator[None]:
     """Shut the connection down where this takes longer.
@@ -401,8 +424,9 @@ def _connection_reason(message: str) -> str:
         ("permission denied for database", "this user may not connect to the database"),
         ("does not exist", "the database or the user does not exist"),
         ("SSL", "TLS could not be agreed on"),
-        ("too many", "it has no free connection"),
-        ("starting up", "it is starting up"),
+        ("too many", FULL),
+        ("connection slots", FULL),
+        ("starting up", STARTING),
         ("shutting down", "it is shutting down"),
     ):
         if words in message:

@@ -336,16 +336,24 @@ class FileJournal(Journal):
         path = self.folder / f"{first:020d}.seg"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(path, flags, 0o600)
-        if self._descriptor is not None:
-            # Everything before it must be on the disk before the next segment is.
-            try:
-                _sync_file(self._descriptor)
-            except OSError:
-                _write_anew(self._segments[-1])
-            os.close(self._descriptor)
-            _sync_folder(self.folder)
-        self._descriptor = descriptor
-        self._segments.append(_Segment(path, first))
+        try:
+            if self._descriptor is not None:
+                # Everything before it must be on the disk before the next segment is.
+                try:
+                    _sync_file(self._descriptor)
+                except OSError:
+                    _write_anew(self._segments[-1])
+                _sync_folder(self.folder)
+            segments = [*self._segments, _Segment(path, first)]
+        except BaseException:
+            os.close(descriptor)
+            with suppress(OSError):
+                path.unlink()
+            raise
+        # Ctrl-C comes after calls: here is none, so that it finds the journal before this or after it.
+        finished, self._descriptor, self._segments = self._descriptor, descriptor, segments
+        if finished is not None:
+            os.close(finished)
 
     def read(self, after: int, max_records: int, max_bytes: int) -> list[tuple[int, bytes]]:
         with self._guard:
@@ -510,8 +518,8 @@ class FileJournal(Journal):
                 return False
             with suppress(OSError):
                 _sync_file(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = None
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
             return True
 
     def _free_lock(self) -> None:
@@ -586,7 +594,8 @@ class FoundJournal:
 
     def read(self, after: int) -> Iterator[tuple[int, bytes]]:
         """Every valid record after a sequence number, in order."""
-        segments = sorted(self.folder.glob("*.seg"))
+        # An empty one may have been made by an append that Ctrl-C ended: its name says nothing of those before it.
+        segments = sorted(path for path in self.folder.glob("*.seg") if path.stat().st_size)
         for index, path in enumerate(segments):
             if index + 1 < len(segments) and int(segments[index + 1].stem) <= after + 1:
                 continue

@@ -97,6 +97,7 @@ class Writer:
         self._stored = threading.Condition()
         self._transacting = threading.Lock()  # held during a transaction
         self._held = False  # by a fork
+        self._awaited = 0  # how many threads wait in `flush`
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._failures = 0
@@ -139,9 +140,13 @@ class Writer:
 
         if stored():
             return True
-        self.wake()
         with self._stored:
-            return self._stored.wait_for(stored, max(0.0, deadline - time.monotonic()))
+            self._awaited += 1
+            self.wake()
+            try:
+                return self._stored.wait_for(stored, max(0.0, deadline - time.monotonic()))
+            finally:
+                self._awaited -= 1
 
     def stop(self, timeout: float) -> None:
         """End the thread and close its connection; what is not stored stays in the journals. `add` starts anew."""
@@ -185,6 +190,8 @@ class Writer:
                 self._failures += 1
                 self._report(error)
                 first, longest = BACKOFF
+                if self._awaited:  # by somebody who gives up before the longest pause is over
+                    longest = INTERVAL
                 pause = min(longest, first * 2 ** min(self._failures, 16)) * random.uniform(0.5, 1.0)
             else:
                 if self._failures:
