@@ -7,6 +7,7 @@ function: ``--help`` and the shell's completion must be quick.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -71,6 +72,9 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line, and exit: the entry point of the command ``trainstore``."""
+    if arguments is None:
+        # This process is ours, and short-lived: the collector would walk through every module while it is loaded.
+        gc.set_threshold(100_000)
     try:
         result = cli.main(
             args=None if arguments is None else list(arguments), prog_name="trainstore", standalone_mode=False
