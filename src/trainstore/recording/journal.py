@@ -63,7 +63,7 @@ RESERVE_BYTES = 64 * 1024
 RESERVE = "reserve"
 BLOCK = 4096  # bytes; less than that frees nothing
 LOOK_AGAIN = 0.1  # seconds between two looks whether a full disk has room again
-_STEP = b'{"kind":"step"'
+STEP = b'{"kind":"step"'
 _STATUS = b'{"kind":"status"'
 META = "meta.json"
 CHECK = "crc32"  # of the other entries as they were written
@@ -167,7 +167,7 @@ class _Lost:
     last_step: int | None = None
 
     def add(self, payload: bytes) -> None:
-        step = orjson.loads(payload)["step"] if payload.startswith(_STEP) else None
+        step = orjson.loads(payload)["step"] if payload.startswith(STEP) else None
         self.records += 1
         if step is not None:
             self.first_step = step if self.first_step is None else min(self.first_step, step)
@@ -233,7 +233,7 @@ class FileJournal(Journal):
                 raise JournalError(f"the journal {self.folder} is closed")
             # The more is at stake, the more of what was put by may go for it; a step gets nothing.
             floor = RESERVE_BYTES // 4
-            if payload.startswith(_STEP):
+            if payload.startswith(STEP):
                 floor = RESERVE_BYTES
             elif payload.startswith(_STATUS):
                 floor = 0
@@ -452,7 +452,7 @@ class FileJournal(Journal):
         lost, kept, first, last = _Lost(), [], 0, 0
         dropped: set[int] = set()
         for _, sequence, payload in frames(segment.path.read_bytes()):
-            if not payload.startswith(_STEP):
+            if not payload.startswith(STEP):
                 kept.append((sequence, payload))
             elif sequence > acked:
                 lost.add(payload)
