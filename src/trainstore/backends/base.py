@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import orjson
 from sqlalchemy import (
+    JSON,
     URL,
     ColumnElement,
     Connection,
@@ -47,6 +49,8 @@ from trainstore.models import JsonType, Models, UTCDateTime
 from trainstore.values import safe_url
 
 Rows = Sequence[Mapping[str, Any]]
+Columns = Sequence[Sequence[Any]]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def dump_json(value: Any) -> str:
@@ -60,6 +64,11 @@ def load_json(text: str | bytes) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return json.loads(text)
+
+
+def time_of(microseconds: int) -> datetime:
+    """The time of a record, which carries microseconds since 1970."""
+    return _EPOCH + timedelta(0, 0, microseconds)
 
 
 class Backend:
@@ -178,9 +187,32 @@ class Backend:
         if rows:
             self.write_rows(connection, table, keys, rows, replace=True)
 
-    def insert_new(self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows) -> None:
-        """Insert whole rows whose ``keys`` are known not to be there; a database with a faster way overrides it."""
-        self.upsert(connection, table, keys, rows)
+    def insert_new(
+        self,
+        connection: Connection,
+        table: Table,
+        keys: Sequence[str],
+        names: Sequence[str],
+        batches: Iterable[Columns],
+    ) -> None:
+        """Insert many rows whose ``keys`` are known not to be there; a database with a faster way overrides it.
+
+        Args:
+            names: The columns; all others stay NULL.
+            batches: Rows, some at a time, as one sequence of values for each name. Times are numbers here: microseconds
+                since 1970, as journals have them. Batches are made while they are read.
+        """
+        kinds = [table.c[name].type for name in names]
+        for batch in batches:
+            columns = [
+                [None if value is None else time_of(value) for value in column]
+                if isinstance(kind, UTCDateTime)
+                else column
+                for kind, column in zip(kinds, batch, strict=True)
+            ]
+            self.upsert(
+                connection, table, keys, [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+            )
 
     def insert_missing(self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows) -> None:
         """Insert the rows whose ``keys`` are not there yet; leave the others as they are."""
@@ -273,6 +305,44 @@ class Backend:
     def is_privilege_error(self, error: SQLAlchemyError) -> bool:
         """Whether the database refused because this user lacks a right."""
         return False
+
+
+def driver_values(table: Table, names: Sequence[str], batches: Iterable[Columns], zone: str = "") -> Iterator[Any]:
+    """Rows of `Backend.insert_new` as a driver takes them: JSON and times as text, these with ``zone`` at the end."""
+    kinds = [table.c[name].type for name in names]
+    for batch in batches:
+        columns: list[Sequence[Any]] = []
+        for kind, column in zip(kinds, batch, strict=True):
+            if isinstance(kind, JSON):
+                columns.append(json_texts(column))
+            elif isinstance(kind, UTCDateTime):
+                columns.append([f"{_second(at // 1_000_000)}.{at % 1_000_000:06d}{zone}" for at in column])
+            else:
+                columns.append(column)
+        yield zip(*columns, strict=True)
+
+
+def json_texts(column: Sequence[Any]) -> list[str | None]:
+    """The values of a JSON column as text."""
+    return [None if value is None else dump_json(value) for value in column]
+
+
+@lru_cache(maxsize=16)
+def _second(number: int) -> str:
+    return (_EPOCH + timedelta(seconds=number)).replace(tzinfo=None).isoformat(" ")
+
+
+@contextmanager
+def driver_of(connection: Connection, statement: str) -> Iterator[Any]:
+    """The driver's own connection, for a statement that SQLAlchemy would slow down; errors are raised as by it."""
+    driver, dialect = connection.connection.driver_connection, connection.dialect
+    assert dialect.dbapi is not None
+    try:
+        yield driver
+    except dialect.dbapi.Error as error:
+        raise DBAPIError.instance(
+            statement, None, error, dialect.dbapi.Error, hide_parameters=True, dialect=dialect
+        ) from error
 
 
 def on_connect(engine: Engine, function: Any) -> None:

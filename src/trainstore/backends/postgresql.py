@@ -13,17 +13,17 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import lru_cache, partial
 from importlib.util import find_spec
+from itertools import chain
 from math import isinf
 from typing import Any
 
 import orjson
 from sqlalchemy import (
-    JSON,
     ColumnElement,
     Connection,
     Double,
@@ -45,7 +45,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 
-from trainstore.backends.base import Backend, JsonType, Rows, dump_json, json_options, on_connect
+from trainstore.backends.base import (
+    Backend,
+    Columns,
+    JsonType,
+    Rows,
+    driver_of,
+    driver_values,
+    json_options,
+    on_connect,
+)
 from trainstore.backends.health import Finding
 from trainstore.errors import PermissionDeniedError, StoreUnavailableError, StoreURLError, TrainStoreError
 from trainstore.models import Models, UTCDateTime
@@ -59,7 +68,6 @@ PING_TIMEOUT = 5
 WRITER_TIMEOUT = 15  # of one statement, of one wait for a lock, and of a transaction in which nothing is answered
 PATIENT_TIMEOUT = 600  # of a migration, and where summaries are made anew
 FULL, STARTING = "it has no free connection", "it is starting up"
-MANY = 50  # rows, from which on COPY is worth its round trips
 
 
 class PostgreSQLBackend(Backend):
@@ -190,28 +198,19 @@ class PostgreSQLBackend(Backend):
         statement = _insert_statement(table, tuple(keys), tuple(rows[0]), replace)
         connection.execute(statement, {"batch": orjson.dumps(_jsonable(table, rows)).decode()})
 
-    def insert_new(self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows) -> None:
-        """COPY, where there are many: near twice as fast as a statement that looks for conflicts."""
-        if len(rows) < MANY:
-            self.upsert(connection, table, keys, rows)
-            return
-        names = tuple(rows[0])
-        columns = (_copied(table, name, [row[name] for row in rows]) for name in names)
-        statement, driver, dialect = (
-            _copy_sql(table, names),
-            connection.connection.driver_connection,
-            connection.dialect,
-        )
-        assert driver is not None
-        assert dialect.dbapi is not None
-        try:
-            with driver.cursor() as cursor, cursor.copy(statement) as copy:
-                for row in zip(*columns, strict=True):
-                    copy.write_row(row)
-        except dialect.dbapi.Error as error:
-            raise DBAPIError.instance(
-                statement, None, error, dialect.dbapi.Error, hide_parameters=True, dialect=dialect
-            ) from error
+    def insert_new(
+        self,
+        connection: Connection,
+        table: Table,
+        keys: Sequence[str],
+        names: Sequence[str],
+        batches: Iterable[Columns],
+    ) -> None:
+        """COPY: near twice as fast as a statement that looks for conflicts, and the server reads while rows are made."""
+        statement = _copy_sql(table, tuple(names))
+        with driver_of(connection, statement) as driver, driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in chain.from_iterable(driver_values(table, names, batches, zone="+00")):
+                copy.write_row(row)
 
     def json_value(self, column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
         """``column -> 'name'``."""
@@ -451,13 +450,6 @@ def _jsonable(table: Table, rows: Rows) -> Rows:
         }
         for row in rows
     ]
-
-
-def _copied(table: Table, name: str, column: Sequence[Any]) -> Sequence[Any]:
-    """The values of one column as COPY takes them."""
-    if isinstance(table.c[name].type, JSON):
-        return [None if value is None else dump_json(value) for value in column]
-    return column
 
 
 @lru_cache(maxsize=256)

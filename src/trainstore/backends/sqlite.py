@@ -13,10 +13,11 @@ import sqlite3
 import stat
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -46,7 +47,17 @@ from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from trainstore.backends import health
-from trainstore.backends.base import Backend, JsonType, Rows, dump_json, json_options, on_connect
+from trainstore.backends.base import (
+    Backend,
+    Columns,
+    JsonType,
+    Rows,
+    driver_of,
+    driver_values,
+    json_options,
+    json_texts,
+    on_connect,
+)
 from trainstore.errors import (
     NetworkFileSystemError,
     NotADatabaseError,
@@ -297,6 +308,19 @@ class SQLiteBackend(Backend):
         parameters = list(zip(*columns, strict=True))
         connection.exec_driver_sql(_insert_sql(table, tuple(keys), names, replace), parameters)
 
+    def insert_new(
+        self,
+        connection: Connection,
+        table: Table,
+        keys: Sequence[str],
+        names: Sequence[str],
+        batches: Iterable[Columns],
+    ) -> None:
+        """One executemany for all, which reads the rows while they are made."""
+        statement = _insert_sql(table, tuple(keys), tuple(names), replace=True)
+        with driver_of(connection, statement) as driver:
+            driver.executemany(statement, chain.from_iterable(driver_values(table, names, batches)))
+
     def json_path_reaches(self, name: str) -> bool:
         """SQLite's JSON paths have no escapes: a quote or a backslash cannot be named."""
         return '"' not in name and "\\" not in name
@@ -458,7 +482,7 @@ def _converted(table: Table, name: str, column: Sequence[Any]) -> Sequence[Any]:
     """The values of one column as the driver takes them."""
     kind = table.c[name].type
     if isinstance(kind, JSON):
-        return [None if value is None else dump_json(value) for value in column]
+        return json_texts(column)
     if isinstance(kind, UTCDateTime):
         return [None if value is None else _datetime_text(value) for value in column]
     return column

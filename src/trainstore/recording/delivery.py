@@ -13,6 +13,7 @@ import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore.recording.flush import Record, RunDeletedError, WatermarkMovedError, now
+from trainstore.recording.journal import STEP
 from trainstore.values import plain_text
 
 logger = logging.getLogger("trainstore")
@@ -25,14 +26,20 @@ Records = Sequence[tuple[int, Record]]
 def decode(after: int, frames: Iterable[tuple[int, bytes]]) -> list[tuple[int, Record]]:
     """The records of frames that follow ``after``, with a gap in the place of those that are missing.
 
+    A step stays the JSON that it is, as ``{"kind": "step", "json": bytes}``: a flush takes many apart at once.
+
     A gap that the journal itself wrote, when it had to make room, names the numbers that it stands for, and so does a
     ``skip`` of each earlier row of them; any other missing number is damage.
     """
     records: list[tuple[int, Record]] = []
     known = after  # up to here nothing is missing that is not named
     for sequence, payload in frames:
-        record: Record = orjson.loads(payload)
-        first = _stands_for(sequence, record)
+        if payload.startswith(STEP):
+            record: Record = {"kind": "step", "json": payload}
+            first = sequence
+        else:
+            record = orjson.loads(payload)
+            first = _stands_for(sequence, record)
         if first > known + 1:
             records.append((first - 1, gap("damage", records=[known + 1, first - 1])))
         records.append((sequence, record))
@@ -89,7 +96,8 @@ def deliver(
 
 def _refused(record: Record, error: Exception) -> Record:
     """An event that holds the record as text: ASCII, whatever made the database refuse it."""
-    text = plain_text(orjson.dumps(record).decode().encode("ascii", "backslashreplace").decode(), MAX_REFUSED)
+    payload = record["json"] if record["kind"] == "step" else orjson.dumps(record)
+    text = plain_text(payload.decode().encode("ascii", "backslashreplace").decode(), MAX_REFUSED)
     return {
         "kind": "event",
         "event": "refused",

@@ -16,14 +16,17 @@ from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection
 
 from trainstore.errors import TrainStoreError
 from trainstore.recording.attempts import Attempt
+from trainstore.recording.new_steps import NewSteps
 from trainstore.recording.statements import Statements
 from trainstore.recording.summary import Summaries, Summary, summarize
 
 Record = dict[str, Any]
+MANY = 50  # steps, from which on they are stored in bulk
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -101,7 +104,7 @@ class _Flush:
             self._open_attempt(record)
         self.attempt: Attempt = self.tree.by_uid[self._attempt_uid(by_kind["attempt"])]
         self._store_hyperparams([r for _, r in by_kind["hyperparam"]] + [r for _, r in by_kind["tag"]])
-        self._store_steps([record for _, record in by_kind["step"]])
+        self._store_steps([record["json"] for _, record in by_kind["step"]])
         self._store_events(by_kind["event"] + by_kind["gap"])
         for _, record in by_kind["status"]:
             self._set_status(record)
@@ -256,9 +259,33 @@ class _Flush:
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
-    def _store_steps(self, records: list[Record]) -> None:
+    def _store_steps(self, records: list[bytes]) -> None:
         if not records:
             return
+        summaries = Summaries(self.sql.load_summaries(self.connection, self.run_id))
+        if len(records) >= MANY:
+            records = records[self._append_steps(records, summaries) :]
+        if records:
+            self._merge_steps(list(map(orjson.loads, records)), summaries)
+        if summaries.to_rescan:
+            found = summarize(self.sql.current_steps(self.connection, self.run_id), summaries.to_rescan)
+            for metric in summaries.to_rescan:
+                summaries.set(metric, found.get(metric, Summary()))
+        self.sql.upsert_summaries(
+            self.connection, self.run_id, [(metric, summaries[metric]) for metric in summaries.touched]
+        )
+
+    def _append_steps(self, records: list[bytes], summaries: Summaries) -> int:
+        """Store those that a training mostly brings: each a new step of this attempt, and current. How many."""
+        new = NewSteps(self.run_id, self.attempt, summaries)
+        self.sql.append_steps(self.connection, new.take(records))
+        if new.count:
+            self.last_step = max(self.last_step or 0, new.last)
+            self._reach(self.attempt, new.last)
+        return new.count
+
+    def _merge_steps(self, records: list[Record], summaries: Summaries) -> None:
+        """Store any: each belongs to an attempt by its number, and merges with what is there."""
         batch: defaultdict[int, dict[int, Record]] = defaultdict(dict)  # attempt → step → row
         simple = self.attempt.resumed_from is None
         for record in records:
@@ -279,21 +306,12 @@ class _Flush:
                 _merge(rows[step], row)
             else:
                 rows[step] = row
-        summaries = Summaries(self.sql.load_summaries(self.connection, self.run_id))
         for number, rows in batch.items():
             self._store_rows(self.tree.by_number[number], rows, summaries)
-        if summaries.to_rescan:
-            found = summarize(self.sql.current_steps(self.connection, self.run_id), summaries.to_rescan)
-            for metric in summaries.to_rescan:
-                summaries.set(metric, found.get(metric, Summary()))
-        self.sql.upsert_summaries(
-            self.connection, self.run_id, [(metric, summaries[metric]) for metric in summaries.touched]
-        )
 
     def _store_rows(self, attempt: Attempt, rows: dict[int, Record], summaries: Summaries) -> None:
         stored: dict[int, Record] = {}
-        new = attempt.last_step is None or min(rows) > attempt.last_step
-        if not new:
+        if attempt.last_step is not None and min(rows) <= attempt.last_step:
             stored = self.sql.load_steps(self.connection, self.run_id, attempt.attempt, list(rows))
         for step in rows.keys() & stored.keys():
             before = stored[step]
@@ -303,10 +321,13 @@ class _Flush:
             if step <= attempt.end_step:
                 summaries.update(step, old_metrics, before["metrics"])
         current = [step for step in rows if step <= attempt.end_step]
-        summaries.add_rows((step, rows[step]["metrics"]) for step in current if step not in stored)
+        new = sorted(step for step in current if step not in stored)
+        summaries.add_rows(new, [rows[step]["metrics"] for step in new])
         self.last_step = max((self.last_step, *current) if self.last_step is not None else current, default=None)
-        self.sql.write_steps(self.connection, list(rows.values()), new=new)
-        highest = max(rows)
+        self.sql.upsert_steps(self.connection, list(rows.values()))
+        self._reach(attempt, max(rows))
+
+    def _reach(self, attempt: Attempt, highest: int) -> None:
         if attempt.last_step is None or highest > attempt.last_step:
             attempt.last_step = highest
             self.sql.update_attempt(self.connection, self.run_id, attempt.attempt, last_step=highest)

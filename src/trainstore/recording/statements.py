@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from trainstore.backends import Backend
+from trainstore.backends.base import Columns
 from trainstore.errors import SchemaError
 from trainstore.models import Models
 from trainstore.recording.attempts import Attempt, AttemptTree
@@ -16,6 +17,8 @@ from trainstore.recording.summary import Summary
 
 _SUMMARY_FIELDS = ("count", "nonfinite_count", "min", "min_step", "max", "max_step", "last", "last_step")
 _IN_LIMIT = 500  # steps in one IN list
+_STEP_KEYS = ("run_id", "step", "attempt")
+STEP_COLUMNS = (*_STEP_KEYS, "logged_at", "epoch", "step_time", "metrics", "details")
 
 
 class Statements:
@@ -173,10 +176,13 @@ class Statements:
             for row in connection.execute(base.where(condition))
         }
 
-    def write_steps(self, connection: Connection, rows: Sequence[Mapping[str, Any]], *, new: bool) -> None:
-        """Write whole rows of ``step_log``; ``new``: none of them is there."""
-        write = self.backend.insert_new if new else self.backend.upsert
-        write(connection, self.models.step_log, ("run_id", "step", "attempt"), rows)
+    def upsert_steps(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write whole rows of ``step_log``."""
+        self.backend.upsert(connection, self.models.step_log, _STEP_KEYS, rows)
+
+    def append_steps(self, connection: Connection, batches: Iterable[Columns]) -> None:
+        """Write whole rows of ``step_log`` that are not there."""
+        self.backend.insert_new(connection, self.models.step_log, _STEP_KEYS, STEP_COLUMNS, batches)
 
     def current_steps(self, connection: Connection, run_id: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """(step, metrics) of every current row of a run, in order."""

@@ -10,12 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan
-from operator import itemgetter
+from operator import methodcaller
 from typing import Any
 
 from trainstore.values import number_of
 
 _FLOAT = {float}
+_values = methodcaller("values")
 _FINITE = {float, int}  # a stored value that is not finite is text
 
 
@@ -109,22 +110,30 @@ class Summaries:
             elif not _same(number, before) and not self._touch(metric).replace(step, before, number):
                 self.to_rescan.add(metric)
 
-    def add_rows(self, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
-        """Take in new current rows. Column by column: a batch has many rows and few different sets of names."""
-        by_names: defaultdict[tuple[str, ...], list[tuple[Any, ...]]] = defaultdict(list)
-        for step, metrics in sorted(rows, key=itemgetter(0)):
-            by_names[tuple(metrics)].append((step, *metrics.values()))
-        for names, table in by_names.items():
-            steps, *columns = zip(*table, strict=True)
-            for metric, column in zip(names, columns, strict=True):
-                kinds = set(map(type, column))
-                if kinds == _FLOAT:
-                    self._touch(metric).add_column(steps, column)
-                elif kinds <= _FINITE:
-                    self._touch(metric).add_column(steps, [float(value) for value in column])
-                else:
-                    for step, value in zip(steps, column, strict=True):
-                        self.update(step, None, {metric: value})
+    def add_rows(self, steps: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take in the metrics of new current rows, in the order of their steps.
+
+        Column by column: there are many rows and few different sets of names.
+        """
+        by_names: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+        for place, names in enumerate(map(tuple, rows)):
+            by_names[names].append(place)
+        for names, places in by_names.items():
+            if len(by_names) == 1:
+                self._add_columns(names, steps, rows)
+            else:
+                self._add_columns(names, [steps[place] for place in places], [rows[place] for place in places])
+
+    def _add_columns(self, names: Sequence[str], steps: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> None:
+        for metric, column in zip(names, zip(*map(_values, rows), strict=True), strict=True):
+            kinds = set(map(type, column))
+            if kinds == _FLOAT:
+                self._touch(metric).add_column(steps, column)
+            elif kinds <= _FINITE:
+                self._touch(metric).add_column(steps, [float(value) for value in column])
+            else:
+                for step, value in zip(steps, column, strict=True):
+                    self.update(step, None, {metric: value})
 
     def _touch(self, metric: str) -> Summary:
         self.touched.add(metric)
