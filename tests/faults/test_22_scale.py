@@ -46,7 +46,7 @@ def disk_used(folder: Path) -> int:
 def test_ten_thousand_names(fault: Fault) -> None:
     """Each metric is stored, summarised and found by its name, and a query of one reads one."""
     fault.injected()
-    count = 200 if fault.long else 6
+    count = 60 if fault.long else 6
     producer = fault.start(count=count, metrics=10_000, rate=0, segment_bytes=MIB)
     producer.end()
     with TrainStore(fault.url) as store:

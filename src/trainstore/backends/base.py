@@ -202,17 +202,12 @@ class Backend:
             batches: Rows, some at a time, as one sequence of values for each name. Times are numbers here: microseconds
                 since 1970, as journals have them. Batches are made while they are read.
         """
-        kinds = [table.c[name].type for name in names]
+        times = [name for name in names if isinstance(table.c[name].type, UTCDateTime)]
         for batch in batches:
-            columns = [
-                [None if value is None else time_of(value) for value in column]
-                if isinstance(kind, UTCDateTime)
-                else column
-                for kind, column in zip(kinds, batch, strict=True)
-            ]
-            self.upsert(
-                connection, table, keys, [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-            )
+            rows = [dict(zip(names, row, strict=True)) for row in zip(*batch, strict=True)]
+            for row in rows:
+                row.update({name: time_of(row[name]) for name in times if row[name] is not None})
+            self.upsert(connection, table, keys, rows)
 
     def insert_missing(self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows) -> None:
         """Insert the rows whose ``keys`` are not there yet; leave the others as they are."""
@@ -316,7 +311,7 @@ def driver_values(table: Table, names: Sequence[str], batches: Iterable[Columns]
             if isinstance(kind, JSON):
                 columns.append(json_texts(column))
             elif isinstance(kind, UTCDateTime):
-                columns.append([f"{_second(at // 1_000_000)}.{at % 1_000_000:06d}{zone}" for at in column])
+                columns.append([None if at is None else _time_text(at, zone) for at in column])
             else:
                 columns.append(column)
         yield zip(*columns, strict=True)
@@ -325,6 +320,11 @@ def driver_values(table: Table, names: Sequence[str], batches: Iterable[Columns]
 def json_texts(column: Sequence[Any]) -> list[str | None]:
     """The values of a JSON column as text."""
     return [None if value is None else dump_json(value) for value in column]
+
+
+def _time_text(microseconds: int, zone: str) -> str:
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return f"{_second(seconds)}.{rest:06d}{zone}"
 
 
 @lru_cache(maxsize=16)

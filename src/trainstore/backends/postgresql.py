@@ -206,7 +206,7 @@ class PostgreSQLBackend(Backend):
         names: Sequence[str],
         batches: Iterable[Columns],
     ) -> None:
-        """COPY: near twice as fast as a statement that looks for conflicts, and the server reads while rows are made."""
+        """COPY: looks for no conflicts, and the server reads the first rows while the others are made."""
         statement = _copy_sql(table, tuple(names))
         with driver_of(connection, statement) as driver, driver.cursor() as cursor, cursor.copy(statement) as copy:
             for row in chain.from_iterable(driver_values(table, names, batches, zone="+00")):

@@ -12,13 +12,14 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection
 
+from trainstore.backends.base import time_of
 from trainstore.errors import TrainStoreError
 from trainstore.recording.attempts import Attempt
 from trainstore.recording.new_steps import NewSteps
@@ -27,7 +28,6 @@ from trainstore.recording.summary import Summaries, Summary, summarize
 
 Record = dict[str, Any]
 MANY = 50  # steps, from which on they are stored in bulk
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def now() -> int:
@@ -35,14 +35,9 @@ def now() -> int:
     return time.time_ns() // 1_000
 
 
-def time_of(microseconds: int) -> datetime:
-    """The time of a record, which carries microseconds since 1970."""
-    return _EPOCH + timedelta(0, 0, microseconds)
-
-
 def microseconds_of(time: datetime) -> int:
-    """The inverse of `time_of`, exactly."""
-    return (time - _EPOCH) // timedelta(microseconds=1)
+    """The time of a record, which carries microseconds since 1970: the inverse of `time_of`, exactly."""
+    return (time - time_of(0)) // timedelta(microseconds=1)
 
 
 class WatermarkMovedError(TrainStoreError):
