@@ -80,7 +80,7 @@ def times(values: Sequence[Any]) -> Any:
     import numpy as np
     import pandas as pd
 
-    if values and isinstance(values[0], str):
+    if str in set(map(type, values)):
         return pd.DatetimeIndex(np.array(values, dtype="datetime64[us]"), tz="UTC")
     return pd.DatetimeIndex(pd.to_datetime(list(values), utc=True)).as_unit("us")
 

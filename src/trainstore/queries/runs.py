@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from trainstore.errors import InvalidArgumentError, RunNotFoundError
 from trainstore.models import NAMESPACES
@@ -60,7 +60,7 @@ def list_runs(
     run = reader.models.run.c
     source = _source(reader, chosen)
     statement = source.statement.order_by(run.started_at.desc(), run.id.desc()).limit(_limit(limit))
-    return _table(reader, reader.rows(statement), RUN_COLUMNS, shown, metrics, summary)
+    return _table(reader, statement, RUN_COLUMNS, shown, metrics, summary)
 
 
 def list_runs_grouped_by_metric(
@@ -78,15 +78,15 @@ def list_runs_grouped_by_metric(
     """One row a run that has a finite value of the metric, the best first."""
     shown, chosen = _split(hyperparams, conditions)
     _check_choice("summary", summary, SUMMARIES)
-    rows = _ranked(reader, metric_name, metric_direction, by, chosen, limit)
-    return _table(reader, rows, (*RUN_COLUMNS, *SORT_COLUMNS), shown, metrics, summary)
+    statement = _ranked(reader, metric_name, metric_direction, by, chosen, limit)
+    return _table(reader, statement, (*RUN_COLUMNS, *SORT_COLUMNS), shown, metrics, summary)
 
 
 def get_best_run(
     reader: Reader, *, metric_name: str, metric_direction: str, by: str = "best", **conditions: Any
 ) -> RunRecord | None:
     """The best run, or None where no run has a finite value."""
-    rows = _ranked(reader, metric_name, metric_direction, by, RunFilter(**conditions), 1)
+    rows = reader.rows(_ranked(reader, metric_name, metric_direction, by, RunFilter(**conditions), 1))
     if not rows:
         return None
     *_, value, step = rows[0]
@@ -131,7 +131,7 @@ def _source(reader: Reader, chosen: RunFilter, *more: ColumnElement[Any]) -> Run
 
 def _ranked(
     reader: Reader, metric: str, direction: str, by: str, chosen: RunFilter, limit: int | None
-) -> Sequence[Any]:
+) -> Select[Any]:
     if not isinstance(metric, str) or not metric:
         raise InvalidArgumentError(f"metric_name {metric!r} is no metric's name")
     metric = stored_name(metric)
@@ -142,14 +142,13 @@ def _ranked(
     value, step = (s[direction], s[f"{direction}_step"]) if by == "best" else (s.last, s.last_step)
     # No infinity either: min and max are finite by their rule, last may be anything.
     finite = (value.is_not(None), value < float("inf"), value > float("-inf"))
-    statement = (
+    return (
         _source(reader, chosen, value, step)
         .statement.join(found, (s.run_id == run.id) & (s.metric == metric))
         .where(*finite)
         .order_by(value.asc() if direction == "min" else value.desc(), run.started_at, run.id)
         .limit(_limit(limit))
     )
-    return reader.rows(statement)
 
 
 def _limit(limit: int | None) -> int | None:
@@ -168,12 +167,13 @@ def _check_choice(argument: str, value: object, allowed: Sequence[str]) -> None:
 
 def _table(
     reader: Reader,
-    rows: Sequence[Any],
+    statement: Select[Any],
     fixed: Sequence[tuple[str, str]],
     shown: Any,
     metrics: Iterable[str] | None,
     summary: str,
 ) -> DataFrame:
+    rows = [row for chunk in reader.chunks(statement) for row in chunk]
     places = {row[0]: index for index, row in enumerate(rows)}
     columns = fixed_columns(fixed, rows)
     columns |= hyperparam_columns(reader, places, shown)
