@@ -31,6 +31,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -680,7 +681,7 @@ class BackendContract:
         assert stored == [{"a": 1}, {"a": 3}]
 
     def test_insert_new_stores_what_upsert_would(self, database: _Database) -> None:
-        """insert_new() takes any number of rows with any values."""
+        """insert_new() takes any number of rows with any values, column by column; times are microseconds."""
         table, backend = database.models.step_log, database.backend
         text = {"text": 'tab\t line\n back\\slash \\N quote" \u00e9\u4e2d\U0001f600'}
         variants: tuple[dict[str, Any], ...] = (
@@ -689,15 +690,27 @@ class BackendContract:
             {"metrics": {}, "epoch": math.inf, "step_time": 5e-324, "logged_at": _AT + timedelta(microseconds=1)},
         )
         rows = [self._step(**{"number": number, **variants[number % len(variants)]}) for number in range(300)]
-        names = ("step", "logged_at", "epoch", "step_time", "metrics", "details")
-        statement = select(*(table.c[name] for name in names)).order_by(table.c.step)
+        names = tuple(rows[0])
+        microseconds = [
+            {**row, "logged_at": (row["logged_at"] - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)}
+            for row in rows
+        ]
+        batches = [
+            [[row[name] for row in microseconds[begin:end]] for name in names] for begin, end in ((0, 2), (2, 300))
+        ]
         read = []
-        for write in (backend.insert_new, backend.upsert):
+        for write in (
+            partial(backend.insert_new, names=names, batches=iter(())),
+            partial(backend.insert_new, names=names, batches=iter(batches)),
+            partial(backend.upsert, rows=rows),
+        ):
             with database.engine.connect() as connection:
-                write(connection, table, _KEYS, rows[:2])
-                write(connection, table, _KEYS, rows[2:])
+                write(connection, table, _KEYS)
+                statement = select(*(table.c[name] for name in names)).order_by(table.c.step)
                 read.append([tuple(row) for row in connection.execute(statement)])
                 connection.rollback()
+        nothing, *read = read
+        assert nothing == []
         assert len(read[0]) == len(rows)
         assert read[0] == read[1]
 

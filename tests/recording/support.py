@@ -9,12 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import Connection, select
 
 from trainstore.backends import open_backend
+from trainstore.backends.base import time_of
 from trainstore.models import models_for
-from trainstore.recording.flush import Source, WatermarkMovedError, flush, time_of
+from trainstore.recording.delivery import decode
+from trainstore.recording.flush import Source, WatermarkMovedError, flush
 from trainstore.recording.statements import Statements
 from trainstore.recording.summary import Summary, summarize
 
@@ -111,7 +114,8 @@ class Desk:
 
     def flush(self, journal: HandJournal, acked: int, count: int) -> None:
         """Deliver ``count`` records after ``acked``, as a writer would; raises what `flush` raises."""
-        batch = list(enumerate(journal.records, start=1))[acked : acked + count]
+        numbered = list(enumerate(map(orjson.dumps, journal.records), start=1))
+        batch = decode(acked, numbered[acked : acked + count])
         source = Source(journal.uid, journal.run_uid, seen=journal.seen)
         flush(self.connection, self.statements, source, acked, batch)
 

@@ -19,7 +19,8 @@ from recording.support import (
     opened_at,
     opener,
 )
-from trainstore.recording.flush import RunDeletedError, time_of
+from trainstore.backends.base import time_of
+from trainstore.recording.flush import RunDeletedError
 
 
 @pytest.fixture

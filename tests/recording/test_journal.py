@@ -466,7 +466,8 @@ def records_of(journal: FileJournal, acked: int = 0) -> list[tuple[int, dict[str
     """What a delivery would store, as it reads it: batch by batch, gaps filled in."""
     result: list[tuple[int, dict[str, Any]]] = []
     while batch := journal.read(acked, 100, 10_000):
-        result += decode(acked, batch)
+        for number, record in decode(acked, batch):
+            result.append((number, orjson.loads(record["json"]) if record["kind"] == "step" else record))
         acked = result[-1][0]
     return result
 

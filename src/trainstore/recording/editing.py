@@ -8,8 +8,9 @@ from math import isfinite
 
 from sqlalchemy import Connection, delete, select
 
+from trainstore.backends.base import time_of
 from trainstore.errors import RunNotFoundError
-from trainstore.recording.flush import now, time_of
+from trainstore.recording.flush import now
 from trainstore.recording.statements import Statements
 from trainstore.values import Json
 
