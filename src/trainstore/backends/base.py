@@ -206,7 +206,7 @@ class Backend:
         for batch in batches:
             rows = [dict(zip(names, row, strict=True)) for row in zip(*batch, strict=True)]
             for row in rows:
-                row.update({name: time_of(row[name]) for name in times if row[name] is not None})
+                row.update({name: time_of(row[name]) for name in times})
             self.upsert(connection, table, keys, rows)
 
     def insert_missing(self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows) -> None:
@@ -302,29 +302,23 @@ class Backend:
         return False
 
 
-def driver_values(table: Table, names: Sequence[str], batches: Iterable[Columns], zone: str = "") -> Iterator[Any]:
-    """Rows of `Backend.insert_new` as a driver takes them: JSON and times as text, these with ``zone`` at the end."""
-    kinds = [table.c[name].type for name in names]
-    for batch in batches:
-        columns: list[Sequence[Any]] = []
-        for kind, column in zip(kinds, batch, strict=True):
-            if isinstance(kind, JSON):
-                columns.append(json_texts(column))
-            elif isinstance(kind, UTCDateTime):
-                columns.append([None if at is None else _time_text(at, zone) for at in column])
-            else:
-                columns.append(column)
-        yield zip(*columns, strict=True)
+def driver_rows(table: Table, columns: Mapping[str, Sequence[Any]], zone: str = "") -> Iterator[tuple[Any, ...]]:
+    """A batch of `Backend.insert_new` as a driver takes it: JSON and times as text, these with ``zone`` at the end."""
+    values = []
+    for name, column in columns.items():
+        kind = table.c[name].type
+        if isinstance(kind, JSON):
+            column = json_texts(column)
+        elif isinstance(kind, UTCDateTime):
+            column = [f"{_second(at // 1_000_000)}.{at % 1_000_000:06d}{zone}" for at in column]
+        values.append(column)
+    return zip(*values, strict=True)
 
 
 def json_texts(column: Sequence[Any]) -> list[str | None]:
     """The values of a JSON column as text."""
-    return [None if value is None else dump_json(value) for value in column]
-
-
-def _time_text(microseconds: int, zone: str) -> str:
-    seconds, rest = divmod(microseconds, 1_000_000)
-    return f"{_second(seconds)}.{rest:06d}{zone}"
+    dump, option = orjson.dumps, orjson.OPT_NON_STR_KEYS
+    return [None if value is None else dump(value, option=option).decode() for value in column]
 
 
 @lru_cache(maxsize=16)

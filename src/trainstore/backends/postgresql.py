@@ -18,7 +18,6 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import lru_cache, partial
 from importlib.util import find_spec
-from itertools import chain
 from math import isinf
 from typing import Any
 
@@ -51,7 +50,7 @@ from trainstore.backends.base import (
     JsonType,
     Rows,
     driver_of,
-    driver_values,
+    driver_rows,
     json_options,
     on_connect,
 )
@@ -209,8 +208,9 @@ class PostgreSQLBackend(Backend):
         """COPY: looks for no conflicts, and the server reads the first rows while the others are made."""
         statement = _copy_sql(table, tuple(names))
         with driver_of(connection, statement) as driver, driver.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in chain.from_iterable(driver_values(table, names, batches, zone="+00")):
-                copy.write_row(row)
+            for batch in batches:
+                for row in driver_rows(table, dict(zip(names, batch, strict=True)), zone="+00"):
+                    copy.write_row(row)
 
     def json_value(self, column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
         """``column -> 'name'``."""

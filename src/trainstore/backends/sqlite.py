@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -53,7 +52,7 @@ from trainstore.backends.base import (
     JsonType,
     Rows,
     driver_of,
-    driver_values,
+    driver_rows,
     json_options,
     json_texts,
     on_connect,
@@ -316,10 +315,12 @@ class SQLiteBackend(Backend):
         names: Sequence[str],
         batches: Iterable[Columns],
     ) -> None:
-        """One executemany for all, which reads the rows while they are made."""
-        statement = _insert_sql(table, tuple(keys), tuple(names), replace=True)
-        with driver_of(connection, statement) as driver:
-            driver.executemany(statement, chain.from_iterable(driver_values(table, names, batches)))
+        """One executemany a batch, without its empty columns: a None takes the driver as long as all other values."""
+        for batch in batches:
+            filled = {name: column for name, column in zip(names, batch, strict=True) if _is_filled(column)}
+            statement = _insert_sql(table, tuple(keys), tuple(filled), replace=True)
+            with driver_of(connection, statement) as driver:
+                driver.executemany(statement, driver_rows(table, filled))
 
     def json_path_reaches(self, name: str) -> bool:
         """SQLite's JSON paths have no escapes: a quote or a backslash cannot be named."""
@@ -476,6 +477,10 @@ _UNAVAILABLE = (
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_NOLFS,
 )
+
+
+def _is_filled(column: Sequence[Any]) -> bool:
+    return column.count(None) < len(column)
 
 
 def _converted(table: Table, name: str, column: Sequence[Any]) -> Sequence[Any]:
