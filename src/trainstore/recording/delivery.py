@@ -7,12 +7,12 @@ Nothing that a journal held is lost silently: a ``gap`` event names the numbers 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
-from trainstore.recording.flush import Record, RunDeletedError, WatermarkMovedError, now
+from trainstore.recording.flush import Record, Records, RunDeletedError, WatermarkMovedError, kind_of, now
 from trainstore.recording.journal import STEP
 from trainstore.values import plain_text
 
@@ -20,26 +20,20 @@ logger = logging.getLogger("trainstore")
 
 MAX_REFUSED = 100_000  # characters of a refused record that its event keeps
 
-Records = Sequence[tuple[int, Record]]
 
-
-def decode(after: int, frames: Iterable[tuple[int, bytes]]) -> list[tuple[int, Record]]:
+def decode(after: int, frames: Iterable[tuple[int, bytes]]) -> list[tuple[int, Record | bytes]]:
     """The records of frames that follow ``after``, with a gap in the place of those that are missing.
 
-    A step stays the JSON that it is, as ``{"kind": "step", "json": bytes}``: a flush takes many apart at once.
+    A step stays the JSON that it is: a flush takes many apart at once.
 
     A gap that the journal itself wrote, when it had to make room, names the numbers that it stands for, and so does a
     ``skip`` of each earlier row of them; any other missing number is damage.
     """
-    records: list[tuple[int, Record]] = []
+    records: list[tuple[int, Record | bytes]] = []
     known = after  # up to here nothing is missing that is not named
     for sequence, payload in frames:
-        if payload.startswith(STEP):
-            record: Record = {"kind": "step", "json": payload}
-            first = sequence
-        else:
-            record = orjson.loads(payload)
-            first = _stands_for(sequence, record)
+        record = payload if payload.startswith(STEP) else orjson.loads(payload)
+        first = sequence if isinstance(record, bytes) else _stands_for(sequence, record)
         if first > known + 1:
             records.append((first - 1, gap("damage", records=[known + 1, first - 1])))
         records.append((sequence, record))
@@ -82,9 +76,10 @@ def deliver(
             raise
         if len(records) == 1:
             sequence, record = records[0]
-            if record["kind"] in ("run", "attempt"):
+            kind = kind_of(record)
+            if kind in ("run", "attempt"):
                 raise  # without them nothing else can be stored
-            logger.warning("a record (%s) is refused by the database (%s)", record["kind"], describe(error))
+            logger.warning("a record (%s) is refused by the database (%s)", kind, describe(error))
             flush(acked, [(sequence, _refused(record, error))])
             return sequence
         middle = len(records) // 2
@@ -94,9 +89,9 @@ def deliver(
     return records[-1][0]
 
 
-def _refused(record: Record, error: Exception) -> Record:
+def _refused(record: Record | bytes, error: Exception) -> Record:
     """An event that holds the record as text: ASCII, whatever made the database refuse it."""
-    payload = record["json"] if record["kind"] == "step" else orjson.dumps(record)
+    payload = record if isinstance(record, bytes) else orjson.dumps(record)
     text = plain_text(payload.decode().encode("ascii", "backslashreplace").decode(), MAX_REFUSED)
     return {
         "kind": "event",

@@ -27,12 +27,18 @@ from trainstore.recording.statements import Statements
 from trainstore.recording.summary import Summaries, Summary, summarize
 
 Record = dict[str, Any]
+Records = Sequence[tuple[int, Record | bytes]]  # by number; those of steps as the JSON that the journal holds
 MANY = 50  # steps, from which on they are stored in bulk
 
 
 def now() -> int:
     """The time of a record that is made now: microseconds since 1970 by this machine's clock."""
     return time.time_ns() // 1_000
+
+
+def kind_of(record: Record | bytes) -> str:
+    """What a record says."""
+    return "step" if isinstance(record, bytes) else str(record["kind"])
 
 
 def microseconds_of(time: datetime) -> int:
@@ -62,9 +68,7 @@ class Source:
     alive: bool = True  # a live writer beats its heart; a recovery must not make a dead one look alive
 
 
-def flush(
-    connection: Connection, statements: Statements, source: Source, acked: int, records: Sequence[tuple[int, Record]]
-) -> None:
+def flush(connection: Connection, statements: Statements, source: Source, acked: int, records: Records) -> None:
     """Store records that follow ``acked`` in one transaction on ``connection``.
 
     Raises `WatermarkMovedError` and `RunDeletedError`, and whatever the driver raises; then nothing was stored, or
@@ -72,9 +76,11 @@ def flush(
     """
     # An attempt that goes back before what is stored makes every summary anew. That of a new run has nothing to go back
     # to, and where the server falls silent at its opening nobody need wait for as long.
-    goes_back = any(record["kind"] == "attempt" and (source.seen or record.get("lineage")) for _, record in records)
+    steps = [record for _, record in records if isinstance(record, bytes)]
+    others = [(number, record) for number, record in records if not isinstance(record, bytes)]
+    goes_back = any(record["kind"] == "attempt" and (source.seen or record.get("lineage")) for _, record in others)
     with statements.backend.writing(connection, patient=goes_back):
-        _Flush(connection, statements, source).store(acked, records)
+        _Flush(connection, statements, source).store(acked, records[-1][0], steps, others)
 
 
 class _Flush:
@@ -85,21 +91,21 @@ class _Flush:
         self.sql = statements
         self.source = source
 
-    def store(self, acked: int, records: Sequence[tuple[int, Record]]) -> None:
+    def store(self, acked: int, last: int, steps: list[bytes], others: list[tuple[int, Record]]) -> None:
         by_kind: defaultdict[str, list[tuple[int, Record]]] = defaultdict(list)
-        for numbered in records:
+        for numbered in others:
             by_kind[numbered[1]["kind"]].append(numbered)
 
         self.run = self._lock_run(by_kind["run"])
         self.run_id: int = self.run.id
-        self._advance(acked, records[-1][0])
+        self._advance(acked, last)
         self.tree = self.sql.load_attempts(self.connection, self.run_id)
         self.last_step: int | None = self.run.last_step
         for _, record in by_kind["attempt"]:
             self._open_attempt(record)
         self.attempt: Attempt = self.tree.by_uid[self._attempt_uid(by_kind["attempt"])]
         self._store_hyperparams([r for _, r in by_kind["hyperparam"]] + [r for _, r in by_kind["tag"]])
-        self._store_steps([record["json"] for _, record in by_kind["step"]])
+        self._store_steps(steps)
         self._store_events(by_kind["event"] + by_kind["gap"])
         for _, record in by_kind["status"]:
             self._set_status(record)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore.errors import TrainStoreError
 from trainstore.recording.delivery import decode, deliver, describe
-from trainstore.recording.flush import Record, RunDeletedError, Source, WatermarkMovedError, flush
+from trainstore.recording.flush import Records, RunDeletedError, Source, WatermarkMovedError, flush, kind_of
 from trainstore.recording.journal import LOCK, META, FoundJournal, claim, hostname, journal_folders, read_meta
 from trainstore.recording.statements import Statements
 from trainstore.recording.writer import MAX_RECORDS
@@ -148,7 +148,7 @@ def _deliver(connection: Connection, statements: Statements, found: FoundJournal
             acked = moved.acked
         else:
             acked = stored
-            count += sum(record["kind"] not in ("gap", "skip") for _, record in records)
+            count += sum(kind_of(record) not in ("gap", "skip") for _, record in records)
         if not source.seen:
             source.seen = True
             found.update_meta(seen=True)
@@ -157,13 +157,13 @@ def _deliver(connection: Connection, statements: Statements, found: FoundJournal
     return count
 
 
-def _following(found: FoundJournal, acked: int) -> list[tuple[int, Record]]:
+def _following(found: FoundJournal, acked: int) -> Records:
     """The next records of a journal; those that it begins with are also in its ``meta.json``, if they are damaged."""
     opening = list(enumerate(found.meta.get("opening") or (), 1))
     after = max(acked, len(opening))
     records = decode(after, islice(found.read(after), MAX_RECORDS))
     for _, record in records:
-        if record["kind"] == "gap" and record["details"]["reason"] == "damage":
+        if not isinstance(record, bytes) and record["kind"] == "gap" and record["details"]["reason"] == "damage":
             logger.warning("%s is damaged: records %d to %d are lost", found.folder, *record["details"]["records"])
     return [*(numbered for numbered in opening if numbered[0] > acked), *records]
 

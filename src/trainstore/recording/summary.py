@@ -119,10 +119,7 @@ class Summaries:
         for place, names in enumerate(map(tuple, rows)):
             by_names[names].append(place)
         for names, places in by_names.items():
-            if len(by_names) == 1:
-                self._add_columns(names, steps, rows)
-            else:
-                self._add_columns(names, [steps[place] for place in places], [rows[place] for place in places])
+            self._add_columns(names, [steps[place] for place in places], [rows[place] for place in places])
 
     def _add_columns(self, names: Sequence[str], steps: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> None:
         for metric, column in zip(names, zip(*map(_values, rows), strict=True), strict=True):

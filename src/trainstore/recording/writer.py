@@ -20,8 +20,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore.errors import SchemaError, TrainStoreError
-from trainstore.recording.delivery import Records, decode, deliver, describe
-from trainstore.recording.flush import RunDeletedError, Source, WatermarkMovedError, flush, now
+from trainstore.recording.delivery import decode, deliver, describe
+from trainstore.recording.flush import Records, RunDeletedError, Source, WatermarkMovedError, flush, now
 from trainstore.recording.journal import Journal
 from trainstore.recording.statements import Statements
 
