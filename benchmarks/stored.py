@@ -90,7 +90,7 @@ def _fill(
                     connection.execute(insert(getattr(models, name)), part)
                 elif part:
                     table = getattr(models, name)
-                    backend.insert_new(connection, table, tuple(column.name for column in table.primary_key), part)
+                    backend.upsert(connection, table, tuple(column.name for column in table.primary_key), part)
     engine.dispose()
     backend.close()
     if not is_sqlite(url):

@@ -101,3 +101,19 @@ def test_the_workload_of_other_trackers(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]).keys() >= {"log_us", "stored_us", "table_ms", "best_ms"}
+
+
+def test_profiles_name_the_parts_of_each_operation(postgres_server):
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.profiles", "--size", "tiny"],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "TRAINSTORE_TEST_POSTGRES_URL": postgres_server.url.render_as_string(hide_password=False)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    tables = {part.split(":")[0]: part for part in done.stdout.strip().split("\n\n\n")}
+    assert len(tables) == 7
+    for title, text in tables.items():
+        shares = [int(line.rsplit(" ", 2)[1].removesuffix("%")) for line in text.splitlines() if line.endswith("% |")]
+        assert 95 <= sum(shares) <= 105, title
+    assert "| sqlite3 |" in tables["A full queue of 300 records of 6 metrics, SQLite"]
+    assert "| psycopg |" in tables["A full queue of 300 records of 6 metrics, PostgreSQL"]
