@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Mapping
+from time import time_ns
 from types import TracebackType
 from typing import Any
 from weakref import WeakSet
@@ -156,11 +157,14 @@ class ActiveRun:
                 text, secrets are redacted.
         """
         try:
-            at = now()
-            if type(metrics) is not dict and not isinstance(metrics, Mapping):
+            at = time_ns() // 1_000
+            if type(metrics) is dict and self._are_plain(metrics):
+                clean: dict[str, Json] = metrics  # only read
+            elif isinstance(metrics, Mapping):
+                clean = self._clean(metrics)
+            else:
                 self._refuse("metrics must be a mapping of names to values", step, redact(canonical(metrics)))  # type: ignore[unreachable]
                 return
-            clean = self._clean(metrics)
             number = self._step(step)
             if number is None:
                 self._refuse(f"a step is an int from 0 to 2^63 - 1, not {_shown(step)}", step, clean)
@@ -168,14 +172,12 @@ class ActiveRun:
             record: dict[str, Any] = {"kind": "step", "at": at, "step": number, "metrics": clean}
             if epoch is not None:
                 value = _axis(epoch)
-                if value is None:
-                    clean.setdefault("epoch", redact(canonical(epoch)))
-                else:
+                if value is not None:
                     record["epoch"] = value
-            for axis in _AXES:
-                if axis in clean and axis not in record and (value := _axis(clean[axis])) is not None:
-                    record[axis] = value
-                    del clean[axis]
+                elif "epoch" not in clean:
+                    record["metrics"] = clean = {**clean, "epoch": redact(canonical(epoch))}
+            if "step_time" in clean or "epoch" in clean:
+                _move_axes(record)
             if details is not None:
                 record["details"] = redact(_object(details))
             self._append(record)
@@ -315,18 +317,21 @@ class ActiveRun:
     def _reopened(self) -> bool:
         return self._recorder is not None and self._recorder.usable
 
+    def _are_plain(self, metrics: dict[str, Any]) -> bool:
+        """Whether they are stored as they are: known names, and only finite floats and ints of 64 bits."""
+        if not self._plain_names.issuperset(metrics):
+            return False
+        for value in metrics.values():
+            kind = type(value)
+            if kind is float:
+                if value - value != 0.0:  # it is NaN for infinities and NaN
+                    return False
+            elif kind is not int or not INT64_MIN <= value <= INT64_MAX:
+                return False
+        return True
+
     def _clean(self, metrics: Mapping[str, Any]) -> dict[str, Json]:
         """Names and values as they are stored, in a dict of our own."""
-        # The common case at once: names that are kept as they are, finite floats (x - x is NaN for the others), ints.
-        if type(metrics) is dict and metrics.keys() <= self._plain_names:
-            for value in metrics.values():
-                kind = type(value)
-                if (kind is not float or value - value != 0.0) and (
-                    kind is not int or not INT64_MIN <= value <= INT64_MAX
-                ):
-                    break
-            else:
-                return metrics.copy()
         names = self._names
         clean: dict[str, Json] = {}
         for key, value in metrics.items():
@@ -462,6 +467,15 @@ def _axis(value: object) -> float | None:
     except Exception:  # noqa: BLE001 - an int beyond float64, a hostile object
         return None
     return number if number - number == 0.0 else None
+
+
+def _move_axes(record: dict[str, Any]) -> None:
+    """Finite numbers called like a column belong there, where it is not given; the metrics are copied, not changed."""
+    metrics = record["metrics"] = record["metrics"].copy()
+    for axis in _AXES:
+        if axis in metrics and axis not in record and (value := _axis(metrics[axis])) is not None:
+            record[axis] = value
+            del metrics[axis]
 
 
 def _object(details: object) -> dict[str, Json]:

@@ -56,6 +56,7 @@ logger = logging.getLogger("trainstore")
 MAGIC = b"TSj1"
 _FRAME = struct.Struct("<4sIQI")
 _CHECKED = struct.Struct("<IQ")
+_pack, _pack_checked = _FRAME.pack, _CHECKED.pack
 SEGMENT_BYTES = 4 * 1024 * 1024
 LIMIT = 1024 * 1024 * 1024  # bytes of one journal
 LOW_SPACE = 256 * 1024 * 1024  # bytes free on the disk, below which a journal that only grows makes room
@@ -80,7 +81,7 @@ _live_guard = threading.Lock()
 def frame(sequence: int, payload: bytes) -> bytes:
     """One record as it stands in a segment."""
     length = len(payload)
-    return _FRAME.pack(MAGIC, length, sequence, crc32(payload, crc32(_CHECKED.pack(length, sequence)))) + payload
+    return _pack(MAGIC, length, sequence, crc32(payload, crc32(_pack_checked(length, sequence)))) + payload
 
 
 def frames(data: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -231,19 +232,28 @@ class FileJournal(Journal):
         with self._guard:
             if self._descriptor is None:
                 raise JournalError(f"the journal {self.folder} is closed")
-            # The more is at stake, the more of what was put by may go for it; a step gets nothing.
-            floor = RESERVE_BYTES // 4
-            if payload.startswith(STEP):
-                floor = RESERVE_BYTES
-            elif payload.startswith(_STATUS):
-                floor = 0
-            try:
-                if self._lost is not None:
-                    self._tell_lost(floor)
-                return self._write_from_reserve(payload, floor)
-            except OSError as error:
-                self._lose(payload, error)
-                raise
+            if self._lost is None:
+                try:
+                    return self._write(payload)
+                except OSError:
+                    pass
+            return self._write_at_need(payload)
+
+    def _write_at_need(self, payload: bytes) -> int:
+        """Write where the disk is full, or was a moment ago."""
+        # The more is at stake, the more of what was put by may go for it; a step gets nothing.
+        floor = RESERVE_BYTES // 4
+        if payload.startswith(STEP):
+            floor = RESERVE_BYTES
+        elif payload.startswith(_STATUS):
+            floor = 0
+        try:
+            if self._lost is not None:
+                self._tell_lost(floor)
+            return self._write_from_reserve(payload, floor)
+        except OSError as error:
+            self._lose(payload, error)
+            raise
 
     def _write(self, payload: bytes) -> int:
         assert self._descriptor is not None
@@ -251,18 +261,19 @@ class FileJournal(Journal):
         data = frame(sequence, payload)
         segment = self._segments[-1]
         size = segment.size
+        end = size + len(data)
         try:
             if os.write(self._descriptor, data) != len(data):
                 os.ftruncate(self._descriptor, size)
                 raise OSError(errno.ENOSPC, "no space for the journal", str(segment.path))
-            segment.size, self.last, self._dirty = size + len(data), sequence, True
+            segment.size, self.last, self._dirty = end, sequence, True
         except BaseException:
             # Ctrl-C may come after the write: then what the file holds is counted, or the next would get its number.
             with suppress(OSError):
-                if os.fstat(self._descriptor).st_size == size + len(data):
-                    segment.size, self.last, self._dirty = size + len(data), sequence, True
+                if os.fstat(self._descriptor).st_size == end:
+                    segment.size, self.last, self._dirty = end, sequence, True
             raise
-        if segment.size >= self._segment_bytes:
+        if end >= self._segment_bytes:
             with suppress(OSError):  # this one can go on growing; the next record tries again
                 self._begin_segment()
         return sequence
