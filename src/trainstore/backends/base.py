@@ -25,7 +25,6 @@ from typing import Any, ClassVar
 
 import orjson
 from sqlalchemy import (
-    JSON,
     URL,
     ColumnElement,
     Connection,
@@ -302,23 +301,15 @@ class Backend:
         return False
 
 
-def driver_rows(table: Table, columns: Mapping[str, Sequence[Any]], zone: str = "") -> Iterator[tuple[Any, ...]]:
-    """A batch of `Backend.insert_new` as a driver takes it: JSON and times as text, these with ``zone`` at the end."""
-    values = []
-    for name, column in columns.items():
-        kind = table.c[name].type
-        if isinstance(kind, JSON):
-            column = json_texts(column)
-        elif isinstance(kind, UTCDateTime):
-            column = [f"{_second(at // 1_000_000)}.{at % 1_000_000:06d}{zone}" for at in column]
-        values.append(column)
-    return zip(*values, strict=True)
-
-
 def json_texts(column: Sequence[Any]) -> list[str | None]:
     """The values of a JSON column as text."""
     dump, option = orjson.dumps, orjson.OPT_NON_STR_KEYS
     return [None if value is None else dump(value, option=option).decode() for value in column]
+
+
+def time_texts(column: Sequence[int], zone: str = "") -> list[str]:
+    """Times of `Backend.insert_new` as text, ``zone`` at the end."""
+    return [f"{_second(at // 1_000_000)}.{at % 1_000_000:06d}{zone}" for at in column]
 
 
 @lru_cache(maxsize=16)

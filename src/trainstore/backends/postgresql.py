@@ -23,11 +23,14 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
+    JSON,
     ColumnElement,
     Connection,
     Double,
     Engine,
+    Integer,
     NullPool,
+    Numeric,
     QueuePool,
     Select,
     Table,
@@ -50,9 +53,10 @@ from trainstore.backends.base import (
     JsonType,
     Rows,
     driver_of,
-    driver_rows,
     json_options,
+    json_texts,
     on_connect,
+    time_texts,
 )
 from trainstore.backends.health import Finding
 from trainstore.errors import PermissionDeniedError, StoreUnavailableError, StoreURLError, TrainStoreError
@@ -209,8 +213,8 @@ class PostgreSQLBackend(Backend):
         statement = _copy_sql(table, tuple(names))
         with driver_of(connection, statement) as driver, driver.cursor() as cursor, cursor.copy(statement) as copy:
             for batch in batches:
-                for row in driver_rows(table, dict(zip(names, batch, strict=True)), zone="+00"):
-                    copy.write_row(row)
+                columns = [_copied(table, name, column) for name, column in zip(names, batch, strict=True)]
+                copy.write("".join([f"{row}\n" for row in map("\t".join, zip(*columns, strict=True))]))
 
     def json_value(self, column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
         """``column -> 'name'``."""
@@ -450,6 +454,21 @@ def _jsonable(table: Table, rows: Rows) -> Rows:
         }
         for row in rows
     ]
+
+
+def _copied(table: Table, name: str, column: Sequence[Any]) -> Sequence[str]:
+    """The values of one column in COPY's text format; psycopg's ``write_row`` takes twice as long."""
+    kind = table.c[name].type
+    if isinstance(kind, UTCDateTime):
+        return time_texts(column, "+00")
+    if isinstance(kind, Numeric | Integer):
+        return ["\\N" if value is None else str(value) for value in column]
+    if isinstance(kind, JSON):  # its text has no tabs and line breaks
+        return ["\\N" if text is None else text.replace("\\", "\\\\") for text in json_texts(column)]
+    return ["\\N" if value is None else str(value).translate(_COPY_ESCAPES) for value in column]
+
+
+_COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 @lru_cache(maxsize=256)

@@ -52,10 +52,10 @@ from trainstore.backends.base import (
     JsonType,
     Rows,
     driver_of,
-    driver_rows,
     json_options,
     json_texts,
     on_connect,
+    time_texts,
 )
 from trainstore.errors import (
     NetworkFileSystemError,
@@ -318,9 +318,10 @@ class SQLiteBackend(Backend):
         """One executemany a batch, without its empty columns: a None takes the driver as long as all other values."""
         for batch in batches:
             filled = {name: column for name, column in zip(names, batch, strict=True) if _is_filled(column)}
+            columns = [_converted(table, name, column) for name, column in filled.items()]
             statement = _insert_sql(table, tuple(keys), tuple(filled), replace=True)
             with driver_of(connection, statement) as driver:
-                driver.executemany(statement, driver_rows(table, filled))
+                driver.executemany(statement, zip(*columns, strict=True))
 
     def json_path_reaches(self, name: str) -> bool:
         """SQLite's JSON paths have no escapes: a quote or a backslash cannot be named."""
@@ -488,6 +489,8 @@ def _converted(table: Table, name: str, column: Sequence[Any]) -> Sequence[Any]:
     kind = table.c[name].type
     if isinstance(kind, JSON):
         return json_texts(column)
+    if isinstance(kind, UTCDateTime) and isinstance(column[0], int):
+        return time_texts(column)
     if isinstance(kind, UTCDateTime):
         return [None if value is None else _datetime_text(value) for value in column]
     return column
