@@ -1,7 +1,7 @@
 """The writer thread: brings the records of one store object's journals into the database.
 
 It knows recorders and one function that opens a connection, neither training nor SQL. What is waiting is committed
-once a second, at 1,000 records or 1 MiB, and when somebody waits for it; a transaction takes up to 4,000. After any
+once a second, at 1,000 records or 1 MiB, and when somebody waits for it; a transaction takes up to 8,000. After any
 error the connection is dropped and the watermark read back, so nothing is lost and nothing doubled, even when the
 answer to a COMMIT never came. Retries back off without end; a failure is logged once until it is over.
 """
@@ -29,8 +29,9 @@ logger = logging.getLogger("trainstore")
 
 INTERVAL = 1.0  # seconds between commits
 ENOUGH_RECORDS = 1_000  # waiting: the writer is woken
-MAX_RECORDS = 4_000  # of one transaction
-MAX_BYTES = 1024 * 1024
+ENOUGH_BYTES = 1024 * 1024
+MAX_RECORDS = 8_000  # of one transaction
+MAX_BYTES = 2 * 1024 * 1024
 HEARTBEAT = 30.0  # seconds
 BACKOFF = (0.1, 30.0)  # seconds: the first and the longest pause after an error
 
@@ -57,7 +58,7 @@ class Recorder:
         self.journal.append(payload)
         self._waiting += 1
         self._waiting_bytes += len(payload)
-        if self._waiting >= ENOUGH_RECORDS or self._waiting_bytes >= MAX_BYTES:
+        if self._waiting >= ENOUGH_RECORDS or self._waiting_bytes >= ENOUGH_BYTES:
             self._waiting = self._waiting_bytes = 0
             self._wake()
 
