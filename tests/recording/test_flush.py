@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from recording.support import (
     opener,
 )
 from trainstore.backends.base import time_of
-from trainstore.recording.flush import RunDeletedError
+from trainstore.recording.flush import MANY, RunDeletedError
 
 
 @pytest.fixture
@@ -195,6 +196,45 @@ def test_scattered_steps_merge_with_what_is_stored(desk: Desk, run_uid: str) -> 
     assert len(current) == 1_200
     assert all(metrics == {"a": step, "b": -step} for step, metrics in current)
     desk.check(run_uid)
+
+
+def _records(journal: HandJournal, steps: Iterable[int], dice: random.Random) -> None:
+    """Steps with metrics of all kinds, not all of the same names; some have an epoch, a time, details."""
+    values = (0.5, -1.25, 3, True, "text \\ \t \n é", "NaN", "-Infinity", None, [1, {"a": None}])
+    for step in steps:
+        metrics = {"loss": dice.random(), "n": dice.randrange(9)}
+        if dice.random() < 0.3:
+            metrics[dice.choice("abc")] = dice.choice(values)
+        more = {"epoch": step / 100, "step_time": 0.25, "details": {"text": "back\\slash \t \n \\N"}}
+        journal.step(step, metrics, **{name: more[name] for name in more if dice.random() < 0.2})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_steps_in_bulk_are_stored_as_they_are_in_few(desk: Desk, seed: int) -> None:
+    """Many at once, new or not, current or not: the same rows, summaries and attempts as in small batches."""
+    found = []
+    for batch in (1_000, 170, MANY - 1):
+        dice, run_uid = random.Random(seed), str(uuid.uuid4())
+        crashed = opener(run_uid, first_attempt())
+        resumed = opener(run_uid, next_attempt(crashed.attempt, 300))
+        repeated = [dice.randrange(400) for _ in range(dice.choice((0, 60)))]  # and then the steps go on
+        _records(crashed, [*range(380), *repeated, *range(390, 500, dice.choice((1, 2)))], dice)
+        _records(resumed, range(dice.choice((290, 301)), 480), dice)
+        while crashed.acked < 300:
+            desk.deliver(crashed, batch)
+        while resumed.acked < len(resumed.records):
+            desk.deliver(resumed, batch)
+            desk.check(run_uid)
+        while crashed.acked < len(crashed.records):
+            desk.deliver(crashed, batch)  # late: of these none is current
+        desk.check(run_uid)
+        table = desk.models.step_log
+        others = [column for column in table.c if column.name != "run_id"]
+        rows = desk.rows(select(*others).where(table.c.run_id == desk.run(run_uid).id).order_by(*table.primary_key))
+        attempts = {(row.attempt, row.last_step, row.end_step) for row in desk.attempts(run_uid).values()}
+        found.append((rows, desk.current(run_uid), desk.summaries(run_uid), attempts))
+    assert len(found[0][0]) > 600
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_metric_that_became_text_has_no_summary(desk: Desk, run_uid: str) -> None:
