@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sqlalchemy import select
 
@@ -219,6 +220,36 @@ def test_epoch_and_step_time_fill_their_columns(store: TrainStore) -> None:
     assert found[3]["epoch"] == "NaN"
     assert found[6]["epoch"] is True
     assert [metrics.get("a") for metrics in found.values()] == [1.0, 1.0, None, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_metrics_stay_what_they_were(store: TrainStore) -> None:
+    """One dict may be logged again and again: nothing is taken out of it, whether its names are known or not."""
+    run, metrics = store.start_run(), {"loss": 1.0, "epoch": 0.5, "step_time": 2}
+    for step in range(3):
+        run.log(metrics, step)
+    run.log(metrics, 3, epoch="third")  # type: ignore[arg-type]
+    assert metrics == {"loss": 1.0, "epoch": 0.5, "step_time": 2}
+    assert list(stored_steps(store, run).values()) == [{"loss": 1.0}] * 4
+    frame = store.list_step_logs(run)
+    assert frame["epoch"].tolist() == [0.5] * 4
+    assert frame["step_time"].tolist() == [2.0] * 4
+
+
+def test_the_librarys_own_steps_are_stored_as_those_of_log(store: TrainStore) -> None:
+    """What the integrations measured, be it finite or not; the count goes on after it."""
+    run, twin = store.start_run(), store.start_run()
+    values = {1: 0.5, 2: math.nan, 3: math.inf, 5: -math.inf, 4: 1.7e308}
+    for step, value in values.items():
+        metrics = {"loss": value, "grad_norm": 1.7e308, "tokens": 16}
+        twin.log({**metrics, "step_time": 0.25}, step, step / 4)
+        run._log_own(metrics, step, step / 4, 0.25)
+    for one in (run, twin):
+        one.log({"after": 1})
+    assert stored_steps(store, run) == stored_steps(store, twin)
+    ours, theirs = (store.list_step_logs(one).drop(columns="logged_at") for one in (run, twin))
+    assert ours["step"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert ours["epoch"].tolist()[:5] == [0.25, 0.5, 0.75, 1.0, 1.25]
+    pd.testing.assert_frame_equal(ours, theirs)
 
 
 def test_a_value_kept_as_text_is_told_once(store: TrainStore, caplog: pytest.LogCaptureFixture) -> None:

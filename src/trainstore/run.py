@@ -184,6 +184,36 @@ class ActiveRun:
         except Exception as error:  # noqa: BLE001 - nothing of ours may reach a training
             self._failed("a step", error)
 
+    def _log_own(self, metrics: dict[str, float], step: int, epoch: float, step_time: float) -> None:
+        """`log` for steps that the library has measured itself, of which fewer questions must be asked.
+
+        Args:
+            metrics: Names that need no change → floats and ints themselves, and not of a subclass.
+            step: A step that there may be.
+            epoch: The epoch so far.
+            step_time: Seconds.
+        """
+        try:
+            total = sum(metrics.values(), epoch)
+            if total - total != 0.0:  # it is NaN for infinities and NaN
+                self.log({**metrics, "step_time": step_time}, step, epoch)
+                return
+            with self._guard:
+                if step >= self._next_step:
+                    self._next_step = step + 1
+            self._append(
+                {
+                    "kind": "step",
+                    "at": time_ns() // 1_000,
+                    "step": step,
+                    "metrics": metrics,
+                    "epoch": epoch,
+                    "step_time": step_time,
+                }
+            )
+        except Exception as error:  # noqa: BLE001 - nothing of ours may reach a training
+            self._failed("a step", error)
+
     def log_hyperparams(self, values: Mapping[str, Any] | Any, namespace: str = "hp") -> None:
         """Record hyperparameters, a mapping or a dataclass. Secrets are redacted before anything is written.
 

@@ -38,9 +38,10 @@ class StepRecorder:
     def __init__(self, run: ActiveRun, reader: DirectLoss | RingLoss | None, global_step: int) -> None:
         self.run = run
         self.reader = reader
-        self._learning_rates: dict[str, Any] = {}
+        self._learning_rate: float | None = None  # of all groups
+        self._learning_rates: dict[str, Any] = {}  # where there are several
         self._tokens = 0
-        self._step_began = self._idle_since = perf_counter()
+        self.step_began = self._idle_since = perf_counter()  # set by the hook of every step itself
         self._window_first = global_step + 1
         self._window_sum = 0.0
         self._window_count = 0
@@ -52,10 +53,6 @@ class StepRecorder:
             self.reader.discard()
         self._tokens = 0
         self._idle_since = perf_counter()
-
-    def begin_step(self) -> None:
-        """The step's clock starts; its batches were fetched before."""
-        self._step_began = perf_counter()
 
     def add_micro_batch(self, loss: Any, inputs: Any) -> None:
         """A forward and backward pass is done."""
@@ -72,9 +69,9 @@ class StepRecorder:
         for group in groups:
             rate = group["lr"]
             if type(rate) is not float or rate != first:
-                self._learning_rates = self._several_rates(groups)
+                self._learning_rate, self._learning_rates = None, self._several_rates(groups)
                 return
-        self._learning_rates = {"learning_rate": first}
+        self._learning_rate = first
 
     def _several_rates(self, groups: Any) -> dict[str, Any]:
         """Those of groups that differ, or that are no plain numbers."""
@@ -92,18 +89,25 @@ class StepRecorder:
 
     def end_step(self, step: int, epoch: float) -> None:
         """Record the step: on the CPU whole, on an accelerator without its loss and gradient norm, which follow."""
-        began, ended, reader = self._step_began, perf_counter(), self.reader
+        began, ended, reader = self.step_began, perf_counter(), self.reader
         metrics = {} if reader is None else reader.end_step(step)
         if "loss" in metrics:
             self._window_sum += metrics["loss"]
             self._window_count += 1
-        metrics.update(self._learning_rates)
+        rate = self._learning_rate
+        if rate is None:
+            metrics.update(self._learning_rates)
+        else:
+            metrics["learning_rate"] = rate
         if self._tokens:
             metrics["tokens"] = self._tokens
             self._tokens = 0
         metrics["data_time"] = began - self._idle_since
-        metrics["step_time"] = ended - began
-        self.run.log(metrics, step, epoch)
+        if rate is not None and type(epoch) is float:
+            self.run._log_own(metrics, step, epoch, ended - began)
+        else:
+            metrics["step_time"] = ended - began
+            self.run.log(metrics, step, epoch)
         if reader is not None and reader.is_behind:
             self.catch_up(wait=False)
         self._idle_since = perf_counter()

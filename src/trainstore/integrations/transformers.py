@@ -21,6 +21,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
 from transformers import TrainerCallback
@@ -372,7 +373,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         """The clock of the step."""
         steps = self._steps
         if steps is not None:
-            steps.begin_step()
+            steps.step_began = perf_counter()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
         """The learning rate of the step."""
