@@ -20,7 +20,13 @@ from sqlalchemy.exc import OperationalError
 from fixtures.databases import migrate, opened
 from trainstore import TrainStore
 from trainstore.backends import open_backend, postgresql
-from trainstore.errors import NotADatabaseError, StoreUnavailableError, StoreURLError, TrainStoreError
+from trainstore.errors import (
+    InvalidArgumentError,
+    NotADatabaseError,
+    StoreUnavailableError,
+    StoreURLError,
+    TrainStoreError,
+)
 
 CANARY = "c4n4ry"
 
@@ -265,3 +271,11 @@ def test_password_with_every_character(new_database, postgres_server):
     finally:
         postgres_server.execute(f"DROP OWNED BY {role}", url.database)
         postgres_server.execute(f"DROP ROLE {role}")
+
+
+def test_more_values_than_a_statement_takes(database_url: str):
+    """A filter of 300,000 names is refused for what it is, not as a database that cannot be reached."""
+    with TrainStore(database_url) as store:
+        with pytest.raises(InvalidArgumentError, match=r"more values than (SQLite|PostgreSQL) takes at once"):
+            store.list_runs(name=[f"run-{number}" for number in range(300_000)])
+        assert store.list_runs(name=["run-1"]).empty

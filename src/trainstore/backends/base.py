@@ -317,6 +317,12 @@ def _second(number: int) -> str:
     return (_EPOCH + timedelta(seconds=number)).replace(tzinfo=None).isoformat(" ")
 
 
+def too_many_values(database: str, limit: int | None = None) -> str:
+    """The message where one statement has more parameters than the database takes."""
+    known = f" ({limit:,})" if limit else ""
+    return f"the question names more values than {database} takes at once{known}; ask for some of them at a time"
+
+
 @contextmanager
 def driver_of(connection: Connection, statement: str) -> Iterator[Any]:
     """The driver's own connection, for a statement that SQLAlchemy would slow down; errors are raised as by it."""

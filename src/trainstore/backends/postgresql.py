@@ -57,9 +57,16 @@ from trainstore.backends.base import (
     json_texts,
     on_connect,
     time_texts,
+    too_many_values,
 )
 from trainstore.backends.health import Finding
-from trainstore.errors import PermissionDeniedError, StoreUnavailableError, StoreURLError, TrainStoreError
+from trainstore.errors import (
+    InvalidArgumentError,
+    PermissionDeniedError,
+    StoreUnavailableError,
+    StoreURLError,
+    TrainStoreError,
+)
 from trainstore.models import Models, UTCDateTime
 from trainstore.values import safe_url
 
@@ -283,6 +290,8 @@ class PostgreSQLBackend(Backend):
             return super().translate(error)
         state = getattr(error.orig, "sqlstate", None)
         where = self.identity.removeprefix("postgresql://").removesuffix(f"/{self.url.database or ''}")
+        if state is None and "number of parameters" in str(error.orig):
+            return InvalidArgumentError(too_many_values("PostgreSQL", 65_535))
         if state is None and type(error.orig).__name__ in ("OperationalError", "ConnectionTimeout"):
             reason = _connection_reason(str(error.orig))
             return StoreUnavailableError(f"PostgreSQL at {where} cannot be reached: {reason}")

@@ -56,8 +56,10 @@ from trainstore.backends.base import (
     json_texts,
     on_connect,
     time_texts,
+    too_many_values,
 )
 from trainstore.errors import (
+    InvalidArgumentError,
     NetworkFileSystemError,
     NotADatabaseError,
     StoreUnavailableError,
@@ -452,6 +454,8 @@ class SQLiteBackend(Backend):
             )
         if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StoreUnavailableError(f"{self.path or 'the database in memory'} is locked by another connection")
+        if "too many SQL variables" in str(cause):
+            return InvalidArgumentError(too_many_values("SQLite"))
         if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) and _lies_in_a_closed_folder(self.path):
             return StoreUnavailableError(
                 f"{self.path} cannot be used: SQLite keeps files beside it, also to read it, and you may not write "
