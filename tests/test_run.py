@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import math
 import threading
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -192,6 +193,21 @@ def test_names_of_any_kind_are_kept(store: TrainStore) -> None:
         assert summary.loc[name, "last"] == step
         tidy = store.list_step_logs(run, metrics=[name], tidy=True)
         assert tidy[["step", "metric", "value"]].values.tolist() == [[step, name, float(step)]]
+
+
+def test_names_of_subclasses_of_str_are_the_same_names(store: TrainStore) -> None:
+    """NumPy's texts, members of an enumeration: also where the name is known already."""
+
+    class Metric(StrEnum):
+        LOSS = "loss"
+
+    run = store.start_run()
+    run.log({"loss": 0.0}, step=0)
+    for step, name in enumerate((np.str_("loss"), Metric.LOSS), start=1):
+        run.log({name: float(step)}, step=step)
+        run.log({name: float(step)}, step=-1)
+    assert stored_steps(store, run) == {step: {"loss": float(step)} for step in range(3)}
+    assert [details["metrics"] for details in events(store, run, "refused")] == [{"loss": 1.0}, {"loss": 2.0}]
 
 
 def test_two_long_names_stay_two(store: TrainStore) -> None:

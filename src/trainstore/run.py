@@ -399,7 +399,10 @@ class ActiveRun:
             return number
 
     def _append(self, record: dict[str, Any]) -> None:
-        payload = orjson.dumps(record)
+        try:
+            payload = orjson.dumps(record)
+        except TypeError:  # a name of a subclass of str that equals a known one
+            payload = orjson.dumps(record, option=orjson.OPT_NON_STR_KEYS)
         while (recorder := self._recorder) is not None:
             if not recorder.usable:
                 recorder = self._join_again()
