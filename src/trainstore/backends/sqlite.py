@@ -493,7 +493,7 @@ def _converted(table: Table, name: str, column: Sequence[Any]) -> Sequence[Any]:
     kind = table.c[name].type
     if isinstance(kind, JSON):
         return json_texts(column)
-    if isinstance(kind, UTCDateTime) and isinstance(column[0], int):
+    if isinstance(kind, UTCDateTime) and isinstance(column[0], int):  # those of `insert_new`
         return time_texts(column)
     if isinstance(kind, UTCDateTime):
         return [None if value is None else _datetime_text(value) for value in column]
