@@ -351,14 +351,16 @@ class ActiveRun:
         """Whether they are stored as they are: known names, and only finite floats and ints of 64 bits."""
         if not self._plain_names.issuperset(metrics):
             return False
+        total = 0.0
         for value in metrics.values():
             kind = type(value)
             if kind is float:
-                if value - value != 0.0:  # it is NaN for infinities and NaN
-                    return False
+                total += value
             elif kind is not int or not INT64_MIN <= value <= INT64_MAX:
                 return False
-        return True
+        # An infinity or a NaN makes a sum of which this is NaN. (So do finite ones that are too large together: then
+        # `_clean` asks each of them.)
+        return total - total == 0.0
 
     def _clean(self, metrics: Mapping[str, Any]) -> dict[str, Json]:
         """Names and values as they are stored, in a dict of our own."""
