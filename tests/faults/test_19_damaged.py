@@ -24,6 +24,7 @@ from faults.oracle import Fault, Reported
 from recording.support import eventually
 from trainstore.errors import TrainStoreError
 from trainstore.recording.delivery import decode
+from trainstore.recording.flush import kind_of
 from trainstore.recording.journal import claim, frames
 from trainstore.store import TrainStore
 
@@ -125,7 +126,7 @@ def test_every_byte_of_a_journal(fault: Fault) -> None:
             records = decode(0, found.read(0))
         finally:
             found.release()
-        return {number for number, record in records if record["kind"] != "gap"}
+        return {number for number, record in records if kind_of(record) != "gap"}
 
     for name in (middle, last):
         content = journal.segments[name]
