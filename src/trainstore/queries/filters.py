@@ -8,16 +8,31 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, case, exists, false, func, literal, or_, select, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    type_coerce,
+)
 
 from trainstore.errors import InvalidArgumentError
-from trainstore.models import NAMESPACES, STATUSES, JsonType
+from trainstore.models import NAMESPACES, STATUSES, JsonType, Models
 from trainstore.queries.frames import comparable, parse
 from trainstore.queries.reader import Reader
 from trainstore.values import canonical, metric_name, plain_text, restore
 
 LOST_AFTER = timedelta(seconds=90)  # a heartbeat comes every 30 s
 SHOWN_STATUSES = (*STATUSES, "lost")
+_HEARD_AFTER = "heard_after"
 
 
 @dataclass(frozen=True)
@@ -37,26 +52,33 @@ class RunFilter:
 
 @dataclass(frozen=True)
 class RunSource:
-    """The FROM clause of a list of runs: the run, its head attempt and that attempt's opener."""
+    """The FROM clause of a list of runs: the run, its head attempt and that attempt's opener.
+
+    ``status`` is the one shown, "lost" derived: it needs the parameters `liveness`.
+    """
 
     statement: Select[Any]
     status: ColumnElement[str]
     head: Any
 
 
-def run_source(reader: Reader, chosen: RunFilter, *columns: ColumnElement[Any]) -> RunSource:
-    """A SELECT of ``columns`` from the runs that a filter admits. ``status`` is the one shown, "lost" derived."""
-    run, writer = reader.models.run, reader.models.writer
-    head = alias(reader.models.attempt, "head")
-    status = _shown_status(reader, head)
+def run_source(models: Models) -> RunSource:
+    """All runs; their columns are yet to be chosen."""
+    run, writer = models.run, models.writer
+    head = alias(models.attempt, "head")
+    status = _shown_status(models, head)
     statement = (
-        select(*columns)
+        select()
         .select_from(run)
-        .join(head, and_(head.c.run_id == run.c.id, head.c.attempt == _head_number(reader)), isouter=True)
+        .join(head, and_(head.c.run_id == run.c.id, head.c.attempt == _head_number(models)), isouter=True)
         .join(writer, writer.c.uid == head.c.uid, isouter=True)
-        .where(*_conditions(reader, chosen, status))
     )
     return RunSource(statement, status, head)
+
+
+def liveness(reader: Reader) -> dict[str, Any]:
+    """The parameters of a statement with a status in it: since when a writer must have been heard of to be alive."""
+    return {_HEARD_AFTER: reader.now() - LOST_AFTER}
 
 
 @lru_cache(maxsize=256)
@@ -67,10 +89,10 @@ def alias(table: Table, name: str) -> Any:
     return made
 
 
-def _head_number(reader: Reader) -> Any:
+def _head_number(models: Models) -> Any:
     """The head's number: the last opened of the attempts that nobody resumed."""
-    run = reader.models.run
-    candidate, child = alias(reader.models.attempt, "candidate"), alias(reader.models.attempt, "child")
+    run = models.run
+    candidate, child = alias(models.attempt, "candidate"), alias(models.attempt, "child")
     resumed = exists().where(child.c.run_id == candidate.c.run_id, child.c.resumed_from == candidate.c.attempt)
     return (
         select(candidate.c.attempt)
@@ -82,39 +104,40 @@ def _head_number(reader: Reader) -> Any:
     )
 
 
-def _shown_status(reader: Reader, head: Any) -> ColumnElement[str]:
-    run, writer = reader.models.run.c, reader.models.writer.c
+def _shown_status(models: Models, head: Any) -> ColumnElement[str]:
+    run, writer = models.run.c, models.writer.c
     heard_of = func.coalesce(writer.heartbeat_at, head.c.opened_at)
-    alive = and_(writer.closed_at.is_(None), heard_of > literal(reader.now() - LOST_AFTER, head.c.opened_at.type))
+    alive = and_(writer.closed_at.is_(None), heard_of > bindparam(_HEARD_AFTER, type_=head.c.opened_at.type))
     return case((run.status != "running", run.status), (alive, "running"), else_="lost")
 
 
-def _conditions(reader: Reader, chosen: RunFilter, status: ColumnElement[str]) -> list[ColumnElement[bool]]:
+def conditions(reader: Reader, chosen: RunFilter, status: ColumnElement[str]) -> list[ColumnElement[bool]]:
+    """What a filter asks of a run; ``status`` as in `RunSource`."""
     run = reader.models.run.c
-    conditions: list[ColumnElement[bool]] = []
+    asked: list[ColumnElement[bool]] = []
     if chosen.project is not None:
-        conditions.append(run.project.in_(texts("project", chosen.project)))
+        asked.append(run.project.in_(texts("project", chosen.project)))
     if chosen.name is not None:
-        conditions.append(run.name.in_(texts("name", chosen.name)))
+        asked.append(run.name.in_(texts("name", chosen.name)))
     if chosen.status is not None:
         wanted = texts("status", chosen.status)
         for value in wanted:
             if value not in SHOWN_STATUSES:
                 raise InvalidArgumentError(f"status {value!r} is not one of {', '.join(SHOWN_STATUSES)}")
-        conditions.append(status.in_(wanted))
+        asked.append(status.in_(wanted))
     if isinstance(chosen.tag, Mapping):
-        conditions += [_has(reader, "tag", key, value) for key, value in chosen.tag.items()]
+        asked += [_has(reader, "tag", key, value) for key, value in chosen.tag.items()]
     elif chosen.tag is not None:
-        conditions += [_has_key(reader, "tag", key) for key in texts("tag", chosen.tag)] or [false()]
+        asked += [_has_key(reader, "tag", key) for key in texts("tag", chosen.tag)] or [false()]
     if chosen.hyperparams is not None:
         if not isinstance(chosen.hyperparams, Mapping):
             raise InvalidArgumentError(f"hyperparams {chosen.hyperparams!r} is no mapping of names to values")
         for name, value in chosen.hyperparams.items():
-            conditions.append(_has(reader, *qualified(name), value))
+            asked.append(_has(reader, *qualified(name), value))
     if chosen.where is not None:
         several = isinstance(chosen.where, (list, tuple))
-        conditions += [_expression(reader, item) for item in (chosen.where if several else [chosen.where])]
-    return conditions
+        asked += [_expression(reader, item) for item in (chosen.where if several else [chosen.where])]
+    return asked
 
 
 def qualified(name: object) -> tuple[str, str]:

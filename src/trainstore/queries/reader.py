@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -31,18 +31,18 @@ class Reader:
         value: datetime = self.connection.execute(select(self.backend.now())).scalar_one()
         return value
 
-    def rows(self, statement: Select[Any]) -> Sequence[Any]:
+    def rows(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """The rows of a statement, their values as the models' types say."""
-        return self.connection.execute(statement).all()
+        return self.connection.execute(statement, parameters).all()
 
-    def chunks(self, statement: Select[Any]) -> Iterator[Sequence[Any]]:
+    def chunks(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> Iterator[Sequence[Any]]:
         """The rows of a statement as the driver gives them, a thousand at a time.
 
         For what is read by the hundred thousand: making SQLAlchemy's rows takes as long as reading the database's.
         Text, integers and floats are the same either way; JSON must be asked for as text (`Backend.json_text`), and
         times go through `frames.times`.
         """
-        result = self.connection.execute(statement)
+        result = self.connection.execute(statement, parameters)
         cursor = result.cursor
         assert cursor is not None  # a SELECT has one
         try:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Select, func, select
 
 from trainstore.errors import InvalidArgumentError, RunNotFoundError
-from trainstore.models import NAMESPACES
+from trainstore.models import NAMESPACES, Models
+from trainstore.queries import filters
 from trainstore.queries.columns import hyperparam_columns, metric_columns
-from trainstore.queries.filters import RunFilter, RunSource, alias, run_source
+from trainstore.queries.filters import RunFilter, alias, liveness, run_source
 from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, fixed_columns, parse
 from trainstore.queries.reader import Reader, resolve_run
 from trainstore.queries.records import RunRecord
@@ -58,8 +60,7 @@ def list_runs(
     shown, chosen = _split(hyperparams, conditions)
     _check_choice("summary", summary, SUMMARIES)
     run = reader.models.run.c
-    source = _source(reader, chosen)
-    statement = source.statement.order_by(run.started_at.desc(), run.id.desc()).limit(_limit(limit))
+    statement = _source(reader, chosen).order_by(run.started_at.desc(), run.id.desc()).limit(_limit(limit))
     return _table(reader, statement, RUN_COLUMNS, shown, metrics, summary)
 
 
@@ -86,7 +87,8 @@ def get_best_run(
     reader: Reader, *, metric_name: str, metric_direction: str, by: str = "best", **conditions: Any
 ) -> RunRecord | None:
     """The best run, or None where no run has a finite value."""
-    rows = reader.rows(_ranked(reader, metric_name, metric_direction, by, RunFilter(**conditions), 1))
+    statement = _ranked(reader, metric_name, metric_direction, by, RunFilter(**conditions), 1)
+    rows = reader.rows(statement, liveness(reader))
     if not rows:
         return None
     *_, value, step = rows[0]
@@ -97,7 +99,7 @@ def get_run(reader: Reader, run: object) -> RunRecord:
     """One run."""
     key = resolve_run(reader, run)
     chosen = RunFilter(where=reader.models.run.c.id == key.id)
-    rows = reader.rows(_source(reader, chosen).statement)
+    rows = reader.rows(_source(reader, chosen), liveness(reader))
     if not rows:
         raise RunNotFoundError(f"run {key.uid} has just been deleted")
     return _record(reader, rows[0])
@@ -113,10 +115,17 @@ def _split(shown: Any, conditions: dict[str, Any]) -> tuple[Any, RunFilter]:
     return shown, RunFilter(**conditions)
 
 
-def _source(reader: Reader, chosen: RunFilter, *more: ColumnElement[Any]) -> RunSource:
-    run, attempt = reader.models.run, reader.models.attempt
+def _source(reader: Reader, chosen: RunFilter) -> Select[Any]:
+    statement, status = _all_runs(reader.models)
+    return statement.where(*filters.conditions(reader, chosen, status))
+
+
+@lru_cache(maxsize=16)
+def _all_runs(models: Models, *more: ColumnElement[Any]) -> tuple[Select[Any], ColumnElement[str]]:
+    """All runs with their columns, and the status among these. Made once: it takes longer than a short query."""
+    run, attempt = models.run, models.attempt
     parent = alias(run, "parent")
-    source = run_source(reader, chosen)
+    source = run_source(models)
     r, h = run.c, source.head.c
     attempts = select(func.count()).where(attempt.c.run_id == r.id).correlate(run).scalar_subquery()
     parent_uid = select(parent.c.uid).where(parent.c.id == r.parent_run_id).correlate(run).scalar_subquery()
@@ -124,31 +133,31 @@ def _source(reader: Reader, chosen: RunFilter, *more: ColumnElement[Any]) -> Run
         r.id, r.uid, r.project, r.name, source.status, r.started_at, r.ended_at, r.last_step, attempts, r.source,
         r.error, r.notes, r.model_name, parent_uid, r.parent_step, h.host, h.command, h.git_commit, h.git_dirty,
     )  # fmt: skip
-    return RunSource(
-        source.statement.with_only_columns(*columns, *more, maintain_column_froms=True), source.status, source.head
-    )
+    return source.statement.with_only_columns(*columns, *more, maintain_column_froms=True), source.status
 
 
-def _ranked(
-    reader: Reader, metric: str, direction: str, by: str, chosen: RunFilter, limit: int | None
-) -> Select[Any]:
+def _ranked(reader: Reader, metric: str, direction: str, by: str, chosen: RunFilter, limit: int | None) -> Select[Any]:
     if not isinstance(metric, str) or not metric:
         raise InvalidArgumentError(f"metric_name {metric!r} is no metric's name")
-    metric = stored_name(metric)
     _check_choice("metric_direction", direction, ("min", "max"))
     _check_choice("by", by, ("best", "last"))
-    run, found = reader.models.run.c, reader.models.metric_summary
+    statement, status = _all_ranked(reader.models, direction, by)
+    of_metric = reader.models.metric_summary.c.metric == stored_name(metric)
+    return statement.where(of_metric, *filters.conditions(reader, chosen, status)).limit(_limit(limit))
+
+
+@lru_cache(maxsize=64)
+def _all_ranked(models: Models, direction: str, by: str) -> tuple[Select[Any], ColumnElement[str]]:
+    """All runs by their values of one metric, which is yet to be named."""
+    run, found = models.run.c, models.metric_summary
     s = found.c
     value, step = (s[direction], s[f"{direction}_step"]) if by == "best" else (s.last, s.last_step)
+    statement, status = _all_runs(models, value, step)
     # No infinity either: min and max are finite by their rule, last may be anything.
     finite = (value.is_not(None), value < float("inf"), value > float("-inf"))
-    return (
-        _source(reader, chosen, value, step)
-        .statement.join(found, (s.run_id == run.id) & (s.metric == metric))
-        .where(*finite)
-        .order_by(value.asc() if direction == "min" else value.desc(), run.started_at, run.id)
-        .limit(_limit(limit))
-    )
+    order = value.asc() if direction == "min" else value.desc()
+    joined = statement.join(found, s.run_id == run.id).where(*finite)
+    return joined.order_by(order, run.started_at, run.id), status
 
 
 def _limit(limit: int | None) -> int | None:
@@ -173,7 +182,7 @@ def _table(
     metrics: Iterable[str] | None,
     summary: str,
 ) -> DataFrame:
-    rows = [row for chunk in reader.chunks(statement) for row in chunk]
+    rows = [row for chunk in reader.chunks(statement, liveness(reader)) for row in chunk]
     places = {row[0]: index for index, row in enumerate(rows)}
     columns = fixed_columns(fixed, rows)
     columns |= hyperparam_columns(reader, places, shown)
