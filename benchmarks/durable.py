@@ -14,7 +14,7 @@ from sqlalchemy import ForeignKeyConstraint, MetaData
 
 from benchmarks.cases import BOTH, Cases, Figures, Place, check, is_sqlite, raw_connection
 from benchmarks.workload import ROWS_A_TRANSACTION, NarrowTable, metrics_of, points_of, sum_of
-from trainstore import TrainStore
+from trainstore import ActiveRun, TrainStore
 from trainstore.backends import open_backend
 from trainstore.models import models_for
 from trainstore.recording.writer import Writer
@@ -53,7 +53,7 @@ def finished_floor(place: Place) -> Figures:
 
 
 @contextmanager
-def _held_writer() -> Iterator[threading.Event]:
+def held_writer() -> Iterator[threading.Event]:
     """The writer delivers nothing until the event is set."""
     go, deliver = threading.Event(), Writer._pass
     Writer._pass = lambda self: deliver(self) if go.is_set() else None  # type: ignore[method-assign]
@@ -63,10 +63,10 @@ def _held_writer() -> Iterator[threading.Event]:
         Writer._pass = deliver  # type: ignore[method-assign]
 
 
-@case(backends=BOTH)
-def drained(place: Place) -> Figures:
-    steps = place.size.steps
-    with _held_writer() as go, TrainStore(place.url) as store:
+@contextmanager
+def full_queue(url: str, steps: int) -> Iterator[tuple[TrainStore, ActiveRun, threading.Event]]:
+    """A store, its run, of which all steps but the first wait in the journal, and what lets the writer go."""
+    with held_writer() as go, TrainStore(url) as store:
         go.set()
         run = store.start_run()
         run.log(metrics_of(0), step=0)
@@ -74,6 +74,13 @@ def drained(place: Place) -> Figures:
         go.clear()
         for step in range(1, steps):
             run.log(metrics_of(step), step=step)
+        yield store, run, go
+
+
+@case(backends=BOTH)
+def drained(place: Place) -> Figures:
+    steps = place.size.steps
+    with full_queue(place.url, steps) as (store, run, go):
         began = time.perf_counter()
         go.set()
         check("delivered in time", run.flush(timeout=60), True)

@@ -15,8 +15,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ import orjson
 from tests.fixtures.databases import running_server
 
 from benchmarks.cases import FULL, TINY, Size
-from benchmarks.durable import _held_writer
+from benchmarks.durable import full_queue, held_writer
 from benchmarks.stored import STORES, uid_of
 from benchmarks.workload import metrics_of
 from trainstore import TrainStore
@@ -88,7 +87,7 @@ def table(title: str, whole: float, unit: str, parts: Parts, times: str) -> str:
 
 def parts_of_log(folder: Path, calls: int) -> str:
     """One ``run.log`` of 6 metrics, and what it is made of."""
-    with TrainStore(folder / "log.db") as store, _held_writer():
+    with TrainStore(folder / "log.db") as store, held_writer():
         run = store.start_run()
         metrics = metrics_of(0)
         whole = per_call(lambda: run.log(metrics), calls)
@@ -110,37 +109,22 @@ def parts_of_log(folder: Path, calls: int) -> str:
     return table("One `run.log` of 6 metrics", whole - nothing, "µs", parts, "time")
 
 
-@contextmanager
-def _full_queue(url: str, steps: int) -> Iterator[TrainStore]:
-    """A store whose journal holds records that nobody delivers but who calls its writer's pass."""
-    with _held_writer() as go, TrainStore(url) as store:
-        go.set()
-        run = store.start_run()
-        run.log(metrics_of(0), step=0)
-        run.flush()
-        go.clear()
-        for step in range(1, steps):
-            run.log(metrics_of(step), step=step)
-        yield store
-        go.set()
-        run.finish(timeout=60)
-
-
 def parts_of_flush(new_url: Callable[[], str], database: str, steps: int) -> str:
     """The writer's pass over a full queue."""
 
     def drained(measure: Callable[[Callable[[], object]], Any]) -> Any:
-        with _full_queue(new_url(), steps) as store:
+        with full_queue(new_url(), steps) as (store, run, go):
             writer = store._service._writer
-            connect = writer._connected
-            deliver = writer._deliver
-            connect()
+            writer._connected()  # before the clock starts
 
             def deliver_all() -> None:
                 for recorder in writer.recorders:
-                    deliver(recorder)
+                    writer._deliver(recorder)
 
-            return measure(deliver_all)
+            measured = measure(deliver_all)
+            go.set()
+            run.finish(timeout=60)
+            return measured
 
     whole = statistics.median(drained(lambda function: per_call(function, 1)) for _ in range(3)) / 1e3
     parts = drained(lambda function: profiled(function, 1))
