@@ -198,9 +198,7 @@ class ActiveRun:
             if total - total != 0.0:  # it is NaN for infinities and NaN
                 self.log({**metrics, "step_time": step_time}, step, epoch)
                 return
-            with self._guard:
-                if step >= self._next_step:
-                    self._next_step = step + 1
+            self._step(step)
             self._append(
                 {
                     "kind": "step",
