@@ -1,6 +1,7 @@
 """The two ways in which a step's loss reaches the host."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,6 +38,11 @@ def ring(monkeypatch):
 
     monkeypatch.setattr(made, "_copy_to_host", copy)
     return made
+
+
+def optimizer_of(*rates):
+    """What is asked of an optimizer: its groups, with their learning rates."""
+    return SimpleNamespace(param_groups=[{"lr": rate} for rate in rates])
 
 
 def take_step(reader, step, *losses, norm=None):
@@ -134,7 +140,7 @@ def test_a_learning_rate_on_a_device_is_never_read_there(monkeypatch):
     monkeypatch.setattr(RingLoss, "add_learning_rate", lambda ring, rate: kept.append(rate))
     for reader in (RingLoss("cpu"), None):
         recorder = StepRecorder(None, reader, 0)
-        recorder.before_optimizer([{"lr": rate}, {"lr": rate}])
+        recorder.before_optimizer(optimizer_of(rate, rate))
         assert recorder._learning_rates == {}
     assert kept == [rate]
 
@@ -142,10 +148,10 @@ def test_a_learning_rate_on_a_device_is_never_read_there(monkeypatch):
 def test_groups_with_and_without_a_learning_rate():
     """Numbers of any kind are taken; a group that has none, or the first one's, has no name of its own."""
     recorder = StepRecorder(None, RingLoss("cpu"), 0)
-    recorder.before_optimizer([{"lr": None}, {"lr": 0.5}])
+    recorder.before_optimizer(optimizer_of(None, 0.5))
     assert recorder._learning_rates == {"learning_rate_1": 0.5}
     rates = [torch.tensor(0.5), 0.5, None, torch.tensor(0.25), np.float32(0.125)]
-    recorder.before_optimizer([{"lr": rate} for rate in rates])
+    recorder.before_optimizer(optimizer_of(*rates))
     assert recorder._learning_rates == {"learning_rate": 0.5, "learning_rate_3": 0.25, "learning_rate_4": 0.125}
     assert {type(rate) for rate in recorder._learning_rates.values()} == {float}
 

@@ -282,6 +282,8 @@ def test_a_smaller_batch_size_is_the_next_attempt(store, make_trainer):
         assert [(a.start_step, a.last_step, a.status) for a in attempts] == [(-1, 2, "failed"), (-1, 4, "finished")]
         assert attempts[0].error == "RuntimeError: CUDA out of memory."
         assert attempts[1].resumed_from is None
+    size = run.environment["train_batch_size"]
+    assert size == trainer.state.train_batch_size < run.hyperparams["per_device_train_batch_size"]
     steps = store.list_step_logs(run)
     assert steps["step"].to_list() == [1, 2, 3, 4]
     assert set(steps["tokens"]) == {12}

@@ -1,44 +1,60 @@
-"""What is known when a Trainer begins: arguments, model, data, environment. Nothing live is changed by reading it."""
+"""What is known when a training begins: arguments, model, data, environment. Nothing live is changed by reading it.
+
+Each fact is read by itself (`Incomplete.read`): one that cannot be read costs no other.
+"""
 
 from __future__ import annotations
 
+import argparse
+import copy
 import dataclasses
-import functools
+import enum
 import os
 import platform
+import types
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 
 from trainstore import __version__
-from trainstore.values import safely
+from trainstore.integrations._datasets import dataset_facts
+from trainstore.integrations._incomplete import Incomplete
+from trainstore.integrations._parameters import count_parameters
 
 LIBRARIES = ("transformers", "accelerate", "datasets", "peft", "trl")
 
 
 def facts_of(
-    trainer: Any | None, args: Any, state: Any, hyperparams: Mapping[str, Any] | None, event: Mapping[str, Any]
+    trainer: Any | None,
+    args: Any,
+    state: Any,
+    hyperparams: Mapping[str, Any] | Any | None,
+    event: Mapping[str, Any],
+    incomplete: Incomplete,
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     """By namespace, how to get what is known when a training begins.
 
     Args:
-        trainer: The trainer, where it is known.
+        trainer: The trainer, if it is known.
         args: Its arguments.
         state: Its state.
-        hyperparams: What the user passed; it wins over arguments of the same name.
+        hyperparams: What the user passed, a mapping or a dataclass; it wins over arguments of the same name.
         event: The event's keyword arguments: model and dataloaders.
+        incomplete: Where the facts that cannot be read are noted.
     """
 
     def hyper() -> dict[str, Any]:
-        return {**training_arguments(args), **trial_facts(trainer, state), **(hyperparams or {})}
+        facts = training_arguments(args, incomplete) | trial_facts(trainer, state)
+        return facts | fields_of(hyperparams or {}, "hp", incomplete)
 
     return {
         "hp": hyper,
-        "mth": lambda: model_facts(event.get("model")),
-        "dbh": lambda: data_facts(trainer, event.get("train_dataloader"), event.get("eval_dataloader")),
-        "env": lambda: environment_facts(args),
+        "mth": lambda: model_facts(event.get("model"), incomplete),
+        "dbh": lambda: data_facts(trainer, event.get("train_dataloader"), event.get("eval_dataloader"), incomplete),
+        "env": lambda: environment_facts(trainer, args, incomplete),
     }
 
 
@@ -52,101 +68,126 @@ def trial_facts(trainer: Any | None, state: Any) -> dict[str, Any]:
     return facts | dict(getattr(state, "trial_params", None) or {})
 
 
-def training_arguments(args: Any) -> dict[str, Any]:
-    """Every field of the arguments, by its name. Not ``to_dict()``, which changes nested dicts of the live ones."""
-    fields = dataclasses.fields(args) if dataclasses.is_dataclass(args) else ()
-    return {field.name: getattr(args, field.name, None) for field in fields}
+def training_arguments(args: Any, incomplete: Incomplete) -> dict[str, Any]:
+    """Every field of the arguments, by its name. Not ``to_dict()``, which changes nested dicts of the live ones.
+
+    Another library's arguments may be a mapping or a namespace too. Of any other object only plain values are taken:
+    it may hold the model or the data.
+    """
+    if dataclasses.is_dataclass(args) or isinstance(args, (Mapping, argparse.Namespace, types.SimpleNamespace)):
+        return fields_of(args, "hp", incomplete)
+    plain = (bool, int, float, str, enum.Enum, os.PathLike, type(None))
+    found = fields_of(args, "hp", incomplete) if hasattr(args, "__dict__") else {}
+    return {name: value for name, value in found.items() if isinstance(value, plain)}
 
 
-def model_facts(model: Any) -> dict[str, Any]:
+def fields_of(given: Any, namespace: str, incomplete: Incomplete) -> dict[str, Any]:
+    """The items of a mapping, the fields of a dataclass, or the public attributes of an object."""
+    if isinstance(given, Mapping):
+        return incomplete.read(namespace, {name: partial(given.__getitem__, name) for name in given})
+    if dataclasses.is_dataclass(given):
+        names = [field.name for field in dataclasses.fields(given)]
+    else:
+        names = [name for name in vars(given) if not name.startswith("_")]
+    return incomplete.read(namespace, {name: partial(getattr, given, name, None) for name in names})
+
+
+def model_facts(model: Any, incomplete: Incomplete) -> dict[str, Any]:
     """The model's configuration, its class and its numbers of parameters."""
     if model is None:
         return {}
-    config = getattr(model, "config", None)
-    facts: dict[str, Any] = safely("the model's configuration", lambda: _configuration(config), {})
-    peft = safely("the PEFT configuration", lambda: _peft(model))
-    if peft:
-        facts["peft"] = peft
-    facts["model_class"] = type(model).__name__
-    parameters = safely("the model's parameters", lambda: list(model.parameters()), [])
-    facts["num_parameters"] = sum(parameter.numel() for parameter in parameters)
-    facts["num_trainable_parameters"] = sum(p.numel() for p in parameters if p.requires_grad)
-    return facts
+    facts: dict[str, Any] = incomplete.read("mth", {"config": lambda: _configuration(model, incomplete)}).get(
+        "config", {}
+    )
+    getters = {
+        "peft": lambda: _peft(model, incomplete),
+        "model_class": lambda: type(model).__name__,
+        "num_parameters": lambda: count_parameters(model),
+        "num_trainable_parameters": lambda: count_parameters(model, trainable=True),
+    }
+    found = incomplete.read("mth", getters)
+    return facts | {name: value for name, value in found.items() if value is not None}
 
 
-def _configuration(config: Any) -> dict[str, Any]:
+def _configuration(model: Any, incomplete: Incomplete) -> dict[str, Any]:
     """A copy, whatever a model outside transformers keeps under this name."""
+    config = getattr(model, "config", None)
     if config is None:
         return {}
-    if dataclasses.is_dataclass(config) and not hasattr(config, "to_dict"):
-        return {field.name: getattr(config, field.name, None) for field in dataclasses.fields(config)}
-    return dict(config.to_dict() if hasattr(config, "to_dict") else config)
+    if hasattr(config, "to_dict"):
+        try:
+            return dict(config.to_dict())
+        except Exception:  # noqa: BLE001 - it copies all fields; now one by one, to lose no more than one
+            names = [name for name in vars(config) if not name.startswith("_")]
+            facts = incomplete.read("mth", {name: partial(_copied, config, name) for name in names})
+            return facts | {"model_type": getattr(config, "model_type", None)}
+    return fields_of(config, "mth", incomplete)
 
 
-def _peft(model: Any) -> dict[str, Any] | None:
+def _copied(config: Any, name: str) -> Any:
+    value = getattr(config, name)
+    return value.to_dict() if hasattr(value, "to_dict") else copy.deepcopy(value)
+
+
+def _peft(model: Any, incomplete: Incomplete) -> dict[str, Any] | None:
     adapters = getattr(model, "peft_config", None)
     if not isinstance(adapters, dict):
         return None
-    return {str(name): _without_sets(adapter.to_dict()) for name, adapter in adapters.items()}
+    getters = {str(name): partial(_adapter, adapter) for name, adapter in adapters.items()}
+    return incomplete.read("mth.peft", getters)
 
 
-def _without_sets(values: Mapping[str, Any]) -> dict[str, Any]:
+def _adapter(config: Any) -> dict[str, Any]:
     """Sets as sorted lists, as PEFT saves them: the text of a set is in another order in each process."""
-    return {key: sorted(item, key=str) if isinstance(item, (set, frozenset)) else item for key, item in values.items()}
+    values = config.to_dict().items()
+    return {key: sorted(item, key=str) if isinstance(item, (set, frozenset)) else item for key, item in values}
 
 
-def data_facts(trainer: Any, train_dataloader: Any, eval_dataloader: Any) -> dict[str, Any]:
-    """Sizes, columns and fingerprints of the training and the evaluation data."""
+def data_facts(
+    trainer: Any | None, train_dataloader: Any, eval_dataloader: Any, incomplete: Incomplete
+) -> dict[str, Any]:
+    """Classes, sizes, columns and fingerprints of the training and the evaluation data."""
     facts: dict[str, Any] = {}
     for part, dataloader in (("train", train_dataloader), ("eval", eval_dataloader)):
-        dataset = getattr(trainer, f"{part}_dataset", None)
-        if dataset is None:
-            dataset = getattr(dataloader, "dataset", None)
+        found = incomplete.read("dbh", {part: partial(_dataset_of, trainer, part, dataloader)})
+        dataset = found.get(part)
         several = dataset.items() if isinstance(dataset, dict) else [(None, dataset)]
         for name, one in several:
             if one is not None:
-                label = part if name is None else f"{part}_{name}"
-                facts |= safely("a dataset", functools.partial(_dataset, label, one), {})
+                facts |= dataset_facts(part if name is None else f"{part}_{name}", one, incomplete)
     return facts
 
 
-def _dataset(part: str, dataset: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = {f"{part}_class": type(dataset).__name__}
-    if hasattr(dataset, "__len__"):
-        facts[f"{part}_size"] = safely("a dataset's length", lambda: len(dataset))
-    columns = getattr(dataset, "column_names", None)
-    if columns is not None:
-        facts[f"{part}_columns"] = columns
-    features = getattr(dataset, "features", None)
-    if features is not None:
-        facts[f"{part}_features"] = {str(name): str(kind) for name, kind in dict(features).items()}
-    fingerprint = getattr(dataset, "_fingerprint", None)
-    if fingerprint is not None:
-        facts[f"{part}_fingerprint"] = fingerprint
-    return facts
+def _dataset_of(trainer: Any | None, part: str, dataloader: Any) -> Any:
+    dataset = getattr(trainer, f"{part}_dataset", None)
+    return getattr(dataloader, "dataset", None) if dataset is None else dataset
 
 
-def environment_facts(args: Any) -> dict[str, Any]:
-    """Versions, device, number of processes, precision."""
+def environment_facts(trainer: Any | None, args: Any, incomplete: Incomplete) -> dict[str, Any]:
+    """Versions, device, number of processes, precision, and the batch size that is really used."""
     device = getattr(args, "device", None)
-    facts: dict[str, Any] = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu_count": os.cpu_count(),
-        "trainstore": __version__,
-        "torch": str(torch.__version__),
-        "device": None if device is None else str(device),
-        "world_size": getattr(args, "world_size", 1),
-        "precision": _precision(args),
+    getters: dict[str, Callable[[], Any]] = {
+        "python": platform.python_version,
+        "platform": platform.platform,
+        "cpu_count": os.cpu_count,
+        "trainstore": lambda: __version__,
+        "torch": lambda: str(torch.__version__),
+        "device": lambda: None if device is None else str(device),
+        "world_size": lambda: getattr(args, "world_size", 1),
+        "precision": lambda: _precision(args),
     }
+    if getattr(device, "type", None) == "cuda":
+        getters["cuda"] = lambda: torch.version.cuda
+        getters["device_name"] = lambda: torch.cuda.get_device_name(device)
+    facts = incomplete.read("env", getters)
+    if getattr(trainer, "_train_batch_size", None) is not None:
+        # Not that of the arguments, which auto_find_batch_size leaves as they are.
+        facts["train_batch_size"] = trainer._train_batch_size  # type: ignore[union-attr]
     for name in LIBRARIES:
         try:
             facts[name] = version(name)
         except PackageNotFoundError:
             continue
-    if device is not None and device.type == "cuda":
-        facts["cuda"] = torch.version.cuda
-        facts["device_name"] = safely("the device's name", lambda: torch.cuda.get_device_name(device))
     return facts
 
 

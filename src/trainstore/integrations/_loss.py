@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainstore.integrations._incomplete import Unreadable, raise_it
+
 SLOTS = 32  # steps that a ring holds; so many losses, and no steps, a SIGKILL can cost on an accelerator
 COLUMNS = ("loss", "grad_norm", "learning_rate")  # of a ring
 
@@ -59,16 +61,22 @@ class DirectLoss:
         if type(norm) is Tensor or _is_readable(norm):
             self._grad_norm = norm
 
-    def end_step(self, step: int) -> Values:
+    def end_step(self, step: int, unreadable: Unreadable = raise_it) -> Values:
         """The values of the step that ends now, as far as they can be read at once."""
         values: Values = {}
         losses, norm = self._losses, self._grad_norm
         if losses:
-            values["loss"] = losses[0].item() if len(losses) == 1 else _sum(losses)
+            try:
+                values["loss"] = losses[0].item() if len(losses) == 1 else _sum(losses)
+            except Exception as error:  # noqa: BLE001 - whatever a trainer of one's own returned as its loss
+                unreadable("loss", error)
             losses.clear()
         if norm is not None:
-            values["grad_norm"] = norm.item() if isinstance(norm, Tensor) else float(norm)
             self._grad_norm = None
+            try:
+                values["grad_norm"] = norm.item() if isinstance(norm, Tensor) else float(norm)
+            except Exception as error:  # noqa: BLE001
+                unreadable("grad_norm", error)
         return values
 
     def later(self, *, wait: bool) -> Iterator[tuple[int, Values]]:
@@ -126,7 +134,7 @@ class RingLoss:
         self._views[self._current][len(self._steps)][column].copy_(value, non_blocking=True)
         self._held.add(column)
 
-    def end_step(self, step: int) -> Values:
+    def end_step(self, step: int, unreadable: Unreadable = raise_it) -> Values:
         """Nothing can be read yet."""
         self._steps.append((step, self._held, self._host_values))
         self._held, self._host_values = set(), {}

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from trainstore.integrations._loss import DirectLoss, RingLoss
+from trainstore.integrations._incomplete import Unreadable, raise_it
+from trainstore.integrations._loss import DirectLoss, RingLoss, Values
 from trainstore.run import ActiveRun
 
 SELF_CHECK_TOLERANCE = 1e-3  # relative; the Trainer adds a window up in float32
@@ -32,12 +33,20 @@ class StepRecorder:
     """What is known of the step under way, and of the window since the Trainer's last log.
 
     One for each training, called by the hooks of the callback in the training's thread. ``reader`` tells the true
-    loss of each step; without it there are only the means that the Trainer logs.
+    loss of each step; without it there are only the means that the Trainer logs. ``unreadable`` is told of what cannot
+    be read of a step; the rest of the step is recorded.
     """
 
-    def __init__(self, run: ActiveRun, reader: DirectLoss | RingLoss | None, global_step: int) -> None:
+    def __init__(
+        self,
+        run: ActiveRun,
+        reader: DirectLoss | RingLoss | None,
+        global_step: int,
+        unreadable: Unreadable = raise_it,
+    ) -> None:
         self.run = run
         self.reader = reader
+        self._unreadable = unreadable
         self._learning_rate: float | None = None  # of all groups
         self._learning_rates: dict[str, Any] = {}  # where there are several
         self._tokens = 0
@@ -56,41 +65,64 @@ class StepRecorder:
 
     def add_micro_batch(self, loss: Any, inputs: Any) -> None:
         """A forward and backward pass is done."""
-        self.reader.add_loss(loss)  # type: ignore[union-attr]
-        # Asked for by type first: an abstract class takes its time to answer.
-        if type(inputs) is dict or isinstance(inputs, Mapping):
-            ids = inputs.get("input_ids")
-            if ids is not None:
-                self._tokens += ids.numel()  # its shape is known here: no wait for a device
+        try:
+            self.reader.add_loss(loss)  # type: ignore[union-attr]
+        except Exception as error:  # noqa: BLE001 - whatever a trainer of one's own returned as its loss
+            self._unreadable("loss", error)
+        try:
+            # Asked for by type first: an abstract class takes its time to answer.
+            if type(inputs) is dict or isinstance(inputs, Mapping):
+                ids = inputs.get("input_ids")
+                if ids is not None:
+                    self._tokens += ids.numel()  # its shape is known here: no wait for a device
+        except Exception as error:  # noqa: BLE001 - input_ids may be a list, or not there yet
+            self._unreadable("tokens", error)
 
-    def before_optimizer(self, groups: Any) -> None:
+    def add_grad_norm(self, norm: Any) -> None:
+        """The gradients were clipped."""
+        try:
+            self.reader.add_grad_norm(norm)  # type: ignore[union-attr]
+        except Exception as error:  # noqa: BLE001
+            self._unreadable("grad_norm", error)
+
+    def before_optimizer(self, optimizer: Any) -> None:
         """Keep the learning rate that this step is made with: at its end the scheduler has gone on."""
-        first = groups[0]["lr"]
-        for group in groups:
-            rate = group["lr"]
-            if type(rate) is not float or rate != first:
-                self._learning_rate, self._learning_rates = None, self._several_rates(groups)
-                return
-        self._learning_rate = first
+        self._learning_rate, self._learning_rates = None, {}
+        try:
+            groups = optimizer.param_groups
+            first = groups[0].get("lr")
+            for group in groups:
+                rate = group.get("lr")
+                if type(rate) is not float or rate != first:
+                    self._learning_rates = self._several_rates(groups)
+                    return
+            self._learning_rate = first
+        except Exception as error:  # noqa: BLE001 - an optimizer of one's own
+            self._unreadable("learning_rate", error)
 
     def _several_rates(self, groups: Any) -> dict[str, Any]:
-        """Those of groups that differ, or that are no plain numbers."""
-        rates = {}
-        first = _rate_on_host(groups[0]["lr"])
-        if first is not None:
-            rates["learning_rate"] = first
-        elif isinstance(self.reader, RingLoss) and isinstance(groups[0]["lr"], torch.Tensor):
-            self.reader.add_learning_rate(groups[0]["lr"])
-        for index in range(1, len(groups)):
-            other = _rate_on_host(groups[index]["lr"])
-            if other is not None and other != first:
-                rates[f"learning_rate_{index}"] = other
+        """Those of groups that differ, or that are not plain numbers."""
+        rates: dict[str, Any] = {}
+        first: Any = None
+        for index, group in enumerate(groups):
+            name = f"learning_rate_{index}" if index else "learning_rate"
+            try:
+                given = group.get("lr")
+                rate = _rate_on_host(given)
+                if index == 0:
+                    first = rate
+                    if rate is None and isinstance(self.reader, RingLoss) and isinstance(given, torch.Tensor):
+                        self.reader.add_learning_rate(given)
+                if rate is not None and (index == 0 or rate != first):
+                    rates[name] = rate
+            except Exception as error:  # noqa: BLE001
+                self._unreadable(name, error)
         return rates
 
     def end_step(self, step: int, epoch: float) -> None:
         """Record the step: on the CPU whole, on an accelerator without its loss and gradient norm, which follow."""
         began, ended, reader = self.step_began, perf_counter(), self.reader
-        metrics = {} if reader is None else reader.end_step(step)
+        metrics = {} if reader is None else reader.end_step(step, self._unreadable)
         if "loss" in metrics:
             self._window_sum += metrics["loss"]
             self._window_count += 1
@@ -116,7 +148,12 @@ class StepRecorder:
         """Record the losses and gradient norms that have reached the host; with ``wait``, all of them."""
         if self.reader is None:
             return
-        for step, values in self.reader.later(wait=wait):
+        arrived: list[tuple[int, Values]] = []
+        try:
+            arrived.extend(self.reader.later(wait=wait))
+        except Exception as error:  # noqa: BLE001 - a device that failed takes its last losses along
+            self._unreadable("loss", error)
+        for step, values in arrived:
             self.run.log(values, step)
             if "loss" in values:
                 self._window_sum += values["loss"]

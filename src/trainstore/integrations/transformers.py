@@ -39,6 +39,7 @@ from trainstore.errors import (
 )
 from trainstore.integrations._checkpoint import STATE_KEY, SavedRun, checkpoint_dir_of
 from trainstore.integrations._facts import facts_of
+from trainstore.integrations._incomplete import Incomplete
 from trainstore.integrations._loss import DirectLoss, RingLoss
 from trainstore.integrations._ranks import Ranks, SharedRun
 from trainstore.integrations._runs import SOURCE, final_status, labels_of, next_attempt, open_run
@@ -123,7 +124,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
                 raise InvalidArgumentError(f"{argument} {value!r} is not one of {', '.join(map(repr, allowed))}")
         try:
             canonical_hyperparams(hyperparams or {})
-        except TypeError as error:
+        except Exception as error:
             raise InvalidArgumentError(f"hyperparams: {error}") from error
         self._config: dict[str, Any] = {
             "store_or_url": store_or_url,
@@ -222,8 +223,9 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             if ranks is not None:
                 self._ranks = ranks
                 ranks.publish(SharedRun(saved, run.project, run.name))
-            source = self._watch(run, trainer, args, state)
-            self._record_facts(run, args, state, kwargs)
+            incomplete = Incomplete(run)
+            source = self._watch(run, trainer, args, state, incomplete)
+            self._record_facts(run, args, state, kwargs, incomplete)
             run.log_hyperparams({"loss_source": source}, "env")
             self._steps.pause()  # type: ignore[union-attr]
         except Exception as error:
@@ -262,13 +264,16 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         if shared is not None:
             shared.saved.write(state)
 
-    def _record_facts(self, run: ActiveRun, args: Any, state: Any, event: dict[str, Any]) -> None:
-        facts = facts_of(self._known_trainer(), args, state, self._config["hyperparams"], event)
+    def _record_facts(
+        self, run: ActiveRun, args: Any, state: Any, event: dict[str, Any], incomplete: Incomplete
+    ) -> None:
+        facts = facts_of(self._known_trainer(), args, state, self._config["hyperparams"], event, incomplete)
         for namespace, get in facts.items():
             try:
                 run.log_hyperparams(get(), namespace)
             except Exception as error:  # noqa: BLE001
                 self._internal_failure(f"the facts {namespace}", error)
+        incomplete.tell()
 
     # --- The trainer ------------------------------------------------------------------------------------------------
 
@@ -292,11 +297,11 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._warn_once("this trainer has two TrainStoreCallbacks; one of them records nothing")
         return True
 
-    def _watch(self, run: ActiveRun, trainer: Any | None, args: Any, state: Any) -> str:
+    def _watch(self, run: ActiveRun, trainer: Any | None, args: Any, state: Any, incomplete: Incomplete) -> str:
         """Wrap what tells the loss, the gradient norm and a failure; return the source of the loss."""
         self._wrappers.remove()
         watched = trainer is not None and self._watch_ends(trainer)
-        steps = self._steps = StepRecorder(run, None, state.global_step)
+        steps = self._steps = StepRecorder(run, None, state.global_step, incomplete.lose)
         if self._config["loss"] == "logs":
             return "logs"
         if trainer is None or not self._wrappers.wrap(
@@ -305,7 +310,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             self._warn_once("the Trainer was not found; only the mean losses that it logs are recorded")
             return "logs"
         steps.reader = DirectLoss() if args.device.type == "cpu" else RingLoss(args.device)
-        watch_norms = functools.partial(self._watch_grad_norms, steps, steps.reader)
+        watch_norms = functools.partial(self._watch_grad_norms, steps)
         self._wrappers.wrap(trainer.accelerator, "clip_grad_norm_", watch_norms)
         return "training_step"
 
@@ -353,14 +358,12 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
         return training_step
 
-    def _watch_grad_norms(
-        self, steps: StepRecorder, reader: DirectLoss | RingLoss, original: Callable[..., Any]
-    ) -> Callable[..., Any]:
+    def _watch_grad_norms(self, steps: StepRecorder, original: Callable[..., Any]) -> Callable[..., Any]:
         def clip_grad_norm_(*args: Any, **kwargs: Any) -> Any:
             norm = original(*args, **kwargs)
             if steps is self._steps:
                 try:
-                    reader.add_grad_norm(norm)
+                    steps.add_grad_norm(norm)
                 except Exception as error:  # noqa: BLE001
                     self._internal_failure("clip_grad_norm_", error)
             return norm
@@ -380,7 +383,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         steps = self._steps
         if steps is not None:
             try:
-                steps.before_optimizer(optimizer.param_groups)
+                steps.before_optimizer(optimizer)
             except Exception as error:  # noqa: BLE001
                 self._internal_failure("on_pre_optimizer_step", error)
 
@@ -441,7 +444,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             run = self.store.resume_run(last.uid, lineage=last.lineage, source=SOURCE)
         else:
             run = self.store.start_run(**labels_of(self._config, args, state), tags=self._config["tags"], source=SOURCE)
-            self._record_facts(run, args, state, kwargs)
+            self._record_facts(run, args, state, kwargs, Incomplete(run))
             self._last_run = run
         try:
             yield run

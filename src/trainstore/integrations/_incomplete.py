@@ -1,0 +1,60 @@
+"""What of a run could not be read: each field costs itself alone, is told once, and the run says that it is missing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from trainstore.run import ActiveRun
+
+logger = logging.getLogger("trainstore")
+
+KEY = "incomplete"  # of the namespace env: the names of the missing fields
+
+Unreadable = Callable[[str, Exception], None]  # takes the name of a field, and why it cannot be read
+
+
+def raise_it(name: str, error: Exception) -> None:
+    """An `Unreadable` for readers that are used alone."""
+    raise error
+
+
+class Incomplete:
+    """The fields of one run that could not be read: ``hp.<argument>``, ``dbh.<fact>``, ``loss``, ``args.<name>``, …"""
+
+    def __init__(self, run: ActiveRun) -> None:
+        self._run = run
+        self._names: set[str] = set()
+        self._untold: dict[str, str] = {}  # name → why
+
+    def read(self, namespace: str, getters: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+        """The fields that can be read, by name. The others are noted, for `tell`."""
+        found = {}
+        for name, get in getters.items():
+            try:
+                found[name] = get()
+            except Exception as error:  # noqa: BLE001 - whatever a user's object raises
+                self.note(f"{namespace}.{name}", type(error).__name__)
+        return found
+
+    def note(self, name: str, reason: str) -> None:
+        """Note that a field is missing, for `tell`."""
+        if name not in self._names:
+            self._names.add(name)
+            self._untold[name] = reason
+
+    def tell(self) -> None:
+        """Log one warning that names the fields noted since the last call, and record all of them in the run."""
+        if self._untold:
+            # Only the type of the error: its text may hold a value.
+            fields = ", ".join(f"{name} ({reason})" for name, reason in self._untold.items())
+            self._untold.clear()
+            logger.warning("fields that cannot be read are missing from the run: %s; the training goes on", fields)
+            self._run.log_hyperparams({KEY: sorted(self._names)}, "env")
+
+    def lose(self, name: str, error: Exception) -> None:
+        """A field of a step cannot be read: `note` and `tell` (an `Unreadable`)."""
+        if name not in self._names:
+            self.note(name, type(error).__name__)
+            self.tell()
