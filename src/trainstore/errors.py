@@ -4,7 +4,7 @@
 
     TrainStoreError
     ├── InvalidArgumentError (ValueError)   a value that the caller passed; the message names it and the fix
-    ├── StoreURLError (ValueError)          a connection string that names no backend we can use
+    ├── StoreURLError (ValueError)          a connection string that names no backend or database we can use
     ├── StoreUnavailableError               the database cannot be reached or opened
     ├── PermissionDeniedError               the database's user lacks a right; the message names it
     ├── StoreClosedError                    the store was closed
@@ -39,7 +39,7 @@ class InvalidArgumentError(TrainStoreError, ValueError):
 
 
 class StoreURLError(TrainStoreError, ValueError):
-    """A connection string that names no backend, or whose driver is not installed."""
+    """A connection string that names no backend or no usable database, or whose driver is not installed."""
 
 
 class StoreUnavailableError(TrainStoreError):

@@ -224,7 +224,8 @@ def test_errors_of_the_driver_are_translated_by_code():
     ("state", "hint"),
     [
         ("28P01", "refused user 'me'"),
-        ("3D000", "createdb db"),
+        ("3D000", "createdb --encoding=UTF8 --template=template0 db"),
+        ("25P03", "idle_in_transaction_session_timeout"),
         ("53300", "not available now"),
         ("57P01", "not available now"),
         ("08006", "not available now"),

@@ -106,3 +106,32 @@ def test_everything_else(new_database, backend_name: str, bouncer: Bouncer, tmp_
             main([*command, "--store", url])
     assert (tmp_path / "one.csv").read_text().count("\n") == 1_002
     assert left_behind(url) == []
+
+
+def test_settings_of_the_database(
+    new_database, backend_name: str, bouncer: Bouncer, postgres_server: PostgresServer, capsys
+) -> None:
+    """They change nothing here either, but that doctor warns where queries may read rounded numbers."""
+    direct = new_database(backend_name)
+    name = make_url(direct).database or ""
+    for setting in ("DateStyle = 'German'", "TimeZone = 'Asia/Kathmandu'", "client_encoding = 'LATIN1'"):
+        postgres_server.execute(f"ALTER DATABASE {name} SET {setting}", name)
+    with TrainStore(through(bouncer, direct)) as store, TrainStore(through(bouncer, direct)) as other:
+        run = store.start_run(name="\U0001f680", hyperparams={"rate": 0.1 + 0.2})
+        run.log({"loss": 0.1 + 0.2}, step=0)
+        assert run.flush(60)
+        for each in (store, other, store):
+            (row,) = each.list_runs().to_dict("records")
+            assert (row["name"], row["hp__rate"]) == ("\U0001f680", 0.1 + 0.2)
+            assert abs(row["started_at"].timestamp() - time.time()) < 600
+        postgres_server.execute(f"ALTER DATABASE {name} SET extra_float_digits = '-10'", name)
+        bouncer.kill()
+        bouncer.start()
+        run.log({"loss": 0.2}, step=1)
+        assert run.finish(timeout=60)
+    with TrainStore(direct) as store:
+        assert store.list_metrics(run)["max"].tolist() == [0.1 + 0.2]
+    for url, warned in ((through(bouncer, direct), True), (direct, False)):
+        with pytest.raises(SystemExit, match="0"):
+            main(["doctor", "--store", url])
+        assert ("numbers are read rounded" in capsys.readouterr().out) == warned

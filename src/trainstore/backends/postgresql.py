@@ -1,7 +1,7 @@
 """PostgreSQL 14 and newer, by psycopg 3: when training spreads over machines.
 
-Nothing here needs a session: no prepared statements, settings by SET LOCAL, transaction-level locks, so PgBouncer in
-transaction mode can stand between.
+Nothing here needs a session of its own: no prepared statements, no settings but those that every connection has
+(`pg_session`) and SET LOCAL, transaction-level locks. So PgBouncer in transaction mode can stand between.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 
+from trainstore.backends import pg_session
 from trainstore.backends.base import (
     Backend,
     Columns,
@@ -142,11 +143,18 @@ class PostgreSQLBackend(Backend):
             "application_name": "trainstore",
         }
         arguments = {key: value for key, value in defaults.items() if key not in self.url.query}
-        arguments["prepare_threshold"] = None
+        arguments |= {"prepare_threshold": None, "client_encoding": pg_session.CLIENT_ENCODING}
         engine = create_engine(
-            self.url, connect_args=arguments, echo=self.echo, hide_parameters=True, **json_options(), **options
+            self.url,
+            connect_args=arguments,
+            isolation_level=pg_session.ISOLATION_LEVEL,
+            echo=self.echo,
+            hide_parameters=True,
+            **json_options(),
+            **options,
         )
         event.listen(engine, "do_connect", _connect)
+        on_connect(engine, pg_session.settle)
         on_connect(engine, self._warn_of_clear_text)
         _watch_first_questions(engine)
         return engine
@@ -188,7 +196,7 @@ class PostgreSQLBackend(Backend):
         """Bound every wait of the transaction, on the server and, where that is silent, here."""
         seconds = PATIENT_TIMEOUT if patient else WRITER_TIMEOUT
         with _watched(connection.connection.driver_connection, seconds), connection.begin():
-            connection.execute(_SET_LOCAL, {"timeout": f"{seconds}s"})
+            connection.execute(pg_session.SET_LOCAL, {"timeout": f"{seconds}s"})
             yield
 
     # --- Statements ------------------------------------------------------------------------------------------------
@@ -238,7 +246,7 @@ class PostgreSQLBackend(Backend):
     def migration_transaction(self, engine: Engine, prefix: str) -> Iterator[Connection]:
         """One transaction under an advisory lock of this prefix in this schema."""
         with self.translated(), engine.begin() as connection:
-            connection.execute(_SET_LOCAL, {"timeout": f"{PATIENT_TIMEOUT}s"})
+            connection.execute(pg_session.SET_LOCAL, {"timeout": f"{PATIENT_TIMEOUT}s"})
             connection.execute(
                 text("SELECT pg_advisory_xact_lock(hashtextextended(:name || coalesce(current_schema(), ''), 0))"),
                 {"name": f"trainstore:{prefix}:"},
@@ -259,11 +267,11 @@ class PostgreSQLBackend(Backend):
             yield Finding("warning", "server", f"PostgreSQL {version} is too old", "upgrade the server to 14 or newer")
         else:
             yield Finding("ok", "server", f"PostgreSQL {version}")
-        encoding = str(connection.execute(text("SHOW server_encoding")).scalar())
-        if encoding != "UTF8":
+        if pg_session.may_round(connection.connection.driver_connection):
             yield Finding(
-                "warning", "server", f"the database's encoding is {encoding}", "make it anew with ENCODING 'UTF8'"
-            )
+                "warning", "server", "extra_float_digits is below 1, and behind a pooler numbers are read rounded",
+                "ALTER ROLE … (or ALTER DATABASE …) RESET extra_float_digits",
+            )  # fmt: skip
         if connection.execute(text("SHOW fsync")).scalar() == "off":
             yield Finding("problem", "server", "fsync is off: a crash of the server may corrupt it", "set fsync = on")
         rights = [
@@ -306,7 +314,7 @@ class PostgreSQLBackend(Backend):
         if state == "3D000":
             return StoreUnavailableError(
                 f"PostgreSQL at {where} has no database {self.url.database!r}; "
-                f"create it with: createdb {self.url.database}"
+                f"create it with: createdb --encoding=UTF8 --template=template0 {self.url.database}"
             )
         if state == "42501":
             return PermissionDeniedError(
@@ -319,8 +327,8 @@ class PostgreSQLBackend(Backend):
                 f"database {self.url.database!r} of PostgreSQL at {where} can only be read: it is a standby, or "
                 "default_transaction_read_only is set"
             )
-        if state[:2] in ("08", "53", "57") or state in ("55P03", "40001", "40P01"):
-            reason = "has no space left on its disk" if state == "53100" else "is not available now"
+        if state[:2] in ("08", "53", "57") or state in (*_REASONS, "55P03", "40001", "40P01"):
+            reason = _REASONS.get(state, "is not available now")
             return StoreUnavailableError(f"PostgreSQL at {where} {reason} (SQLSTATE {state})")
         return None
 
@@ -332,12 +340,6 @@ class PostgreSQLBackend(Backend):
     def is_privilege_error(self, error: SQLAlchemyError) -> bool:
         """SQLSTATE 42501, a read-only transaction (a standby), or no schema that this user may use (3F000)."""
         return getattr(getattr(error, "orig", None), "sqlstate", None) in ("42501", "25006", "3F000")
-
-
-_SET_LOCAL = text(
-    "SELECT set_config('statement_timeout', :timeout, true), set_config('lock_timeout', :timeout, true), "
-    "set_config('idle_in_transaction_session_timeout', :timeout, true), set_config('synchronous_commit', 'on', true)"
-)
 
 
 def _connect(dialect: Any, _record: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
@@ -424,6 +426,14 @@ def _right(statement: str | None) -> str:
     return f"the right to {verb}" if verb in known else "a right"
 
 
+_REASONS = {
+    "53100": "has no space left on its disk",
+    "57014": "cancelled a statement, because of statement_timeout or by hand",
+    "25P03": "ended a transaction because of idle_in_transaction_session_timeout",
+    "25P04": "ended a transaction because of transaction_timeout",
+}
+
+
 def _connection_reason(message: str) -> str:
     for words, reason in (
         ("timeout", "no answer in time"),
@@ -440,6 +450,7 @@ def _connection_reason(message: str) -> str:
         ("connection slots", FULL),
         ("starting up", STARTING),
         ("shutting down", "it is shutting down"),
+        ("invalid value for parameter", "a setting (PGTZ, PGDATESTYLE, PGOPTIONS, ?options=) has an invalid value"),
     ):
         if words in message:
             return reason
