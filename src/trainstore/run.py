@@ -184,31 +184,42 @@ class ActiveRun:
         except Exception as error:  # noqa: BLE001 - nothing of ours may reach a training
             self._failed("a step", error)
 
-    def _log_own(self, metrics: dict[str, float], step: int, epoch: float, step_time: float) -> None:
-        """`log` for steps that the library has measured itself, of which fewer questions must be asked.
+    def _log_own(
+        self,
+        metrics: dict[str, float],
+        step: int,
+        epoch: float,
+        step_time: float,
+        at: int | None = None,
+        details: dict[str, Json] | None = None,
+    ) -> None:
+        """`log` for steps that the library has measured itself: it skips most checks.
 
         Args:
             metrics: Names that need no change → floats and ints themselves, and not of a subclass.
-            step: A step that there may be.
+            step: A valid step; not checked.
             epoch: The epoch so far.
             step_time: Seconds.
+            at: When it was, in microseconds since 1970. None: now.
+            details: As they are stored, without secrets.
         """
         try:
             total = sum(metrics.values(), epoch)
             if total - total != 0.0:  # it is NaN for infinities and NaN
-                self.log({**metrics, "step_time": step_time}, step, epoch)
+                self.log({**metrics, "step_time": step_time}, step, epoch, details)
                 return
             self._step(step)
-            self._append(
-                {
-                    "kind": "step",
-                    "at": time_ns() // 1_000,
-                    "step": step,
-                    "metrics": metrics,
-                    "epoch": epoch,
-                    "step_time": step_time,
-                }
-            )
+            record = {
+                "kind": "step",
+                "at": now() if at is None else at,
+                "step": step,
+                "metrics": metrics,
+                "epoch": epoch,
+                "step_time": step_time,
+            }
+            if details is not None:
+                record["details"] = details
+            self._append(record)
         except Exception as error:  # noqa: BLE001 - nothing of ours may reach a training
             self._failed("a step", error)
 

@@ -46,7 +46,10 @@ SCRIPT = """
                 os.kill(os.getpid(), getattr(signal, ending))
                 signal.pause()
 
-    trainer = build_trainer(Path(task["folder"]), callbacks=[TrainStoreCallback(task["url"]), Ends()])
+    trainer = build_trainer(
+        Path(task["folder"]), callbacks=[TrainStoreCallback(task["url"]), Ends()],
+        logging_steps=task.get("logging_steps", 5),
+    )
     if ending == "thread":
         thread = threading.Thread(target=trainer.train)
         thread.start()
@@ -95,3 +98,17 @@ def test_how_a_process_ends(new_database, parent, tmp_path, ending, code, status
         assert (run.status, run.error) == (status, error)
         steps = store.list_step_logs(uid)["step"].to_list()
         assert steps == [1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_killed_between_a_step_and_its_log(new_database, parent, tmp_path, kind):
+    """A step that its log joins is recorded with it: SIGKILL just before costs that step, and none before it."""
+    url = new_database(kind)
+    task = {"ending": "SIGKILL", "url": url, "folder": str(tmp_path), "logging_steps": 1}
+    parent.send(json.dumps({**task, "journals": os.environ["TRAINSTORE_JOURNAL_DIR"]}))
+    assert parent.wait_for("ended ") == f"ended {-signal.SIGKILL}", parent.stderr
+    with TrainStore(url) as store:
+        (uid,) = store.list_runs()["uid"]
+        steps = store.list_step_logs(uid)
+    assert steps["step"].to_list() == [1, 2]
+    assert steps[["loss", "loss_window"]].notna().all(axis=None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from trainstore.integrations._incomplete import Unreadable, raise_it
 from trainstore.integrations._loss import DirectLoss, RingLoss, Values
+from trainstore.recording.flush import now
 from trainstore.run import ActiveRun
 
 SELF_CHECK_TOLERANCE = 1e-3  # relative; the Trainer adds a window up in float32
@@ -27,6 +28,16 @@ def _rate_on_host(rate: Any) -> Any:
     if isinstance(rate, torch.Tensor):
         return rate.item() if rate.device.type == "cpu" else None  # else reading it would wait for the device
     return None if rate is None else float(rate)
+
+
+class _EndedStep(NamedTuple):
+    """A step that is not recorded yet: the Trainer is about to log, and one record holds both."""
+
+    metrics: dict[str, float]
+    step: int
+    epoch: float
+    step_time: float  # seconds
+    at: int  # microseconds since 1970
 
 
 class StepRecorder:
@@ -55,6 +66,7 @@ class StepRecorder:
         self._window_sum = 0.0
         self._window_count = 0
         self._logged: tuple[int, frozenset[str]] = (-1, frozenset())
+        self.held: _EndedStep | None = None
 
     def begin_epoch(self) -> None:
         """The wait for the first batch begins; a step that the epoch before left unfinished is forgotten."""
@@ -119,8 +131,11 @@ class StepRecorder:
                 self._unreadable(name, error)
         return rates
 
-    def end_step(self, step: int, epoch: float) -> None:
-        """Record the step: on the CPU whole, on an accelerator without its loss and gradient norm, which follow."""
+    def end_step(self, step: int, epoch: float, *, log_follows: bool = False) -> None:
+        """Record the step: on the CPU whole, on an accelerator without its loss and gradient norm, which follow.
+
+        Where a log follows at once the step is held for it. Whatever comes instead must call `release`.
+        """
         began, ended, reader = self.step_began, perf_counter(), self.reader
         metrics = {} if reader is None else reader.end_step(step, self._unreadable)
         if "loss" in metrics:
@@ -136,13 +151,22 @@ class StepRecorder:
             self._tokens = 0
         metrics["data_time"] = began - self._idle_since
         if rate is not None and type(epoch) is float:
-            self.run._log_own(metrics, step, epoch, ended - began)
+            if log_follows:
+                self.held = _EndedStep(metrics, step, epoch, ended - began, now())
+            else:
+                self.run._log_own(metrics, step, epoch, ended - began)
         else:
             metrics["step_time"] = ended - began
             self.run.log(metrics, step, epoch)
         if reader is not None and reader.is_behind:
             self.catch_up(wait=False)
         self._idle_since = perf_counter()
+
+    def release(self) -> None:
+        """Record the step that is held, if there is one: something else than its log came."""
+        held, self.held = self.held, None
+        if held is not None:
+            self.run._log_own(*held)
 
     def catch_up(self, *, wait: bool) -> None:
         """Record the losses and gradient norms that have reached the host; with ``wait``, all of them."""
@@ -154,7 +178,10 @@ class StepRecorder:
         except Exception as error:  # noqa: BLE001 - a device that failed takes its last losses along
             self._unreadable("loss", error)
         for step, values in arrived:
-            self.run.log(values, step)
+            if self.held is not None and step == self.held.step:
+                self.held.metrics.update(values)
+            else:
+                self.run.log(values, step)
             if "loss" in values:
                 self._window_sum += values["loss"]
                 self._window_count += 1
@@ -174,13 +201,30 @@ class StepRecorder:
             details = {"loss_window": {"first_step": self._window_first, "last_step": step}}
             if "learning_rate" in metrics:  # else somebody else logs, and not the Trainer
                 doubt = self._end_window(window, step)
-        self.run.log(metrics, step, epoch, details)
+        held = self._held_for(metrics, step, epoch)
+        if held is not None:
+            self.held = None
+            self.run._log_own({**held.metrics, **metrics}, *held[1:], details)
+        else:
+            self.release()
+            self.run.log(metrics, step, epoch, details)
         self._logged = (step, frozenset(metrics))
         self._idle_since = perf_counter()
         return doubt
 
+    def _held_for(self, metrics: dict[str, Any], step: int, epoch: Any) -> _EndedStep | None:
+        """The step that is held, if one record can hold it and this log: nothing in them contradicts."""
+        held = self.held
+        if held is None or held.step != step or epoch != held.epoch or not self.run._are_plain(metrics):
+            return None
+        for name, value in held.metrics.items():
+            if metrics.get(name, value) != value:
+                return None
+        return held
+
     def log_results(self, metrics: Mapping[str, Any], step: int) -> None:
         """Record what an evaluation found, as far as it was not logged."""
+        self.release()
         logged_at, keys = self._logged
         left = {key: value for key, value in metrics.items() if step != logged_at or key not in keys}
         epoch = left.pop("epoch", None)
@@ -190,6 +234,7 @@ class StepRecorder:
 
     def pause(self) -> None:
         """Something else than training was done until now."""
+        self.release()
         self._idle_since = perf_counter()
 
     def _end_window(self, logged: Any, step: int) -> Doubt | None:

@@ -235,7 +235,8 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             self._internal_failure("on_train_begin", error)
 
     def _open_run(self, trainer: Any | None, args: Any, state: Any) -> ActiveRun:
-        before, self._run, self._steps = self._run, None, None
+        self._let_go_of_steps()
+        before, self._run = self._run, None
         retried, self._retry_after = self._retry_after, None
         size, self._batch_size = self._batch_size, getattr(trainer, "_train_batch_size", None)
         if before is None:
@@ -376,6 +377,8 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         """The clock of the step."""
         steps = self._steps
         if steps is not None:
+            if steps.held is not None:
+                steps.release()
             steps.step_began = perf_counter()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
@@ -388,11 +391,11 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
                 self._internal_failure("on_pre_optimizer_step", error)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """One record: the whole step (on accelerators its loss and gradient norm follow)."""
+        """One record: the whole step (on accelerators its loss and gradient norm follow), and a log that comes next."""
         steps = self._steps
         if steps is not None:
             try:
-                steps.end_step(state.global_step, state.epoch)
+                steps.end_step(state.global_step, state.epoch, log_follows=getattr(control, "should_log", False))
             except Exception as error:  # noqa: BLE001
                 self._internal_failure("on_step_end", error)
         elif self._asks is not None:
@@ -406,16 +409,18 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         if self._steps is not None:
             self._steps.begin_epoch()
 
-    @_guarded
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Whatever the Trainer logs, in the row of its step."""
         steps = self._steps
         if steps is None or not logs:
             return
-        doubt = steps.log(_complete_logs(logs, state), state.global_step)
-        if doubt is not None and args.world_size == 1:
-            self._warn_once(*doubt)
-            steps.run.log_hyperparams({"loss_source": "unverified"}, "env")
+        try:
+            doubt = steps.log(_complete_logs(logs, state), state.global_step)
+            if doubt is not None and args.world_size == 1:
+                self._warn_once(*doubt)
+                steps.run.log_hyperparams({"loss_source": "unverified"}, "env")
+        except Exception as error:  # noqa: BLE001
+            self._internal_failure("on_log", error)
 
     @_guarded
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
@@ -534,8 +539,8 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         return bool(should_reduce_batch_size(error))
 
     def _finish(self, status: str, error: str | None = None) -> None:
-        run, steps = self._run or self._given_up, self._steps
-        self._run = self._given_up = self._steps = self._retry_after = self._batch_size = None
+        run, steps = self._run or self._given_up, self._let_go_of_steps()
+        self._run = self._given_up = self._retry_after = self._batch_size = None
         if self._ranks is not None:
             self._ranks.withdraw()
         self._ranks = self._follows = self._asks = None
@@ -550,6 +555,13 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
                 self._internal_failure("the last losses", failure, reraise=False)
         if run.finish(status, error, FINISH_TIMEOUT):
             self.close()  # else it goes on delivering while the process lives
+
+    def _let_go_of_steps(self) -> StepRecorder | None:
+        """Record no more steps of this training; the one that waits for its log is recorded."""
+        steps, self._steps = self._steps, None
+        if steps is not None:
+            steps.release()
+        return steps
 
     # --- Our own trouble --------------------------------------------------------------------------------------------
 
@@ -567,7 +579,8 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             logger.debug("%s could not be recorded (%s)", where, type(error).__name__)
         if self._failures >= MAX_FAILURES and not self._disabled:
             self._disabled = True
-            self._given_up, self._run, self._steps = self._run or self._given_up, None, None
+            self._let_go_of_steps()
+            self._given_up, self._run = self._run or self._given_up, None
             logger.warning("trainstore failed %d times and records no more of this training", self._failures)
 
     def _warn_once(self, message: str, *args: object) -> None:
@@ -576,12 +589,14 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             logger.warning(message, *args)
 
 
-def _complete_logs(logs: Mapping[str, Any], state: Any) -> dict[str, Any]:
-    """A copy of what is logged, with what a callback before us took out (PrinterCallback: total_flos)."""
+def _complete_logs(logs: Mapping[str, Any], state: Any) -> Mapping[str, Any]:
+    """What is logged, with what a callback before us took out (PrinterCallback: total_flos)."""
     history = state.log_history[-1] if state.log_history else {}
+    if len(history) == len(logs) + 1 and "step" not in logs:  # the step, and nothing that was taken out
+        return logs
     if history.get("step") == state.global_step and logs.keys() <= history.keys():
         return {key: value for key, value in {**history, **logs}.items() if key != "step"}
-    return dict(logs)
+    return logs
 
 
 @contextmanager
