@@ -107,13 +107,15 @@ def test_a_handle_that_joins_an_empty_run_begins_at_nothing(store: TrainStore) -
 
 
 @pytest.mark.parametrize(
-    "step", [0, 5, 2**63 - 1, np.int64(5), np.uint8(5), np.array(5)], ids=lambda step: f"{type(step).__name__} {step}"
+    "step",
+    [0, 5, 2**63 - 1, np.int64(5), np.uint8(5), np.array(5), np.array([5])],
+    ids=lambda step: f"{type(step).__name__} {step}",
 )
 def test_integers_of_any_kind_are_steps(store: TrainStore, step: Any) -> None:
     """int and NumPy integers from 0 to 2^63 - 1 are taken."""
     run = store.start_run()
     run.log({"a": 1.0}, step=step)
-    assert list(stored_steps(store, run)) == [int(step)]
+    assert list(stored_steps(store, run)) == [np.array(step).item()]
 
 
 @pytest.mark.parametrize(

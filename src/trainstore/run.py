@@ -145,10 +145,11 @@ class ActiveRun:
         Logging a step again merges key by key, the last value wins; steps may come in any order.
 
         Args:
-            metrics: Name → value. Numbers (NaN and infinities too), bools, text, None, 0-d tensors and NumPy scalars
-                (read here, by ``.item()``), lists and dicts of such; anything else is kept as its ``repr``. Names of
-                more than 255 characters are cut and marked by a hash, an empty one becomes "~empty", what is no text
-                becomes its ``str()``. Finite numbers called ``epoch`` and ``step_time`` (seconds) fill those columns.
+            metrics: Name → value. Numbers of any type (NaN and infinities too), bools, text, None, tensors and arrays
+                (read here; one element is a number, up to 1,000 are a list, of more only shape, dtype and a digest
+                are kept), lists and dicts of such; anything else is kept as its ``repr``. Names of more than 255
+                characters are cut and marked by a hash, an empty one becomes "~empty", what is not text becomes its
+                ``str()``. Finite numbers called ``epoch`` and ``step_time`` (seconds) fill those columns.
             step: The optimizer step, 0 … 2^63 - 1. None: one more than the highest so far of this handle (0 at first;
                 in a resumed run the step after the one resumed from). A step that is none of these makes the record a
                 ``refused`` event of the run, where its metrics are kept.
@@ -489,10 +490,11 @@ def describe_exception(error: BaseException) -> str:
 def _whole_number(value: object) -> int | None:
     """An int from 0 to 2^63 - 1, whatever integer type it comes as; None for anything else."""
     if type(value) is not int:
-        if isinstance(value, bool):
-            return None
         try:
-            value = operator.index(value)  # type: ignore[arg-type]
+            scalar = scalar_of(value)
+            if isinstance(scalar, bool):
+                return None
+            value = operator.index(value if scalar is None else scalar)  # type: ignore[arg-type]
         except Exception:  # noqa: BLE001 - a hostile __index__
             return None
     return value if 0 <= value <= MAX_STEP else None

@@ -13,13 +13,20 @@ int beyond                                  ``{"$int": "<digits>"}``            
 finite float                                the same                                float (see below)
 NaN, inf, -inf                              ``"NaN"``, ``"Infinity"``,              float
                                             ``"-Infinity"``
-0-d tensor, NumPy scalar                    its ``.item()``                         as that
+tensor or array of one element              its ``.item()``                         as that
+Decimal, Fraction, other real number        float, if finite                        float
+array of at most 1,000 elements             list (of lists)                         list
+larger array                                ``{"$repr": "<ndarray of shape …,       str
+                                            dtype …, sha256 …>"}``
 list, tuple, dict, dataclass                JSON, item by item                      list, dict
+pandas DataFrame                            its columns, each an array              dict
 Enum member, path                           its value, its text                     as that
 text with NUL or lone surrogates            ``{"$repr": "<escaped text>"}``         str
-anything else                               ``{"$repr": "<repr>"}``                 str
+anything else                               ``{"$repr": "<repr>"}``, without        str
+                                            memory addresses (reprs.py)
 ==========================================  ======================================  =====================
 
+Arrays are those of NumPy, PyTorch and JAX in any format and on any device, and pandas' Series and Index (arrays.py).
 Numbers are equal as float64. PostgreSQL keeps neither the sign of zero nor int against float of whole numbers from
 1e16 on (queries give such floats below 2^63 as int on SQLite too). The three strings themselves read back as floats.
 """
@@ -31,17 +38,21 @@ import enum
 import hashlib
 import logging
 import math
+import numbers
 import os
 import re
 from collections.abc import Callable, Mapping, Set, Sized
+from decimal import Decimal
 from typing import Any, NamedTuple
 
+from trainstore.arrays import MAX_ELEMENTS, describe, elements, is_array, is_table, size_of
 from trainstore.redaction import REDACTED as REDACTED
 from trainstore.redaction import is_secret_key as is_secret_key
 from trainstore.redaction import redact as redact
 from trainstore.redaction import redact_arguments as redact_arguments
 from trainstore.redaction import redact_item as redact_item
 from trainstore.redaction import redact_text as redact_text
+from trainstore.reprs import stable_repr, stable_str
 
 logger = logging.getLogger("trainstore")
 
@@ -64,12 +75,10 @@ Json = Any
 def canonical(value: object) -> Json:
     """Return ``value`` as it is stored (table above). Never raises."""
     try:
-        return _canonical(value, _Path((), [MAX_PARTS]))
+        return _item(value, _Path((), [MAX_PARTS]))
     except _TooManyPartsError:
         # Not its repr, which may be as large: lists that hold the same list twice grow with two to the depth.
         return {"$repr": f"<{type(value).__name__} of more than {MAX_PARTS:,} parts>"}
-    except Exception:  # noqa: BLE001 - a hostile object may raise anything from any method
-        return _as_repr(value)
 
 
 class _TooManyPartsError(Exception):
@@ -89,6 +98,16 @@ class _Path(NamedTuple):
         self.left[0] -= len(parts)
         if self.left[0] < 0:
             raise _TooManyPartsError
+
+
+def _item(value: object, path: _Path) -> Json:
+    """A value, or its repr where it cannot be read: that costs what is around it nothing."""
+    try:
+        return _canonical(value, path)
+    except _TooManyPartsError:
+        raise
+    except Exception:  # noqa: BLE001 - a hostile object may raise anything from any method
+        return _as_repr(value)
 
 
 def _canonical(value: object, path: _Path) -> Json:
@@ -120,19 +139,30 @@ def _canonical(value: object, path: _Path) -> Json:
         value = _fields_of(value)
     if isinstance(value, Mapping):
         path.spend(value)
-        result = {metric_name(key): _canonical(item, path) for key, item in value.items()}
+        result = {metric_name(key): _item(item, path) for key, item in value.items()}
         # A caller's own {"$repr": …} would read back as its text: keep it as the repr that it is.
         return _as_repr(value) if len(result) == 1 and next(iter(result)) in _TAGS else result
     if isinstance(value, (list, tuple)):
         path.spend(value)
-        return [_canonical(item, path) for item in value]
-    if isinstance(value, (set, frozenset)) and value:
-        # In an order of its own, not of this process's hashes: equal sets are equal texts.
-        return {"$repr": _escape(f"{{{', '.join(sorted(map(repr, value)))}}}"[:MAX_REPR_LENGTH])}
+        return [_item(item, path) for item in value]
     if isinstance(value, (Set, bytes, bytearray, memoryview, type)):
         return _as_repr(value)
     scalar = scalar_of(value)
-    return _as_repr(value) if scalar is None else _canonical(scalar, path)
+    if scalar is not None:
+        return _canonical(scalar, path)
+    if is_table(value):
+        return _canonical(dict(value.items()), path)  # type: ignore[attr-defined]
+    return _array(value, path) if is_array(value) else _as_repr(value)
+
+
+def _array(array: Any, path: _Path) -> Json:
+    if size_of(array) > MAX_ELEMENTS:
+        return _marked(describe(array))
+    try:
+        found = elements(array)
+    except Exception:  # noqa: BLE001 - a tensor without contents, on a device that is gone, sparse
+        return _marked(describe(array))
+    return _canonical(found, path)
 
 
 def _fields_of(instance: object) -> dict[str, Any]:
@@ -147,14 +177,22 @@ def _fields_of(instance: object) -> dict[str, Any]:
 
 
 def scalar_of(value: object) -> bool | int | float | str | None:
-    """The Python scalar in a 0-d tensor or NumPy scalar, or None where ``value`` is neither.
-
-    Known by shape and not by type, so that neither NumPy nor a tensor library is imported.
-    """
-    if getattr(value, "shape", None) != () or not hasattr(value, "item"):
+    """The Python scalar in a number of any type, or in an array of one element; None if ``value`` is neither."""
+    if getattr(getattr(value, "dtype", None), "kind", None) in ("m", "M"):  # a time; NumPy gives some as ints
         return None
-    item = value.item()
-    return item if type(item) in (bool, int, float, str) else None
+    if isinstance(getattr(value, "shape", None), tuple) and hasattr(value, "item") and size_of(value) == 1:
+        value = value.item()
+    if type(value) in (bool, int, float, str):
+        return value  # type: ignore[return-value]
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if not isinstance(value, (numbers.Real, Decimal)):
+        return None
+    try:
+        number = float(value)
+    except (OverflowError, ValueError):  # beyond float64, a signalling NaN
+        return None
+    return None if math.isinf(number) and number != value else number
 
 
 def _nonfinite(value: float) -> str:
@@ -169,7 +207,7 @@ def _integer(value: int) -> Json:
 
 
 def _text(value: str) -> Json:
-    return {"$repr": _escape(value)} if _UNSTORABLE.search(value) else value
+    return _marked(value) if _UNSTORABLE.search(value) else value
 
 
 def _escape(text: str) -> str:
@@ -178,11 +216,15 @@ def _escape(text: str) -> str:
 
 def _as_repr(value: object) -> Json:
     try:
-        text = repr(value)
+        text = stable_repr(value)
     except Exception:  # noqa: BLE001 - a raising __repr__ must not cost the record
         text = f"<{type(value).__name__} whose repr() fails>"
     if len(text) > MAX_REPR_LENGTH:
         text = f"{text[:MAX_REPR_LENGTH]}… ({len(text) - MAX_REPR_LENGTH} more characters)"
+    return _marked(text)
+
+
+def _marked(text: str) -> Json:
     return {"$repr": _escape(text)}
 
 
@@ -216,11 +258,11 @@ def metric_name(name: object) -> str:
 
     Text without NUL or lone surrogates, 1 to 255 characters, stays as it is. Those characters are escaped; a longer
     name becomes its first 240 characters, "~" and 8 hex digits of its SHA-256; the empty name becomes "~empty";
-    what is no text becomes its ``str()``.
+    what is no text becomes its ``str()``, without memory addresses.
     """
     if type(name) is not str:
         try:
-            name = str.__str__(name) if isinstance(name, str) else str(name)
+            name = str.__str__(name) if isinstance(name, str) else stable_str(name)
         except Exception:  # noqa: BLE001
             name = f"<{type(name).__name__}>"
     if _UNSTORABLE.search(name):

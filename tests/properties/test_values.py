@@ -101,6 +101,10 @@ CONVERTED: list[tuple[Any, Any]] = [
     (np.bool_(True), True),
     (np.str_("text"), "text"),
     (np.array(2.5), 2.5),
+    (np.array([[2.5]]), 2.5),
+    (np.array([1.0, 2.0]), [1.0, 2.0]),
+    (decimal.Decimal("1.5"), 1.5),
+    (fractions.Fraction(1, 4), 0.25),
     (Colour.RED, "red"),
     (Colour.NUMBER, 3),
     (Level.HIGH, 7),
@@ -113,7 +117,7 @@ CONVERTED: list[tuple[Any, Any]] = [
 ]
 KEPT_AS_TEXT: list[Any] = [
     object(), Bare(), Hostile(), Config, len, lambda: None, {1, 2}, frozenset(), b"bytes", bytearray(b"x"), 1 + 2j,
-    decimal.Decimal("1.5"), fractions.Fraction(1, 3), np.array([1.0, 2.0]), np.datetime64("2020-01-01"), range(3),
+    decimal.Decimal("1e400"), np.zeros((1_001, 2)), np.datetime64("2020-01-01"), range(3),
     ValueError("x"), iter([1]), {"$repr": 1}, {"$int": "no digits"}, 10**5000, Ellipsis, NotImplemented, slice(1),
 ]  # fmt: skip
 
@@ -221,7 +225,7 @@ def test_any_name_can_be_logged_and_asked_for(target: Target, name: Any) -> None
 
 @pytest.mark.parametrize(("value", "read"), CONVERTED, ids=lambda value: ascii(value)[:40])
 def test_known_objects_become_what_they_hold(target: Target, value: Any, read: Any) -> None:
-    """NumPy scalars, enums, paths, dataclasses, tuples and odd text are converted, not lost."""
+    """Numbers of any type, arrays, enums, paths, dataclasses, tuples and odd text are converted, not lost."""
     assert same(read, target.metric("m", value), exact=target.exact)
     assert same(read, target.hyperparam(value), exact=target.exact)
 
