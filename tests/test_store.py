@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import make_url, select
 
@@ -94,7 +95,7 @@ def test_what_a_run_is_started_with_is_stored(store: TrainStore) -> None:
     "arguments",
     [
         {"project": 3}, {"name": b"x"}, {"notes": 1.5}, {"source": None, "model_name": []}, {"hyperparams": [1]},
-        {"hyperparams": "lr=1"}, {"tags": 3}, {"parent": "no uid"}, {"parent": b"no uid"}, {"parent_step": -1},
+        {"hyperparams": "lr=1"}, {"tags": 3}, {"parent": b"no uid"}, {"parent": 1.5}, {"parent_step": -1},
         {"parent_step": 2**63}, {"parent_step": True}, {"rank": "0"}, {"rank": -1}, {"rank": 2**31}, {"rank": True},
     ],
     ids=str,
@@ -218,6 +219,35 @@ def test_a_step_or_lineage_that_cannot_be_is_an_error(store: TrainStore, step: A
         store.resume_run(run, step=step, lineage=lineage)
     with store.engine.connect() as connection:
         assert len(connection.execute(select(store.table.attempt)).all()) == 1
+
+
+def test_a_run_is_asked_for_as_a_frame_shows_it(store: TrainStore) -> None:
+    """Names and NumPy integers will do wherever a run, a step or a number of rows is asked for."""
+    base = store.start_run(name="base")
+    base.log({"loss": 1.0}, step=4)
+    assert store.is_recorded_here("base")
+    assert base.finish()
+    frame = store.list_runs()
+    run_id, step = frame["run_id"].iloc[0], frame["last_step"].iloc[0]
+    assert not store.is_recorded_here(run_id)
+    for parent in (base, store.get_run("base"), base.uid, run_id, int(run_id), "base"):
+        child = store.start_run(parent=parent, parent_step=step, name="child")
+        assert child.finish()
+        assert store.get_run(child).parent_uid == base.uid
+        assert store.get_run(child).parent_step == 4
+        store.delete_run(child)
+    resumed = store.resume_run(run_id, step=step)
+    assert resumed.finish()
+    assert resumed.lineage[-1][1] == 4
+    store.set_tags(run_id, ["kept"])
+    store.set_notes(run_id, "noted")
+    assert (store.get_run(run_id).tags, store.get_current_step(run_id)) == ({"kept": True}, 4)
+    assert len(store.list_runs(limit=np.int64(1))) == len(store.list_step_logs([run_id])) == 1
+    for stranger in ("nobody", np.int64(10**6)):
+        with pytest.raises(RunNotFoundError):
+            store.start_run(parent=stranger)
+        with pytest.raises(RunNotFoundError):
+            store.is_recorded_here(stranger)
 
 
 def test_a_resume_names_what_it_goes_back_to(store: TrainStore) -> None:

@@ -156,7 +156,8 @@ class TrainStore(ScalarStopMethods):
             hyperparams: A mapping or dataclass, recorded in the namespace ``hp``; secrets are redacted.
             tags: Names, or a mapping of names to values.
             notes: Free text.
-            parent: The run whose checkpoint it starts from (a handle, a record, a uid or an id).
+            parent: The run whose checkpoint it starts from: a handle, a record or a uid; an id or a name that only one
+                run has is looked up in the database.
             parent_step: That checkpoint's step.
             source: Which integration records it.
             model_name: A name in ``model``, where ScalarStop's tables are used.
@@ -165,6 +166,7 @@ class TrainStore(ScalarStopMethods):
         Raises:
             InvalidArgumentError: An argument of the wrong type.
             NetworkFileSystemError: The SQLite file is on one; it can only be read.
+            RunNotFoundError, RunNotUniqueError: No run, or several, have the id or name of ``parent``.
             JournalError: No journal can be kept.
             StoreClosedError: The store is closed.
         """
@@ -226,6 +228,7 @@ class TrainStore(ScalarStopMethods):
             JournalError, StoreClosedError: As for `start_run`.
         """
         self._check_open()
+        step = None if step is None else opening.step_of("step", step, lowest=-1)
         opening.check_resume(step, lineage)
         known = self._known_run(run, lineage)
         if known is not None:
@@ -251,7 +254,11 @@ class TrainStore(ScalarStopMethods):
 
         Args:
             run: A handle, a record, a uid, an id, or a name that only one run has.
+
+        Raises:
+            RunNotFoundError, RunNotUniqueError: No run, or several, have this id or name.
         """
+        self._check_open()
         return self._service.is_recorded_here(self._uid_of(run))
 
     def recover(self) -> Recovered:
@@ -687,10 +694,12 @@ class TrainStore(ScalarStopMethods):
             yield connection
 
     def _uid_of(self, run: Any) -> str:
-        if isinstance(run, int):
+        """The uid of a run that need not be stored; the database is asked only for an id or a name."""
+        try:
+            return opening.uid_of(run)
+        except InvalidArgumentError:
             with self._reader() as reader:
                 return queries.resolve_run(reader, run).uid
-        return opening.uid_of(run)
 
     def _known_run(
         self, run: Any, lineage: Sequence[Sequence[Any]] | None
@@ -700,7 +709,7 @@ class TrainStore(ScalarStopMethods):
         try:
             with self._reader() as reader:
                 if lineage is not None:
-                    opening.check_lineage(reader.connection, self._service.statements, opening.uid_of(run), lineage)
+                    opening.check_lineage(reader.connection, self._service.statements, self._uid_of(run), lineage)
                 key = queries.resolve_run(reader, run)
                 return opening.known_run(reader.connection, self._service.statements, key.id)
         except (LookupError, StoreUnavailableError):

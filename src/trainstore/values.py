@@ -39,6 +39,7 @@ import hashlib
 import logging
 import math
 import numbers
+import operator
 import os
 import re
 from collections.abc import Callable, Mapping, Set, Sized
@@ -270,6 +271,21 @@ def metric_name(name: object) -> str:
     if len(name) > MAX_NAME_LENGTH:
         name = f"{name[:240]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return name or EMPTY_NAME
+
+
+def stored_name(name: str) -> str:
+    """A run's or project's name, or an event's kind, as it is stored: without secrets, cut as a metric's name is."""
+    return metric_name(redact_text(name))
+
+
+def index_of(value: object) -> int | None:
+    """The int that an integer of any type is (NumPy's, a tensor's), or None: a bool is not one, nor is 1.0."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 def plain_text(text: object, limit: int = MAX_REPR_LENGTH) -> str:

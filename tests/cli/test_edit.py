@@ -76,6 +76,21 @@ def test_rm_deletes_after_yes(trainstore, database_url):
     assert trainstore("runs").out == "no runs\n"
 
 
+def test_rm_deletes_no_run_that_was_not_meant(call, database_url, monkeypatch):
+    """Digits that are one run's id and another's name delete neither; spelled out, they delete the one meant."""
+    with TrainStore(database_url) as store:
+        for name in ("0", "1", "2"):
+            assert store.start_run(name=name).finish()
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    refused = call("rm", "1", "--yes")
+    assert refused.code == 1
+    assert "id:1, name:1" in refused.err
+    assert call("rm", "name:1", "id:3", "--yes").code == 0
+    with TrainStore(database_url) as store:
+        assert list(store.list_runs()["name"]) == ["0"]
+    assert call("rm", "1", "--yes").code == 0, "no run is called so any more"
+
+
 def test_rm_without_a_terminal_asks_for_yes(trainstore, monkeypatch):
     """Where nobody can be asked nothing is deleted; one wrong name keeps them all."""
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))

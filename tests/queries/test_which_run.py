@@ -8,13 +8,15 @@ import subprocess
 import sys
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
 
 from queries.builders import START, Builder
 from trainstore.errors import InvalidArgumentError, RunNotFoundError, RunNotUniqueError
-from trainstore.queries import RunRecord, get_run, list_runs, resolve_run, resolve_runs
+from trainstore.queries import RunRecord, TypedRun, get_run, list_runs, resolve_run, resolve_runs
+from trainstore.values import stored_name
 
 
 def test_a_run_is_named_in_many_ways(builder: Builder) -> None:
@@ -27,7 +29,8 @@ def test_a_run_is_named_in_many_ways(builder: Builder) -> None:
         frame = list_runs(reader, name="x")
         for run in (
             key.id, np.int64(key.id), "x", SimpleNamespace(uid=uid), get_run(reader, uid), frame.iloc[0],
-            frame["run_id"].iloc[0], frame["uid"].iloc[0], builder.models.Run(uid=uid),
+            frame["run_id"].iloc[0], frame["uid"].iloc[0], builder.models.Run(uid=uid), UUID(uid), np.array(key.id),
+            f"id:{key.id}", "name:x", np.str_("x"),
         ):  # fmt: skip
             assert resolve_run(reader, run) == key
         assert resolve_runs(reader, ["y", "x", uid, key.id])[1:] == [key]
@@ -43,6 +46,45 @@ def test_a_name_that_several_runs_have(builder: Builder) -> None:
             resolve_run(reader, "same")
         assert all(uid in str(error.value) for uid in uids)
         assert resolve_run(reader, uids[0]).uid == uids[0]
+
+
+def test_digits_are_a_name_unless_a_person_typed_them(builder: Builder) -> None:
+    """Python has ints for ids. Typed digits may be an id too, and are refused if they mean two runs."""
+    zero, one = builder.run("0"), builder.run("1")
+    assert [builder.run_id(uid) for uid in (zero, one)] == [1, 2]
+    with builder.reader() as reader:
+        assert resolve_run(reader, "1").uid == one
+        assert resolve_run(reader, 1).uid == zero
+        with pytest.raises(RunNotFoundError):
+            resolve_run(reader, "2")
+        for typed, uid in (("2", one), ("0", zero), ("id:1", zero), ("name:1", one), (one, one), ("02", one)):
+            assert resolve_run(reader, TypedRun(typed)).uid == uid
+        with pytest.raises(RunNotUniqueError) as error:
+            resolve_run(reader, TypedRun("1"))
+        assert all(words in str(error.value) for words in (zero, one, "id:1", "name:1"))
+        for typed in ("3", "id:3", "id:x", "id:", "9" * 30):
+            with pytest.raises(RunNotFoundError):
+                resolve_run(reader, TypedRun(typed))
+
+
+def test_a_name_that_looks_like_a_spelling_is_still_a_name(builder: Builder) -> None:
+    """A run that is called "id:1" is found by that, unless it is the id of another one."""
+    first, second = builder.run("id:2"), builder.run("name:x")
+    with builder.reader() as reader:
+        assert resolve_run(reader, "name:x").uid == resolve_run(reader, "name:name:x").uid == second
+        with pytest.raises(RunNotUniqueError):
+            resolve_run(reader, "id:2")
+        assert resolve_run(reader, "name:id:2").uid == first
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "login token=hf_abcdefghijklmnopqrstuvwxyz0123456789 at 3"])
+def test_a_name_that_was_changed_when_it_was_stored_is_found_by_what_was_given(builder: Builder, name: str) -> None:
+    """Cut to 255 characters, or freed of a secret: as a run, as a filter by name and by project."""
+    uid = builder.run(stored_name(name), project=stored_name(name))
+    with builder.reader() as reader:
+        assert stored_name(name) != name
+        assert resolve_run(reader, name).uid == resolve_run(reader, f"name:{name}").uid == uid
+        assert list(list_runs(reader, name=name, project=[name])["uid"]) == [uid]
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,11 @@ class RunType(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
     name = "run"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """Digits are an id."""
-        return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Text that may also be an id: which it is, only the store knows."""
+        from trainstore.queries import TypedRun
+
+        return TypedRun(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
         """Names, uids and ids that begin so."""

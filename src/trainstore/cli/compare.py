@@ -26,7 +26,7 @@ NAMESPACES = {
 @click.argument("runs", metavar="RUN RUN...", type=RUN, nargs=-1, required=True)
 @click.option("--all", "everything", is_flag=True, help="Also what is the same in all of them.")
 @store_options
-def compare(runs: Sequence[int | str], everything: bool, url: str, prefix: str, as_json: bool) -> None:
+def compare(runs: Sequence[str], everything: bool, url: str, prefix: str, as_json: bool) -> None:
     """Show what differs between RUNs, or everything.
 
     Hyperparameters of every namespace (hp, mth, dbh, env, tag; nested ones by dotted names), each metric's last,

@@ -21,7 +21,7 @@ SHOWN_BEFORE_REMOVAL = ("run_id", "name", "project", "status", "started_at", "la
     "--remove", "removed", metavar="NAME", multiple=True, help="Take this tag away; may be given several times."
 )
 @store_options
-def tag(run: int | str, tags: Sequence[str], removed: Sequence[str], url: str, prefix: str, as_json: bool) -> None:
+def tag(run: str, tags: Sequence[str], removed: Sequence[str], url: str, prefix: str, as_json: bool) -> None:
     """Set tags of RUN, and show them all.
 
     NAME alone is a tag without a value (True), NAME=VALUE has a text, NAME:=VALUE a number, true, false or other JSON.
@@ -67,7 +67,7 @@ def _tag(text: str) -> tuple[str, Any]:
 @click.argument("text", required=False)
 @click.option("--append", is_flag=True, help="Add a paragraph to the notes that are there.")
 @store_options
-def note(run: int | str, text: str | None, append: bool, url: str, prefix: str, as_json: bool) -> None:
+def note(run: str, text: str | None, append: bool, url: str, prefix: str, as_json: bool) -> None:
     """Set the notes of RUN to TEXT, or show them.
 
     TEXT - reads standard input; the empty text takes the notes away. What they were is kept as an event.
@@ -91,7 +91,7 @@ def note(run: int | str, text: str | None, append: bool, url: str, prefix: str, 
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Also runs that a live process is recording.")
 @store_options
-def rm(runs: Sequence[int | str], yes: bool, force: bool, url: str, prefix: str, as_json: bool) -> None:
+def rm(runs: Sequence[str], yes: bool, force: bool, url: str, prefix: str, as_json: bool) -> None:
     """Delete RUNs with their steps, hyperparameters, metrics, attempts and events.
 
     Shows what will go, and asks. Runs that started from their checkpoints stay.

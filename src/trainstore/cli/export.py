@@ -33,7 +33,7 @@ TABLES = ("runs", "hyperparams", "metrics", "steps", "events", "attempts")
 @STORE_OPTIONS[0]
 @STORE_OPTIONS[1]
 def export(
-    runs: Sequence[int | str],
+    runs: Sequence[str],
     everything: bool,
     kind: str | None,
     output: str | None,

@@ -33,7 +33,7 @@ IN_A_FOLDER = {"steps": "step_logs"}  # what the files are called, where not lik
 
 
 def export_runs(
-    runs: Sequence[int | str],
+    runs: Sequence[str],
     everything: bool,
     kind: str | None,
     output: str | None,
@@ -139,7 +139,7 @@ class _Tables:
         self,
         store: TrainStore,
         reader: Reader,
-        runs: list[int | str] | None,
+        runs: list[str] | None,
         metrics: list[str] | None,
         attempts: str,
     ) -> None:

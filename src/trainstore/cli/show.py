@@ -27,7 +27,7 @@ MAX_WIDTH = 100
 @click.option("--metric", "metrics", multiple=True, type=METRIC, help="Plot this metric; may be given several times.")
 @click.option("--last", default=10, show_default=True, type=click.IntRange(min=1), help="With --steps: list so many.")
 @store_options
-def show(run: int | str, steps: bool, metrics: Sequence[str], last: int, url: str, prefix: str, as_json: bool) -> None:
+def show(run: str, steps: bool, metrics: Sequence[str], last: int, url: str, prefix: str, as_json: bool) -> None:
     """Show one RUN (a uid, an id or a name): hyperparameters, metrics, attempts and events.
 
     With --steps: its metrics, plotted over the steps, and the last steps. NaN and infinities break the line and are
@@ -62,7 +62,7 @@ def show(run: int | str, steps: bool, metrics: Sequence[str], last: int, url: st
             print_table("Events", events[["at", "step", "kind", "details"]])
 
 
-def _show_steps(store: TrainStore, reader: Reader, run: int | str, wanted: list[str], last: int, as_json: bool) -> None:
+def _show_steps(store: TrainStore, reader: Reader, run: str, wanted: list[str], last: int, as_json: bool) -> None:
     from trainstore.queries.reader import resolve_run
     from trainstore.queries.stream import stream_steps
     from trainstore.values import number_of

@@ -7,7 +7,7 @@ they are documented.
 """
 
 from trainstore.queries.hyperparams import compare_runs, list_events, list_hyperparams
-from trainstore.queries.reader import Reader, RunKey, resolve_run, resolve_runs
+from trainstore.queries.reader import Reader, RunKey, TypedRun, resolve_run, resolve_runs
 from trainstore.queries.records import RunRecord
 from trainstore.queries.runs import get_best_run, get_run, list_runs, list_runs_grouped_by_metric
 from trainstore.queries.scalarstop import ModelRecord
@@ -18,6 +18,7 @@ __all__ = [
     "Reader",
     "RunKey",
     "RunRecord",
+    "TypedRun",
     "compare_runs",
     "get_best_run",
     "get_current_step",

@@ -28,7 +28,7 @@ from trainstore.errors import InvalidArgumentError
 from trainstore.models import NAMESPACES, STATUSES, JsonType, Models
 from trainstore.queries.frames import comparable, parse
 from trainstore.queries.reader import Reader
-from trainstore.values import canonical, metric_name, plain_text, restore
+from trainstore.values import canonical, metric_name, plain_text, restore, stored_name
 
 LOST_AFTER = timedelta(seconds=90)  # a heartbeat comes every 30 s
 SHOWN_STATUSES = (*STATUSES, "lost")
@@ -116,9 +116,9 @@ def conditions(reader: Reader, chosen: RunFilter, status: ColumnElement[str]) ->
     run = reader.models.run.c
     asked: list[ColumnElement[bool]] = []
     if chosen.project is not None:
-        asked.append(run.project.in_(texts("project", chosen.project)))
+        asked.append(run.project.in_([stored_name(text) for text in texts("project", chosen.project)]))
     if chosen.name is not None:
-        asked.append(run.name.in_(texts("name", chosen.name)))
+        asked.append(run.name.in_([stored_name(text) for text in texts("name", chosen.name)]))
     if chosen.status is not None:
         wanted = texts("status", chosen.status)
         for value in wanted:

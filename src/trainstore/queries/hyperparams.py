@@ -12,7 +12,7 @@ from trainstore.queries.columns import sort_key
 from trainstore.queries.frames import COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, comparable, frame, parse, series
 from trainstore.queries.reader import Reader, is_one_run, resolve_runs, rows_of_runs
 from trainstore.queries.runs import get_run
-from trainstore.values import metric_name, plain_text
+from trainstore.values import metric_name, stored_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -67,7 +67,7 @@ def list_events(reader: Reader, runs: object = None, *, kind: str | None = None)
     if kind is not None:
         if not isinstance(kind, str):
             raise InvalidArgumentError(f"kind {kind!r} is no text")
-        statement = statement.where(e.kind == plain_text(kind))
+        statement = statement.where(e.kind == stored_name(kind))
     rows = sorted(rows_of_runs(reader, table, statement, runs), key=lambda row: (row[0], row[2], row[7]))
     return frame(EVENT_COLUMNS, [(*row[1:5], parse(row[5]), row[6]) for row in rows])
 

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, or_, select
 
 from trainstore.backends import Backend
 from trainstore.errors import InvalidArgumentError, RunNotFoundError, RunNotUniqueError
 from trainstore.models import Models
-from trainstore.values import INT64_MAX, plain_text
+from trainstore.values import INT64_MAX, index_of, stored_name
 
 IN_LIMIT = 500  # values in one IN list
 CHUNK = 1_000  # rows taken from the driver at a time; more are slower, as they leave the processor's caches
@@ -59,12 +60,21 @@ class RunKey(NamedTuple):
     uid: str
 
 
+class TypedRun(str):
+    """A run as a person types it on a command line, where digits may be an id or a name."""
+
+    __slots__ = ()
+
+
 def resolve_run(reader: Reader, run: object) -> RunKey:
     """The run that is meant by a handle, a record, a uid, an id, or a name that only one run has.
 
+    A text is a uid or a name, also one of digits; ``id:1`` and ``name:1`` say which. Digits that a person typed
+    (`TypedRun`) are an id too.
+
     Raises:
         RunNotFoundError: There is none.
-        RunNotUniqueError: Several runs have the name; their uids are listed.
+        RunNotUniqueError: Several runs are meant; their uids are listed.
         InvalidArgumentError: Something else was given.
     """
     return resolve_runs(reader, [run])[0]
@@ -79,14 +89,15 @@ def resolve_runs(reader: Reader, runs: object) -> list[RunKey]:
     wanted = [_wanted(run) for run in ([runs] if is_one_run(runs) else _several(runs))]
     table = reader.models.run.c
     ids = [value for value in wanted if isinstance(value, int) and 0 < value <= INT64_MAX]
-    texts = [value for value in wanted if isinstance(value, str)]
+    texts = [stored_name(value) for value in wanted if isinstance(value, str)]
     by_id = {key.id: key for key in _keys(reader, table.id, ids)}
     by_uid = {key.uid: key for key in _keys(reader, table.uid, texts)}
     found: dict[RunKey, None] = {}
     for value in wanted:
-        key = by_uid.get(value) or _by_name(reader, value) if isinstance(value, str) else by_id.get(value)
+        key = by_id.get(value) if isinstance(value, int) else by_uid.get(stored_name(value)) or _by_text(reader, value)
         if key is None:
-            raise RunNotFoundError(f"there is no run {value!r}; list_runs(), or trainstore runs, shows those there are")
+            shown = value if isinstance(value, int) else str(value)
+            raise RunNotFoundError(f"there is no run {shown!r}; list them with list_runs() or: trainstore runs")
         found[key] = None
     return list(found)
 
@@ -94,7 +105,8 @@ def resolve_runs(reader: Reader, runs: object) -> list[RunKey]:
 def is_one_run(run: object) -> bool:
     """Whether this means one run, and not several."""
     uid = getattr(run, "uid", run)
-    return isinstance(uid, (str, bytes)) or not isinstance(uid, Iterable)
+    # An array of no dimension, which NumPy makes of one id, calls itself iterable.
+    return isinstance(uid, (str, bytes)) or not isinstance(uid, Iterable) or index_of(uid) is not None
 
 
 def _several(runs: Any) -> list[object]:
@@ -103,11 +115,14 @@ def _several(runs: Any) -> list[object]:
 
 def _wanted(run: object) -> int | str:
     wanted = getattr(run, "uid", run)
+    if isinstance(wanted, UUID):
+        return str(wanted)
+    number = index_of(wanted)  # an id out of a frame is a NumPy integer
+    if number is not None:
+        return number
     if isinstance(wanted, str):
-        return plain_text(wanted)  # as names are stored; PostgreSQL refuses NUL even in a question
-    if hasattr(wanted, "__index__") and not isinstance(wanted, bool):
-        return int(wanted)  # an id out of a frame is a NumPy integer
-    raise InvalidArgumentError(f"{run!r} is no run: pass a handle, a record, a uid, an id or a name")
+        return wanted
+    raise InvalidArgumentError(f"{run!r} is not a run: pass a handle, a record, a uid, an id or a name")
 
 
 def _keys(reader: Reader, column: ColumnElement[Any], values: Sequence[Any]) -> Iterator[RunKey]:
@@ -117,13 +132,34 @@ def _keys(reader: Reader, column: ColumnElement[Any], values: Sequence[Any]) -> 
         yield from (RunKey(*row) for row in reader.rows(select(run.id, run.uid).where(column.in_(some))))
 
 
-def _by_name(reader: Reader, name: str) -> RunKey | None:
+def _by_text(reader: Reader, text: str) -> RunKey | None:
+    """The only run that a text names, whichever way it is read."""
     run = reader.models.run.c
-    found = reader.rows(select(run.id, run.uid).where(run.name == name).order_by(run.id))
+    names, ids = [stored_name(text)], []
+    kind, colon, rest = text.partition(":")
+    if colon and kind == "name":
+        names.append(stored_name(rest))
+    digits = rest if colon and kind == "id" else text if isinstance(text, TypedRun) else ""
+    if digits.isascii() and digits.isdecimal() and len(digits) < 20 and int(digits) <= INT64_MAX:
+        ids.append(int(digits))
+    asked = or_(run.name.in_(names), run.id.in_(ids)) if ids else run.name.in_(names)
+    found = reader.rows(select(run.id, run.uid, run.name).where(asked).order_by(run.id))
     if len(found) > 1:
-        uids = ", ".join(uid for _, uid in found[:10])
-        raise RunNotUniqueError(f"{len(found)} runs are called {name!r}; say which by its uid: {uids}")
-    return RunKey(*found[0]) if found else None
+        raise RunNotUniqueError(_ambiguous(text, ids, found))
+    return RunKey(*found[0][:2]) if found else None
+
+
+def _ambiguous(text: str, ids: Sequence[int], found: Sequence[Any]) -> str:
+    named = [row for row in found if row.id not in ids]
+    uids = ", ".join(row.uid for row in named[:10]) + (", …" if len(named) > 10 else "")
+    if len(named) < len(found):
+        (by_id,) = (row for row in found if row.id in ids)
+        called = "the name of run" if len(named) == 1 else f"the name of {len(named)} runs,"
+        return (
+            f"{str(text)!r} is the id of run {by_id.uid} ({by_id.name!r}) and {called} {uids}; "
+            f"write id:{by_id.id}, name:{named[0].name} or a uid"
+        )
+    return f"{len(found)} runs are called {str(text)!r}; pass the uid of one: {uids}"
 
 
 def among(column: ColumnElement[int], ids: Sequence[int], *, exact: bool = True) -> list[ColumnElement[bool]]:

@@ -16,7 +16,7 @@ from trainstore.queries.filters import RunFilter, alias, liveness, run_source
 from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, fixed_columns, parse
 from trainstore.queries.reader import Reader, resolve_run
 from trainstore.queries.records import RunRecord
-from trainstore.values import INT64_MAX
+from trainstore.values import INT64_MAX, index_of
 from trainstore.values import metric_name as stored_name
 
 if TYPE_CHECKING:
@@ -161,9 +161,12 @@ def _all_ranked(models: Models, direction: str, by: str) -> tuple[Select[Any], C
 
 
 def _limit(limit: int | None) -> int | None:
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
-        raise InvalidArgumentError(f"limit {limit!r} is no number of rows: pass an int from 0, or None for all")
-    return None if limit is None else min(limit, INT64_MAX)
+    if limit is None:
+        return None
+    number = index_of(limit)
+    if number is None or number < 0:
+        raise InvalidArgumentError(f"limit {limit!r} is not a number of rows: pass an int from 0, or None for all")
+    return min(number, INT64_MAX)
 
 
 def _check_choice(argument: str, value: object, allowed: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from trainstore.errors import InvalidArgumentError
 from trainstore.recording.environment import attempt_facts
 from trainstore.recording.flush import microseconds_of, now
 from trainstore.recording.statements import Statements
-from trainstore.values import MAX_STEP, metric_name, plain_text, redact_text
+from trainstore.values import MAX_STEP, index_of, plain_text, redact_text, stored_name
 
 Lineage = list[list[Any]]
 _LATEST = 250_000_000_000_000_000  # microseconds since 1970; a datetime ends at the year 9999
@@ -39,12 +39,12 @@ def new_run(
     project = project or os.environ.get("TRAINSTORE_PROJECT") or "default"
     name = name or os.environ.get("TRAINSTORE_RUN_NAME") or f"run-{uid[:8]}"
     if parent_step is not None:
-        check_step("parent_step", parent_step)
+        parent_step = step_of("parent_step", parent_step)
     return {
         "uid": uid,
         # Indexed: PostgreSQL's index takes no longer ones.
-        "project": metric_name(redact_text(project)),
-        "name": metric_name(redact_text(name)),
+        "project": stored_name(project),
+        "name": stored_name(name),
         "started_at": now(),
         "source": plain_text(source),
         "notes": None if notes is None else plain_text(redact_text(notes)),
@@ -78,10 +78,8 @@ def joined_attempt(lineage: Lineage) -> dict[str, Any]:
     return {"uid": uid, "start_step": start_step, "opened_at": opened_at, "lineage": ancestors}
 
 
-def check_resume(step: object, lineage: object) -> None:
-    """Raise `InvalidArgumentError` for a step or a lineage that cannot be."""
-    if step is not None:
-        check_step("step", step, lowest=-1)
+def check_resume(step: int | None, lineage: object) -> None:
+    """Raise `InvalidArgumentError` for a lineage that cannot be, or that the step does not fit."""
     if lineage is None:
         return
     if not isinstance(lineage, Sequence) or isinstance(lineage, str) or not all(map(_is_entry, lineage)):
@@ -90,10 +88,12 @@ def check_resume(step: object, lineage: object) -> None:
         raise InvalidArgumentError("an empty lineage has no attempt to join; pass step=-1 to begin from nothing")
 
 
-def check_step(name: str, value: object, lowest: int = 0) -> None:
-    """Raise `InvalidArgumentError` where ``value`` is no step."""
-    if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= MAX_STEP:
+def step_of(name: str, value: object, lowest: int = 0) -> int:
+    """The step that an integer of any type is. Raises `InvalidArgumentError` for anything else."""
+    step = index_of(value)
+    if step is None or not lowest <= step <= MAX_STEP:
         raise InvalidArgumentError(f"{name} {value!r} is not an int from {lowest} to 2^63 - 1")
+    return step
 
 
 def _is_entry(entry: object) -> bool:
@@ -110,11 +110,15 @@ def _is_entry(entry: object) -> bool:
 
 def uid_of(run: object) -> str:
     """The uid of a handle, a record or a uid itself. Raises `InvalidArgumentError`."""
-    uid = getattr(run, "uid", run)
+    uid = str(getattr(run, "uid", run))
     try:
-        return str(uuid.UUID(str(uid)))
+        if len(uid) != 36:  # uuid.UUID also takes 32 digits without hyphens, which may be a name
+            raise ValueError
+        return str(uuid.UUID(uid))
     except ValueError:
-        raise InvalidArgumentError(f"{run!r} is no run's uid") from None
+        raise InvalidArgumentError(
+            f"{run!r} is not a run's uid, and no stored run has this id or name; pass a handle, a record or a uid"
+        ) from None
 
 
 def check(argument: str, function: Callable[[Any], object], value: Any) -> None:
