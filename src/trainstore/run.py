@@ -25,6 +25,7 @@ from trainstore.display import pairs_html
 from trainstore.errors import InvalidArgumentError, JournalError
 from trainstore.models import NAMESPACES, STATUSES
 from trainstore.recording.flush import now
+from trainstore.recording.opening import joined_attempt
 from trainstore.recording.service import RecordingService
 from trainstore.recording.writer import Recorder
 from trainstore.values import (
@@ -58,6 +59,9 @@ class ActiveRun:
     manager it finishes the run: an exception marks it failed (``KeyboardInterrupt``: interrupted) with the exception's
     type and text, and propagates.
 
+    ``copy.deepcopy`` gives the same handle, so that a model or data set that holds one may be copied. Pickled, it
+    carries the store's URL (without the password, see `TrainStore`) and the run's uid: the handle that comes out opens
+    the store when it is first used, and joins the run as another writer.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class ActiveRun:
         self._attempt = attempt
         self._opener = opener
         self._rank = rank
+        self._seen = seen
         self._next_step = next_step
         self._guard = threading.Lock()
         self._names: dict[str, str] = {}  # as given → as stored
@@ -83,9 +88,36 @@ class ActiveRun:
         self._warned: set[str] = set()
         self._finished: str | None = None
         self._recorder: Recorder | None = None
+        self._address: Any = None  # of the store, until an unpickled handle is used
         if service is not None:
             self._recorder = service.open_recorder(run, attempt, opener=opener, seen=seen, rank=rank)
             _handles.add(self)
+
+    def __copy__(self) -> ActiveRun:
+        return self
+
+    def __deepcopy__(self, memo: object) -> ActiveRun:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "address": self._address if self._service is None else self._service.address,
+            "run": self._run,
+            "attempt": joined_attempt(self.lineage),
+            "rank": self._rank,
+            "next_step": self._next_step,
+            "finished": self._finished,
+            "seen": self._seen if self._recorder is None else self._recorder.source.seen,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(  # type: ignore[misc]
+            None, state["run"], state["attempt"],
+            opener=False, seen=state["seen"], rank=state["rank"], next_step=state["next_step"],
+        )  # fmt: skip
+        self._address = state["address"]
+        self._finished = state["finished"]
+        _handles.add(self)
 
     @property
     def uid(self) -> str:
@@ -327,6 +359,9 @@ class ActiveRun:
             if status != self._finished:
                 self._warn_once(f"run {self.uid} is {self._finished} already; it does not become {status}")
             return self.flush(timeout)
+        if self._recorder is None and status == "finished":  # disabled, or unpickled and never used
+            self._finished = self._finished or status
+            return True
         text = None if error is None else plain_text(redact_text(str(error)), 20_000)
         kept = status if self._finished is None else None
         try:
@@ -415,9 +450,12 @@ class ActiveRun:
             payload = orjson.dumps(record)
         except TypeError:  # a name of a subclass of str that equals a known one
             payload = orjson.dumps(record, option=orjson.OPT_NON_STR_KEYS)
-        while (recorder := self._recorder) is not None:
-            if not recorder.usable:
+        while True:
+            recorder = self._recorder
+            if recorder is None or not recorder.usable:
                 recorder = self._join_again()
+                if recorder is None:
+                    return
             try:
                 recorder.append(payload)
                 return
@@ -426,16 +464,21 @@ class ActiveRun:
                 if recorder.usable:
                     raise
 
-    def _join_again(self) -> Recorder:
-        """After finish(), and in a forked child: a writer of its own, of the same attempt."""
-        assert self._service is not None
+    def _join_again(self) -> Recorder | None:
+        """After finish(), in a forked child, unpickled: a writer of its own, of the same attempt. None: disabled."""
         with self._guard:
             recorder = self._recorder
             if recorder is not None and recorder.usable:
                 return recorder
+            if self._service is None:
+                # Once: a store that cannot be opened now must not cost each step the time to find out.
+                address, self._address = self._address, None
+                if address is None or recording_is_disabled():
+                    return None
+                self._service = address.shared_service()
             if self._finished is not None:
                 self._warn_once(f"run {self.uid} is {self._finished}; what is logged now is kept, its status stays")
-            seen = recorder is not None and recorder.source.seen
+            seen = self._seen if recorder is None else recorder.source.seen
             self._opener = False
             self._recorder = self._service.open_recorder(
                 self._run, self._attempt, opener=False, seen=seen, rank=self._rank

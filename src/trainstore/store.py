@@ -25,6 +25,7 @@ from trainstore.backends import open_backend
 from trainstore.display import SHOWN_METRICS, overview, table_html
 from trainstore.errors import InvalidArgumentError, PendingRecordsWarning, StoreUnavailableError, TrainStoreError
 from trainstore.models import models_for
+from trainstore.pickling import StoreAddress
 from trainstore.queries import Reader, RunRecord
 from trainstore.recording import opening
 from trainstore.recording.deletion import delete_run
@@ -70,7 +71,9 @@ class TrainStore(ScalarStopMethods):
         SchemaError: `SchemaOutdatedError`, `SchemaTooNewError`, `SchemaForeignError`, `SchemaMissingError`.
         InvalidArgumentError: A prefix that cannot be used.
 
-    It is a context manager; leaving it closes the store.
+    It is a context manager; leaving it closes the store. ``copy.deepcopy`` gives the same object. It may be pickled,
+    unless it is in memory: unpickled it is opened again by its URL; a password is left out (then ``TRAINSTORE_URL`` is
+    used if it names the same database, else what libpq finds, such as ``PGPASSWORD``).
     """
 
     def __init__(
@@ -89,6 +92,10 @@ class TrainStore(ScalarStopMethods):
         self._auto_upgrade = auto_upgrade
         self._engine = self._backend.create_engine()
         self._service = RecordingService(self._backend, self._models, self._prepare_for_writer)
+        options = {"table_name_prefix": table_name_prefix, "echo": echo, "offline_ok": offline_ok}
+        self._service.address = self._address = StoreAddress(
+            type(self), self._backend.safe_url, options | {"auto_upgrade": auto_upgrade}, self._backend.in_memory
+        )
         self._connection: Connection | None = None
         self._closed = False
         self._attached = False
@@ -117,6 +124,17 @@ class TrainStore(ScalarStopMethods):
             table_name_prefix, echo: As for `TrainStore`.
         """
         return cls(Path(filename), table_name_prefix=table_name_prefix, echo=echo)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """The same store: what holds one may be copied (a model, a data set, a trainer)."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Unpickled it is opened again, by its URL without the password (pickling.py)."""
+        return (StoreAddress.open, (self._address,))
 
     def __repr__(self) -> str:
         prefix = f", table_name_prefix={self._models.prefix!r}" if self._models.prefix else ""

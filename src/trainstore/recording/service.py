@@ -55,6 +55,7 @@ class RecordingService:
         self.models = models
         self.store_uid: str | None = None
         self.schema: str | None = None
+        self.address: Any = None  # a `StoreAddress`: what a pickled handle takes along
         self._closed = False
         self._network_told = False
         self.statements = Statements(models, backend)
