@@ -595,7 +595,7 @@ class TrainStore(ScalarStopMethods):
 
     @property
     def url(self) -> str:
-        """The connection string, without its password."""
+        """The connection string, without its password. That of an SQLite file opens the same file, from any folder."""
         return self._backend.safe_url
 
     # --- SQLAlchemy -------------------------------------------------------------------------------------------------

@@ -10,12 +10,14 @@ import time
 import traceback
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from fixtures.databases import migrate, opened
 from trainstore import TrainStore
@@ -280,3 +282,18 @@ def test_more_values_than_a_statement_takes(database_url: str):
         with pytest.raises(InvalidArgumentError, match=r"more values than (SQLite|PostgreSQL) takes at once"):
             store.list_runs(name=[f"run-{number}" for number in range(300_000)])
         assert store.list_runs(name=["run-1"]).empty
+
+
+def test_all_connections_in_use(database_url: str):
+    """A query that gets no connection says what to change; it works again when one is given back."""
+    with TrainStore(database_url) as store:
+        store.engine.pool._timeout = 0.05  # instead of 30 s
+        with ExitStack() as taken:
+            with suppress(PoolTimeoutError):
+                while True:
+                    taken.enter_context(store.engine.connect())
+            with pytest.raises(StoreUnavailableError, match=r"are in use.*close what store\.engine\.connect\(\)"):
+                store.list_runs()
+            with pytest.raises(StoreUnavailableError, match="are in use"), store.session() as session:
+                session.connection()
+        assert len(store.list_runs()) == 0

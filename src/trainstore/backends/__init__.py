@@ -87,4 +87,34 @@ def open_backend(target: str | os.PathLike[str] | URL, *, echo: bool = False) ->
     return backend_class(scheme.split("+")[0].lower()).from_url(text, echo=echo)
 
 
-__all__ = ["ENTRY_POINT_GROUP", "Backend", "backend_class", "known_schemes", "open_backend", "register_backend"]
+def current_folder() -> str:
+    """The folder that relative paths start from; "" if it was deleted."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
+def absolute_target(target: str | os.PathLike[str] | URL, folder: str) -> str | os.PathLike[str] | URL:
+    """A target of `open_backend` that means the same database whatever ``chdir`` follows.
+
+    Args:
+        target: What `open_backend` refuses comes back as it is, to be refused when it is opened.
+        folder: The folder that a relative path starts from.
+    """
+    try:
+        return open_backend(target).absolute(folder) or target
+    except StoreURLError:
+        return target
+
+
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "Backend",
+    "absolute_target",
+    "backend_class",
+    "current_folder",
+    "known_schemes",
+    "open_backend",
+    "register_backend",
+]

@@ -41,6 +41,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from trainstore.backends.health import Finding
 from trainstore.errors import StoreUnavailableError, TrainStoreError
@@ -117,6 +118,10 @@ class Backend:
         """Text that is the same for every connection to this database, without user or password."""
         return f"{self.name}://{self.url.host or ''}:{self.url.port or ''}/{self.url.database or ''}"
 
+    def absolute(self, folder: str) -> Path | None:
+        """The path of a database file, started from ``folder`` if it is relative; None if the database has no path."""
+        return None
+
     # --- Engines ---------------------------------------------------------------------------------------------------
 
     def create_engine(self) -> Engine:
@@ -163,6 +168,19 @@ class Backend:
     def journal_root(self) -> Path | None:
         """The folder beside the database for the journals, or None: then they lie in the user's state folder."""
         return None
+
+    def journal_roots(self) -> list[Path]:
+        """The folders beside the database in which its journals may lie, whatever name it was opened by."""
+        root = self.journal_root()
+        return [] if root is None else [root]
+
+    def is_same(self, identity: str) -> bool:
+        """Whether a database of this `identity` is this one, perhaps under another name."""
+        return identity == self.identity
+
+    def is_copy_of(self, identity: str, store_uid: str, prefix: str) -> bool:
+        """Whether this database was copied from the one of this `identity`, which is still there with its uid."""
+        return False
 
     def journal_key(self, prefix: str) -> str:
         """The folder name of this database's journals inside the user's state folder."""
@@ -275,6 +293,12 @@ class Backend:
 
     def translate(self, error: SQLAlchemyError) -> TrainStoreError | None:
         """The error of ours that a driver's error means, or None where it is no matter of reaching the database."""
+        if isinstance(error, PoolTimeoutError):
+            return StoreUnavailableError(
+                f"all connections of this store object to {self.safe_url} are in use, and none came back in time: "
+                "close what store.engine.connect() and store.session() gave you (use them in a with block), or let "
+                "fewer threads ask at once"
+            )
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             return StoreUnavailableError(f"the connection to {self.safe_url} was lost")
         return None

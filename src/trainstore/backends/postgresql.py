@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from difflib import get_close_matches
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from math import isinf
@@ -24,6 +25,7 @@ from typing import Any
 import orjson
 from sqlalchemy import (
     JSON,
+    URL,
     ColumnElement,
     Connection,
     Double,
@@ -105,6 +107,7 @@ class PostgreSQLBackend(Backend):
             raise StoreURLError(
                 f"{safe_url(text)!r} is no PostgreSQL URL: write postgresql://user:password@host:5432/database"
             ) from None
+        _check_options(text, url)
         if "@" in (url.host or ""):  # else the rest of the password would pass for a host, and be named in errors
             raise StoreURLError(f"{safe_url(text)!r} has a password with an '@' in it: write that as %40")
         return cls(url, echo=echo)
@@ -340,6 +343,22 @@ class PostgreSQLBackend(Backend):
     def is_privilege_error(self, error: SQLAlchemyError) -> bool:
         """SQLSTATE 42501, a read-only transaction (a standby), or no schema that this user may use (3F000)."""
         return getattr(getattr(error, "orig", None), "sqlstate", None) in ("42501", "25006", "3F000")
+
+
+def _check_options(text: str, url: URL) -> None:
+    """Refuse what libpq does not know now, by its name, and not at the first connection."""
+    from psycopg.pq import Conninfo
+
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    for name in url.query:
+        if name not in known:
+            like = get_close_matches(name, known, n=1)
+            remedy = f"did you mean {like[0]}?" if like else "leave it out"
+            if name in ("mode", "read_only", "readonly"):
+                remedy = "pass read_only=True to TrainStore"
+            raise StoreURLError(
+                f"{safe_url(text)!r} has the option {name!r}, which is not a connection parameter of libpq: {remedy}"
+            )
 
 
 def _connect(dialect: Any, _record: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:

@@ -39,11 +39,10 @@ from sqlalchemy import (
     event,
     func,
     literal,
-    make_url,
     type_coerce,
 )
 from sqlalchemy.dialects import sqlite as sqlite_dialect
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from trainstore.backends import health
 from trainstore.backends.base import (
@@ -57,6 +56,19 @@ from trainstore.backends.base import (
     on_connect,
     time_texts,
     too_many_values,
+)
+from trainstore.backends.sqlite_files import (
+    JOURNAL,
+    absolute_path,
+    checked_path,
+    file_identity,
+    is_same_file,
+    journal_folder,
+    open_read_only,
+    option_refused,
+    path_of,
+    quoted_path,
+    unquoted_path,
 )
 from trainstore.errors import (
     InvalidArgumentError,
@@ -95,7 +107,7 @@ class SQLiteBackend(Backend):
             )
         database = url.database or ":memory:"
         self.in_memory = database == ":memory:"
-        self.path: Path | None = None if self.in_memory else Path(os.path.abspath(database))
+        self.path: Path | None = None if self.in_memory else absolute_path(database)
         # A private name in SQLite's own memory file system: several connections share it, unlike ":memory:".
         self._memory_name = f"file:/trainstore-{uuid.uuid4()}?vfs=memdb"
         self._keeper: sqlite3.Connection | None = None
@@ -105,32 +117,40 @@ class SQLiteBackend(Backend):
 
     @classmethod
     def from_url(cls, text: str, *, echo: bool = False) -> SQLiteBackend:
-        """``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://`` (memory)."""
-        try:
-            url = make_url(text)
-        except ArgumentError:
-            raise StoreURLError(f"{safe_url(text)!r} is no SQLite URL: write sqlite:///path/to/file.db") from None
-        if url.host:
+        """``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://`` (memory); quoted as URLs are."""
+        scheme, _, rest = text.partition("://")
+        address, _, query = rest.partition("?")
+        authority, _, path = address.partition("/")
+        _, _, driver = scheme.partition("+")
+        if driver not in ("", "pysqlite"):
+            raise StoreURLError(f"{safe_url(text)!r} names the driver {driver!r}; write sqlite:///path/to/file.db")
+        if authority:
             raise StoreURLError(f"{safe_url(text)!r} has two slashes where three are needed: sqlite:///path/to/file.db")
-        return cls(url, echo=echo)
+        if query:
+            raise StoreURLError(option_refused(text, query))
+        return cls(URL.create("sqlite", database=checked_path(unquoted_path(path)) or None), echo=echo)
 
     @classmethod
     def from_path(cls, path: str, *, echo: bool = False) -> SQLiteBackend:
         """A path as the file system knows it; ``~`` is the home folder."""
-        if "\x00" in path:
-            raise StoreURLError(f"{path!r} is no path: it holds a NUL character")
-        database = path if path == ":memory:" else os.path.expanduser(path)
+        database = os.path.expanduser(checked_path(path))
+        if path.startswith("~") and database == path:
+            raise StoreURLError(f"{path!r}: there is no such home folder; pass an absolute path")
         return cls(URL.create("sqlite", database=database), echo=echo)
 
     @property
     def safe_url(self) -> str:
-        """As a person writes it; a path holds no password."""
-        return f"sqlite:///{plain_text(self.path or ':memory:', 500)}"
+        """The URL that opens the same file; a path holds no password."""
+        return f"sqlite:///{quoted_path(str(self.path or ':memory:'))}"
 
     @property
     def identity(self) -> str:
         """The file's real path."""
-        return f"sqlite:///{os.path.realpath(self.path) if self.path else self._memory_name}"
+        return f"sqlite:///{quoted_path(os.path.realpath(self.path)) if self.path else self._memory_name}"
+
+    def absolute(self, folder: str) -> Path | None:
+        """The path as it was given, made absolute."""
+        return None if self.in_memory else Path(folder, str(self.url.database))
 
     def exists(self) -> bool:
         """Whether the file is there."""
@@ -145,8 +165,33 @@ class SQLiteBackend(Backend):
         return self.path is not None and os.path.isdir(self.path.parent) and not os.path.isdir(self.path)
 
     def journal_root(self) -> Path | None:
-        """``<file>.journal`` beside the file."""
-        return self.path.with_name(self.path.name + ".journal") if self.path else None
+        """``<file>.journal`` beside the file itself, not beside a symbolic link to it."""
+        return None if self.path is None else journal_folder(Path(os.path.realpath(self.path)))
+
+    def journal_roots(self) -> list[Path]:
+        """Also those of the file's other names: the path it was opened by, hard links in its folder, earlier names."""
+        if self.path is None:
+            return []
+        real = Path(os.path.realpath(self.path))
+        roots = dict.fromkeys((journal_folder(real), journal_folder(self.path)))
+        with suppress(OSError):
+            roots |= dict.fromkeys(sorted(real.parent.glob(f"*{JOURNAL}")))
+        return list(roots)
+
+    def is_same(self, identity: str) -> bool:
+        """By the file, which may have several names (links; capitals that the file system takes for small letters)."""
+        if identity == self.identity:
+            return True
+        return self.path is not None and is_same_file(path_of(identity), self.path)
+
+    def is_copy_of(self, identity: str, store_uid: str, prefix: str) -> bool:
+        """Whether another file is still there under that path, with the same uid in it."""
+        other = path_of(identity)
+        if self.path is None or not other.is_file() or is_same_file(other, self.path):
+            return False
+        with suppress(sqlite3.Error), closing(open_read_only(other, READER_TIMEOUT)) as connection:
+            return (store_uid,) in connection.execute(f'SELECT uid FROM "{prefix}store"')
+        return False
 
     # --- Engines ---------------------------------------------------------------------------------------------------
 
@@ -521,15 +566,6 @@ def _insert_sql(table: Table, keys: tuple[str, ...], names: tuple[str, ...], rep
 def _lies_in_a_closed_folder(path: Path | None) -> bool:
     """Whether a file can be read, but nothing be written beside it."""
     return path is not None and os.access(path, os.R_OK) and not os.access(path.parent, os.W_OK)
-
-
-def file_identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another one at the same place, or None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:

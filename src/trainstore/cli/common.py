@@ -161,7 +161,7 @@ def with_schema(url: str, prefix: str, function: Callable[..., Any]) -> Any:
 
 def shown_url(store: TrainStore) -> str:
     """As --store takes it, without the password."""
-    return store.url.removeprefix("sqlite:///")
+    return store.url if "%" in store.url else store.url.removeprefix("sqlite:///")
 
 
 def known_metrics(store: TrainStore) -> str:

@@ -27,6 +27,7 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
+from trainstore.backends import absolute_target, current_folder
 from trainstore.errors import (
     InvalidArgumentError,
     NetworkFileSystemError,
@@ -137,6 +138,9 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             "on_error": on_error,
         }
         self._prefix: str | None = None  # of a store that did not survive pickling
+        self._folder = current_folder()  # relative paths start here, whatever chdir follows
+        if store_or_url is not None and not isinstance(store_or_url, TrainStore):
+            self._config["store_or_url"] = absolute_target(store_or_url, self._folder)
         self._reset()
 
     def _reset(self) -> None:
@@ -168,6 +172,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._config = state["config"]
         self._prefix = state["prefix"]
+        self._folder = current_folder()
         self._reset()
 
     @property
@@ -191,7 +196,8 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
                 self._store = given
             else:
                 url = given or os.environ.get("TRAINSTORE_URL") or "trainstore.db"
-                self._store = TrainStore(url, table_name_prefix=self._prefix, offline_ok=True)
+                target = absolute_target(url, self._folder)
+                self._store = TrainStore(target, table_name_prefix=self._prefix, offline_ok=True)
         return self._store
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Everything that one store object records: where journals lie, the writer thread, fork and exit.
+"""Everything that one store object records: its journals, the writer thread, fork and exit.
 
 A fork: the child gets fresh locks and no inherited descriptor or socket; its first ``log()`` opens a writer of its
 own. Exit: what waits is delivered for at most ten seconds; then the journals left behind are named. Nothing here runs
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import platformdirs
 from sqlalchemy import Connection, Engine
 
 from trainstore.backends import Backend
@@ -29,6 +28,7 @@ from trainstore.recording import journal as journals
 from trainstore.recording.environment import writer_facts
 from trainstore.recording.flush import Record, Source, now
 from trainstore.recording.journal import FileJournal, Journal, MemoryJournal
+from trainstore.recording.places import JournalPlaces
 from trainstore.recording.recovery import Recovered, recover
 from trainstore.recording.statements import Statements
 from trainstore.recording.writer import Recorder, Writer
@@ -56,6 +56,7 @@ class RecordingService:
         self.store_uid: str | None = None
         self.schema: str | None = None
         self.address: Any = None  # a `StoreAddress`: what a pickled handle takes along
+        self._places = JournalPlaces(backend, models.prefix)
         self._closed = False
         self._network_told = False
         self.statements = Statements(models, backend)
@@ -68,43 +69,19 @@ class RecordingService:
 
     # --- Where journals lie -----------------------------------------------------------------------------------------
 
-    def _state_root(self) -> Path:
-        configured = os.environ.get("TRAINSTORE_JOURNAL_DIR")
-        return Path(configured).expanduser() if configured else platformdirs.user_state_path("trainstore") / "journal"
-
     def journal_root(self) -> Path:
         """The folder for new journals."""
-        beside = self.backend.journal_root()
-        if beside is not None and not os.environ.get("TRAINSTORE_JOURNAL_DIR"):
-            return beside
-        return self._state_root() / self.backend.journal_key(self.models.prefix)
-
-    def _all_roots(self) -> list[Path]:
-        beside = self.backend.journal_root()
-        state = self._state_root()
-        # Every database's: the same one is reached by many spellings of its URL.
-        try:
-            others = sorted(path for path in state.iterdir() if path.is_dir())
-        except (FileNotFoundError, NotADirectoryError):
-            others = []
-        except OSError as error:
-            others = []
-            logger.warning("%s cannot be searched for journals (%s)", state, error.strerror or error)
-        return [*([beside] if beside is not None else []), *others]
+        return self._places.root()
 
     def _belongs(self, meta: dict[str, Any]) -> bool:
-        if meta.get("prefix") != self.models.prefix:
-            return False
-        if meta.get("store_uid") is not None and self.store_uid is not None:
-            return bool(meta["store_uid"] == self.store_uid)
-        return bool(meta.get("database") == self.backend.identity)
+        return self._places.belong(meta, self.store_uid)
 
     def journals(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         """The journals of this store on this machine, each with its ``meta.json``.
 
         Before the store's uid is known, those that were written for this database's address.
         """
-        for root in self._all_roots():
+        for root in self._places.roots():
             for folder in journals.journal_folders(root):
                 meta = journals.read_meta(folder)
                 if meta is not None and self._belongs(meta):
@@ -196,7 +173,7 @@ class RecordingService:
         """Deliver the journals of this store whose process is gone."""
         if self.backend.in_memory:
             return Recovered()
-        return recover(self._connect, self.statements, self._all_roots(), self._belongs)
+        return recover(self._connect, self.statements, self._places.roots(), self._belongs)
 
     def _connect(self) -> Connection:
         self.backend.check_recording()
