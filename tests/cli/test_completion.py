@@ -133,6 +133,7 @@ def test_help_is_light(start_script):
             pass
         print([name for name in ("pandas", "numpy", "sqlalchemy", "alembic", "rich", "orjson", "trainstore.values")
                if name in sys.modules])
-        """
+        """,
+        libraries=None,
     )
     assert script.finish()[-1] == "[]"

@@ -23,11 +23,9 @@ test_NN_….py, its title the first line of the file's docstring.
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal as signals
 import subprocess
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +38,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from faults.producer import Plan, details_of, is_marked, metrics_of
+from fixtures import forkserver
 from recording.support import desk_at
 from trainstore.errors import RunNotFoundError
 from trainstore.recording.summary import summarize
@@ -103,25 +102,24 @@ class Producer:
     """A producer's process. What it writes to stderr is kept in a file."""
 
     def __init__(self, plan: Plan, *, env: dict[str, str] | None = None, command: Sequence[str] = ()) -> None:
-        """``command`` comes before the interpreter: ``("setpriv", "--reuid=nobody")``."""
+        """``command`` comes before the interpreter: ``("setpriv", "--reuid=nobody")``. Without one the producer is
+        forked where trainstore is loaded already (fixtures/forkserver.py)."""
         self.plan = plan
         self.report = Path(plan.report)
         self._lines: list[str] = []
         self._read = 0
         self._stderr = self.report.with_suffix(".stderr")
         script = Path(__file__).with_name("producer.py")
+        arguments = [str(script), json.dumps(vars(plan))]
         with self._stderr.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                [*command, sys.executable, str(script), json.dumps(vars(plan))],
-                stdin=subprocess.PIPE,
-                stderr=stderr,
-                env={**os.environ, **(env or {})},
+            self.process = forkserver.start(
+                arguments, None if command else "trainstore", command, stdin=subprocess.PIPE, stderr=stderr, env=env
             )
 
     @property
     def pid(self) -> int:
         """The process id."""
-        return self.process.pid
+        return int(self.process.pid)
 
     @property
     def stderr(self) -> str:

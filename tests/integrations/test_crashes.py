@@ -69,7 +69,7 @@ def parent(tmp_path_factory):
     """The process that forks."""
     path = tmp_path_factory.mktemp("crashes") / "parent.py"
     path.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
-    script = Script(path, (str(TESTS),), None, {})
+    script = Script(path, (str(TESTS),), libraries="trainer")
     yield script
     script.close()
 

@@ -91,7 +91,7 @@ class Job:
         for options in trainings:
             options |= {"url": self.url, "folder": str(self.folder / options["name"])}
         env = {"TRAINSTORE_JOURNAL_DIR": str(self.journals)}
-        script = Script(path, (str(TESTS), json.dumps(trainings)), None, env)
+        script = Script(path, (str(TESTS), json.dumps(trainings)), env=env, libraries=None)
         try:
             lines = script.finish(timeout=300, code=1)
         finally:

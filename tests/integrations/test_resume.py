@@ -72,7 +72,7 @@ def test_killed_at_70_and_resumed_from_60(database_url, start_script, make_train
     Its 100 current steps are, to the bit, those of a training that was never broken; the dead one's steps 61 to 70 are
     there too, superseded.
     """
-    start_script(KILLED, TESTS, database_url, tmp_path).finish(code=-9)
+    start_script(KILLED, TESTS, database_url, tmp_path, libraries="trainer").finish(code=-9)
     with TrainStore(database_url) as store:
         assert store.list_runs()[["status", "last_step"]].values.tolist() == [["lost", 70]]
         (uid,) = store.list_runs()["uid"]

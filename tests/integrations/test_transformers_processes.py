@@ -104,7 +104,7 @@ def last_step(script):
 
 def test_a_killed_training_keeps_every_finished_step(database_url, start_script, make_trainer, tmp_path):
     """SIGKILL in mid-training: every finished step is there with its loss, and the checkpoint goes on with the run."""
-    script = start_script(TRAINING, TESTS, database_url, tmp_path)
+    script = start_script(TRAINING, TESTS, database_url, tmp_path, libraries="trainer")
     script.wait_for("step 25")
     script.kill()
     finished = last_step(script)
@@ -149,7 +149,7 @@ def test_a_database_that_is_away_at_the_start_gets_everything_later(proxy, make_
 
 def test_a_training_killed_while_the_database_is_away_loses_nothing(proxy, start_script, tmp_path):
     """Neither the server nor the process lived: opening the store later delivers what the journal holds."""
-    script = start_script(TRAINING, TESTS, proxy.url, tmp_path)
+    script = start_script(TRAINING, TESTS, proxy.url, tmp_path, libraries="trainer")
     script.wait_for("step 15")
     script.kill()
     finished = last_step(script)

@@ -17,7 +17,8 @@ def test_import_is_light(start_script):
         import sys
         import trainstore
         print([name for name in {HEAVY} if name in sys.modules])
-        """
+        """,
+        libraries=None,
     )
     assert script.finish() == ["[]"]
 
@@ -31,7 +32,8 @@ def test_public_names_load(start_script):
         for name in trainstore.__all__:
             getattr(trainstore, name)
         print([name for name in ("torch", "transformers") if name in sys.modules])
-        """
+        """,
+        libraries=None,
     )
     assert script.finish() == ["[]"]
 
