@@ -27,8 +27,8 @@ TRAINING = """
     from trainstore.integrations.transformers import TrainStoreCallback
 
     class Tells(TrainerCallback):
-        def on_step_end(self, args, state, control, **kwargs):
-            print("step", state.global_step)
+        def on_step_begin(self, args, state, control, **kwargs):
+            print("step", state.global_step)  # the one before, whose log has come by now
 
     callback = TrainStoreCallback(url)
     trainer = build_trainer(
