@@ -21,6 +21,7 @@ import torch
 
 from trainstore import __version__
 from trainstore.integrations._datasets import dataset_facts
+from trainstore.integrations._foreign import given
 from trainstore.integrations._incomplete import Incomplete
 from trainstore.integrations._parameters import count_parameters
 
@@ -47,7 +48,7 @@ def facts_of(
     """
 
     def hyper() -> dict[str, Any]:
-        facts = training_arguments(args, incomplete) | trial_facts(trainer, state)
+        facts = training_arguments(given(args), incomplete) | trial_facts(trainer, state)
         return facts | fields_of(hyperparams or {}, "hp", incomplete)
 
     return {
@@ -81,15 +82,15 @@ def training_arguments(args: Any, incomplete: Incomplete) -> dict[str, Any]:
     return {name: value for name, value in found.items() if isinstance(value, plain)}
 
 
-def fields_of(given: Any, namespace: str, incomplete: Incomplete) -> dict[str, Any]:
+def fields_of(one: Any, namespace: str, incomplete: Incomplete) -> dict[str, Any]:
     """The items of a mapping, the fields of a dataclass, or the public attributes of an object."""
-    if isinstance(given, Mapping):
-        return incomplete.read(namespace, {name: partial(given.__getitem__, name) for name in given})
-    if dataclasses.is_dataclass(given):
-        names = [field.name for field in dataclasses.fields(given)]
+    if isinstance(one, Mapping):
+        return incomplete.read(namespace, {name: partial(one.__getitem__, name) for name in one})
+    if dataclasses.is_dataclass(one):
+        names = [field.name for field in dataclasses.fields(one)]
     else:
-        names = [name for name in vars(given) if not name.startswith("_")]
-    return incomplete.read(namespace, {name: partial(getattr, given, name, None) for name in names})
+        names = [name for name in vars(one) if not name.startswith("_")]
+    return incomplete.read(namespace, {name: partial(getattr, one, name, None) for name in names})
 
 
 def model_facts(model: Any, incomplete: Incomplete) -> dict[str, Any]:

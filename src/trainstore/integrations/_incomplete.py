@@ -50,7 +50,7 @@ class Incomplete:
             # Only the type of the error: its text may hold a value.
             fields = ", ".join(f"{name} ({reason})" for name, reason in self._untold.items())
             self._untold.clear()
-            logger.warning("fields that cannot be read are missing from the run: %s; the training goes on", fields)
+            logger.warning("some fields of the run cannot be read and are missing: %s; the training goes on", fields)
             self._run.log_hyperparams({KEY: sorted(self._names)}, "env")
 
     def lose(self, name: str, error: Exception) -> None:

@@ -66,7 +66,9 @@ def next_attempt(store: TrainStore, before: ActiveRun, step: int) -> ActiveRun:
 
 def labels_of(config: Mapping[str, Any], args: Any, state: Any) -> dict[str, Any]:
     """The run's project and name: the callback's, else the trial's (``hp_name``), else the arguments' ``run_name``."""
-    name = config["name"] or getattr(state, "trial_name", None) or getattr(args, "run_name", None)
+    told = (getattr(state, "trial_name", None), getattr(args, "run_name", None))
+    # Another library may call something else by these names; only what the user passed must be a text.
+    name = config["name"] or next((name for name in told if name and isinstance(name, str)), None)
     return {"project": config["project"], "name": name}
 
 

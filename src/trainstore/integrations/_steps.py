@@ -150,7 +150,7 @@ class StepRecorder:
             metrics["tokens"] = self._tokens
             self._tokens = 0
         metrics["data_time"] = began - self._idle_since
-        if rate is not None and type(epoch) is float:
+        if rate is not None and type(epoch) is float and type(step) is int:
             if log_follows:
                 self.held = _EndedStep(metrics, step, epoch, ended - began, now())
             else:
@@ -186,13 +186,19 @@ class StepRecorder:
                 self._window_sum += values["loss"]
                 self._window_count += 1
 
-    def log(self, logs: Mapping[str, Any], step: int) -> Doubt | None:
+    def log(self, logs: Any, step: int) -> Doubt | None:
         """Record what the Trainer logs; the mean loss since its last log becomes ``loss_window``.
 
         Returns:
             Why the source of the losses is not what we take it for, where the window says so.
         """
         self.catch_up(wait=True)  # the Trainer has just waited for the device
+        if not isinstance(logs, Mapping):  # of a library that logs something else: an event keeps it
+            self.release()
+            self.run.log(logs, step)
+            return None
+        if not logs:
+            return None
         metrics = dict(logs)
         epoch = metrics.pop("epoch", None)
         details = doubt = None
@@ -222,9 +228,12 @@ class StepRecorder:
                 return None
         return held
 
-    def log_results(self, metrics: Mapping[str, Any], step: int) -> None:
+    def log_results(self, metrics: Any, step: int) -> None:
         """Record what an evaluation found, as far as it was not logged."""
         self.release()
+        if not isinstance(metrics, Mapping):
+            self.run.log(metrics, step)
+            return
         logged_at, keys = self._logged
         left = {key: value for key, value in metrics.items() if step != logged_at or key not in keys}
         epoch = left.pop("epoch", None)

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from trainstore.backends import absolute_target, current_folder
@@ -40,6 +40,7 @@ from trainstore.errors import (
 )
 from trainstore.integrations._checkpoint import STATE_KEY, SavedRun, checkpoint_dir_of
 from trainstore.integrations._facts import facts_of
+from trainstore.integrations._foreign import Events, missing_from
 from trainstore.integrations._incomplete import Incomplete
 from trainstore.integrations._loss import DirectLoss, RingLoss
 from trainstore.integrations._ranks import Ranks, SharedRun
@@ -72,7 +73,8 @@ def _guarded(hook: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(hook)
     def guarded(self: TrainStoreCallback, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         try:
-            hook(self, args, state, control, **kwargs)
+            told = self._events
+            hook(self, told.arguments(args), told.state(state), told.control(control), **kwargs)
         except Exception as error:  # noqa: BLE001
             self._internal_failure(hook.__name__, error)
 
@@ -151,6 +153,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._last_run: ActiveRun | None = None
         self._trainer: weakref.ref[Any] | None = None
         self._wrappers = Wrappers()
+        self._events = Events()
         self._disabled = False
         self._failures = 0
         self._warned: set[str] = set()
@@ -210,11 +213,13 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin a run, or go on with the one that the checkpoint names."""
-        ranks = Ranks(args.process_index) if args.world_size > 1 else None  # on every rank, recording or not
+        self._events = Events()
+        args, state = self._events.arguments(args), self._events.state(state)
         self._ranks = self._follows = self._asks = None
         if self._disabled or recording_is_disabled():
             return
         try:
+            ranks = Ranks(args.process_index) if args.world_size > 1 else None
             if not state.is_world_process_zero:
                 if ranks is not None:
                     self._follow(ranks)
@@ -230,6 +235,8 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
                 self._ranks = ranks
                 ranks.publish(SharedRun(saved, run.project, run.name))
             incomplete = Incomplete(run)
+            for name in missing_from(args, state):
+                incomplete.note(name, "not given")
             source = self._watch(run, trainer, args, state, incomplete)
             self._record_facts(run, args, state, kwargs, incomplete)
             run.log_hyperparams({"loss_source": source}, "env")
@@ -314,11 +321,11 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         if trainer is None or not self._wrappers.wrap(
             trainer, "training_step", functools.partial(self._watch_losses, steps, not watched)
         ):
-            self._warn_once("the Trainer was not found; only the mean losses that it logs are recorded")
+            incomplete.note("loss", "the Trainer was not found; only the means that it logs are recorded")
             return "logs"
         steps.reader = DirectLoss() if args.device.type == "cpu" else RingLoss(args.device)
         watch_norms = functools.partial(self._watch_grad_norms, steps)
-        self._wrappers.wrap(trainer.accelerator, "clip_grad_norm_", watch_norms)
+        self._wrappers.wrap(getattr(trainer, "accelerator", None), "clip_grad_norm_", watch_norms)
         return "training_step"
 
     def _watch_ends(self, trainer: Any) -> bool:
@@ -401,7 +408,9 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         steps = self._steps
         if steps is not None:
             try:
-                steps.end_step(state.global_step, state.epoch, log_follows=getattr(control, "should_log", False))
+                if not (isinstance(state, TrainerState) and isinstance(control, TrainerControl)):
+                    state, control = self._events.state(state, step_ends=True), self._events.control(control)
+                steps.end_step(state.global_step, state.epoch, log_follows=control.should_log)
             except Exception as error:  # noqa: BLE001
                 self._internal_failure("on_step_end", error)
         elif self._asks is not None:
@@ -418,9 +427,11 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Whatever the Trainer logs, in the row of its step."""
         steps = self._steps
-        if steps is None or not logs:
+        if steps is None or logs is None:
             return
         try:
+            if not isinstance(state, TrainerState):
+                args, state = self._events.arguments(args), self._events.state(state)
             doubt = steps.log(_complete_logs(logs, state), state.global_step)
             if doubt is not None and args.world_size == 1:
                 self._warn_once(*doubt)
@@ -439,7 +450,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._record_results(args, state, metrics, kwargs)
 
     def _record_results(self, args: Any, state: Any, metrics: Any, kwargs: dict[str, Any]) -> None:
-        if self._disabled or not metrics or not state.is_world_process_zero or recording_is_disabled():
+        if self._disabled or metrics is None or not state.is_world_process_zero or recording_is_disabled():
             return
         if self._steps is not None:
             self._steps.log_results(metrics, state.global_step)
@@ -488,8 +499,9 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         if run is not None and stopped and not pruned and control.should_training_stop:
             run.log_event("early_stop", state.global_step, {"max_steps": state.max_steps})
         if run is not None and state.best_model_checkpoint:
-            best = {"path": state.best_model_checkpoint, "metric": state.best_metric, "step": state.best_global_step}
-            run.log_event("best_model", state.best_global_step, best)
+            step, metric = getattr(state, "best_global_step", None), getattr(state, "best_metric", None)
+            best = {"path": state.best_model_checkpoint, "metric": metric, "step": step}
+            run.log_event("best_model", step, best)
         self._finish("pruned" if pruned else "finished")
 
     def _training_failed(self, error: BaseException, *, final: bool = False) -> None:
@@ -530,7 +542,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def _log_exception(self, run: ActiveRun, error: BaseException, rank: int) -> None:
         trainer = self._known_trainer()
-        step = None if trainer is None else trainer.state.global_step
+        step = getattr(getattr(trainer, "state", None), "global_step", None)
         lines = traceback.format_exception(type(error), error, error.__traceback__)
         what = {"type": type(error).__qualname__, "rank": rank, "traceback": "".join(lines)}
         run.log_event("exception", step, {**what, "message": describe_exception(error)})
@@ -538,7 +550,8 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     def _is_retried(self, error: BaseException) -> bool:
         """Whether auto_find_batch_size begins again after this error."""
         trainer = self._known_trainer()
-        if trainer is None or not trainer.args.auto_find_batch_size or not isinstance(error, Exception):
+        finds_size = getattr(getattr(trainer, "args", None), "auto_find_batch_size", False)
+        if not finds_size or not isinstance(error, Exception):
             return False
         from accelerate.utils.memory import should_reduce_batch_size
 
@@ -595,9 +608,11 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             logger.warning(message, *args)
 
 
-def _complete_logs(logs: Mapping[str, Any], state: Any) -> Mapping[str, Any]:
+def _complete_logs(logs: Any, state: Any) -> Any:
     """What is logged, with what a callback before us took out (PrinterCallback: total_flos)."""
-    history = state.log_history[-1] if state.log_history else {}
+    history = state.log_history[-1] if state.log_history else None
+    if type(logs) is not dict or type(history) is not dict:
+        return logs
     if len(history) == len(logs) + 1 and "step" not in logs:  # the step, and nothing that was taken out
         return logs
     if history.get("step") == state.global_step and logs.keys() <= history.keys():
