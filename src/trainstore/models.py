@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -28,6 +28,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Numeric,
     String,
     Table,
     Text,
@@ -43,6 +44,7 @@ from sqlalchemy.sql.ddl import CreateView
 from sqlalchemy.types import TypeDecorator
 
 from trainstore.errors import InvalidArgumentError
+from trainstore.values import INT64_MAX, INT64_MIN, is_missing, scalar_of
 
 STATUSES = ("running", "finished", "failed", "interrupted", "pruned")
 NAMESPACES = ("hp", "mth", "dbh", "env", "tag")
@@ -56,20 +58,65 @@ class UTCDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive datetimes; hand SQLite the UTC wall time."""
+    def process_bind_param(self, value: object, dialect: Dialect) -> datetime | None:
+        """Hand PostgreSQL the time in UTC, SQLite its wall time."""
         if value is None:
             return None
-        if value.tzinfo is None:
+        time = self.utc(value)
+        return time.replace(tzinfo=None) if dialect.name == "sqlite" else time
+
+    @staticmethod
+    def utc(value: Any) -> datetime:
+        """The time in UTC that a value means.
+
+        An aware datetime; a date (its first moment), an ISO 8601 text or a ``datetime64``, in UTC unless the text has
+        an offset. A naive datetime may be local time, and is refused. Raises `InvalidArgumentError`.
+        """
+        time: object = value
+        if is_missing(value):
+            raise InvalidArgumentError(f"{value!r} is a missing value; write column.is_(None)")
+        try:
+            if isinstance(value, str):
+                time = _in_utc(datetime.fromisoformat(value))
+            elif isinstance(value, date) and not isinstance(value, datetime):
+                time = datetime(value.year, value.month, value.day, tzinfo=UTC)
+            elif getattr(getattr(value, "dtype", None), "kind", None) == "M":
+                time = _in_utc(value.astype("datetime64[us]").item())
+        except ValueError:
+            time = None
+        if not isinstance(time, datetime):
+            raise InvalidArgumentError(
+                f"{value!r} is not a time; pass an aware datetime, a date or a text like '2026-01-31 12:00'"
+            )
+        if time.tzinfo is None:
             raise InvalidArgumentError(f"{value!r} has no time zone; pass an aware datetime, e.g. datetime.now(UTC)")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+        plain: datetime = getattr(time, "to_pydatetime", lambda: time)()  # of pandas' Timestamp
+        return plain.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Give every value its time zone."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _in_utc(time: datetime | None) -> datetime | None:
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+
+
+class WholeNumber(BigInteger):
+    """An int of 64 bits that is compared with numbers of every type as with a Python number.
+
+    SQLAlchemy takes a value of a type that it does not know for one of the column's own, and PostgreSQL would round
+    NumPy's 20.5 to 20.
+    """
+
+    def coerce_compared_value(self, op: Any, value: Any) -> Any:
+        """The type that a value in a comparison with this column has."""
+        number = scalar_of(value)
+        if type(number) is int and not INT64_MIN <= number <= INT64_MAX:
+            return Numeric()
+        return super().coerce_compared_value(op, value if number is None else number)
 
 
 class TextJSON(SQLiteJSON):
@@ -89,7 +136,7 @@ JsonType = (
 )
 # ScalarStop's tables keep the declaration that ScalarStop gave them; their columns hold objects only.
 ScalarStopJson = JSON(none_as_null=True).with_variant(_jsonb, "postgresql")
-BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts only INTEGER PRIMARY KEY columns up
+BigId = WholeNumber().with_variant(Integer(), "sqlite")  # SQLite counts only INTEGER PRIMARY KEY columns up
 
 
 def _utcnow() -> datetime:
@@ -136,11 +183,11 @@ class RunColumns(_Columns):
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     error: Mapped[str | None] = mapped_column(Text)  # type and text of what ended it
     source: Mapped[str] = mapped_column(Text)  # which integration recorded it: "python", "transformers", …
-    last_step: Mapped[int | None] = mapped_column(BigInteger)  # the highest current step
+    last_step: Mapped[int | None] = mapped_column(WholeNumber)  # the highest current step
     notes: Mapped[str | None] = mapped_column(Text)
     # A name in ``model``, where ScalarStop's vocabulary is used; no foreign key, as a run may begin before its model.
     model_name: Mapped[str | None] = mapped_column(Text)
-    parent_step: Mapped[int | None] = mapped_column(BigInteger)
+    parent_step: Mapped[int | None] = mapped_column(WholeNumber)
 
     @declared_attr
     @classmethod
@@ -177,9 +224,9 @@ class AttemptColumns(_KeyedByRun):
     attempt: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)  # only a name, not an order
     uid: Mapped[str] = mapped_column(String(36), unique=True)  # of the writer that opened it
     resumed_from: Mapped[int | None] = mapped_column(Integer)  # the attempt whose checkpoint it took up
-    start_step: Mapped[int] = mapped_column(BigInteger)  # the last step kept; -1: from nothing
-    end_step: Mapped[int] = mapped_column(BigInteger)  # its rows up to here are current; open: 2^63 - 1
-    last_step: Mapped[int | None] = mapped_column(BigInteger)  # highest stored
+    start_step: Mapped[int] = mapped_column(WholeNumber)  # the last step kept; -1: from nothing
+    end_step: Mapped[int] = mapped_column(WholeNumber)  # its rows up to here are current; open: 2^63 - 1
+    last_step: Mapped[int | None] = mapped_column(WholeNumber)  # highest stored
     opened_at: Mapped[datetime] = mapped_column(UTCDateTime)
     closed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     status: Mapped[str] = mapped_column(String(16))
@@ -197,7 +244,7 @@ class StepLogColumns(_Columns):
 
     name_ = "step_log"
     run_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
-    step: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    step: Mapped[int] = mapped_column(WholeNumber, primary_key=True, autoincrement=False)
     attempt: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     logged_at: Mapped[datetime] = mapped_column(UTCDateTime)  # of the step's first record, the caller's clock
     epoch: Mapped[float | None] = mapped_column(Double)
@@ -221,14 +268,14 @@ class MetricSummaryColumns(_KeyedByRun):
 
     name_ = "metric_summary"
     metric: Mapped[str] = mapped_column(Text, primary_key=True)
-    count: Mapped[int] = mapped_column(BigInteger)  # numeric values; 0 means absent
-    nonfinite_count: Mapped[int] = mapped_column(BigInteger)  # NaN and infinities among them
+    count: Mapped[int] = mapped_column(WholeNumber)  # numeric values; 0 means absent
+    nonfinite_count: Mapped[int] = mapped_column(WholeNumber)  # NaN and infinities among them
     min: Mapped[float | None] = mapped_column(Double)  # over finite values
-    min_step: Mapped[int | None] = mapped_column(BigInteger)  # the earliest step that has it
+    min_step: Mapped[int | None] = mapped_column(WholeNumber)  # the earliest step that has it
     max: Mapped[float | None] = mapped_column(Double)
-    max_step: Mapped[int | None] = mapped_column(BigInteger)
+    max_step: Mapped[int | None] = mapped_column(WholeNumber)
     last: Mapped[float | None] = mapped_column(Double)  # at the highest step; null with last_step set: NaN
-    last_step: Mapped[int | None] = mapped_column(BigInteger)
+    last_step: Mapped[int | None] = mapped_column(WholeNumber)
 
     @declared_attr.directive
     @classmethod
@@ -271,7 +318,7 @@ class WriterColumns(_Columns):
     started_at: Mapped[datetime] = mapped_column(UTCDateTime)
     closed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # the database's clock
     heartbeat_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # the database's clock
-    acked: Mapped[int] = mapped_column(BigInteger)  # sequence number of its last record stored
+    acked: Mapped[int] = mapped_column(WholeNumber)  # sequence number of its last record stored
 
     @declared_attr
     @classmethod
@@ -286,9 +333,9 @@ class EventColumns(_Columns):
     name_ = "event"
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     writer_uid: Mapped[str] = mapped_column(String(36))
-    seq: Mapped[int] = mapped_column(BigInteger)  # the record's number in its writer's journal
+    seq: Mapped[int] = mapped_column(WholeNumber)  # the record's number in its writer's journal
     at: Mapped[datetime] = mapped_column(UTCDateTime)
-    step: Mapped[int | None] = mapped_column(BigInteger)
+    step: Mapped[int | None] = mapped_column(WholeNumber)
     kind: Mapped[str] = mapped_column(Text)  # checkpoint, gap, refused, push, note, …
     details: Mapped[Any | None] = mapped_column(JsonType)
 

@@ -196,6 +196,11 @@ def scalar_of(value: object) -> bool | int | float | str | None:
     return None if math.isinf(number) and number != value else number
 
 
+def is_missing(value: object) -> bool:
+    """Whether ``value`` is pandas' mark of a missing value, NA or NaT. NaN is a number."""
+    return type(value).__name__ in ("NAType", "NaTType")
+
+
 def _nonfinite(value: float) -> str:
     return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
 

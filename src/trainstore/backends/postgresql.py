@@ -63,6 +63,7 @@ from trainstore.backends.base import (
     too_many_values,
 )
 from trainstore.backends.health import Finding
+from trainstore.backends.parameters import convert_parameters
 from trainstore.errors import (
     InvalidArgumentError,
     PermissionDeniedError,
@@ -130,6 +131,7 @@ class PostgreSQLBackend(Backend):
         engine = self._engine({"poolclass": QueuePool, "pool_size": 2, "max_overflow": 8})
         # Instead of SQLAlchemy's pool_pre_ping, which waits for ever for a server that was stopped.
         event.listen(engine, "checkout", partial(_ping, engine.dialect))
+        convert_parameters(engine)
         return engine
 
     def create_writer_engine(self) -> Engine:
@@ -303,6 +305,9 @@ class PostgreSQLBackend(Backend):
         where = self.identity.removeprefix("postgresql://").removesuffix(f"/{self.url.database or ''}")
         if state is None and "number of parameters" in str(error.orig):
             return InvalidArgumentError(too_many_values("PostgreSQL", 65_535))
+        if state is None and str(error.orig).startswith("cannot adapt"):
+            kind = str(error.orig).removeprefix("cannot adapt ").partition(" using")[0]
+            return InvalidArgumentError(f"a value in this query cannot be used: {kind} is not supported")
         if state is None and type(error.orig).__name__ in ("OperationalError", "ConnectionTimeout"):
             reason = _connection_reason(str(error.orig))
             return StoreUnavailableError(f"PostgreSQL at {where} cannot be reached: {reason}")

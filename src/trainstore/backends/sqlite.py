@@ -57,6 +57,7 @@ from trainstore.backends.base import (
     time_texts,
     too_many_values,
 )
+from trainstore.backends.parameters import convert_parameters, plain_number
 from trainstore.backends.sqlite_files import (
     JOURNAL,
     absolute_path,
@@ -79,7 +80,7 @@ from trainstore.errors import (
     TrainStoreError,
 )
 from trainstore.models import Models, UTCDateTime
-from trainstore.values import plain_text, safe_url
+from trainstore.values import INT64_MAX, INT64_MIN, plain_text, safe_url
 
 MINIMUM_VERSION = (3, 38, 0)
 READER_TIMEOUT = 5.0  # seconds that a query waits for a lock
@@ -197,7 +198,9 @@ class SQLiteBackend(Backend):
 
     def create_engine(self) -> Engine:
         """A small pool; transactions begin as readers."""
-        return self._engine("BEGIN", READER_TIMEOUT, {"poolclass": QueuePool, "pool_size": 4, "max_overflow": 8})
+        engine = self._engine("BEGIN", READER_TIMEOUT, {"poolclass": QueuePool, "pool_size": 4, "max_overflow": 8})
+        convert_parameters(engine, _parameter)
+        return engine
 
     def create_writer_engine(self) -> Engine:
         """No pool; transactions take the write lock at once."""
@@ -499,6 +502,8 @@ class SQLiteBackend(Backend):
             )
         if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StoreUnavailableError(f"{self.path or 'the database in memory'} is locked by another connection")
+        if "Error binding parameter" in str(cause):
+            return InvalidArgumentError(f"a value in this query cannot be used: {str(cause).partition(': ')[2]}")
         if "too many SQL variables" in str(cause):
             return InvalidArgumentError(too_many_values("SQLite"))
         if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) and _lies_in_a_closed_folder(self.path):
@@ -515,6 +520,14 @@ class SQLiteBackend(Backend):
         cause = error.orig if isinstance(error, DBAPIError) else None
         code = getattr(cause, "sqlite_errorcode", None)
         return code is not None and code & 0xFF == sqlite3.SQLITE_READONLY
+
+
+def _parameter(value: Any) -> Any:
+    """Times as they are stored, and numbers as the driver takes them: it knows integers of 64 bits and floats."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return f"{UTCDateTime.utc(value):%Y-%m-%d %H:%M:%S.%f}"
+    number = plain_number(value)
+    return float(number) if type(number) is int and not INT64_MIN <= number <= INT64_MAX else number
 
 
 _OURS = ("is a folder", "there is no folder", "was deleted", "is out of reach")

@@ -1,0 +1,134 @@
+"""where=, and the user's own statements: values as NumPy, pandas and the frames hold them."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import select, text
+
+from queries.builders import START, Builder
+from trainstore.errors import InvalidArgumentError
+from trainstore.queries import list_runs
+from trainstore.store import TrainStore
+
+
+@pytest.fixture
+def three(builder: Builder) -> Builder:
+    """Runs a, b and c, up to the steps 10, 20 and 30, begun a day apart."""
+    for number, name in enumerate("abc"):
+        builder.run(name, minutes=number * 24 * 60, last_step=(number + 1) * 10, project=f"p{number}")
+    return builder
+
+
+def found(builder: Builder, where: Any) -> str:
+    with builder.reader() as reader:
+        return "".join(sorted(list_runs(reader, where=where)["name"]))
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        (np.int64(20), "a"), (np.int8(20), "a"), (np.uint64(20), "a"), (np.float32(20.5), "ab"), (np.float64(20), "a"),
+        (np.array(20), "a"), (np.array([20]), "a"), (np.float16(math.inf), "abc"), (Decimal("20.5"), "ab"),
+        (Decimal(20), "a"), (Fraction(41, 2), "ab"), (pd.Series([20]).iloc[0], "a"), (pd.array([20])[0], "a"),
+        (2**70, "abc"), (-(2**70), ""), (2**63, "abc"),
+    ],
+    ids=lambda value: f"{type(value).__name__} {value}",
+)  # fmt: skip
+def test_a_number_of_any_type_is_a_number(three: Builder, value: Any, names: str) -> None:
+    """In an expression of SQLAlchemy, alone or in a list."""
+    column = three.models.run.c.last_step
+    assert found(three, column < value) == names
+    if value in (10, 20, 30):
+        assert found(three, column == value) == "b"
+        assert found(three, column.in_([value, 10])) == "ab"
+
+
+def test_values_of_a_frame_find_its_rows(three: Builder) -> None:
+    """Ids, steps, names and times, taken out of a frame in each way that pandas has."""
+    with three.reader() as reader:
+        frame = list_runs(reader, name="b")
+    column = three.models.run.c
+    for name, of_run in (("run_id", column.id), ("last_step", column.last_step), ("started_at", column.started_at),
+                         ("name", column.name), ("project", column.project)):  # fmt: skip
+        for value in (frame[name].iloc[0], frame.iloc[0][name], frame[name].max(), frame[name].to_numpy()[0]):
+            assert found(three, of_run == value) == "b", (name, value)
+            assert found(three, of_run.in_(list(frame[name]))) == "b"
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        START + timedelta(days=1), date(2026, 1, 3), "2026-01-03", "2026-01-03 03:04:05.000678", "2026-01-03T02:00:00Z",
+        "2026-01-03T05:04:05+02:00", pd.Timestamp("2026-01-03", tz="UTC"), np.datetime64("2026-01-03"),
+        np.datetime64("2026-01-03T00:00:00.000000001"), pd.Timestamp("2026-01-03 04:00", tz="Europe/Berlin"),
+        datetime(2026, 1, 3, 5, 0, tzinfo=timezone(timedelta(hours=2))),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_time_is_one_in_utc(three: Builder, time: Any) -> None:
+    """Aware times, dates, ISO texts and NumPy's times; a text without an offset is in UTC, as all that is shown."""
+    column = three.models.run.c.started_at
+    assert found(three, column >= time) == "bc"
+    assert found(three, column.between(time, "2026-01-04")) == "b"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("started_at", datetime(2026, 1, 3), "no time zone"),  # noqa: DTZ001
+        ("started_at", pd.Timestamp("2026-01-03"), "no time zone"), ("started_at", "yesterday", "'yesterday' is not"),
+        ("started_at", 20, "20 is not a time"), ("started_at", pd.NaT, "is_(None)"),
+        ("started_at", np.datetime64("NaT"), "is not a time"), ("ended_at", pd.NaT, "is_(None)"),
+        ("last_step", pd.NA, "is_(None)"), ("last_step", np.array([10, 20]), "in_(values.tolist())"),
+        ("last_step", pd.Series([10, 20]), "in_(values.tolist())"), ("last_step", object(), "not supported"),
+    ],
+    ids=lambda value: str(value)[:30],
+)  # fmt: skip
+def test_what_is_no_value_is_refused(three: Builder, column: str, value: Any, words: str) -> None:
+    """The message names the value, or its type, and what to write."""
+    with pytest.raises(InvalidArgumentError) as error:
+        found(three, three.models.run.c[column].op("<=")(value))
+    assert words in str(error.value)
+
+
+def test_the_users_own_statements_take_them_too(store: TrainStore) -> None:
+    """Through session(), engine and connection, as expressions and as SQL, to read and to write."""
+    for step in (10, 20, 30):
+        with store.start_run(name=f"to {step}") as run:
+            run.log({"loss": 1.0}, step=step)
+    frame = store.list_runs()
+    assert len(frame) == 3
+    column, step, last = store.table.run.c, np.int64(20), frame["started_at"].max()
+    statement = select(column.name).where(column.last_step == step)
+    with store.session() as session:
+        assert session.execute(statement).scalars().all() == ["to 20"]
+        assert session.query(store.models.Run).filter_by(id=frame["run_id"].iloc[0]).one().name == "to 30"
+    with store.engine.connect() as connection:
+        assert connection.execute(statement).scalars().all() == ["to 20"]
+        sql = text("SELECT name FROM run WHERE last_step = :step")
+        assert connection.execute(sql, {"step": step}).scalars().all() == ["to 20"]
+        sql = text("SELECT name FROM run WHERE started_at = :time")
+        for time in (last, last.to_pydatetime()):
+            assert connection.execute(sql, {"time": time}).scalars().all() == ["to 30"]
+        with pytest.raises(InvalidArgumentError, match="in_"):
+            connection.execute(select(column.name).where(column.last_step == np.array([10, 20])))
+        with pytest.raises(InvalidArgumentError, match="'soon' is not a time"):
+            connection.execute(select(column.name).where(column.started_at < "soon"))
+    with store.session() as session:
+        session.get(store.models.Run, np.int64(frame["run_id"].iloc[0])).last_step = np.int64(31)
+    assert store.get_current_step("to 30") == 31
+    event = store.table.event
+    rows = [{"run_id": run_id, "writer_uid": "w", "seq": np.int64(number), "at": datetime.now(UTC), "kind": "k"}
+            for number, run_id in enumerate(frame["run_id"])]  # fmt: skip
+    with store.engine.begin() as connection:
+        connection.execute(event.insert(), rows)
+        seqs = connection.execute(select(event.c.seq).where(event.c.kind == "k").order_by(event.c.seq))
+        assert seqs.scalars().all() == [0, 1, 2]
