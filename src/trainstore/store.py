@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from trainstore import queries, schema
 from trainstore.backends import open_backend
+from trainstore.backends.standing import StandingConnection
 from trainstore.display import SHOWN_METRICS, overview, table_html
 from trainstore.errors import InvalidArgumentError, PendingRecordsWarning, StoreUnavailableError, TrainStoreError
 from trainstore.models import models_for
@@ -608,11 +609,15 @@ class TrainStore(ScalarStopMethods):
 
     @property
     def connection(self) -> Connection:
-        """One SQLAlchemy connection, made at first use and kept until the store is closed."""
+        """One SQLAlchemy connection, made at first use and kept until the store is closed.
+
+        Each statement sees what is stored at its moment and is committed by itself, and one that fails does not keep
+        the next from working. Statements in a ``with store.connection.begin():`` block are one transaction.
+        """
         self._check_open()
-        if self._connection is None:
+        if self._connection is None or self._connection.closed or self._connection.invalidated:
             with self._backend.translated():
-                self._connection = self._engine.connect()
+                self._connection = StandingConnection(self._engine)
         return self._connection
 
     @property

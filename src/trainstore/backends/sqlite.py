@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -218,7 +218,7 @@ class SQLiteBackend(Backend):
         )
         on_connect(engine, self._configure)
         event.listen(engine, "connect", self._remember_file)
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        event.listen(engine, "begin", partial(_begin, begin))
         self._engines.add(engine)
         return engine
 
@@ -540,6 +540,11 @@ _UNAVAILABLE = (
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_NOLFS,
 )
+
+
+def _begin(statement: str, connection: Connection) -> None:
+    if not getattr(connection, "alone", False):  # else SQLite begins and commits by itself
+        connection.exec_driver_sql(statement)
 
 
 def _is_filled(column: Sequence[Any]) -> bool:
