@@ -219,7 +219,7 @@ def test_a_link_stays_a_link(call, rich_run, tmp_path):
     assert call("export", "odd", "-o", tmp_path / "link.csv", "--force").code == 0
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "real.csv").read_text().startswith("step,")
-    assert "is no regular file" in call("export", "odd", "-o", os.devnull, "--format", "csv", "--force").err
+    assert "is not a regular file" in call("export", "odd", "-o", os.devnull, "--format", "csv", "--force").err
     assert os.path.exists(os.devnull)
 
 
@@ -260,7 +260,7 @@ def test_a_missing_library_is_named(call, rich_run, tmp_path, monkeypatch):
         (["nobody"], 1, "there is no run 'nobody'"),
         (["odd", "-o", "/nowhere/at/all.csv"], 1, "there is no folder /nowhere/at"),
         (["--all", "-o", "/nowhere/at/all"], 1, "cannot be made"),
-        (["--all", "-o", os.devnull], 1, "is there already, and no folder"),
+        (["--all", "-o", os.devnull], 1, "exists and is not a folder"),
         ([], 2, "Name a RUN, or --all"),
         (["odd", "--all"], 2, "--all"),
         (["--all"], 2, "name it by --output"),

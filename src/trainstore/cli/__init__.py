@@ -1,6 +1,8 @@
 """The command ``trainstore``.
 
-Exit codes: 0 done; 1 an error, one line on standard error that says what to do; 2 a wrong command line; 130 Ctrl-C.
+Exit codes: 0 done; 1 an error, one line on standard error that says what to do; 2 a wrong command line; 130 Ctrl-C;
+143 SIGTERM. No traceback is ever printed, unless TRAINSTORE_TRACEBACK=1 asks for that of an error in trainstore.
+
 A command's module is imported when the command is asked for, and what is heavy (pandas, SQLAlchemy) inside its
 function: ``--help`` and the shell's completion must be quick.
 """
@@ -10,16 +12,21 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from importlib import import_module
+from traceback import extract_tb
 from typing import Any, NoReturn
 
 import click
 
 from trainstore import __version__
+from trainstore.cli import streams
 from trainstore.cli.common import visible
 from trainstore.errors import TrainStoreError
 
+TRACEBACK_VARIABLE = "TRAINSTORE_TRACEBACK"
 COMMANDS = {
     "demo": "demo:demo",
     "runs": "runs:runs",
@@ -59,8 +66,6 @@ class _Commands(click.Group):
             sys.stdout.flush()
             return result
         except BrokenPipeError:
-            # Keeps Python from complaining at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
 
 
@@ -75,36 +80,48 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if arguments is None:
         # This process is ours, and short-lived: the collector would walk through every module while it is loaded.
         gc.set_threshold(100_000)
+    streams.settle()
     try:
-        result = cli.main(
-            args=None if arguments is None else list(arguments), prog_name="trainstore", standalone_mode=False
-        )
+        sys.exit(_run(None if arguments is None else list(arguments)))
+    finally:
+        streams.give_up()
+
+
+def _run(arguments: list[str] | None) -> int:
+    """The exit code; what went wrong has been said, in a line."""
+    try:
+        result = cli.main(args=arguments, prog_name="trainstore", standalone_mode=False)
+        return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _tell(error.show)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        sys.exit(130)
-    except TrainStoreError as error:
-        click.echo(f"Error: {visible(error)}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        click.echo(f"Error: {visible(error)}", err=True)
-        sys.exit(1)
+        _tell(partial(click.echo, "interrupted", err=True))
+        return 130
     except Exception as error:
-        reason = _refusal(error)
-        if reason is None:
+        if os.environ.get(TRACEBACK_VARIABLE) == "1" and not isinstance(error, TrainStoreError | OSError):
             raise
-        click.echo(f"Error: {visible(reason)}", err=True)
-        sys.exit(1)
-    sys.exit(result if isinstance(result, int) else 0)
+        _tell(partial(click.echo, f"Error: {visible(_reason(error))}", err=True))
+        return 1
 
 
-def _refusal(error: Exception) -> str | None:
-    """What a database said that none of our errors says. Never its text, which may show a URL or a row."""
+def _tell(say: Callable[[], None]) -> None:
+    with suppress(OSError):  # nobody listens on standard error
+        say()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TrainStoreError | OSError):
+        return str(error)
+    # Not its text: that of a database's error may show a URL or a row, and so may any other.
+    kind = type(error).__name__
     if type(error).__module__.partition(".")[0] != "sqlalchemy":
-        return None
+        place = extract_tb(error.__traceback__)[-1]
+        return (
+            f"trainstore failed ({kind} in {os.path.basename(place.filename)}, line {place.lineno}); please report it, "
+            f"with what {TRACEBACK_VARIABLE}=1 prints"
+        )
     state = getattr(getattr(error, "orig", None), "sqlstate", None)
     if state == "42501":
-        return "this user of the database may not do that; let one who may change its tables do it, or grant the right"
-    return f"the database refused ({f'SQLSTATE {state}' if state else type(error).__name__}); see: trainstore doctor"
+        return "permission denied for this database user; grant the right, or use a role that may change the tables"
+    return f"the database refused ({f'SQLSTATE {state}' if state else kind}); see: trainstore doctor"

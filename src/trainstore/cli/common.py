@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from trainstore.cli import streams
 from trainstore.errors import SchemaMissingError, StoreUnavailableError, TrainStoreError
 
 if TYPE_CHECKING:
@@ -96,8 +97,10 @@ def fail(message: str) -> NoReturn:
 
 
 def visible(value: object) -> str:
-    """Text whose control characters are shown and not obeyed."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
+    """Text whose control characters are shown and not obeyed, as standard output can write it."""
+    return streams.as_written(
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
+    )
 
 
 def at_terminal() -> bool:

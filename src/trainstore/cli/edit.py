@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from trainstore.cli.common import RUN, at_terminal, fail, open_store, store_options, visible
 from trainstore.cli.printing import print_json, print_table
+from trainstore.cli.streams import read_input
 
 SHOWN_BEFORE_REMOVAL = ("run_id", "name", "project", "status", "started_at", "last_step", "attempts", "events")
 
@@ -75,7 +75,7 @@ def note(run: str, text: str | None, append: bool, url: str, prefix: str, as_jso
     if append and text is None:
         raise click.UsageError("--append needs a TEXT; - reads standard input.")
     if text == "-":
-        text = sys.stdin.read().rstrip("\n")
+        text = read_input().rstrip("\n")
     with open_store(url, prefix) as store:
         record = store.get_run(run)
         notes = (record.notes or "") if text is None else store.set_notes(record.uid, text, append=append)

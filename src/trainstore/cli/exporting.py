@@ -12,16 +12,15 @@ import click
 
 from trainstore.cli.common import fail, known_metrics, open_snapshot, visible
 from trainstore.cli.export import FORMATS, TABLES
+from trainstore.cli.files import check_free, new_file, path_of
 from trainstore.cli.formats import (
     ABSENT,
     Column,
     Row,
     check_format,
-    check_free,
-    new_file,
     open_writer,
-    standard_output,
 )
+from trainstore.cli.streams import binary_output
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -52,8 +51,8 @@ def export_runs(
     if kind is None:
         raise click.UsageError(f"Name a format by --format: {', '.join(FORMATS)}.")
     folder = _folder(output, table, several=everything or len(runs) > 1)
-    target = None if output in (None, "-") else Path(str(output)).expanduser()
-    if target is None and kind == "parquet" and standard_output().isatty():
+    target = None if output is None or output == "-" else path_of(output)
+    if target is None and kind == "parquet" and binary_output().isatty():
         raise click.UsageError("parquet is binary: name a file by --output.")
     check_format(kind)
     if target is not None and not folder:
@@ -66,7 +65,7 @@ def export_runs(
         if missing:
             fail(f"no run has {', '.join(map(repr, sorted(missing)))}; the metrics there are: {known_metrics(store)}")
         if target is None:
-            _write(standard_output(), kind, tables.of(table or "steps"), escape_formulas)
+            _write(binary_output(), kind, tables.of(table or "steps"), escape_formulas)
         elif folder:
             _write_folder(target, kind, tables, escape_formulas, force)
         else:
@@ -86,7 +85,7 @@ def _folder(output: str | None, table: str | None, *, several: bool) -> bool:
         return False
     if several and output in (None, "-"):
         raise click.UsageError("Several runs become a folder: name it by --output, or one of its tables by --table.")
-    return several or (output is not None and (output.endswith(os.sep) or Path(output).expanduser().is_dir()))
+    return several or (output is not None and (output.endswith(os.sep) or path_of(output).is_dir()))
 
 
 def _write(file: IO[bytes], kind: str, table: _Table, escape_formulas: bool) -> int:
@@ -104,7 +103,7 @@ def _write(file: IO[bytes], kind: str, table: _Table, escape_formulas: bool) -> 
 def _write_folder(folder: Path, kind: str, tables: _Tables, escape_formulas: bool, force: bool) -> None:
     """All of them or none: each file gets its name when the last one is written."""
     if folder.exists() and not folder.is_dir():
-        fail(f"{folder} is there already, and no folder")
+        fail(f"{folder} exists and is not a folder")
     new = not folder.exists()
     try:
         folder.mkdir(exist_ok=True)

@@ -16,14 +16,9 @@ A column of values of several kinds is, in Parquet, one of JSON text. The empty 
 
 from __future__ import annotations
 
-import os
 import re
-import sys
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 from trainstore.cli.common import fail
@@ -195,69 +190,3 @@ class _Parquet:
 
 
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {"float": float, "json": lambda value: _json(value).decode()}
-
-
-# --- Where it goes ---------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def new_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
-    """A file that stands under its name when the block ends well, and not at all when it does not.
-
-    What is there already is kept, with an error, unless ``force``; also what came there meanwhile.
-    """
-    path = Path(os.path.realpath(path))
-    check_free(path, force=force)
-    partial = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex[:8]}.partial")
-    with _explained(path):
-        file = partial.open("xb")
-    try:
-        with file, _explained(path):
-            yield file
-            file.flush()
-        with _explained(path):
-            _publish(partial, path, force=force)
-    finally:
-        with suppress(OSError):
-            partial.unlink()
-
-
-def check_free(path: Path, *, force: bool) -> None:
-    """End with an error where a path cannot become a file of ours."""
-    if path.is_dir():
-        fail(f"{path} is a folder; name a file")
-    if path.exists() and not path.is_file():
-        fail(f"{path} is no regular file; for standard output write --output -")
-    if path.exists() and not force:
-        fail(f"{path} is there already; --force writes over it")
-    if not path.parent.is_dir():
-        fail(f"there is no folder {path.parent} to write {path.name} into")
-
-
-def _publish(partial: Path, path: Path, *, force: bool) -> None:
-    if not force:
-        try:
-            os.link(partial, path)  # unlike a renaming, never over another file
-            return
-        except FileExistsError:
-            fail(f"{path} is there already; --force writes over it")
-        except OSError:
-            if path.exists():  # a file system without links
-                fail(f"{path} is there already; --force writes over it")
-    partial.replace(path)
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        fail(f"{path} cannot be written: {error.strerror or error}")
-
-
-def standard_output() -> IO[bytes]:
-    """Where a table without a file goes."""
-    stream: IO[bytes] = sys.stdout.buffer
-    return stream

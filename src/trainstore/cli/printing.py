@@ -5,15 +5,18 @@ What people wrote (names, notes, values) is shown with its control characters ma
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from json import dumps
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from trainstore.cli.common import visible
+from trainstore.cli.streams import is_utf8
 from trainstore.display import value_text
 
 if TYPE_CHECKING:
@@ -122,7 +125,13 @@ def print_json(value: Any) -> None:
     """A result as JSON."""
     import orjson
 
-    click.echo(orjson.dumps(plain(value), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+    text = orjson.dumps(plain(value), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+    click.echo(text if is_utf8() else _in_ascii(text))
+
+
+def _in_ascii(json: str) -> str:
+    """The same JSON for an output that is not UTF-8; characters outside ASCII stand in its texts only."""
+    return re.sub(r"[^\x00-\x7f]+", lambda found: dumps(found.group())[1:-1], json)
 
 
 def plain(value: Any) -> Any:

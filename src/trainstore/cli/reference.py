@@ -29,6 +29,11 @@ refused; write `id:1`, `name:1` or a uid.
 | 1 | an error, one line on standard error that says what to do; `doctor`: a problem; `db check`: a difference |
 | 2 | a wrong command line |
 | 130 | Ctrl-C, or No as the answer to a question |
+| 143 | SIGTERM |
+
+There is never a traceback. An error in trainstore itself is a line too; `TRAINSTORE_TRACEBACK=1` shows where it comes
+from. Where the output is not UTF-8 (a Windows code page, the POSIX locale), characters that it lacks are written as
+`\\U0001f680`, and JSON is all ASCII. A file that a command writes is whole or not there, also after Ctrl-C and SIGTERM.
 
 What follows is each command's `--help`.
 """

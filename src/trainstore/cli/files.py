@@ -1,0 +1,107 @@
+"""Files that a command writes: whole under their own name, or not there at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from trainstore.cli.common import fail
+
+_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+def path_of(text: str) -> Path:
+    """A path that a person wrote; ``~`` is the home folder."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        fail(f"there is no home folder for the ~ in {text}; set HOME, or write the whole path")
+
+
+@contextmanager
+def new_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
+    """A file that gets its name when the block ends well, and leaves nothing when it does not, by SIGTERM either.
+
+    What is there already is kept, with an error, unless ``force``; also what came there meanwhile.
+    """
+    path = Path(os.path.realpath(path))
+    check_free(path, force=force)
+    partial = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex[:8]}.partial")
+    with _ended_by_signals():
+        try:
+            with _explained(path):
+                file = partial.open("xb")
+            with file, _explained(path):
+                yield file
+                file.flush()
+            with _explained(path):
+                _publish(partial, path, force=force)
+        finally:
+            with suppress(OSError):
+                partial.unlink()
+
+
+def check_free(path: Path, *, force: bool) -> None:
+    """End with an error if a path cannot become a file of ours."""
+    if path.is_dir():
+        fail(f"{path} is a folder; name a file")
+    if path.exists() and not path.is_file():
+        fail(f"{path} is not a regular file; for standard output write --output -")
+    if path.exists() and not force:
+        fail(f"{path} is there already; --force writes over it")
+    if not path.parent.is_dir():
+        fail(f"there is no folder {path.parent} to write {path.name} into")
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the program by `SystemExit`, so that what has begun is cleaned up.
+
+    Only here: this process is the command's own, and it trains nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: Any) -> None:
+        for each in _ENDING:
+            signal.signal(each, signal.SIG_IGN)  # a second one would interrupt the cleaning up
+        sys.exit(128 + number)
+
+    # One that is ignored (nohup) stays so.
+    before = {each: signal.signal(each, end) for each in _ENDING if signal.getsignal(each) is not signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _publish(partial: Path, path: Path, *, force: bool) -> None:
+    if not force:
+        try:
+            os.link(partial, path)  # unlike a renaming, never over another file
+            return
+        except FileExistsError:
+            fail(f"{path} is there already; --force writes over it")
+        except OSError:
+            if path.exists():  # a file system without links
+                fail(f"{path} is there already; --force writes over it")
+    partial.replace(path)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        fail(f"{path} cannot be written: {error.strerror or error}")
