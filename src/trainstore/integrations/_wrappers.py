@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import sys
 from collections.abc import Callable
-from types import FrameType
+from types import FrameType, MethodType
 from typing import Any
 
 Method = Callable[..., Any]
@@ -36,6 +37,44 @@ def callbacks_of(trainer: object) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
+class _Wrapper:
+    """A method of one object, replaced there; a copy of that object has the method as it was.
+
+    A trainer may be copied or pickled in the middle of its training. A function in its attributes would go along as it
+    is, and the copy would train the model of the original.
+    """
+
+    def __init__(self, original: Method, replacement: Method) -> None:
+        functools.update_wrapper(self, original, updated=())
+        self.original = original  # bound to its object, which copying and pickling find
+        self._replacement = replacement
+        self.__trainstore__ = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._replacement(*args, **kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return copy.deepcopy(self.original, memo)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _itself, (self.original,)
+
+
+def _itself(one: Any) -> Any:
+    return one
+
+
+def _method(owner: Any, name: str) -> Any:
+    """The method of ``owner``; None if it has none. A shallow copy brings the wrappers of what it was copied from."""
+    found = getattr(owner, name, None)
+    method = found
+    while isinstance(method, _Wrapper):
+        method = method.original
+    if method is not found and isinstance(method, MethodType) and method.__self__ is not owner:
+        return MethodType(method.__func__, owner)
+    return found
+
+
 class Wrappers:
     """Methods replaced on single objects for the length of a training, and put back after it."""
 
@@ -43,13 +82,12 @@ class Wrappers:
         self._undo: list[Callable[[], None]] = []
 
     def wrap(self, owner: Any, name: str, make: Callable[[Method], Method]) -> bool:
-        """Replace ``owner.name`` by ``make(original)``; False where there is no such method."""
-        original = getattr(owner, name, None)
+        """Replace ``owner.name`` by ``make(original)``; False if there is no such method."""
+        original = _method(owner, name)
         if not callable(original):
             return False
         had_own = name in vars(owner)
-        wrapped: Any = functools.wraps(original)(make(original))
-        wrapped.__trainstore__ = True
+        wrapped = _Wrapper(original, make(original))
         setattr(owner, name, wrapped)
 
         def undo() -> None:

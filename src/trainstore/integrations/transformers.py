@@ -14,6 +14,7 @@ window's first and last step in the row's details. Importing this module makes `
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import os
@@ -27,7 +28,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
-from trainstore.backends import absolute_target, current_folder
+from trainstore.backends import absolute_target, current_folder, open_backend
 from trainstore.errors import (
     InvalidArgumentError,
     NetworkFileSystemError,
@@ -47,9 +48,10 @@ from trainstore.integrations._ranks import Ranks, SharedRun
 from trainstore.integrations._runs import SOURCE, final_status, labels_of, next_attempt, open_run
 from trainstore.integrations._steps import StepRecorder
 from trainstore.integrations._wrappers import Wrappers, callbacks_of, calling_trainer
+from trainstore.pickling import StoreAddress
 from trainstore.run import ActiveRun, describe_exception, recording_is_disabled
 from trainstore.store import TrainStore
-from trainstore.values import canonical_hyperparams
+from trainstore.values import canonical_hyperparams, safe_url
 
 logger = logging.getLogger("trainstore")
 
@@ -103,8 +105,9 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         TrainStoreError: When training begins, and only what you can mend: a store that cannot be opened
             (`StoreURLError`, `SchemaError`, `NotADatabaseError`, a file in a missing folder) or is closed.
 
-    It may be pickled: only its arguments travel, of an open store its URL (without the password: then
-    ``TRAINSTORE_URL`` is used).
+    It may be copied and pickled, alone or with its trainer, also in the middle of a training: the copy has the same
+    arguments, and what it records is a run of its own. A copy shares an open store. Pickled, the store travels as its
+    URL without the password: then ``TRAINSTORE_URL`` is used if it names the same database, else what libpq finds.
     """
 
     def __init__(
@@ -139,7 +142,6 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             "loss": loss,
             "on_error": on_error,
         }
-        self._prefix: str | None = None  # of a store that did not survive pickling
         self._folder = current_folder()  # relative paths start here, whatever chdir follows
         if store_or_url is not None and not isinstance(store_or_url, TrainStore):
             self._config["store_or_url"] = absolute_target(store_or_url, self._folder)
@@ -164,17 +166,21 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._follows: Ranks | None = None  # on the others
         self._asks: Ranks | None = None  # likewise, until the run is known
 
+    def __copy__(self) -> TrainStoreCallback:
+        return self.__deepcopy__({})
+
+    def __deepcopy__(self, memo: object) -> TrainStoreCallback:
+        """A callback with the same arguments that has recorded nothing: what it records is not the original's run."""
+        copied = type(self).__new__(type(self))
+        copied._config, copied._folder = self._config, self._folder
+        copied._reset()
+        return copied
+
     def __getstate__(self) -> dict[str, Any]:
-        config, prefix = dict(self._config), self._prefix
-        given = config["store_or_url"]
-        if isinstance(given, TrainStore):
-            config["store_or_url"] = None if "***" in given.url else given.url
-            prefix = given.models.prefix
-        return {"config": config, "prefix": prefix}
+        return {"config": {**self._config, "store_or_url": _address_of(self._config["store_or_url"])}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._config = state["config"]
-        self._prefix = state["prefix"]
         self._folder = current_folder()
         self._reset()
 
@@ -197,10 +203,12 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             given = self._config["store_or_url"]
             if isinstance(given, TrainStore):
                 self._store = given
+            elif isinstance(given, StoreAddress):
+                self._store = given.open(offline_ok=True)
             else:
                 url = given or os.environ.get("TRAINSTORE_URL") or "trainstore.db"
                 target = absolute_target(url, self._folder)
-                self._store = TrainStore(target, table_name_prefix=self._prefix, offline_ok=True)
+                self._store = TrainStore(target, offline_ok=True)
         return self._store
 
     def close(self) -> None:
@@ -606,6 +614,19 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         if message not in self._warned:
             self._warned.add(message)
             logger.warning(message, *args)
+
+
+def _address_of(store_or_url: Any) -> Any:
+    """What a pickled callback carries of its store: where it is, and no password."""
+    if isinstance(store_or_url, TrainStore):
+        # A store in memory stays here: unpickled, the callback records into one of its own.
+        return dataclasses.replace(store_or_url._address, in_memory=False)
+    if store_or_url is None or isinstance(store_or_url, StoreAddress) or "://" not in str(store_or_url):
+        return store_or_url
+    try:
+        return StoreAddress(TrainStore, open_backend(store_or_url).safe_url, {}, in_memory=False)
+    except StoreURLError:
+        return safe_url(store_or_url)  # an error when it is opened, there as here
 
 
 def _complete_logs(logs: Any, state: Any) -> Any:

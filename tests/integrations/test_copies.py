@@ -1,0 +1,230 @@
+"""Trainers and callbacks that are copied or pickled: neither the copy's training nor the original's is harmed."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from accelerate.state import GradientState
+from sqlalchemy import make_url
+from transformers import TrainerCallback
+
+from fixtures.trainers import build_trainer
+from trainstore import TrainStore
+from trainstore.integrations._wrappers import Wrappers
+from trainstore.integrations.transformers import TrainStoreCallback
+
+SECRET = "pw-never-pickled"
+WRAPPED = ("training_step", "_run_epoch", "_evaluate")
+
+
+@pytest.fixture(autouse=True)
+def gradient_state():
+    """accelerate's, of the process: it may hold what an earlier test trained with."""
+    GradientState._reset_state()
+
+
+class AtStep2(TrainerCallback):
+    """Does something to the trainer in the middle of its training."""
+
+    def __init__(self, act):
+        self.act = act
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == 2:
+            self.act()
+
+
+def without_acts(trainer):
+    trainer.callback_handler.callbacks[:] = [
+        one for one in trainer.callback_handler.callbacks if not isinstance(one, AtStep2)
+    ]
+    return trainer
+
+
+def trained(other):
+    """Train a copy for three steps; return whether its own parameters were trained."""
+    without_acts(other).optimizer = other.lr_scheduler = None
+    other.args.max_steps = 3
+    before = [parameter.clone() for parameter in other.model.parameters()]
+    other.train()
+    assert other.state.global_step == 3
+    return not all(map(torch.equal, before, other.model.parameters()))
+
+
+def callback_of(trainer):
+    (found,) = [one for one in trainer.callback_handler.callbacks if isinstance(one, TrainStoreCallback)]
+    return found
+
+
+def assert_two_whole_runs(store, first, second):
+    assert first.run_uid != second.run_uid
+    for callback, steps in ((first, 5), (second, 3)):
+        log = store.list_step_logs(callback.run_uid)
+        assert log["step"].to_list() == list(range(1, steps + 1))
+        assert log[["loss", "grad_norm", "learning_rate"]].notna().all().all()
+        run = store.get_run(callback.run_uid)
+        assert (run.status, run.environment["loss_source"]) == ("finished", "training_step")
+    assert len(store.list_runs()) == 2
+
+
+def test_a_trainer_copied_in_the_middle_of_its_training(store, database_url, tmp_path):
+    """The copy trains its own model, at once, and records it as a run of its own; the original goes on as it was."""
+    callback, copies = TrainStoreCallback(database_url), []
+
+    def act():
+        copies.append(copy.deepcopy(trainer))
+        assert not hasattr(copies[0].training_step, "__trainstore__")
+        assert trained(copies[0])
+
+    trainer = build_trainer(tmp_path, callbacks=[callback, AtStep2(act)], max_steps=5)
+    trainer.train()
+    assert_two_whole_runs(store, callback, callback_of(copies[0]))
+    assert not any(name in vars(trainer) for name in WRAPPED)
+    assert "clip_grad_norm_" not in vars(trainer.accelerator)
+
+
+class Counter:
+    """Something with a method that tells whose it is."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def count(self):
+        """Count the call."""
+        self.calls += 1
+        return self.calls
+
+
+COPIES = {
+    "deep copy": copy.deepcopy,
+    "pickle": lambda one: pickle.loads(pickle.dumps(one)),
+    "deep copy of a copy": lambda one: copy.deepcopy(copy.deepcopy(one)),
+}
+
+
+@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
+def test_a_copy_of_what_is_wrapped_has_a_method_of_its_own(make_copy):
+    """Wrapped once or twice: the copy's method is its own and not wrapped, and can be wrapped and put back."""
+    seen = []
+
+    def make(original):
+        def count():
+            seen.append(original)
+            return original()
+
+        return count
+
+    one, wrappers, others = Counter(), Wrappers(), Wrappers()
+    assert wrappers.wrap(one, "count", make)
+    assert wrappers.wrap(one, "count", make)
+    assert one.count() == 1
+    assert len(seen) == 2
+    assert one.count.__doc__ == "Count the call."
+    other = make_copy(one)
+    assert (other.count(), other.count()) == (2, 3)
+    assert (one.calls, other.calls, len(seen)) == (1, 3, 2)
+    assert others.wrap(other, "count", make)
+    assert (other.count(), one.calls, len(seen)) == (4, 1, 3)
+    others.remove()
+    wrappers.remove()
+    assert (other.count(), one.count(), len(seen)) == (5, 2, 3)
+    assert "count" not in vars(one)
+
+
+def test_a_shallow_copy_is_wrapped_for_itself():
+    """Its wrapper calls its own method, whatever the copied attributes brought along."""
+    one, wrappers = Counter(), Wrappers()
+    wrappers.wrap(one, "count", lambda original: lambda: original() + 100)
+    other = copy.copy(one)
+    wrappers.wrap(other, "count", lambda original: lambda: original() + 1000)
+    assert (other.count(), one.calls) == (1001, 0)
+
+
+@pytest.fixture
+def sqlite_store(new_database):
+    """A store in SQLite, if only the training side matters."""
+    with TrainStore(new_database("sqlite")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("moment", ["before", "middle", "after"])
+def test_a_copy_of_a_trainer_trains_later(sqlite_store, tmp_path, moment):
+    """Copied before, in the middle of or after the training: both runs are whole, and in the same open store."""
+    callback, copies = TrainStoreCallback(sqlite_store), []
+    trainer = build_trainer(tmp_path, max_steps=5)
+    trainer.add_callback(callback)
+
+    def act():
+        copies.append(copy.deepcopy(trainer))
+
+    if moment == "middle":
+        trainer.add_callback(AtStep2(act))
+    elif moment == "before":
+        act()
+    trainer.train()
+    if moment == "after":
+        act()
+    assert callback_of(copies[0]).run is None
+    assert trained(copies[0])
+    assert_two_whole_runs(sqlite_store, callback, callback_of(copies[0]))
+
+
+def test_a_copy_without_the_callback_records_nothing(sqlite_store, tmp_path):
+    """Its steps are not among those of the original, whose row of each step is there once."""
+    callback = TrainStoreCallback(sqlite_store)
+
+    def act():
+        other = copy.deepcopy(trainer)
+        other.remove_callback(TrainStoreCallback)
+        assert trained(other)
+
+    trainer = build_trainer(tmp_path, callbacks=[callback, AtStep2(act)], max_steps=5)
+    trainer.train()
+    log = sqlite_store.list_step_logs(callback.run_uid)
+    assert log["step"].to_list() == [1, 2, 3, 4, 5]
+    assert set(log["tokens"]) == {24}
+    assert sqlite_store.get_run(callback.run_uid).environment["loss_source"] == "training_step"
+
+
+def test_a_copied_callback_has_the_same_arguments_and_store(sqlite_store):
+    """Also a subclass of one's own, by either way of copying."""
+
+    class Own(TrainStoreCallback):
+        pass
+
+    callback = Own(sqlite_store, project="p", hyperparams={"a": 1})
+    for copied in (copy.copy(callback), copy.deepcopy(callback)):
+        assert type(copied) is Own
+        assert copied is not callback
+        assert copied.store is sqlite_store
+        assert copied._config == callback._config
+
+
+@pytest.mark.parametrize("backend_name", ["postgresql"])
+@pytest.mark.parametrize("given", ["url", "store"])
+def test_a_pickled_callback_carries_no_password(database_url, monkeypatch, given):
+    """It finds the same database again: by TRAINSTORE_URL if that names it, else as libpq does."""
+    url = make_url(database_url).set(username="postgres", password=SECRET).render_as_string(hide_password=False)
+    with TrainStore(url) as store:
+        pickled = pickle.dumps(TrainStoreCallback(url if given == "url" else store))
+        assert SECRET.encode() not in pickled
+        again = pickle.loads(pickle.dumps(pickle.loads(pickled)))
+        assert again.store.url == store.url.replace(":***@", "@")
+        again.close()
+        monkeypatch.setenv("TRAINSTORE_URL", url)
+        again = pickle.loads(pickled)
+        assert again.store.url == store.url
+        again.close()
+
+
+def test_a_pickled_callback_keeps_the_prefix_and_does_without_a_store_in_memory(new_database):
+    """The tables' prefix travels with the store; of a store in memory another process has one of its own."""
+    with TrainStore(new_database("sqlite"), table_name_prefix="team_") as store:
+        again = pickle.loads(pickle.dumps(TrainStoreCallback(store)))
+        assert (again.store.url, again.store.models.prefix) == (store.url, "team_")
+        again.close()
+    with TrainStore("sqlite://") as store:
+        again = pickle.loads(pickle.dumps(TrainStoreCallback(store)))
+        assert again.store is not store
+        again.close()
