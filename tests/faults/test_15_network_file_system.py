@@ -56,6 +56,7 @@ def mount_table(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     content: dict[str, str] = {}
     real = health.file_system_of
     monkeypatch.setattr(health, "file_system_of", lambda path, _mounts=None: real(path, content.get("text")))
+    monkeypatch.setattr(health, "_file_system_on", lambda path, _device: health.file_system_of(path))
     return content
 
 

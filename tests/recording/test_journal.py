@@ -500,12 +500,26 @@ def full_disk(reserve: Path, allowed: bytes) -> Callable[[int, bytes], int]:
     return fail
 
 
+def test_the_reserve_is_made_with_the_first_sync(new_journal: Callable[..., FileJournal]) -> None:
+    """A run that ends within a second never makes it; one that goes on has it in full, in a readable journal."""
+    short, long = new_journal(), new_journal()
+    for journal in (short, long):
+        journal.append(step(0))
+    long.sync()
+    assert not (short.folder / "reserve").exists()
+    assert (long.folder / "reserve").stat().st_size == journals.RESERVE_BYTES
+    assert (journals.read_meta(long.folder) or {})["writer_uid"] == long.uid
+    assert short.remove(1)
+    assert not short.folder.exists()
+
+
 def test_a_full_disk_costs_steps_and_says_which(
     new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first step that finds no room is told at once, from what was put by; all of them when there is room again."""
     monkeypatch.setattr(journals, "LOOK_AGAIN", 0.0)
     journal = new_journal()
+    journal.sync()  # fills the reserve
     reserve = journal.folder / "reserve"
     journal.append(step(0))
     with monkeypatch.context() as patched:
@@ -550,6 +564,7 @@ def test_the_end_of_a_run_finds_room_on_a_full_disk(
 ) -> None:
     """What is no step gives back what was put by and is tried again; a disk that stays full is an error."""
     journal = new_journal()
+    journal.sync()  # fills the reserve
     reserve = journal.folder / "reserve"
     before = reserve.stat().st_size
     status = orjson.dumps({"kind": "status", "status": "finished", "error": None, "at": 1})
@@ -625,13 +640,14 @@ def test_room_is_made_on_a_full_disk(new_journal: Callable[..., FileJournal], mo
     monkeypatch.setattr(journal, "_segment_bytes", 5_000)
     for number in range(200):
         journal.append(step(number, 50))
+    journal.sync()  # fills the reserve
     reserve = journal.folder / "reserve"
     write_file = journals._write_file
 
-    def full(path: Path, data: bytes, target: Path) -> None:
+    def full(path: Path, data: bytes, target: Path, *, sync: bool = True) -> None:
         if reserve.stat().st_size == journals.RESERVE_BYTES:
             raise OSError(errno.ENOSPC, "No space left on device")
-        write_file(path, data, target)
+        write_file(path, data, target, sync=sync)
 
     with monkeypatch.context() as patched:
         patched.setattr(journals, "_write_file", full)
@@ -645,12 +661,13 @@ def test_a_full_disk_does_not_keep_records_from_the_database(
 ) -> None:
     """meta.json is brought up to date when there is room; of a journal that was left, what was put by makes some."""
     journal = new_journal()
+    journal.sync()
     write_file = journals._write_file
 
-    def full(path: Path, data: bytes, target: Path) -> None:
+    def full(path: Path, data: bytes, target: Path, *, sync: bool = True) -> None:
         if (journal.folder / "reserve").stat().st_size:
             raise OSError(errno.ENOSPC, "No space left on device")
-        write_file(path, data, target)
+        write_file(path, data, target, sync=sync)
 
     with monkeypatch.context() as patched:
         patched.setattr(journals, "_write_file", full)

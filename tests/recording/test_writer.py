@@ -401,6 +401,7 @@ def test_a_network_file_system_is_refused_for_recording(
     with TrainStore(database_url) as store, store.start_run() as run:
         run.log({"loss": 0.0})
     monkeypatch.setattr(health, "file_system_of", lambda _path, _mounts=None: "nfs4")
+    monkeypatch.setattr(health, "_file_system_on", lambda _path, _device: "nfs4")
     if database_url.startswith("sqlite"):
         with TrainStore(database_url) as store:
             assert len(store.list_runs()) == 1

@@ -81,6 +81,8 @@ class Backend:
     in_memory: bool = False
     #: Connections may be open while the process forks; the child leaves them to its parent.
     may_fork_connected: ClassVar[bool] = True
+    #: A transaction may wait for longer than a second or two before it fails: a server that does not answer.
+    may_fall_silent: ClassVar[bool] = True
 
     def exists(self) -> bool:
         """Whether there may be a database: False only where opening would make a new one."""

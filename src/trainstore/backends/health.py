@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -56,9 +57,20 @@ def file_system_of(path: Path, mounts: str | None = None) -> str | None:
 
 
 def network_file_system(folder: Path) -> str | None:
-    """The type of the network file system that a folder lies on, or None where it is no such."""
-    kind = file_system_of(folder)
+    """The type of the network file system that a folder lies on, or None if it is not one."""
+    try:
+        device = folder.stat().st_dev
+    except OSError:
+        kind = file_system_of(folder)
+    else:
+        kind = _file_system_on(folder, device)
     return kind if kind in NETWORK else None
+
+
+@lru_cache(maxsize=64)
+def _file_system_on(folder: Path, _device: int) -> str | None:
+    """Asked before each run, and a mount table is long. What is mounted on the folder later is another device."""
+    return file_system_of(folder)
 
 
 def check_place(check: str, folder: Path, remedy: str) -> Iterator[Finding]:

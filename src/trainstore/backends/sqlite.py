@@ -99,6 +99,7 @@ class SQLiteBackend(Backend):
     upgrades_on_open = True
     # SQLite counts its locks in the process's memory: a child would inherit a count of locks that it does not hold.
     may_fork_connected = False
+    may_fall_silent = False
 
     def __init__(self, url: URL, *, echo: bool = False) -> None:
         super().__init__(url, echo=echo)

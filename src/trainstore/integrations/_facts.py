@@ -11,9 +11,10 @@ import dataclasses
 import enum
 import os
 import platform
+import sys
 import types
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -184,12 +185,19 @@ def environment_facts(trainer: Any | None, args: Any, incomplete: Incomplete) ->
     if getattr(trainer, "_train_batch_size", None) is not None:
         # Not that of the arguments, which auto_find_batch_size leaves as they are.
         facts["train_batch_size"] = trainer._train_batch_size  # type: ignore[union-attr]
-    for name in LIBRARIES:
-        try:
-            facts[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return facts
+    return facts | {name: release for name in LIBRARIES if (release := _release_of(name)) is not None}
+
+
+@cache
+def _release_of(library: str) -> str | None:
+    """The version that is loaded, or else installed; to read what is installed takes milliseconds."""
+    loaded = getattr(sys.modules.get(library), "__version__", None)
+    if isinstance(loaded, str):
+        return loaded
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
 
 
 def _precision(args: Any) -> str:

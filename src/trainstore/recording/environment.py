@@ -6,6 +6,8 @@ import os
 import platform
 import subprocess
 import sys
+import time
+from functools import lru_cache
 from getpass import getuser
 from typing import Any
 
@@ -14,13 +16,14 @@ from trainstore.recording.journal import hostname
 from trainstore.values import plain_text, redact_arguments, safely
 
 GIT_TIMEOUT = 2.0  # seconds
+GIT_VALID = 60.0  # seconds that an answer serves the runs which follow: to ask takes longer than a short run
 # Versions of these, where the process has loaded them: looking up more would cost start-up time.
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "peft", "trl", "lightning", "keras", "jax", "numpy")
 
 
 def attempt_facts() -> dict[str, Any]:
     """The columns of ``attempt`` that tell where it runs; None where something cannot be had."""
-    commit, dirty = safely("the git commit", _git, (None, None))
+    commit, dirty = safely("the git commit", _git_now, (None, None))
     return {
         "git_commit": commit,
         "git_dirty": dirty,
@@ -35,7 +38,12 @@ def writer_facts() -> dict[str, Any]:
     return {"host": plain_text(hostname()), "username": safely("the user's name", getuser), "pid": os.getpid()}
 
 
-def _git() -> tuple[str | None, bool | None]:
+def _git_now() -> tuple[str | None, bool | None]:
+    return _git(os.getcwd(), int(time.monotonic() // GIT_VALID))
+
+
+@lru_cache(maxsize=8)
+def _git(_folder: str, _period: int) -> tuple[str | None, bool | None]:
     commit = _git_output("rev-parse", "HEAD")
     if commit is None:
         return None, None

@@ -90,6 +90,7 @@ class _Flush:
         self.connection = connection
         self.sql = statements
         self.source = source
+        self.changes: defaultdict[int, Record] = defaultdict(dict)  # columns of attempts, written at the end
 
     def store(self, acked: int, last: int, steps: list[bytes], others: list[tuple[int, Record]]) -> None:
         by_kind: defaultdict[str, list[tuple[int, Record]]] = defaultdict(list)
@@ -109,15 +110,14 @@ class _Flush:
         self._store_events(by_kind["event"] + by_kind["gap"])
         for _, record in by_kind["status"]:
             self._set_status(record)
+        for number, values in self.changes.items():
+            self.sql.update_attempt(self.connection, self.run_id, number, **values)
         self._show_head()
 
     # --- run and watermark ------------------------------------------------------------------------------------------
 
     def _lock_run(self, run_records: list[tuple[int, Record]]) -> Any:
-        run = self.sql.lock_run(self.connection, self.source.run_uid)
-        if run is None:
-            if self.source.seen or not run_records:
-                raise RunDeletedError(f"run {self.source.run_uid} was deleted")
+        if not self.source.seen and run_records:
             record = run_records[0][1]
             parent = record.get("parent")
             values = {name: record.get(name) for name in ("uid", "project", "name", "source", "notes", "model_name")}
@@ -128,9 +128,9 @@ class _Flush:
                 "parent_step": record.get("parent_step"),
             }
             self.sql.insert_run(self.connection, values)
-            run = self.sql.lock_run(self.connection, self.source.run_uid)
-            if run is None:
-                raise RunDeletedError(f"run {self.source.run_uid} was deleted")
+        run = self.sql.lock_run(self.connection, self.source.run_uid)
+        if run is None:
+            raise RunDeletedError(f"run {self.source.run_uid} was deleted")
         for _, record in run_records:
             if time_of(record["started_at"]) < run.started_at:
                 self.sql.update_run(self.connection, run.id, {"started_at": time_of(record["started_at"])})
@@ -138,12 +138,11 @@ class _Flush:
         return run
 
     def _insert_writer(self, run_id: int, writer: Record) -> None:
-        if self.sql.writer_acked(self.connection, writer["uid"]) is None:
-            values = {name: writer.get(name) for name in ("uid", "rank", "host", "username", "pid")}
-            # Attempt 0 is nobody's: the attempt's record, the next in the journal, says which.
-            self.sql.insert_writer(
-                self.connection, {**values, "run_id": run_id, "attempt": 0, "started_at": time_of(writer["started_at"])}
-            )
+        values = {name: writer.get(name) for name in ("uid", "rank", "host", "username", "pid")}
+        # Attempt 0 is nobody's: the attempt's record, the next in the journal, says which.
+        self.sql.insert_writer(
+            self.connection, {**values, "run_id": run_id, "attempt": 0, "started_at": time_of(writer["started_at"])}
+        )
 
     def _advance(self, low: int, high: int) -> None:
         uid = self.source.writer_uid
@@ -189,7 +188,7 @@ class _Flush:
                 self.sql.insert_attempt(self.connection, self.run_id, found)
             parent = found
         attempt = self.tree.by_uid[record["uid"]]
-        self.sql.update_writer(self.connection, self.source.writer_uid, attempt=attempt.attempt)
+        self.sql.assign_writer(self.connection, self.source.writer_uid, attempt.attempt)
         known: Record = {}
         if attempt.closed_at is None and attempt.status != "running":
             # A descendant brought it; now that one of its own journals has come it is open until it is closed.
@@ -198,7 +197,7 @@ class _Flush:
             facts = ("git_commit", "git_dirty", "command", "host", "versions")
             known |= {name: record.get(name) for name in facts}
         if known:
-            self.sql.update_attempt(self.connection, self.run_id, attempt.attempt, **known)
+            self.changes[attempt.attempt] |= known
         self._set_end_steps()
 
     def _set_end_steps(self) -> None:
@@ -256,7 +255,7 @@ class _Flush:
                 }
         self.sql.upsert_hyperparams(self.connection, list(rows.values()))
         if changes != (self.attempt.changed_hyperparams or {}):
-            self.sql.update_attempt(self.connection, self.run_id, self.attempt.attempt, changed_hyperparams=changes)
+            self.changes[self.attempt.attempt]["changed_hyperparams"] = changes
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
@@ -331,7 +330,7 @@ class _Flush:
     def _reach(self, attempt: Attempt, highest: int) -> None:
         if attempt.last_step is None or highest > attempt.last_step:
             attempt.last_step = highest
-            self.sql.update_attempt(self.connection, self.run_id, attempt.attempt, last_step=highest)
+            self.changes[attempt.attempt]["last_step"] = highest
 
     # --- events, status ---------------------------------------------------------------------------------------------
 
@@ -363,15 +362,9 @@ class _Flush:
             self.attempt.status = status
             self.attempt.error = record.get("error")
             self.attempt.closed_at = time_of(record["at"])
-            self.sql.update_attempt(
-                self.connection,
-                self.run_id,
-                self.attempt.attempt,
-                status=status,
-                error=self.attempt.error,
-                closed_at=self.attempt.closed_at,
-            )
-        self.sql.update_writer(self.connection, self.source.writer_uid, closed_at=self.sql.backend.now())
+            closing = {"status": status, "error": self.attempt.error, "closed_at": self.attempt.closed_at}
+            self.changes[self.attempt.attempt] |= closing
+        self.sql.close_writer(self.connection, self.source.writer_uid)
 
     def _show_head(self) -> None:
         """The run shows what its head says."""

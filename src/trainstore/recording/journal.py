@@ -37,6 +37,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,7 @@ class _Lost:
         return orjson.dumps({"kind": "gap", "at": time.time_ns() // 1_000, "details": details})
 
 
+@cache
 def boot_id() -> str | None:
     """What tells one boot of this machine from another, where the system says it."""
     try:
@@ -203,6 +205,7 @@ class FileJournal(Journal):
         self._lost: _Lost | None = None  # not None: the disk is full
         self._look_again = 0.0
         self._dirty = False
+        self._settled = False  # its folder and meta.json are on the disk too, and the reserve is filled
         self._told_deleted = False
         self._descriptor: int | None = None
         self._segments: list[_Segment] = []
@@ -215,12 +218,9 @@ class FileJournal(Journal):
                 _live.add(uid)
             self._lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             _take_lock(self._lock)
-            write_meta(self.folder, self._meta)
+            write_meta(self.folder, self._meta, sync=False)
             self._written_meta = dict(self._meta)
             self._begin_segment()
-            with suppress(OSError):
-                self._fill_reserve()
-            _sync_folder(self.folder)
         except OSError as error:
             _forget(uid)
             raise JournalError(
@@ -354,7 +354,8 @@ class FileJournal(Journal):
                     _sync_file(self._descriptor)
                 except OSError:
                     _write_anew(self._segments[-1])
-                _sync_folder(self.folder)
+                with suppress(OSError):
+                    _sync_path(self.folder)
             segments = [*self._segments, _Segment(path, first)]
         except BaseException:
             os.close(descriptor)
@@ -409,6 +410,8 @@ class FileJournal(Journal):
                 del self._segments[0]
 
     def sync(self) -> None:
+        if not self._settled:
+            self._settle()
         with self._guard:
             if not self._dirty or self._descriptor is None:
                 return
@@ -427,6 +430,22 @@ class FileJournal(Journal):
                     self._descriptor = renewed
         finally:
             os.close(descriptor)
+
+    def _settle(self) -> None:
+        """Fill the reserve, and bring folder and meta.json to the disk: what a run that ends at once never needs."""
+        with self._guard:
+            if self._descriptor is None:
+                return
+            with suppress(OSError):
+                self._fill_reserve()
+        try:
+            _sync_path(self.folder / META)
+        except OSError:
+            self._written_meta = {}
+            self.update_meta()
+        with suppress(OSError):
+            _sync_path(self.folder)
+        self._settled = True
 
     def _warn_of_deletion(self, descriptor: int) -> None:
         if not self._told_deleted and os.fstat(descriptor).st_nlink == 0:
@@ -511,6 +530,8 @@ class FileJournal(Journal):
             _finished.add(self.uid)
 
     def close(self) -> None:
+        if not self._settled:
+            self._settle()
         if self._stop_appending():
             self._free_lock()
 
@@ -527,8 +548,9 @@ class FileJournal(Journal):
         with self._guard:
             if self._descriptor is None or last not in (None, self.last):
                 return False
-            with suppress(OSError):
-                _sync_file(self._descriptor)
+            if last is None:  # else everything is stored
+                with suppress(OSError):
+                    _sync_file(self._descriptor)
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)
             return True
@@ -671,9 +693,9 @@ def _check(meta: dict[str, Any]) -> int:
     return crc32(orjson.dumps(meta))
 
 
-def write_meta(folder: Path, meta: dict[str, Any]) -> None:
+def write_meta(folder: Path, meta: dict[str, Any], *, sync: bool = True) -> None:
     """Replace ``meta.json`` as a whole."""
-    _write_file(folder / f"{META}{PARTIAL}", orjson.dumps({**meta, CHECK: _check(meta)}), folder / META)
+    _write_file(folder / f"{META}{PARTIAL}", orjson.dumps({**meta, CHECK: _check(meta)}), folder / META, sync=sync)
 
 
 def is_live(folder: Path) -> bool:
@@ -725,19 +747,26 @@ def delete_folder(folder: Path) -> None:
 
     The segments go first: whoever finds the rest after a crash half-way has a journal with nothing left to store.
     """
-    for path in (
-        *folder.glob("*.seg"),
-        *folder.glob(f"*{PARTIAL}"),
-        *(folder / name for name in (RESERVE, META, LOCK)),
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        names = []
+    for name in (
+        *(name for name in names if name.endswith(".seg")),
+        *(name for name in names if name.endswith(PARTIAL)),
+        *(RESERVE, META, LOCK),
     ):
         with suppress(OSError):
-            path.unlink()
+            os.unlink(folder / name)
     with suppress(OSError):
         folder.rmdir()
         folder.parent.rmdir()
 
 
 def _make_folder(folder: Path) -> None:
+    with suppress(OSError):
+        folder.mkdir(mode=0o700)
+        return
     for _ in range(20):
         try:
             # One by one: mkdir(parents=True) makes those above as the umask has it.
@@ -755,13 +784,14 @@ def _write_anew(segment: _Segment) -> None:
     _write_file(segment.path.with_suffix(PARTIAL), segment.path.read_bytes()[: segment.size], segment.path)
 
 
-def _write_file(path: Path, data: bytes, target: Path) -> None:
-    """Write a whole file onto the disk, and put it in the place of ``target``."""
+def _write_file(path: Path, data: bytes, target: Path, *, sync: bool = True) -> None:
+    """Write a whole file, onto the disk unless ``sync`` is False, and put it in the place of ``target``."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "wb", closefd=False) as file:
             file.write(data)
-        os.fsync(descriptor)
+        if sync:
+            os.fsync(descriptor)
     except OSError:
         with suppress(OSError):
             path.unlink()
@@ -789,13 +819,13 @@ def _take_lock(descriptor: int) -> None:
 _sync_file = getattr(os, "fdatasync", os.fsync)
 
 
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _sync_path(path: Path) -> None:
+    """Bring a file, or a folder's list of files, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read_from(source: Path | int, begin: int, size: int) -> tuple[bytes, bool]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from trainstore.backends import Backend
 from trainstore.backends.base import Columns
@@ -39,6 +39,8 @@ class Statements:
         self._update_writer = update(writer).where(writer.c.uid == bindparam("_uid"))
         self._advance = self._update_writer.where(writer.c.acked == bindparam("_low"))
         self._advance_and_beat = self._advance.values(heartbeat_at=backend.now())
+        self._beat = self._update_writer.values(heartbeat_at=backend.now())
+        self._close_writer = self._update_writer.where(writer.c.closed_at.is_(None)).values(closed_at=backend.now())
         self._writer_attempt = select(writer.c.attempt).where(writer.c.uid == bindparam("_uid"))
         self._load_attempts = select(*(attempt.c[name] for name in Attempt.__dataclass_fields__)).where(
             attempt.c.run_id == bindparam("_run")
@@ -46,6 +48,10 @@ class Statements:
         self._update_attempt = update(attempt).where(
             attempt.c.run_id == bindparam("_run"), attempt.c.attempt == bindparam("_attempt")
         )
+        hyperparam = models.hyperparam.c
+        self._load_hyperparams = select(
+            hyperparam.namespace, hyperparam.key, hyperparam.value, hyperparam.attempt
+        ).where(hyperparam.run_id == bindparam("_run"))
         self._load_summaries = select(summary.c.metric, *(summary.c[name] for name in _SUMMARY_FIELDS)).where(
             summary.c.run_id == bindparam("_run")
         )
@@ -115,19 +121,20 @@ class Statements:
         return beat
 
     def insert_writer(self, connection: Connection, values: Mapping[str, Any]) -> None:
-        """Insert the writer, with nothing acknowledged yet."""
-        connection.execute(insert(self.models.writer).values(acked=0, **values))
+        """Insert the writer, with nothing acknowledged yet, unless it is there."""
+        self.backend.insert_missing(connection, self.models.writer, ("uid",), [{"acked": 0, **values}])
 
-    def update_writer(self, connection: Connection, uid: str, **values: Any) -> None:
-        """Set columns of the writer."""
-        connection.execute(self._update_writer.values(**values), {"_uid": uid})
+    def assign_writer(self, connection: Connection, uid: str, attempt: int) -> None:
+        """Say which attempt the writer records."""
+        connection.execute(self._update_writer, {"_uid": uid, "attempt": attempt})
+
+    def beat_writer(self, connection: Connection, uid: str) -> None:
+        """Say that the writer lives."""
+        connection.execute(self._beat, {"_uid": uid})
 
     def close_writer(self, connection: Connection, uid: str) -> None:
-        """Say that the writer is no more, unless that is known."""
-        writer = self.models.writer
-        connection.execute(
-            update(writer).where(writer.c.uid == uid, writer.c.closed_at.is_(None)).values(closed_at=self.backend.now())
-        )
+        """Say that the writer has ended, unless that is known."""
+        connection.execute(self._close_writer, {"_uid": uid})
 
     def advance(self, connection: Connection, uid: str, low: int, high: int, *, heartbeat: bool) -> bool:
         """Move the watermark from ``low`` to ``high``; False where it stands elsewhere."""
@@ -150,8 +157,8 @@ class Statements:
     def insert_attempt(self, connection: Connection, run_id: int, attempt: Attempt) -> None:
         """Insert an attempt with what its descendants know of it."""
         names = ("attempt", "uid", "resumed_from", "start_step", "end_step", "opened_at", "status")
-        values = {name: getattr(attempt, name) for name in names}
-        connection.execute(insert(self.models.attempt).values(run_id=run_id, **values))
+        row = {"run_id": run_id, **{name: getattr(attempt, name) for name in names}}
+        self.backend.insert_missing(connection, self.models.attempt, ("run_id", "attempt"), [row])
 
     def update_attempt(self, connection: Connection, run_id: int, number: int, **values: Any) -> None:
         """Set columns of an attempt."""
@@ -215,10 +222,7 @@ class Statements:
 
     def load_hyperparams(self, connection: Connection, run_id: int) -> dict[tuple[str, str], tuple[Any, int]]:
         """(value, attempt that set it) of every hyperparameter of a run, by (namespace, key)."""
-        table = self.models.hyperparam.c
-        rows = connection.execute(
-            select(table.namespace, table.key, table.value, table.attempt).where(table.run_id == run_id)
-        )
+        rows = connection.execute(self._load_hyperparams, {"_run": run_id})
         return {(namespace, key): (value, attempt) for namespace, key, value, attempt in rows}
 
     def upsert_hyperparams(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:

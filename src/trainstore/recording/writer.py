@@ -216,7 +216,9 @@ class Writer:
     def _pass(self) -> None:
         """Bring everything that waits to the disk, then into the database."""
         for recorder in self.recorders:
-            recorder.journal.sync()
+            if recorder.usable or self._failures or self._statements.backend.may_fall_silent:
+                recorder.journal.sync()
+            # Else it ends, and the COMMIT that comes next does as much; should it fail, the next pass is soon.
         for recorder in self.recorders:
             try:
                 self._deliver(recorder)
@@ -252,7 +254,8 @@ class Writer:
                 recorder.last_heartbeat = time.monotonic()
             if not recorder.source.seen:
                 recorder.source.seen = True
-                recorder.journal.update_meta(seen=True)
+                if not recorder.done:  # else its journal is about to go
+                    recorder.journal.update_meta(seen=True)
             recorder.journal.acknowledge(recorder.acked)
             with self._stored:
                 self._stored.notify_all()
@@ -260,8 +263,7 @@ class Writer:
             recorder.last_heartbeat = time.monotonic()
             recorder.journal.touch()
             with self._transacting, self._statements.backend.writing(connection := self._connected()):
-                now = self._statements.backend.now()
-                self._statements.update_writer(connection, recorder.source.writer_uid, heartbeat_at=now)
+                self._statements.beat_writer(connection, recorder.source.writer_uid)
 
     def _flush(self, source: Source, acked: int, records: Records) -> None:
         with self._transacting:
