@@ -65,6 +65,7 @@ MAX_DEPTH = 64
 MAX_PARTS = 1_000_000
 MAX_REPR_LENGTH = 100_000
 EMPTY_NAME = "~empty"
+REPR_FAILS = "whose repr() fails"  # what is kept of such a value, after its type
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -224,7 +225,7 @@ def _as_repr(value: object) -> Json:
     try:
         text = stable_repr(value)
     except Exception:  # noqa: BLE001 - a raising __repr__ must not cost the record
-        text = f"<{type(value).__name__} whose repr() fails>"
+        text = f"<{type(value).__name__} {REPR_FAILS}>"
     if len(text) > MAX_REPR_LENGTH:
         text = f"{text[:MAX_REPR_LENGTH]}… ({len(text) - MAX_REPR_LENGTH} more characters)"
     return _marked(text)

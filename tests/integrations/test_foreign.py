@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import CallbackHandler, TrainerControl, TrainerState
 
 from trainstore import TrainStore
+from trainstore.integrations._foreign import Events
 from trainstore.integrations.transformers import TrainStoreCallback
 
 
@@ -48,6 +49,13 @@ def test_a_loop_of_ones_own_is_recorded_with_what_there_is(store, caplog):
     assert run.environment["incomplete"] == missing
     (warning,) = ours(caplog)
     assert all(f"{name} (" in warning for name in missing)
+
+
+def test_the_model_tells_the_device_that_the_arguments_lack():
+    """A loss on an accelerator is then kept there, as in a Trainer, and not read at every step."""
+    assert Events(torch.nn.Linear(2, 2, device="meta")).arguments(Arguments()).device == torch.device("meta")
+    assert Events(None).arguments(SimpleNamespace(device="cuda:1")).device == torch.device("cuda", 1)
+    assert Events(object()).arguments(None).device == torch.device("cpu")
 
 
 class Hostile:

@@ -10,9 +10,12 @@ from transformers import TrainingArguments, default_data_collator
 
 from fixtures.trainers import build_trainer, gpt2, tokens
 from trainstore import TrainStore
+from trainstore.integrations import transformers as integration
+from trainstore.integrations._checkpoint import output_dir_of
 from trainstore.integrations._incomplete import Incomplete
 from trainstore.integrations._loss import DirectLoss, RingLoss
 from trainstore.integrations._steps import StepRecorder
+from trainstore.integrations._wrappers import Wrappers
 from trainstore.integrations.transformers import TrainStoreCallback
 
 
@@ -33,6 +36,13 @@ class Unsized(list):
     @property
     def _fingerprint(self):
         raise OSError("its files are gone")
+
+
+class Unprintable:
+    """A value that has no text."""
+
+    def __repr__(self):
+        raise RuntimeError("not yet")
 
 
 @dataclass
@@ -72,6 +82,7 @@ def unreadable(tmp_path):
 MISSING = [
     "dbh.train_columns",
     "dbh.train_fingerprint",
+    "hp.odd",
     "hp.secretive",
     "mth.lock",
     "tokens",
@@ -80,7 +91,7 @@ MISSING = [
 
 def test_what_cannot_be_read_costs_itself_and_the_run_says_so(store, unreadable, caplog):
     """Each such field is missing, named once in the log and in env.incomplete; all others are there, at every step."""
-    callback = TrainStoreCallback(store)
+    callback = TrainStoreCallback(store, hyperparams={"odd": [1, Unprintable()], "even": 2})
     unreadable.add_callback(callback)
     unreadable.train()
     run = store.get_run(callback.run_uid)
@@ -88,6 +99,7 @@ def test_what_cannot_be_read_costs_itself_and_the_run_says_so(store, unreadable,
     assert run.environment["incomplete"] == MISSING
     assert run.hyperparams["max_steps"] == 8
     assert "secretive" not in run.hyperparams
+    assert (run.hyperparams["odd"][0], run.hyperparams["even"]) == (1, 2)
     assert (run.model_hyperparams["n_embd"], run.model_hyperparams["model_type"]) == (16, "gpt2")
     assert "lock" not in run.model_hyperparams
     assert run.data_hyperparams == {"train_class": "Unsized", "train_size": 16}
@@ -160,6 +172,48 @@ def test_a_learning_rate_that_cannot_be_read_costs_no_other(sqlite_store):
     assert log["learning_rate_2"].dropna().to_dict() == {1: 0.25}
     assert len(log) == 4
     assert sqlite_store.get_run("rates").environment["incomplete"] == ["learning_rate", "learning_rate_1"]
+
+
+class Refuses:
+    """An object that lets nothing be replaced on it."""
+
+    __slots__ = ()
+
+    def method(self):
+        return 1
+
+
+def test_an_object_that_refuses_a_wrapper_is_left_as_it_is():
+    """Nothing is raised, and its method is its own."""
+    one = Refuses()
+    assert Wrappers().wrap(one, "method", lambda original: lambda: 2) is False
+    assert one.method() == 1
+
+
+def test_the_current_folder_may_be_gone(tmp_path, monkeypatch):
+    """A relative output_dir that cannot be resolved stays as it is, and is no reason to record nothing."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert output_dir_of(SimpleNamespace(output_dir="out")) == "out"
+
+
+def test_a_device_without_room_for_the_losses_costs_them_alone(sqlite_store, make_trainer, monkeypatch, caplog):
+    """What keeps the losses on a device cannot be made there: the means are recorded, and all the facts."""
+
+    def fails():
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(integration, "DirectLoss", fails)
+    callback = TrainStoreCallback(sqlite_store)
+    make_trainer(callbacks=[callback], max_steps=4, logging_steps=2).train()
+    run = sqlite_store.get_run(callback.run_uid)
+    log = sqlite_store.list_step_logs(run)
+    assert (len(log), log["loss_window"].count(), "loss" in log) == (4, 2, False)
+    assert (run.environment["loss_source"], run.environment["incomplete"]) == ("logs", ["loss"])
+    assert run.data_hyperparams["train_size"] == 64
+    assert "loss (OutOfMemoryError)" in caplog.text
 
 
 def test_a_device_that_fails_costs_its_last_losses_alone(sqlite_store, monkeypatch):

@@ -59,7 +59,11 @@ class SavedRun:
 
 def output_dir_of(args: Any) -> str:
     """The folder of a training's checkpoints, the same whatever it is called relative to."""
-    return str(Path(args.output_dir or ".").resolve())
+    folder = Path(args.output_dir or ".")
+    try:
+        return str(folder.resolve())
+    except OSError:  # the current folder was deleted, say
+        return str(folder)
 
 
 def checkpoint_dir_of(trainer: Any | None, args: Any, state: Any) -> str:

@@ -49,8 +49,15 @@ def facts_of(
     """
 
     def hyper() -> dict[str, Any]:
-        facts = training_arguments(given(args), incomplete) | trial_facts(trainer, state)
-        return facts | fields_of(hyperparams or {}, "hp", incomplete)
+        sources: dict[str, Callable[[], dict[str, Any]]] = {
+            "arguments": lambda: training_arguments(given(args), incomplete),
+            "trial": lambda: trial_facts(trainer, state),
+            "hyperparams": lambda: fields_of(hyperparams or {}, "hp", incomplete),
+        }
+        facts: dict[str, Any] = {}
+        for name, get in sources.items():
+            facts |= incomplete.attempt(f"hp.{name}", get, {})
+        return facts
 
     return {
         "hp": hyper,
@@ -98,9 +105,7 @@ def model_facts(model: Any, incomplete: Incomplete) -> dict[str, Any]:
     """The model's configuration, its class and its numbers of parameters."""
     if model is None:
         return {}
-    facts: dict[str, Any] = incomplete.read("mth", {"config": lambda: _configuration(model, incomplete)}).get(
-        "config", {}
-    )
+    facts: dict[str, Any] = incomplete.attempt("mth.config", lambda: _configuration(model, incomplete), {})
     getters = {
         "peft": lambda: _peft(model, incomplete),
         "model_class": lambda: type(model).__name__,
@@ -151,8 +156,7 @@ def data_facts(
     """Classes, sizes, columns and fingerprints of the training and the evaluation data."""
     facts: dict[str, Any] = {}
     for part, dataloader in (("train", train_dataloader), ("eval", eval_dataloader)):
-        found = incomplete.read("dbh", {part: partial(_dataset_of, trainer, part, dataloader)})
-        dataset = found.get(part)
+        dataset = incomplete.attempt(f"dbh.{part}", partial(_dataset_of, trainer, part, dataloader))
         several = dataset.items() if isinstance(dataset, dict) else [(None, dataset)]
         for name, one in several:
             if one is not None:

@@ -26,6 +26,13 @@ def _in_group() -> bool:
     return bool(distributed.is_available() and distributed.is_initialized())
 
 
+def _device_of(model: Any) -> torch.device:
+    try:
+        return torch.device(next(iter(model.parameters())).device)
+    except Exception:  # noqa: BLE001 - not a torch model, or one without parameters
+        return torch.device("cpu")
+
+
 def _of(kind: type) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if not isinstance(value, kind):
@@ -42,7 +49,6 @@ def _optional_path(value: Any) -> Any:
 ARGUMENTS: Mapping[str, _Field] = {
     "world_size": (operator.index, _world_size),
     "process_index": (operator.index, _rank),
-    "device": (torch.device, lambda: torch.device("cpu")),
     "output_dir": (_optional_path, lambda: None),
 }
 STATE: Mapping[str, _Field] = {
@@ -94,13 +100,17 @@ class Foreign:
 class Events:
     """What the events of one training tell: a Trainer's own objects as they are, any others as a `Foreign`."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Any = None) -> None:
+        self._model = model  # tells its device if the arguments do not
         self._last: dict[str, Foreign] = {}
         self._steps_ended = 0
 
     def arguments(self, args: Any) -> Any:
         """The training's arguments."""
-        return args if isinstance(args, TrainingArguments) else self._foreign("args", args, ARGUMENTS)
+        if isinstance(args, TrainingArguments):
+            return args
+        device = (torch.device, lambda: _device_of(self._model))
+        return self._foreign("args", args, {**ARGUMENTS, "device": device})
 
     def state(self, state: Any, *, step_ends: bool = False) -> Any:
         """The training's state, the same object for the same state. Without ``global_step``, steps are counted here."""

@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainstore.run import ActiveRun
+from trainstore.values import REPR_FAILS, canonical
+
+_PLAIN = (bool, int, float, str, type(None))
+_ABSENT = object()
 
 logger = logging.getLogger("trainstore")
 
@@ -28,14 +32,23 @@ class Incomplete:
         self._names: set[str] = set()
         self._untold: dict[str, str] = {}  # name → why
 
+    def attempt(self, name: str, get: Callable[[], Any], default: Any = None) -> Any:
+        """What ``get`` returns; if it raises, the default, and the field is noted, for `tell`."""
+        try:
+            return get()
+        except Exception as error:  # noqa: BLE001 - whatever a user's object raises
+            self.note(name, type(error).__name__)
+            return default
+
     def read(self, namespace: str, getters: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
         """The fields that can be read, by name. The others are noted, for `tell`."""
         found = {}
         for name, get in getters.items():
-            try:
-                found[name] = get()
-            except Exception as error:  # noqa: BLE001 - whatever a user's object raises
-                self.note(f"{namespace}.{name}", type(error).__name__)
+            value = self.attempt(f"{namespace}.{name}", get, _ABSENT)
+            if value is not _ABSENT:
+                found[name] = value
+                if type(value) not in _PLAIN and REPR_FAILS in str(canonical(value)):
+                    self.note(f"{namespace}.{name}", f"a value {REPR_FAILS}")
         return found
 
     def note(self, name: str, reason: str) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import functools
+import logging
 import sys
 from collections.abc import Callable
 from types import FrameType, MethodType
 from typing import Any
+
+logger = logging.getLogger("trainstore")
 
 Method = Callable[..., Any]
 
@@ -82,13 +85,17 @@ class Wrappers:
         self._undo: list[Callable[[], None]] = []
 
     def wrap(self, owner: Any, name: str, make: Callable[[Method], Method]) -> bool:
-        """Replace ``owner.name`` by ``make(original)``; False if there is no such method."""
-        original = _method(owner, name)
-        if not callable(original):
+        """Replace ``owner.name`` by ``make(original)``; False if there is no such method, or it cannot be replaced."""
+        try:
+            original = _method(owner, name)
+            if not callable(original):
+                return False
+            had_own = name in vars(owner)
+            wrapped = _Wrapper(original, make(original))
+            setattr(owner, name, wrapped)
+        except Exception as error:  # noqa: BLE001 - an object of any library may refuse, as with __slots__
+            logger.debug("%s cannot be watched (%s)", name, type(error).__name__)
             return False
-        had_own = name in vars(owner)
-        wrapped = _Wrapper(original, make(original))
-        setattr(owner, name, wrapped)
 
         def undo() -> None:
             if vars(owner).get(name) is not wrapped:

@@ -221,7 +221,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin a run, or go on with the one that the checkpoint names."""
-        self._events = Events()
+        self._events = Events(kwargs.get("model"))
         args, state = self._events.arguments(args), self._events.state(state)
         self._ranks = self._follows = self._asks = None
         if self._disabled or recording_is_disabled():
@@ -326,12 +326,12 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         steps = self._steps = StepRecorder(run, None, state.global_step, incomplete.lose)
         if self._config["loss"] == "logs":
             return "logs"
-        if trainer is None or not self._wrappers.wrap(
-            trainer, "training_step", functools.partial(self._watch_losses, steps, not watched)
-        ):
+        reader = None if trainer is None else incomplete.attempt("loss", functools.partial(_reader_for, args))
+        watch_losses = functools.partial(self._watch_losses, steps, not watched)
+        if reader is None or not self._wrappers.wrap(trainer, "training_step", watch_losses):
             incomplete.note("loss", "the Trainer was not found; only the means that it logs are recorded")
             return "logs"
-        steps.reader = DirectLoss() if args.device.type == "cpu" else RingLoss(args.device)
+        steps.reader = reader
         watch_norms = functools.partial(self._watch_grad_norms, steps)
         self._wrappers.wrap(getattr(trainer, "accelerator", None), "clip_grad_norm_", watch_norms)
         return "training_step"
@@ -614,6 +614,11 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         if message not in self._warned:
             self._warned.add(message)
             logger.warning(message, *args)
+
+
+def _reader_for(args: Any) -> DirectLoss | RingLoss:
+    """What reads the losses of a training on this device."""
+    return DirectLoss() if args.device.type == "cpu" else RingLoss(args.device)
 
 
 def _address_of(store_or_url: Any) -> Any:
