@@ -164,6 +164,16 @@ class Backend:
         with connection.begin():
             yield
 
+    def settle(self, connection: Connection) -> bool:
+        """Bring what is committed to where a copy of the database's file finds it, without waiting for anybody.
+
+        Called on a writer's connection, outside a transaction, when nothing is being recorded. Never raises.
+
+        Returns:
+            False if something is left that a later call may do.
+        """
+        return True
+
     def check_recording(self) -> None:
         """Raise an error of ours where the database must not be written, though it could be."""
 

@@ -238,6 +238,16 @@ class SQLiteBackend(Backend):
             self._check_file(connection)
             yield connection
 
+    def settle(self, connection: Connection) -> bool:
+        """A passive checkpoint: what stands in ``-wal`` goes into the file, as far as no reader needs the old pages."""
+        try:
+            driver: Any = connection.connection.driver_connection
+            _busy, waiting, moved = driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except (sqlite3.Error, SQLAlchemyError) as error:
+            logger.debug("%s: no checkpoint (%s)", self.path, error)
+            return False
+        return bool(waiting == moved)
+
     def _check_file(self, connection: Connection) -> None:
         if self.path is not None and connection.info.get("file") not in (None, file_identity(self.path)):
             connection.invalidate()

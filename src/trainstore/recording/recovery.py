@@ -96,6 +96,7 @@ def recover(
                 logger.warning("delivering records that ended processes left; %d so far", result.records)
     finally:
         if connection is not None:
+            statements.backend.settle(connection)
             connection.close()
     return result
 

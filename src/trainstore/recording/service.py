@@ -166,8 +166,10 @@ class RecordingService:
     def transaction(self) -> Iterator[Connection]:
         """A transaction on a writer's connection, for what is written beside the journals."""
         self.backend.check_recording()
-        with self._engine.connect() as connection, self.backend.writing(connection):
-            yield connection
+        with self._engine.connect() as connection:
+            with self.backend.writing(connection):
+                yield connection
+            self.backend.settle(connection)
 
     def recover(self) -> Recovered:
         """Deliver the journals of this store whose process is gone."""

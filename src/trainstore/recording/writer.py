@@ -32,6 +32,7 @@ ENOUGH_RECORDS = 1_000  # waiting: the writer is woken
 ENOUGH_BYTES = 1024 * 1024
 MAX_RECORDS = 8_000  # of one transaction
 MAX_BYTES = 2 * 1024 * 1024
+SETTLE_AFTER = 0.5  # seconds without a record, after the last run has finished
 HEARTBEAT = 30.0  # seconds
 BACKOFF = (0.1, 30.0)  # seconds: the first and the longest pause after an error
 
@@ -102,6 +103,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._failures = 0
+        self._settled = True  # whether `Backend.settle` has nothing to do
 
     def add(self, recorder: Recorder) -> None:
         """Deliver this recorder's records from now on."""
@@ -182,10 +184,12 @@ class Writer:
     def _run(self) -> None:
         pause = INTERVAL
         while True:
-            self._wake.wait(pause)
+            woken = self._wake.wait(pause)
             self._wake.clear()
             try:
                 self._pass()
+                if not woken and not self.recorders:
+                    self._settle()
             except Exception as error:  # noqa: BLE001 - the thread must outlive whatever a database does
                 self._drop_connection()
                 self._failures += 1
@@ -198,11 +202,12 @@ class Writer:
                 if self._failures:
                     logger.warning("%s is reached again; everything is stored", self._store_name)
                 self._failures = 0
-                pause = INTERVAL
+                pause = INTERVAL if self._settled or self.recorders else SETTLE_AFTER
             self._make_room()
             with self._stored:
                 self._stored.notify_all()
             if self._stopping or self._thread is not threading.current_thread():
+                self._settle()
                 self._drop_connection()
                 return
 
@@ -269,9 +274,15 @@ class Writer:
         with self._transacting:
             flush(self._connected(), self._statements, source, acked, records)
 
+    def _settle(self) -> None:
+        with self._transacting:
+            if not self._settled and self._connection is not None:
+                self._settled = self._statements.backend.settle(self._connection)
+
     def _connected(self) -> Connection:
         if self._connection is None:
             self._connection = self._connect()
+        self._settled = False  # it is asked for to write
         return self._connection
 
     def _drop_connection(self) -> None:
