@@ -25,7 +25,7 @@ _HOMES = {
     **dict.fromkeys(
         (
             "TrainStoreError", "InvalidArgumentError", "StoreURLError", "StoreUnavailableError", "StoreClosedError",
-            "NotADatabaseError", "NetworkFileSystemError", "PermissionDeniedError",
+            "NotADatabaseError", "NetworkFileSystemError", "PermissionDeniedError", "ReadOnlyStoreError",
             "SchemaError", "SchemaOutdatedError", "SchemaTooNewError", "SchemaForeignError",
             "SchemaMissingError", "RunNotFoundError", "RunNotUniqueError", "ModelNotFoundError", "RunActiveError",
             "JournalError", "TrainStoreWarning", "PendingRecordsWarning",

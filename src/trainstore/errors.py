@@ -50,6 +50,10 @@ class PermissionDeniedError(TrainStoreError):
     """The user of the database lacks a right; the message names the right, and the roles that have it."""
 
 
+class ReadOnlyStoreError(TrainStoreError):
+    """The store was opened with ``read_only=True``; open it without to record or to change something."""
+
+
 class StoreClosedError(TrainStoreError):
     """The store was closed; open a new ``TrainStore``."""
 

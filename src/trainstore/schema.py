@@ -60,14 +60,21 @@ def prepare(engine: Engine, backend: Backend, models: Models, *, auto_upgrade: b
     if uid is not None:
         return uid
     version = current(engine, backend, models)
+    if version is None and backend.read_only:
+        prefixed = f" with the prefix {models.prefix}" if models.prefix else ""
+        raise SchemaMissingError(
+            f"{backend.safe_url} has no tables of trainstore{prefixed}, and read_only=True makes none; name another "
+            "database or table_name_prefix"
+        )
     if version is None:
         upgrade(engine, backend, models)
     elif version != HEAD:
         _check_known(version, backend)
-        if not (backend.upgrades_on_open if auto_upgrade is None else auto_upgrade):
+        if backend.read_only or not (backend.upgrades_on_open if auto_upgrade is None else auto_upgrade):
+            or_else = "" if backend.read_only else " (or pass auto_upgrade=True)"
             raise SchemaOutdatedError(
                 f"the schema of {backend.safe_url} is at revision {version}, this trainstore needs {HEAD}; "
-                f"upgrade it with: {_command(backend, models)} (or pass auto_upgrade=True)"
+                f"upgrade it with: {_command(backend, models)}{or_else}"
             )
         upgrade(engine, backend, models)
     with backend.asking(engine) as connection:

@@ -62,6 +62,9 @@ class TrainStore(ScalarStopMethods):
             when it is back.
         auto_upgrade: Whether a schema of an older trainstore is upgraded at opening. None: SQLite yes (after a copy
             beside the file), PostgreSQL no.
+        read_only: Only look: no store is made or upgraded, no journal is kept or delivered, and the database's own
+            connections refuse to write (the right to SELECT is enough). Whatever records or edits raises
+            `ReadOnlyStoreError`.
 
     Opening also delivers the records that ended processes of this machine left in their journals.
 
@@ -85,17 +88,27 @@ class TrainStore(ScalarStopMethods):
         echo: bool = False,
         offline_ok: bool = False,
         auto_upgrade: bool | None = None,
+        read_only: bool = False,
     ) -> None:
+        if read_only and (offline_ok or auto_upgrade):
+            raise InvalidArgumentError(
+                "read_only=True records and upgrades nothing: leave offline_ok and auto_upgrade out"
+            )
         if table_name_prefix is None:
             table_name_prefix = os.environ.get("TRAINSTORE_PREFIX", "")
         self._models = models_for(table_name_prefix)
-        self._backend = open_backend(connection_string, echo=echo)
+        self._backend = open_backend(connection_string, echo=echo, read_only=read_only)
+        if read_only and self._backend.in_memory:
+            raise InvalidArgumentError("a store in memory begins empty: there is nothing to read with read_only=True")
         self._auto_upgrade = auto_upgrade
         self._engine = self._backend.create_engine()
         self._service = RecordingService(self._backend, self._models, self._prepare_for_writer)
         options = {"table_name_prefix": table_name_prefix, "echo": echo, "offline_ok": offline_ok}
         self._service.address = self._address = StoreAddress(
-            type(self), self._backend.safe_url, options | {"auto_upgrade": auto_upgrade}, self._backend.in_memory
+            type(self),
+            self._backend.safe_url,
+            options | {"auto_upgrade": auto_upgrade, "read_only": read_only},
+            self._backend.in_memory,
         )
         self._connection: Connection | None = None
         self._closed = False
@@ -116,15 +129,20 @@ class TrainStore(ScalarStopMethods):
 
     @classmethod
     def from_filesystem(
-        cls, *, filename: str | os.PathLike[str], table_name_prefix: str | None = None, echo: bool = False
+        cls,
+        *,
+        filename: str | os.PathLike[str],
+        table_name_prefix: str | None = None,
+        echo: bool = False,
+        read_only: bool = False,
     ) -> Self:
         """Open, or make, a store in an SQLite file.
 
         Args:
             filename: Its path; ``~`` is the home folder.
-            table_name_prefix, echo: As for `TrainStore`.
+            table_name_prefix, echo, read_only: As for `TrainStore`.
         """
-        return cls(Path(filename), table_name_prefix=table_name_prefix, echo=echo)
+        return cls(Path(filename), table_name_prefix=table_name_prefix, echo=echo, read_only=read_only)
 
     def __copy__(self) -> Self:
         return self
@@ -139,7 +157,8 @@ class TrainStore(ScalarStopMethods):
 
     def __repr__(self) -> str:
         prefix = f", table_name_prefix={self._models.prefix!r}" if self._models.prefix else ""
-        return f"<TrainStore {self._backend.safe_url}{prefix}{', closed' if self._closed else ''}>"
+        state = f"{', read only' if self._backend.read_only else ''}{', closed' if self._closed else ''}"
+        return f"<TrainStore {self._backend.safe_url}{prefix}{state}>"
 
     def _repr_html_(self) -> str:
         """The newest runs, for notebooks; only the address where they cannot be read."""
@@ -281,7 +300,11 @@ class TrainStore(ScalarStopMethods):
         return self._service.is_recorded_here(self._uid_of(run))
 
     def recover(self) -> Recovered:
-        """Deliver the records that ended processes of this machine left; opening the store does it too."""
+        """Deliver the records that ended processes of this machine left; opening the store does it too.
+
+        Raises:
+            ReadOnlyStoreError: The store was opened with ``read_only=True``; so for all that records or edits.
+        """
         self._check_open()
         self._attach()
         return self._service.recover()
@@ -684,7 +707,8 @@ class TrainStore(ScalarStopMethods):
                 return
             self._service.store_uid = self._prepare()
             self._attached = True
-            self.recovered = self._service.recover()
+            if not self._backend.read_only:
+                self.recovered = self._service.recover()
         if self.recovered.records:
             logger.info("%d records of ended processes were delivered", self.recovered.records)
         if self.recovered.failed:

@@ -26,6 +26,7 @@ from trainstore.cli import main
 from trainstore.errors import (
     InvalidArgumentError,
     PermissionDeniedError,
+    ReadOnlyStoreError,
     SchemaMissingError,
     StoreUnavailableError,
 )
@@ -210,6 +211,14 @@ def test_operations(roles: Roles, role: str, operation: Callable[[TrainStore], N
     assert "trainstore db roles" in message
     with TrainStore(roles.url("owner")) as store:
         look(store)  # nothing was changed
+
+
+def test_reading_as_a_reader(roles: Roles):
+    """A store that is only read asks for no right but SELECT, and refuses before the server would."""
+    with TrainStore(roles.url("reader"), read_only=True) as store:
+        look(store)
+        with pytest.raises(ReadOnlyStoreError):
+            record(store)
 
 
 def test_recording_as_a_reader(roles: Roles, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):

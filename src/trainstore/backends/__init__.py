@@ -60,16 +60,23 @@ def backend_class(scheme: str) -> type[Backend]:
     return found
 
 
-def open_backend(target: str | os.PathLike[str] | URL, *, echo: bool = False) -> Backend:
+def open_backend(target: str | os.PathLike[str] | URL, *, echo: bool = False, read_only: bool = False) -> Backend:
     """The backend of a database; nothing is connected yet.
 
     Args:
         target: A connection string, an SQLAlchemy URL, or a path (SQLite; ``:memory:`` for one in memory).
         echo: Log every SQL statement.
+        read_only: Nothing is written, and no database is made.
 
     Raises:
         StoreURLError: No backend serves it; the message never shows a password.
     """
+    backend = _backend_of(target, echo)
+    backend.read_only = read_only
+    return backend
+
+
+def _backend_of(target: str | os.PathLike[str] | URL, echo: bool) -> Backend:
     if isinstance(target, URL):
         text = target.render_as_string(hide_password=False)
     elif isinstance(target, os.PathLike):

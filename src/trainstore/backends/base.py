@@ -44,7 +44,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from trainstore.backends.health import Finding
-from trainstore.errors import StoreUnavailableError, TrainStoreError
+from trainstore.errors import ReadOnlyStoreError, StoreUnavailableError, TrainStoreError
 from trainstore.models import JsonType, Models, UTCDateTime
 from trainstore.values import safe_url
 
@@ -79,6 +79,8 @@ class Backend:
     upgrades_on_open: ClassVar[bool] = False
     #: The database is gone when the process ends, so records need no journal on disk.
     in_memory: bool = False
+    #: Set by `open_backend`: nothing is written, and connections refuse to, where the database can.
+    read_only: bool = False
     #: Connections may be open while the process forks; the child leaves them to its parent.
     may_fork_connected: ClassVar[bool] = True
     #: A transaction may wait for longer than a second or two before it fails: a server that does not answer.
@@ -163,6 +165,16 @@ class Backend:
         """
         with connection.begin():
             yield
+
+    def refuse_if_read_only(self) -> None:
+        """Raise `ReadOnlyStoreError` if the database was opened to be read only."""
+        if self.read_only:
+            raise self._read_only_error()
+
+    def _read_only_error(self) -> ReadOnlyStoreError:
+        return ReadOnlyStoreError(
+            f"{self.safe_url} was opened with read_only=True; open it without to record or to change something"
+        )
 
     def settle(self, connection: Connection) -> bool:
         """Bring what is committed to where a copy of the database's file finds it, without waiting for anybody.

@@ -131,6 +131,8 @@ class PostgreSQLBackend(Backend):
         engine = self._engine({"poolclass": QueuePool, "pool_size": 2, "max_overflow": 8})
         # Instead of SQLAlchemy's pool_pre_ping, which waits for ever for a server that was stopped.
         event.listen(engine, "checkout", partial(_ping, engine.dialect))
+        if self.read_only:
+            event.listen(engine, "checkout", _make_read_only)
         convert_parameters(engine)
         return engine
 
@@ -182,6 +184,9 @@ class PostgreSQLBackend(Backend):
     def reading(self, engine: Engine) -> Iterator[Connection]:
         """AUTOCOMMIT: a notebook that stops half-way leaves no transaction open on the server."""
         with self.translated(), engine.connect() as connection:
+            if self.read_only:  # the transaction is what refuses to write
+                yield connection
+                return
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
@@ -330,6 +335,8 @@ class PostgreSQLBackend(Backend):
                 f"{self.url.database!r}; let another role do it, or grant it. The roles made by trainstore db roles: "
                 "reader (SELECT), writer (also INSERT and UPDATE), owner (also DELETE, and changing tables)"
             )
+        if state == "25006" and self.read_only:
+            return self._read_only_error()
         if state == "25006":
             return PermissionDeniedError(
                 f"database {self.url.database!r} of PostgreSQL at {where} can only be read: it is a standby, or "
@@ -429,6 +436,11 @@ def _ping(dialect: Any, driver: Any, _record: Any, _proxy: Any) -> None:
             dialect.do_ping(driver)
     except dialect.dbapi.Error:
         raise DisconnectionError from None
+
+
+def _make_read_only(driver: Any, _record: Any, _proxy: Any) -> None:
+    """Every transaction of this connection is begun as READ ONLY. By psycopg, so that a pooler need not keep it."""
+    driver.read_only = True
 
 
 def _is_clear_text(pgconn: Any) -> bool:

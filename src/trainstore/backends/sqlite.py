@@ -65,7 +65,7 @@ from trainstore.backends.sqlite_files import (
     file_identity,
     is_same_file,
     journal_folder,
-    open_read_only,
+    open_to_read,
     option_refused,
     path_of,
     quoted_path,
@@ -191,7 +191,7 @@ class SQLiteBackend(Backend):
         other = path_of(identity)
         if self.path is None or not other.is_file() or is_same_file(other, self.path):
             return False
-        with suppress(sqlite3.Error), closing(open_read_only(other, READER_TIMEOUT)) as connection:
+        with suppress(sqlite3.Error), closing(open_to_read(other, READER_TIMEOUT)) as connection:
             return (store_uid,) in connection.execute(f'SELECT uid FROM "{prefix}store"')
         return False
 
@@ -292,6 +292,8 @@ class SQLiteBackend(Backend):
         if not has_folder:
             raise sqlite3.OperationalError(f"there is no folder {self.path.parent}")
         if not is_there:
+            if self.read_only:
+                raise sqlite3.OperationalError(f"there is no file {self.path}")
             if self._was_there:
                 raise sqlite3.OperationalError(f"{self.path} was deleted")  # it is not made again behind anybody's back
             self.check_recording()
@@ -310,6 +312,8 @@ class SQLiteBackend(Backend):
             )  # fmt: skip
 
     def _driver_connect(self, timeout: float) -> sqlite3.Connection:
+        if self.read_only and self.path is not None:
+            return open_to_read(self.path, timeout)
         return sqlite3.connect(
             self._memory_name if self.path is None else str(self.path),
             uri=self.path is None,
@@ -515,6 +519,8 @@ class SQLiteBackend(Backend):
             return StoreUnavailableError(f"{self.path or 'the database in memory'} is locked by another connection")
         if "Error binding parameter" in str(cause):
             return InvalidArgumentError(f"a value in this query cannot be used: {str(cause).partition(': ')[2]}")
+        if primary == sqlite3.SQLITE_READONLY and self.read_only:
+            return self._read_only_error()
         if "too many SQL variables" in str(cause):
             return InvalidArgumentError(too_many_values("SQLite"))
         if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) and _lies_in_a_closed_folder(self.path):
@@ -541,7 +547,7 @@ def _parameter(value: Any) -> Any:
     return float(number) if type(number) is int and not INT64_MIN <= number <= INT64_MAX else number
 
 
-_OURS = ("is a folder", "there is no folder", "was deleted", "is out of reach")
+_OURS = ("is a folder", "there is no folder", "there is no file", "was deleted", "is out of reach")
 _UNAVAILABLE = (
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_READONLY,

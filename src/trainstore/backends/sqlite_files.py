@@ -31,15 +31,20 @@ def is_same_file(one: Path, other: Path) -> bool:
         return False
 
 
-def open_read_only(path: Path, timeout: float) -> sqlite3.Connection:
-    """A connection of the driver's that cannot write."""
-    return sqlite3.connect(
-        f"file:{quote(os.fsencode(path))}?mode=ro",
+def open_to_read(path: Path, timeout: float) -> sqlite3.Connection:
+    """A connection of the driver's that cannot write, nor make the file.
+
+    Not ``mode=ro``: that leaves ``-wal`` and ``-shm`` behind, as only who may write can clean up.
+    """
+    connection = sqlite3.connect(
+        f"file:{quote(os.fsencode(path))}?mode=rw",
         uri=True,
         timeout=timeout,
         isolation_level=None,
         check_same_thread=False,
     )
+    connection.execute("PRAGMA query_only = ON")
+    return connection
 
 
 def absolute_path(database: str) -> Path:

@@ -101,7 +101,7 @@ class RecordingService:
         """
         if not isinstance(rank, int) or isinstance(rank, bool) or not 0 <= rank <= MAX_RANK:
             raise InvalidArgumentError(f"rank {rank!r} is not an int from 0 to {MAX_RANK}")
-        self.backend.check_recording()
+        self._check_writable()
         if self._closed and self.backend.in_memory:
             raise StoreClosedError("the store in memory was closed, and is gone")
         uid = attempt["uid"] if opener else str(uuid.uuid4())
@@ -165,7 +165,7 @@ class RecordingService:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A transaction on a writer's connection, for what is written beside the journals."""
-        self.backend.check_recording()
+        self._check_writable()
         with self._engine.connect() as connection:
             with self.backend.writing(connection):
                 yield connection
@@ -173,12 +173,17 @@ class RecordingService:
 
     def recover(self) -> Recovered:
         """Deliver the journals of this store whose process is gone."""
+        self.backend.refuse_if_read_only()
         if self.backend.in_memory:
             return Recovered()
         return recover(self._connect, self.statements, self._places.roots(), self._belongs)
 
-    def _connect(self) -> Connection:
+    def _check_writable(self) -> None:
+        self.backend.refuse_if_read_only()
         self.backend.check_recording()
+
+    def _connect(self) -> Connection:
+        self._check_writable()
         uid = self._attach()
         connection = self._engine.connect()
         try:
