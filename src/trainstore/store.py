@@ -411,8 +411,9 @@ class TrainStore(ScalarStopMethods):
             status: running, finished, failed, interrupted, pruned, lost.
             tag: Only runs with this tag, with all of these, or with these values (mapping).
             hyperparams: Which columns to show: "all"; "varying", those that are not the same in all these runs; or a
-                list of names. A mapping of names to a value, or a list of values, admits only runs that have it (and
-                shows all). A name alone is one of namespace ``hp``; "mth.n_layer" is one of another.
+                list of names. A mapping of names to a value, or a list (array, set, generator, …) of values, admits
+                only runs that have it (and shows all). A name alone is one of namespace ``hp``; "mth.n_layer" is one of
+                another, "model.depth" stands inside "model", ``hp."a.b"`` is the key "a.b".
             where: An SQLAlchemy expression over ``store.table.run``, or a list of them. Another table goes into a
                 subquery.
             metrics: Which metrics to show; None: all.
@@ -424,10 +425,12 @@ class TrainStore(ScalarStopMethods):
             datetime64[us, UTC]; last_step Int64; attempts int64 (their number); source, error, notes, model_name,
             parent_uid object; parent_step Int64; host, command, git_commit object, git_dirty boolean (of the attempt
             that is shown). Then ``hp__*``, ``mth__*``, ``dbh__*``, ``env__*``, ``tag__*`` (boolean, Int64, float64 or
-            object, by what they hold) and ``metric__*`` float64. Text is object, None where missing.
+            object, by what they hold: object too if float64 would round an int) and ``metric__*`` float64. Text is
+            object, None where missing.
 
         Raises:
-            InvalidArgumentError: A value that is not among those named here.
+            InvalidArgumentError: A value that is not among those named here, or a name that may be two
+                hyperparameters.
         """
         with self._reader() as reader:
             return queries.list_runs(
@@ -569,7 +572,7 @@ class TrainStore(ScalarStopMethods):
         Args:
             runs: A run, a list, a DataFrame with a column ``uid``, or None.
             namespace: Only this one: hp, mth, dbh, env, tag.
-            key: Only this one.
+            key: Only this one, of whichever namespace, or spelled with one ("mth.n_layer").
 
         Returns:
             Columns: uid, namespace, key object; value object (Python values); number float64 (where it is a finite

@@ -284,6 +284,11 @@ def stored_name(name: str) -> str:
     return metric_name(redact_text(name))
 
 
+def stored_key(name: str) -> str:
+    """A hyperparameter's or tag's name as `canonical_hyperparams` stores it: cut, and without secrets."""
+    return redact_text(metric_name(name))
+
+
 def index_of(value: object) -> int | None:
     """The int that an integer of any type is (NumPy's, a tensor's), or None: a bool is not one, nor is 1.0."""
     if isinstance(value, bool):

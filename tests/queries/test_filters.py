@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from collections import deque
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from sqlalchemy import select
 
@@ -13,6 +17,7 @@ from queries.builders import START, Builder
 from trainstore.errors import InvalidArgumentError
 from trainstore.models import Run
 from trainstore.queries import list_runs
+from trainstore.values import REDACTED
 
 HOSTILE = ["it's", 'say "x"', "100%", "%s %(x)s :y ?", "a\\b", "' OR 1=1 --", "Ünïcødé 🦆", "a\nb"]
 
@@ -100,6 +105,69 @@ def test_hyperparameters_are_compared_by_value_and_type(builder: Builder, value:
     assert found(builder, hyperparams={"hp.x": value}) == names
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, 2], (1, 2), {1, 2}, np.array([1, 2]), np.array([1.0, 2.0]), pd.Series([1, 2, None], dtype="Int64"),
+        pd.Series([1, 2]).unique(), pd.Index([1, 2]), range(1, 3), {1: 0, 2: 0}.keys(), {"a": 1, "b": 2}.values(),
+        [np.int64(1), Decimal(2)], deque([1, 2]),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_a_list_may_come_as_anything_that_holds_several_values(builder: Builder, values: Any) -> None:
+    """Arrays, columns of frames, ranges, views and generators are lists of values, any of which will do."""
+    for layers in (1, 2, 3):
+        builder.run(str(layers), hyperparams={"hp.layers": layers, "tag.n": layers, "hp.model": {"n": layers}})
+    assert found(builder, hyperparams={"layers": values}) == {"1", "2"}
+    assert found(builder, hyperparams={"model.n": values}) == {"1", "2"}
+    assert found(builder, tag={"n": (value for value in list(values))}) == {"1", "2"}
+
+
+def test_values_are_asked_for_as_a_frame_shows_them(builder: Builder) -> None:
+    """Each value of a column finds the rows that hold it: also what is kept as a text, large ints, NA for None."""
+    values = [
+        2**53, 2**53 + 1, 2**60 + 1, 0.5, True, "a", None, datetime(2026, 1, 2), {3, 4}, 10**30, 1e300,  # noqa: DTZ001
+        [1, 2], {"a": [1]}, b"x", math.inf, "NaN", "c\x00d", 2**63 - 1, float(2**62),
+    ]  # fmt: skip
+    for number, value in enumerate(values):
+        builder.run(str(number), hyperparams={"hp.x": value, "hp.in": {"x": value}})
+    with builder.reader() as reader:
+        frame = list_runs(reader, hyperparams=["x", "in.x"])
+    for column, name in (("hp__x", "x"), ("hp__in.x", "in.x")):
+        for run, shown in zip(frame["name"], frame[column], strict=True):
+            assert found(builder, hyperparams={name: [shown]}) == {run}, (name, shown)
+    assert found(builder, hyperparams={"x": pd.NA}) == found(builder, hyperparams={"in.x": pd.NaT}) == {"6"}
+    assert found(builder, hyperparams={"x": pd.Timestamp("2026-01-02")}) == {"7"}
+    assert found(builder, hyperparams={"x": np.array([2**53 + 1, 2**60])}) == {"1"}
+    assert found(builder, hyperparams={"x": [np.bool_(True), np.float32(0.5), Decimal("0.5")]}) == {"3", "4"}
+    assert found(builder, hyperparams={"x": int(1e300)}) == {"10"}
+
+
+def test_large_integers_are_compared_exactly(builder: Builder) -> None:
+    """Not as doubles, which tell neither 2^53 from 2^53 + 1 nor a seed from its neighbours."""
+    for seed in (2**53, 2**53 + 1, 2**53 + 2, 2**62 + 1, -(2**60) - 1, 0.5):
+        builder.run(str(seed), hyperparams={"hp.seed": seed, "hp.all": {"seed": seed}})
+    for seed in (2**53, 2**53 + 1, 2**62 + 1, -(2**60) - 1):
+        assert (
+            found(builder, hyperparams={"seed": seed}) == found(builder, hyperparams={"all.seed": seed}) == {str(seed)}
+        )
+    assert found(builder, hyperparams={"seed": float(2**53)}) == {str(2**53)}
+    assert found(builder, hyperparams={"seed": 2**62}) == set()
+    with builder.reader() as reader:
+        column = list_runs(reader)["hp__seed"]
+    assert set(map(repr, column)) == {str(seed) for seed in (2**53, 2**53 + 1, 2**53 + 2, 2**62 + 1, -(2**60) - 1, 0.5)}
+
+
+def test_a_secret_cannot_be_asked_for(builder: Builder) -> None:
+    """It was not stored, so no answer would be right; that it is redacted can be asked."""
+    builder.run("a", hyperparams={"hp.api_key": REDACTED, "hp.all": {"api_key": REDACTED}})
+    for name in ("api_key", "all.api_key"):
+        with pytest.raises(InvalidArgumentError, match=r"hp\.(all\.)?api_key .*secret") as error:
+            found(builder, hyperparams={name: "my own key"})
+        assert "my own key" not in str(error.value)
+        assert found(builder, hyperparams={name: REDACTED}) == {"a"}
+
+
 def test_namespaces_are_told_apart(builder: Builder) -> None:
     """A name alone is one of hp; one that begins with another namespace and a dot is that namespace's."""
     builder.run("a", hyperparams={"hp.n": 1, "mth.n": 2, "hp.optim.lr": 3})
@@ -145,6 +213,11 @@ def test_a_prefix_has_tables_of_its_own(new_database: Any) -> None:
         ({"hyperparams": {7: 1}}, ["7"]),
         ({"where": True}, ["True", "expression"]),
         ({"where": "name = 'a'"}, ["name = 'a'", "expression"]),
+        ({"hyperparams": {"x": lambda value: value > 1}}, ["lambda", "where="]),
+        ({"hyperparams": {"x": pd.DataFrame({"x": [1]})}}, ["where="]),
+        ({"hyperparams": {"x": slice(1, 2)}}, ["slice"]),
+        ({"hyperparams": {"x": Run.last_step > 1}}, ["where="]),
+        ({"tag": {7: 1}}, ["tag", "7"]),
         ({"where": [None]}, ["None", "expression"]),
         ({"where": Run.metadata.tables["attempt"].c.host == "x"}, ["attempt", "run.c.id.in_"]),
     ],

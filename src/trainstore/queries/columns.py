@@ -13,8 +13,8 @@ from sqlalchemy import func, literal, select, tuple_
 
 from trainstore.errors import InvalidArgumentError
 from trainstore.models import NAMESPACES
-from trainstore.queries.filters import qualified
 from trainstore.queries.frames import NUMBER, comparable, dtype_of, restored, series
+from trainstore.queries.names import NOTHING, Name, inside, resolve_names, spelled
 from trainstore.queries.reader import IN_LIMIT, Reader, among
 from trainstore.values import metric_name
 
@@ -29,7 +29,8 @@ def hyperparam_columns(reader: Reader, places: Mapping[int, int], shown: Any) ->
 
     "all", "varying" (those that are not the same in all these runs) or names, which then all get a column.
     """
-    names = _names(shown)
+    chosen = _chosen(reader, shown)
+    names = None if chosen is None else list(dict.fromkeys(f"{name.namespace}.{name.key}" for name in chosen))
     cells: dict[str, list[Any]] = {name: [None] * len(places) for name in names or ()}
     for found, group in _hyperparams(reader, places, names):
         rows = list(group)
@@ -42,11 +43,22 @@ def hyperparam_columns(reader: Reader, places: Mapping[int, int], shown: Any) ->
                 cell[row] = value
     if shown == "varying":
         cells = {name: values for name, values in cells.items() if _varies(values)}
-    ordered = sorted(cells, key=_sort_key) if names is None else cells
+    if chosen is not None:
+        return _by_name(chosen, {name: restored(values) for name, values in cells.items()})
+    columns = {name: restored(cells[name]) for name in sorted(cells, key=_sort_key)}
+    return {name.replace(".", "__", 1): series(values, dtype_of(values)) for name, values in columns.items()}
+
+
+def _by_name(chosen: Sequence[Name], cells: Mapping[str, list[Any]]) -> dict[str, Series[Any]]:
+    """The columns asked for: hyperparameters, and what stands inside them."""
+    labels = [f"{name.namespace}__{'.'.join((name.key, *name.path))}" for name in chosen]
     result = {}
-    for name in ordered:
-        values = restored(cells[name])
-        result[name.replace(".", "__", 1)] = series(values, dtype_of(values))
+    for name, label in zip(chosen, labels, strict=True):
+        found = (inside(value, name.path) for value in cells[f"{name.namespace}.{name.key}"])
+        values = [None if value is NOTHING else value for value in found]
+        if labels.count(label) > 1:  # the key "a.b", and "b" inside "a"
+            label = spelled(name.namespace, name.key, *name.path).replace(".", "__", 1)
+        result[label] = series(values, dtype_of(values))
     return result
 
 
@@ -155,12 +167,12 @@ def _sort_key(name: str) -> tuple[int, str]:
     return sort_key(*name.split(".", 1))
 
 
-def _names(shown: Any) -> list[str] | None:
-    """The qualified names to show, each once; None: all, or those that vary."""
+def _chosen(reader: Reader, shown: Any) -> list[Name] | None:
+    """The names to show, each once; None: all, or those that vary."""
     if isinstance(shown, str) and shown in ("all", "varying"):
         return None
     if isinstance(shown, (str, bytes)) or not isinstance(shown, Iterable):
         raise InvalidArgumentError(
             f"hyperparams {shown!r} is not 'all', 'varying', a list of names, or a mapping to filter by"
         )
-    return list(dict.fromkeys(".".join(qualified(name)) for name in shown))
+    return resolve_names(reader, shown)

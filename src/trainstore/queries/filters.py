@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -19,16 +19,15 @@ from sqlalchemy import (
     false,
     func,
     literal,
-    or_,
     select,
-    type_coerce,
 )
 
 from trainstore.errors import InvalidArgumentError
-from trainstore.models import NAMESPACES, STATUSES, JsonType, Models
-from trainstore.queries.frames import comparable, parse
+from trainstore.models import STATUSES, Models
+from trainstore.queries.matches import has_name, has_value
+from trainstore.queries.names import Name, resolve_name
 from trainstore.queries.reader import Reader
-from trainstore.values import canonical, metric_name, plain_text, restore, stored_name
+from trainstore.values import plain_text, stored_key, stored_name
 
 LOST_AFTER = timedelta(seconds=90)  # a heartbeat comes every 30 s
 SHOWN_STATUSES = (*STATUSES, "lost")
@@ -126,27 +125,23 @@ def conditions(reader: Reader, chosen: RunFilter, status: ColumnElement[str]) ->
                 raise InvalidArgumentError(f"status {value!r} is not one of {', '.join(SHOWN_STATUSES)}")
         asked.append(status.in_(wanted))
     if isinstance(chosen.tag, Mapping):
-        asked += [_has(reader, "tag", key, value) for key, value in chosen.tag.items()]
+        names = texts("tag", list(chosen.tag))
+        asked += [has_value(reader, _tag(key), value) for key, value in zip(names, chosen.tag.values(), strict=True)]
     elif chosen.tag is not None:
-        asked += [_has_key(reader, "tag", key) for key in texts("tag", chosen.tag)] or [false()]
+        asked += [has_name(reader, _tag(key)) for key in texts("tag", chosen.tag)] or [false()]
     if chosen.hyperparams is not None:
         if not isinstance(chosen.hyperparams, Mapping):
-            raise InvalidArgumentError(f"hyperparams {chosen.hyperparams!r} is no mapping of names to values")
+            raise InvalidArgumentError(f"hyperparams {chosen.hyperparams!r} is not a mapping of names to values")
         for name, value in chosen.hyperparams.items():
-            asked.append(_has(reader, *qualified(name), value))
+            asked.append(has_value(reader, resolve_name(reader, name), value))
     if chosen.where is not None:
-        several = isinstance(chosen.where, (list, tuple))
-        asked += [_expression(reader, item) for item in (chosen.where if several else [chosen.where])]
+        is_list = isinstance(chosen.where, (list, tuple, set, frozenset, Iterator))
+        asked += [_expression(reader, item) for item in (chosen.where if is_list else [chosen.where])]
     return asked
 
 
-def qualified(name: object) -> tuple[str, str]:
-    """("mth", "n_layer") of "mth.n_layer"; a name without one of our namespaces means ``hp``."""
-    if not isinstance(name, str):
-        raise InvalidArgumentError(f"hyperparameter {name!r} is no text")
-    namespace, dot, key = name.partition(".")
-    namespace, key = (namespace, key) if dot and namespace in NAMESPACES else ("hp", name)
-    return namespace, metric_name(key)
+def _tag(name: str) -> Name:
+    return Name("tag", stored_key(name))
 
 
 def _expression(reader: Reader, where: object) -> ColumnElement[bool]:
@@ -155,7 +150,7 @@ def _expression(reader: Reader, where: object) -> ColumnElement[bool]:
     clause = where.__clause_element__() if hasattr(where, "__clause_element__") else where
     if not isinstance(clause, ColumnElement):
         raise InvalidArgumentError(
-            f"where {where!r} is no SQLAlchemy expression; write e.g. store.table.run.c.last_step > 100"
+            f"where {where!r} is not an SQLAlchemy expression; write e.g. store.table.run.c.last_step > 100"
         )
     others = {str(table) for table in select(literal(1)).where(clause).get_final_froms()} - {str(run)}
     if others:
@@ -170,45 +165,9 @@ def _expression(reader: Reader, where: object) -> ColumnElement[bool]:
 def texts(argument: str, value: object) -> list[str]:
     """The texts that a condition names, one or a list of them, as they are stored."""
     if not isinstance(value, Iterable) or isinstance(value, bytes):
-        raise InvalidArgumentError(f"{argument} {value!r} is neither a text nor a list of texts")
+        raise InvalidArgumentError(f"{argument} {value!r} is neither a str nor a list of them")
     found = [value] if isinstance(value, str) else list(value)
     for text in found:
         if not isinstance(text, str):
-            raise InvalidArgumentError(f"{argument} {text!r} is no text")
-    # PostgreSQL refuses NUL even in a question.
-    return [plain_text(text) for text in found]
-
-
-def _has_key(reader: Reader, namespace: str, key: object, *also: ColumnElement[bool]) -> ColumnElement[bool]:
-    table, run = reader.models.hyperparam.c, reader.models.run
-    return (
-        exists()
-        .where(table.run_id == run.c.id, table.namespace == namespace, table.key == metric_name(key), *also)
-        .correlate(run)
-    )
-
-
-def _has(reader: Reader, namespace: str, key: str, value: Any) -> ColumnElement[bool]:
-    """The hyperparameter equals the value, or one of a list of values."""
-    several = isinstance(value, (list, tuple, set, frozenset))
-    alternatives = [_equals(reader, namespace, key, item) for item in (value if several else [value])]
-    return _has_key(reader, namespace, key, or_(false(), *alternatives))
-
-
-def _equals(reader: Reader, namespace: str, key: str, value: Any) -> ColumnElement[bool]:
-    table = reader.models.hyperparam.c
-    stored: ColumnElement[Any] = table.value
-    number: ColumnElement[float] = table.number
-    kept = canonical(value)
-    if kept is None:
-        return stored.is_(None)
-    if type(kept) in (int, float):
-        return number == float(kept)  # 1 and 1.0 are equal, True is another thing
-    if not isinstance(kept, (dict, list)):
-        return stored == type_coerce(kept, JsonType)
-    # Databases compare objects in ways of their own (order of keys, 1 and 1.0): pick from the texts that there are.
-    text = reader.backend.json_text(stored)
-    all_texts = select(text).where(table.namespace == namespace, table.key == metric_name(key), table.number.is_(None))
-    wanted = comparable(restore(kept))
-    texts = [found for (found,) in reader.rows(all_texts.distinct()) if comparable(parse(found)) == wanted]
-    return text.in_(texts)
+            raise InvalidArgumentError(f"{argument} {text!r} is not a str")
+    return [plain_text(text) for text in found]  # PostgreSQL refuses NUL even in a query

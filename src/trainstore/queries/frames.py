@@ -35,6 +35,8 @@ TIME = "datetime64[us, UTC]"
 
 Columns = Sequence[tuple[str, str]]
 
+EXACT = 2**53  # float64 holds every int up to here
+
 
 def frame(columns: Columns, rows: Sequence[Sequence[Any]]) -> DataFrame:
     """A DataFrame of rows, with the names and dtypes given."""
@@ -92,27 +94,30 @@ def number_series(values: Sequence[Any]) -> Series[Any]:
 
 
 def is_numeric(values: Sequence[Any]) -> bool:
-    """Whether all are floats, ints within 64 bit or None. A bool is no number."""
+    """Whether float64 holds them: floats, None, and ints within 64 bits that it does not round. A bool is not one."""
     kinds = set(map(type, values))
     if int not in kinds:
         return kinds <= {float, type(None)}
     if not kinds <= {float, int, type(None)}:
         return False
     ints = [value for value in values if type(value) is int]
-    return min(ints) >= INT64_MIN and max(ints) <= INT64_MAX
+    if min(ints) >= -EXACT and max(ints) <= EXACT:
+        return True
+    return all(INT64_MIN <= value <= INT64_MAX and int(float(value)) == value for value in ints)
 
 
 def dtype_of(values: Sequence[Any]) -> str:
     """The dtype of a column of hyperparameters.
 
-    All bools: boolean; all ints within 64 bit: Int64; all numbers: float64; anything else, or nothing: object.
+    All bools: boolean; all ints within 64 bits: Int64; all numbers, of which float64 rounds no int: float64; anything
+    else, or nothing: object.
     """
     kinds = set(map(type, values)) - {type(None)}
     if kinds == {bool}:
         return BOOLEAN
-    if not kinds or not is_numeric(values):
-        return TEXT
-    return INTEGER if kinds == {int} else NUMBER
+    if kinds == {int} and all(value is None or INT64_MIN <= value <= INT64_MAX for value in values):
+        return INTEGER
+    return NUMBER if kinds and is_numeric(values) else TEXT
 
 
 def parse(text: str | None) -> Any:
@@ -144,10 +149,10 @@ def comparable(value: Any) -> Any:
     """Something hashable that is equal for equal values: 1 and 1.0 are, 1 and True are not, NaN equals NaN."""
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return (type(value), value)
-    if isinstance(value, int) and not INT64_MIN <= value <= INT64_MAX:
-        return (int, value)
     if isinstance(value, (int, float)):
-        return (float, float(value) if value == value else None)
+        return (float, value if value == value else None)  # Python compares ints and floats exactly
     if isinstance(value, Mapping):
         return (dict, frozenset((key, comparable(item)) for key, item in value.items()))
-    return (list, tuple(comparable(item) for item in value))
+    if isinstance(value, (list, tuple)):
+        return (list, tuple(comparable(item) for item in value))
+    return (type(value), id(value))  # `names.NOTHING`

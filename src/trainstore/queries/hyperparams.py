@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from trainstore.errors import InvalidArgumentError
 from trainstore.models import NAMESPACES
 from trainstore.queries.columns import sort_key
 from trainstore.queries.frames import COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, comparable, frame, parse, series
+from trainstore.queries.names import resolve_name
 from trainstore.queries.reader import Reader, is_one_run, resolve_runs, rows_of_runs
 from trainstore.queries.runs import get_run
-from trainstore.values import metric_name, stored_name
+from trainstore.values import stored_key, stored_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -52,9 +53,12 @@ def list_hyperparams(
             raise InvalidArgumentError(f"namespace {namespace!r} is not one of {', '.join(NAMESPACES)}")
         statement = statement.where(h.namespace == namespace)
     if key is not None:
-        if not isinstance(key, str):
-            raise InvalidArgumentError(f"key {key!r} is no text")
-        statement = statement.where(h.key == metric_name(key))
+        name = resolve_name(reader, key)
+        if name.path:
+            raise InvalidArgumentError(f"{key!r} stands inside a hyperparameter; ask for that one: key={name.key!r}")
+        statement = statement.where(
+            or_(h.key == stored_key(key), and_(h.namespace == name.namespace, h.key == name.key))
+        )
     rows = sorted(rows_of_runs(reader, table, statement, runs), key=lambda row: (row[0], sort_key(*row[2:4])))
     return frame(HYPERPARAM_COLUMNS, [(*row[1:4], parse(row[4]), *row[5:]) for row in rows])
 
@@ -66,7 +70,7 @@ def list_events(reader: Reader, runs: object = None, *, kind: str | None = None)
     statement = select(e.at, e.step, e.kind, reader.backend.json_text(e.details), e.writer_uid, e.id)
     if kind is not None:
         if not isinstance(kind, str):
-            raise InvalidArgumentError(f"kind {kind!r} is no text")
+            raise InvalidArgumentError(f"kind {kind!r} is not a str")
         statement = statement.where(e.kind == stored_name(kind))
     rows = sorted(rows_of_runs(reader, table, statement, runs), key=lambda row: (row[0], row[2], row[7]))
     return frame(EVENT_COLUMNS, [(*row[1:5], parse(row[5]), row[6]) for row in rows])

@@ -1,12 +1,186 @@
-"""Names of runs and metrics: all, or, for the shell's completion, a few that begin in some way."""
+"""Names: which hyperparameter a text means, how one is spelled; and the names that there are, for completion.
+
+``lr`` is the hyperparameter of that name, ``hp.lr`` says its namespace too, and ``model.depth`` is what stands under
+"depth" inside the hyperparameter "model". A key may hold dots itself, so ``env.name`` may be the key "env.name", the
+key "name" of the namespace env, or "name" inside the key "env": what the store has decides, and if it has two of them
+the text is refused. Quotes keep a key together: ``hp."env.name"``, ``env."name"``, ``hp."env"."name"``.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import or_, select
+from sqlalchemy import exists, or_, select
 
+from trainstore.errors import InvalidArgumentError
+from trainstore.models import NAMESPACES
+from trainstore.queries.frames import parse
 from trainstore.queries.reader import Reader, RunKey
+from trainstore.values import stored_key
+
+# --- Hyperparameters -------------------------------------------------------------------------------------------------
+
+
+class Name(NamedTuple):
+    """A hyperparameter, or what stands inside one under a path of keys."""
+
+    namespace: str
+    key: str
+    path: tuple[str, ...] = ()
+
+
+class _Part(NamedTuple):
+    """What stands between two dots; in quotes it is a whole key."""
+
+    text: str
+    quoted: bool
+
+
+_PART = re.compile(r'"((?:[^"]|"")+)"(?=\.|\Z)|([^.]*)')
+
+
+def spelled(namespace: str, *keys: str) -> str:
+    """A name as a text: ``hp.model.depth``, ``hp."env.name"``. No two names are spelled alike."""
+    return ".".join((namespace, *(_quoted(key) if "." in key or key.startswith('"') else key for key in keys)))
+
+
+def flat(namespace: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Hyperparameters, those inside others too, by their spelled names."""
+    result: dict[str, Any] = {}
+
+    def put(keys: tuple[str, ...], value: Any) -> None:
+        if isinstance(value, dict) and value:
+            for key, item in value.items():
+                put((*keys, key), item)
+        else:
+            result[spelled(namespace, *keys)] = value
+
+    for key, value in values.items():
+        put((key,), value)
+    return result
+
+
+def resolve_names(reader: Reader, texts: Iterable[object]) -> list[Name]:
+    """What the texts mean, each name once. Errors as for `resolve_name`."""
+    return list(dict.fromkeys(resolve_name(reader, text) for text in texts))
+
+
+def resolve_name(reader: Reader, text: object) -> Name:
+    """What a text means, as the module says; where the store has nothing of that name, a key without a path.
+
+    Raises `InvalidArgumentError` if it is not a text, or if it may be two that there are.
+    """
+    if not isinstance(text, str):
+        raise InvalidArgumentError(f"hyperparameter {text!r} is not a name; pass a str")
+    if "." not in text and '"' not in text:
+        return Name("hp", stored_key(text))
+    readings = _readings(text)
+    run_has = reader.models.hyperparam.c
+    columns: list[Any] = [exists().where(run_has.namespace == space, run_has.key == key) for space, key in readings]
+    (there,) = reader.rows(select(*columns))
+    found = dict.fromkeys(
+        Name(*reading, path)
+        for reading, is_there in zip(readings, there, strict=True)
+        if is_there
+        for path in _paths(reader, *reading, readings[reading])
+    )
+    if len(found) > 1:
+        spellings = " and ".join(".".join((name.namespace, *map(_quoted, (name.key, *name.path)))) for name in found)
+        raise InvalidArgumentError(f"hyperparameter {text!r} is ambiguous: there are {spellings}; write one of these")
+    return next(iter(found), _if_nothing_is_there(text))
+
+
+def inside(value: Any, path: Sequence[str]) -> Any:
+    """What stands in a value under a path of keys; `NOTHING` if it has none."""
+    for key in path:
+        if not isinstance(value, dict) or key not in value:
+            return NOTHING
+        value = value[key]
+    return value
+
+
+NOTHING: Any = object()
+
+
+def _readings(text: str) -> dict[tuple[str, str], Sequence[_Part]]:
+    """Each namespace and key that a text may begin with, and what is left of it then; flat keys first."""
+    parts = _parts(text)
+    roots = [("hp", parts)]
+    if len(parts) > 1 and not parts[0].quoted and parts[0].text in NAMESPACES:
+        of_namespace = (parts[0].text, parts[1:])
+        roots = [of_namespace] if parts[1].quoted else [*roots, of_namespace]
+    readings: dict[tuple[str, str], Sequence[_Part]] = {("hp", stored_key(text)): ()}
+    for namespace, of_root in roots:
+        for key, rest in _keys(of_root):
+            readings.setdefault((namespace, key), rest)
+    return readings
+
+
+def _if_nothing_is_there(text: str) -> Name:
+    """The namespace, if the text begins with one, and a key: all the rest, unless quotes say otherwise."""
+    namespace, parts = "hp", _parts(text)
+    if len(parts) > 1 and not parts[0].quoted and parts[0].text in NAMESPACES:
+        namespace, parts = parts[0].text, parts[1:]
+    key, *path = [part.text for part in parts]
+    if any(part.quoted for part in parts):
+        return Name(namespace, stored_key(key), tuple(map(stored_key, path)))
+    return Name(namespace, stored_key(".".join((key, *path))))
+
+
+def _parts(text: str) -> list[_Part]:
+    parts: list[_Part] = []
+    place = 0
+    while True:
+        match = _PART.match(text, place)
+        assert match is not None  # it matches nothing, too
+        quoted = match[1] is not None
+        parts.append(_Part(match[1].replace('""', '"') if quoted else match[2], quoted))
+        place = match.end() + 1  # past the dot
+        if place > len(text):
+            return parts
+
+
+def _keys(parts: Sequence[_Part]) -> Iterator[tuple[str, Sequence[_Part]]]:
+    """Each key that these parts may begin with, the longest first, and the parts after it."""
+    together = next((place for place, part in enumerate(parts) if part.quoted), len(parts))
+    for length in range(max(together, 1), 0, -1):
+        yield stored_key(".".join(part.text for part in parts[:length])), parts[length:]
+
+
+def _paths(reader: Reader, namespace: str, key: str, rest: Sequence[_Part]) -> Iterator[tuple[str, ...]]:
+    """Each way to read the rest as a path inside the values that are stored under a key."""
+    if not rest:
+        yield ()
+        return
+    for value in nested_values(reader, namespace, key).values():
+        yield from _paths_inside(value, rest)
+
+
+def _paths_inside(value: Any, parts: Sequence[_Part]) -> Iterator[tuple[str, ...]]:
+    for key, rest in _keys(parts) if isinstance(value, dict) else ():
+        if key in value:
+            if not rest:
+                yield (key,)
+            for path in _paths_inside(value[key], rest) if rest else ():
+                yield (key, *path)
+
+
+def nested_values(reader: Reader, namespace: str, key: str, *, or_numbers: Sequence[float] = ()) -> dict[str, Any]:
+    """The different values of a hyperparameter that are not numbers, or these, by the text that they are stored as."""
+    table = reader.models.hyperparam.c
+    text = reader.backend.json_text(table.value)
+    wanted = or_(table.number.is_(None), table.number.in_(or_numbers))
+    statement = select(text).where(table.namespace == namespace, table.key == key, wanted).distinct()
+    return {found: parse(found) for (found,) in reader.rows(statement) if found is not None}
+
+
+def _quoted(key: str) -> str:
+    return '"' + key.replace('"', '""') + '"'
+
+
+# --- Runs and metrics ------------------------------------------------------------------------------------------------
 
 
 class RunName(NamedTuple):

@@ -1,0 +1,114 @@
+"""Whether a run has a value of a hyperparameter: what a filter may ask for, and how both databases compare it alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import ColumnElement, ColumnExpressionArgument, exists, false, or_, type_coerce
+from sqlalchemy.sql import ClauseElement
+
+from trainstore.arrays import elements, is_array, is_table
+from trainstore.errors import InvalidArgumentError
+from trainstore.models import JsonType
+from trainstore.queries.frames import EXACT, comparable
+from trainstore.queries.names import Name, inside, nested_values, spelled
+from trainstore.queries.reader import Reader
+from trainstore.redaction import NONFINITE
+from trainstore.values import canonical, is_missing, redact, restore
+
+_ONE_VALUE = (str, bytes, bytearray, memoryview, Mapping, Enum, type, os.PathLike)
+_NO_VALUE = (ClauseElement, slice, re.Pattern)
+
+
+def has_name(reader: Reader, name: Name, *also: ColumnExpressionArgument[bool]) -> ColumnElement[bool]:
+    """The run has this hyperparameter, and its row meets these conditions."""
+    table, run = reader.models.hyperparam.c, reader.models.run
+    of_run = exists().where(table.run_id == run.c.id, table.namespace == name.namespace, table.key == name.key, *also)
+    return of_run.correlate(run)
+
+
+def has_value(reader: Reader, name: Name, value: Any) -> ColumnElement[bool]:
+    """The hyperparameter equals the value, or one of several. Raises `InvalidArgumentError` for what is not a value."""
+    table = reader.models.hyperparam.c
+    simple: list[ColumnElement[bool]] = []
+    others: dict[Any, None] = {}
+    for kept in _alternatives(name, value):
+        condition = None if name.path else _simple(table, kept)
+        if condition is None:
+            others[comparable(restore(kept))] = None
+        else:
+            simple.append(condition)
+    if others:
+        # Databases compare objects and large numbers in ways of their own (order of keys, 1 and 1.0, doubles).
+        text = reader.backend.json_text(table.value)
+        numbers = [_float(number) for kind, number in others if kind is float and not name.path]
+        there = nested_values(reader, name.namespace, name.key, or_numbers=[n for n in numbers if n is not None])
+        equal = [found for found, stored in there.items() if comparable(inside(stored, name.path)) in others]
+        simple.append(text.in_(equal))
+    return has_name(reader, name, or_(false(), *simple))
+
+
+def _simple(table: Any, kept: Any) -> ColumnElement[bool] | None:
+    """The condition in SQL, where both databases compare such values as Python does."""
+    if kept is None:
+        condition: ColumnElement[bool] = table.value.is_(None)
+        return condition
+    if type(kept) in (int, float):
+        return table.number == float(kept) if -EXACT < kept < EXACT else None
+    by_repr = isinstance(kept, dict) and kept.keys() == {"$repr"}
+    if isinstance(kept, str) or by_repr:
+        # A text, and what is kept as one because JSON cannot hold it, look the same in a frame; the names of NaN and
+        # the infinities are numbers.
+        text = kept["$repr"] if by_repr else kept
+        forms = [kept] if text in NONFINITE else [text, {"$repr": text}]
+        return or_(*(table.value == type_coerce(form, JsonType) for form in forms))
+    return None if isinstance(kept, (dict, list)) else table.value == type_coerce(kept, JsonType)
+
+
+def _alternatives(name: Name, value: Any) -> list[Any]:
+    """The values asked for, as they are stored. Raises `InvalidArgumentError`."""
+    found: list[Any] = []
+    for item in several(value):
+        if is_missing(item):
+            found.append(None)
+            continue
+        kept = canonical(item)
+        stored = kept
+        for key in (*reversed(name.path), name.key):
+            stored = {key: stored}
+        if redact(stored) != stored:
+            raise InvalidArgumentError(
+                f"{spelled(name.namespace, name.key, *name.path)} cannot be compared with this value, which looks like "
+                "a secret: secrets are stored as '[redacted]'"
+            )
+        found.append(kept)
+        if hasattr(item, "to_pydatetime"):  # pandas' Timestamp of a datetime
+            found.append(canonical(item.to_pydatetime()))
+    return found
+
+
+def several(value: Any) -> list[Any]:
+    """The values of which any will do: those of a list, set, array, column, range, view or generator, or this one.
+
+    Raises `InvalidArgumentError` for what no hyperparameter can equal.
+    """
+    if is_table(value) or isinstance(value, _NO_VALUE) or getattr(value, "__name__", None) == "<lambda>":
+        raise InvalidArgumentError(
+            f"{value!r} is not a value to compare with; pass a value or a list of values, and anything else as where="
+        )
+    if is_array(value):
+        return list(elements(value)) if value.shape else [elements(value)]
+    is_one = isinstance(value, _ONE_VALUE) or dataclasses.is_dataclass(value) or not isinstance(value, Iterable)
+    return [value] if is_one else list(value)
+
+
+def _float(number: Any) -> float | None:
+    try:
+        return None if number is None else float(number)
+    except OverflowError:
+        return None
