@@ -77,11 +77,33 @@ def series(values: Sequence[Any], dtype: str) -> Series[Any]:
     return pd.Series(array, dtype=dtype, copy=False)
 
 
-def times(values: Sequence[Any]) -> Any:
+def part(values: Sequence[Any], dtype: str) -> Any:
+    """Some values of a long column, for `joined`: numbers become an array at once, while they are in the caches."""
+    import numpy as np
+
+    if dtype in (COUNT, NUMBER):
+        return np.array(values, dtype=dtype)
+    if dtype == TIME and type(values[0]) is str:
+        return np.array(values, dtype="datetime64[us]")
+    return values
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """The column that such parts make."""
+    import numpy as np
+
+    if parts and isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    return [value for values in parts for value in values]
+
+
+def times(values: Any) -> Any:
     """Times, as a driver gives them, as a column: text in UTC, or datetimes (naive ones are UTC)."""
     import numpy as np
     import pandas as pd
 
+    if isinstance(values, np.ndarray):
+        return pd.DatetimeIndex(values, tz="UTC")
     if str in set(map(type, values)):
         return pd.DatetimeIndex(np.array(values, dtype="datetime64[us]"), tz="UTC")
     return pd.DatetimeIndex(pd.to_datetime(list(values), utc=True)).as_unit("us")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import Select, select, type_coerce
+from sqlalchemy import FromClause, Select, Table, select, type_coerce
 from sqlalchemy.types import NullType
 
 from trainstore.errors import InvalidArgumentError
@@ -20,8 +20,10 @@ from trainstore.queries.frames import (
     assemble,
     frame,
     is_numeric,
+    joined,
     number_series,
     parse,
+    part,
     series,
 )  # fmt: skip
 from trainstore.queries.reader import Reader, RunKey, among, is_one_run, resolve_run, resolve_runs, rows_of_runs
@@ -70,25 +72,42 @@ def list_step_logs(
     keys = resolve_runs(reader, runs)
     asked = {"run": tidy or not is_one_run(runs), "attempt": attempts == "all", "details": details}
     fixed = [(name, dtype) for name, dtype in STEP_COLUMNS if asked.get(name, True)]
-    source = reader.models.current_step_log if attempts == "current" else reader.models.step_log
-    steps = _read(reader, source.c, keys, [name for name, _ in fixed], names)
+    steps = _read(reader, _source(reader, keys, attempts), keys, fixed, names)
     columns = {name: series(steps.fixed[name], dtype) for name, dtype in fixed}
     return _tidy(steps, columns, names) if tidy else _wide(steps, columns, names)
+
+
+def _source(reader: Reader, keys: Sequence[RunKey], attempts: str) -> FromClause:
+    """The rows to read: for the current ones of a run that was never resumed its attempt is not asked for each."""
+    log: Table = reader.models.step_log
+    attempt = reader.models.attempt.c
+    if attempts == "all":
+        return log
+    if len(keys) == 1:
+        statement = select(attempt.attempt, attempt.end_step).where(attempt.run_id == keys[0].id)
+        found = reader.rows(statement.limit(2))
+        if len(found) == 1:
+            number, end_step = found[0]
+            return select(log).where(log.c.attempt == number, log.c.step <= end_step).subquery()
+    current: FromClause = reader.models.current_step_log
+    return current
 
 
 class _Steps:
     """Rows of a step log, column by column."""
 
-    def __init__(self, fixed: Sequence[str]) -> None:
+    def __init__(self, fixed: Sequence[tuple[str, str]]) -> None:
         self.length = 0
-        self.fixed: dict[str, list[Any]] = {name: [] for name in fixed}
+        self._fixed = fixed
+        self._parts: list[list[Any]] = [[] for _ in fixed]
+        self.fixed: dict[str, Any] = {}
         self.metrics: dict[str, list[Any]] = {}
 
     def add(self, rows: Sequence[Any], names: Sequence[str] | None) -> None:
         """Take in rows: the fixed columns, and last the metrics as JSON text; in one text all are parsed at once."""
         *values, texts = zip(*rows, strict=True)
-        for column, more in zip(self.fixed.values(), values, strict=True):
-            column += more
+        for parts, (_, dtype), more in zip(self._parts, self._fixed, values, strict=True):
+            parts.append(part(more, dtype))
         logged = orjson.loads(f"[{','.join(texts)}]")
         for name in set().union(*logged) if names is None else names:
             column = self.metrics.setdefault(name, [])
@@ -97,25 +116,33 @@ class _Steps:
         self.length += len(rows)
 
     def finish(self) -> None:
-        """Make all columns equally long, and their values Python's."""
+        """Make all columns whole and equally long, and the values of metrics Python's."""
+        self.fixed = {name: joined(parts) for (name, _), parts in zip(self._fixed, self._parts, strict=True)}
         for name, column in self.metrics.items():
             column.extend([None] * (self.length - len(column)))
             if not is_numeric(column):
                 self.metrics[name] = [restore(value) for value in column]
 
 
-def _read(reader: Reader, table: Any, keys: Sequence[RunKey], fixed: Sequence[str], names: list[str] | None) -> _Steps:
+def _read(
+    reader: Reader,
+    source: FromClause,
+    keys: Sequence[RunKey],
+    fixed: Sequence[tuple[str, str]],
+    names: list[str] | None,
+) -> _Steps:
     """The steps of the runs, by run id, step and attempt.
 
     The whole JSON is read even for one metric: to take it apart in the database was slower, on SQLite by a third.
     """
     text = reader.backend.json_text
+    table: Any = source.c
     special = {
         "run": table.run_id,
         "logged_at": type_coerce(table.logged_at, NullType()),  # as the driver gives it
-        "details": text(table.details) if "details" in fixed else None,
+        "details": text(table.details),
     }
-    statement: Select[Any] = select(*(special.get(name, table.get(name)) for name in fixed), text(table.metrics))
+    statement: Select[Any] = select(*(special.get(name, table.get(name)) for name, _ in fixed), text(table.metrics))
     statement = statement.order_by(table.run_id, table.step, table.attempt)
     steps = _Steps(fixed)
     for condition in among(table.run_id, sorted(key.id for key in keys)):
@@ -151,7 +178,7 @@ def _tidy(steps: _Steps, fixed: dict[str, Series[Any]], names: list[str] | None)
     cells = dict(steps.metrics)
     for name in ("epoch", "step_time"):
         if names is not None and name in names:
-            cells[name] = steps.fixed[name]
+            cells[name] = [None if value != value else value for value in fixed[name].tolist()]
     ordered = sorted(cells) if names is None else [name for name in names if name in cells]
     dtype = NUMBER if all(map(is_numeric, cells.values())) else TEXT
     shape = (steps.length, len(ordered))
