@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fixtures import forkserver
 from recording.proxy import Proxy
 from trainstore.backends import sqlite
 from trainstore.testing import PASSWORD, Away, BackendContract
 
 
-class TestSQLite(BackendContract):
+class Contract(BackendContract):
+    """Its processes are forked, which is quicker; a third party's are started (test_third_party.py)."""
+
+    def _start(self, code: str, url: str, *arguments: object) -> Any:
+        pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        code = f"import sys\nurl = sys.argv[1]\n{textwrap.dedent(code)}"
+        return forkserver.start(["-c", code, url, *map(str, arguments)], "trainstore", text=True, **pipes)
+
+
+class TestSQLite(Contract):
     """A file."""
 
     @pytest.fixture
@@ -37,7 +50,7 @@ class TestSQLite(BackendContract):
             yield Away(f"sqlite:///{path}", lambda: holder.execute("ROLLBACK") and None)
 
 
-class TestSQLiteInMemory(BackendContract):
+class TestSQLiteInMemory(Contract):
     """A database that only its store sees: what needs it to outlive the store is left out."""
 
     @pytest.fixture
@@ -45,7 +58,7 @@ class TestSQLiteInMemory(BackendContract):
         return "sqlite://"
 
 
-class TestPostgreSQL(BackendContract):
+class TestPostgreSQL(Contract):
     """A server."""
 
     @pytest.fixture

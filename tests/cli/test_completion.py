@@ -7,27 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from fixtures import forkserver
 from trainstore import TrainStore
 
 
 @pytest.fixture
-def complete(command):
+def complete():
     """What is offered for a line whose last word is begun; nothing may be said on standard error."""
 
     def run(*words, **environment):
         line = " ".join(f"'{word}'" for word in ("trainstore", *words))
-        done = subprocess.run(
-            command,
+        done = forkserver.run(
+            [forkserver.command("trainstore")],
             env={
-                **os.environ,
                 "_TRAINSTORE_COMPLETE": "bash_complete",
                 "COMP_WORDS": line,
                 "COMP_CWORD": str(len(words)),
                 **environment,
             },
-            capture_output=True,
-            text=True,
-            timeout=120,
         )
         assert (done.returncode, done.stderr) == (0, "")
         return [item.partition(",")[2] for item in done.stdout.splitlines() if item]

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from fixtures import forkserver
 from trainstore import TrainStore
 
 
@@ -103,10 +104,11 @@ def test_rm_without_a_terminal_asks_for_yes(trainstore, monkeypatch):
 
 
 @pytest.mark.parametrize(("answer", "code", "left"), [(b"n\n", 0, 2), (b"y\n", 0, 1)])
-def test_rm_shows_what_will_go_and_asks(trainstore, command, answer, code, left):
+def test_rm_shows_what_will_go_and_asks(trainstore, answer, code, left):
     """At a terminal it shows the run and waits for the answer."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([*command, "rm", "first"], stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    arguments = [forkserver.command("trainstore"), "rm", "first"]
+    process = forkserver.start(arguments, "trainstore", stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     os.close(theirs)
     os.write(ours, answer)
     out, err = process.communicate(timeout=60)

@@ -11,6 +11,7 @@ import sys
 import pandas as pd
 import pytest
 
+from fixtures import forkserver
 from trainstore import TrainStore
 
 NAN = float("nan")
@@ -276,12 +277,13 @@ def test_wrong_words(call, rich_run, arguments, code, words):
     assert "Traceback" not in called.err
 
 
-def test_a_pipe_gets_bytes_and_may_close(rich_run, command):
+def test_a_pipe_gets_bytes_and_may_close(rich_run):
     """Parquet goes through a pipe; a reader that has had enough is no error."""
-    done = subprocess.run([*command, "export", "odd", "--format", "parquet"], capture_output=True)
+    command = [forkserver.command("trainstore"), "export", "odd"]
+    done = forkserver.run([*command, "--format", "parquet"], text=False)
     assert done.returncode == 0, done.stderr
     assert len(pd.read_parquet(io.BytesIO(done.stdout))) == 4
-    export = subprocess.Popen([*command, "export", "odd"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    export = forkserver.start(command, "trainstore", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     export.stdout.close()
     assert export.wait(60) == 0
     assert export.stderr.read() == b""

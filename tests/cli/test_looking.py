@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from fixtures import forkserver
 from trainstore import TrainStore
 from trainstore.cli import main
 from trainstore.schema import HEAD
@@ -154,18 +155,16 @@ def test_nan_is_shown_and_not_left_out(call, database_url):
     ]
 
 
-def test_a_reader_that_has_had_enough(trainstore, database_url, command):
+def test_a_reader_that_has_had_enough(trainstore, database_url):
     """``trainstore show RUN --steps | head -1`` is no error."""
     with TrainStore(database_url) as store, store.start_run(name="long") as run:
         for step in range(3000):
             run.log({f"metric {step % 7}": step}, step=step)
-    with subprocess.Popen(
-        [*command, "show", "long", "--steps", "--last", "3000", "--store", database_url], stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        process.stdout.close()
-        assert process.wait(60) == 0
+    command = [forkserver.command("trainstore"), "show", "long", "--steps", "--last", "3000", "--store", database_url]
+    process = forkserver.start(command, "trainstore", stdout=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 0
 
 
 def test_the_module_and_the_command_are_one(tmp_path):

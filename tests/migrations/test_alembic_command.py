@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect, text
 
+from fixtures import forkserver
 from fixtures.databases import migrate, opened
 from fixtures.revisions import AFTER, HEAD, PATCH
 from trainstore import schema
@@ -20,14 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 def alembic(*arguments: str, cwd: Path = ROOT, code: int = 0, **env: str) -> str:
     """Run it; what it wrote to both streams."""
-    done = subprocess.run(
-        [sys.executable, "-m", "alembic", *arguments],
-        cwd=cwd,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = forkserver.run([forkserver.command("alembic"), *arguments], cwd=cwd, env=env)
     output = done.stdout + done.stderr
     assert done.returncode == code, output
     return output
@@ -127,9 +118,10 @@ def test_an_older_file_is_copied_first(new_database, newer_migrations: Path, tmp
     folder = str(newer_migrations)
     place = folder.replace("%", "%%")
     ini.write_text((ROOT / "alembic.ini").read_text().replace("%(here)s/migrations", place))
-    code = f"{PATCH}\nfrom alembic.config import main\nmain(sys.argv[2:])"
-    command = [sys.executable, "-c", code, folder, "-c", str(ini), "upgrade", "head"]
-    subprocess.run(command, env={**os.environ, "TRAINSTORE_URL": url}, check=True, timeout=120)
+    script = tmp_path / "patched.py"
+    script.write_text(f"{PATCH}\nfrom alembic.config import main\nmain(sys.argv[2:])")
+    arguments = [str(script), folder, "-c", str(ini), "upgrade", "head"]
+    forkserver.run(arguments, env={"TRAINSTORE_URL": url}).check_returncode()
     (copy,) = Path(url.removeprefix("sqlite:///")).parent.glob(f"*.backup-{HEAD}-*")
     with opened(f"sqlite:///{copy}") as database, database.engine.connect() as connection:
         assert connection.execute(text("SELECT version_num FROM trainstore_version")).scalar() == HEAD
