@@ -1,17 +1,20 @@
-"""Two real processes, started by torchrun, that train together (gloo, on the CPU).
+"""Two real processes that train together (gloo, on the CPU), started by torchrun or as torchrun does it.
 
 A start takes seconds, so each of the two on a database does several trainings, one after the other; the tests look at
-what these left.
+what these left. torchrun itself starts one of them: its new interpreters take ten seconds of processor time.
 """
 
 import json
+import signal
+import socket
 import textwrap
 
 import pytest
 
 from fixtures.databases import BACKENDS
-from fixtures.processes import Script
+from fixtures.processes import DEADLINE, Script
 from fixtures.trainers import TESTS
+from recording.support import eventually
 from trainstore import TrainStore
 
 #: Starts itself once more under torchrun, as two processes. The argument after the tests' folder lists the trainings
@@ -84,22 +87,47 @@ class Job:
         self.journals = folder / "journals"
         self.said = {}
 
-    def start(self, *trainings):
-        """Run these trainings under torchrun; the last of them fails, and with it the job."""
+    def start(self, *trainings, torchrun):
+        """Run these trainings in two processes; the last of them fails, and with it the job."""
         path = self.folder / "job.py"
         path.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
         for options in trainings:
             options |= {"url": self.url, "folder": str(self.folder / options["name"])}
-        env = {"TRAINSTORE_JOURNAL_DIR": str(self.journals)}
-        script = Script(path, (str(TESTS), json.dumps(trainings)), env=env, libraries=None)
-        try:
-            lines = script.finish(timeout=300, code=1)
-        finally:
-            script.close()
-        for line in lines:
+        run = self._under_torchrun if torchrun else self._forked
+        for line in run(path, (str(TESTS), json.dumps(trainings)), {"TRAINSTORE_JOURNAL_DIR": str(self.journals)}):
             if line.startswith("{"):
                 one = json.loads(line)
                 self.said.setdefault(one["name"], {})[one["rank"]] = one
+
+    @staticmethod
+    def _under_torchrun(path, arguments, env):
+        script = Script(path, arguments, env=env, libraries=None)
+        try:
+            return script.finish(timeout=300, code=1)
+        finally:
+            script.close()
+
+    @staticmethod
+    def _forked(path, arguments, env):
+        """With the environment that torchrun gives its processes; as there, the failure of one ends the other."""
+        with socket.socket() as chosen:
+            chosen.bind(("127.0.0.1", 0))
+            env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(chosen.getsockname()[1])}
+        scripts = []
+        for rank in range(2):
+            own = path.with_name(f"rank{rank}.py")
+            own.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+            ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+            scripts.append(Script(own, arguments, env={**env, **ranks}, libraries="trainer"))
+        try:
+            failed = eventually(lambda: [script for script in scripts if script.process.poll() is not None])
+            for script in scripts:
+                script.process.send_signal(signal.SIGTERM)
+            assert [script.process.wait(DEADLINE) for script in failed] == [1] * len(failed), failed[0].stderr
+            return [line for script in scripts for line in script.finish(code=script.process.wait(DEADLINE))]
+        finally:
+            for script in scripts:
+                script.close()
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -115,8 +143,11 @@ def job(request, tmp_path_factory):
         {"name": "both", "arguments": {"logging_steps": 5, "save_on_each_node": True}},
         {"name": "on rank 0", "recorded": [0], "arguments": {"max_steps": 2}},
         {"name": "again", "crash_at": 7},
+        torchrun=False,
     )
-    done.start({"name": "again"}, {"name": "waits", "crash_at": 3, "rank_0_waits": True})
+    done.start(
+        {"name": "again"}, {"name": "waits", "crash_at": 3, "rank_0_waits": True}, torchrun=request.param == "sqlite"
+    )
     return done
 
 
