@@ -13,6 +13,8 @@ import pytest
 
 from faults.oracle import Fault
 from faults.servers import PrivateServer, private_server
+from recording.support import eventually
+from trainstore.store import TrainStore
 
 
 @pytest.fixture
@@ -61,6 +63,8 @@ def test_all_one_run(fault: Fault) -> None:
     """Ranks that join one run write the same steps, key by key."""
     first = fault.start(count=300, rate=100, interval=0.1, hold=True)
     run = first.run
+    with TrainStore(fault.url) as store:
+        eventually(lambda: run in set(store.list_runs()["uid"]), "the first commit")
     others = [
         fault.start(count=300, rate=100, interval=0.1, run=run, rank=rank, label=f"r{rank}")
         for rank in range(1, 24 if fault.long else 4)
