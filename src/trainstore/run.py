@@ -381,10 +381,7 @@ class ActiveRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None or (isinstance(error, SystemExit) and not error.code):
-            self.finish()
-        else:
-            self.finish(status_of(error), describe_exception(error))
+        self.finish(*ending_of(error))
 
     # --- How --------------------------------------------------------------------------------------------------------
 
@@ -516,9 +513,11 @@ def canonical_tags(tags: Mapping[str, Any] | Iterable[str] | str) -> dict[str, J
     return canonical_hyperparams(tags if isinstance(tags, Mapping) else dict.fromkeys(tags, True))
 
 
-def status_of(error: BaseException) -> str:
-    """The status of a run that this exception ended."""
-    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+def ending_of(error: BaseException | None) -> tuple[str, str | None]:
+    """Status and error of a run that ended by itself (None) or by this exception; ``sys.exit(0)`` is no failure."""
+    if error is None or (isinstance(error, SystemExit) and (error.code is None or error.code == 0)):
+        return "finished", None
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", describe_exception(error)
 
 
 def describe_exception(error: BaseException) -> str:
@@ -593,7 +592,7 @@ def _mark_at_exit() -> None:
     if isinstance(error, BaseException):
         for run in list(_handles):
             if run._finished is None and run._opener and run._reopened:
-                run.finish(status_of(error), describe_exception(error), timeout=0)
+                run.finish(*ending_of(error), timeout=0)
 
 
 atexit.register(_mark_at_exit)

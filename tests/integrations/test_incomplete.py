@@ -128,7 +128,7 @@ def recorder(sqlite_store):
 
 def recorded(recorder, store):
     recorder.run.flush()
-    log = store.list_step_logs("steps").drop(columns=["step_time", "data_time"])
+    log = store.list_step_logs("steps").drop(columns="step_time")
     return [{key: value for key, value in row.items() if value == value} for row in log.to_dict("records")]
 
 

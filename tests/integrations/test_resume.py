@@ -258,7 +258,7 @@ def test_a_store_that_is_closed_under_a_training_does_not_stop_it(database_url, 
     trainer.train()
     trainer.evaluate()
     assert trainer.state.global_step == 6
-    assert "on_evaluate could not be recorded (ClosedError" in caplog.text
+    assert "on_log could not be recorded (ClosedError" in caplog.text
     assert "open a new TrainStore" in caplog.text
     store.close()  # once more: what was recorded after the first time had begun to be delivered again
     with TrainStore(database_url) as again:

@@ -8,7 +8,7 @@ from typing import Any
 
 from trainstore.errors import InvalidArgumentError, RunNotFoundError, StoreUnavailableError
 from trainstore.integrations._checkpoint import SavedRun, import_history
-from trainstore.run import ActiveRun, status_of
+from trainstore.run import ActiveRun, ending_of
 from trainstore.store import TrainStore
 
 logger = logging.getLogger("trainstore")
@@ -56,11 +56,19 @@ def _resume(
     return run
 
 
-def next_attempt(store: TrainStore, before: ActiveRun, step: int) -> ActiveRun:
+def begin_again(store: TrainStore, before: ActiveRun, step: int) -> ActiveRun:
     """Another attempt of a run whose last one began at ``step`` and failed; it resumes what that one resumed."""
-    lineage = before.lineage[:-1] if step else []
+    return _next_attempt(store, before, step or -1, before.lineage[:-1] if step else [])
+
+
+def go_on(store: TrainStore, before: ActiveRun, step: int) -> ActiveRun:
+    """Another attempt of a run that was ended after ``step`` too early; it keeps all of the last one."""
+    return _next_attempt(store, before, step, before.lineage)
+
+
+def _next_attempt(store: TrainStore, before: ActiveRun, step: int, lineage: list[list[Any]]) -> ActiveRun:
     return store.resume_run(
-        before.uid, step=step or -1, lineage=lineage, project=before.project, name=before.name, source=SOURCE
+        before.uid, step=step, lineage=lineage, project=before.project, name=before.name, source=SOURCE
     )
 
 
@@ -72,7 +80,8 @@ def labels_of(config: Mapping[str, Any], args: Any, state: Any) -> dict[str, Any
     return {"project": config["project"], "name": name}
 
 
-def final_status(error: BaseException) -> str:
-    """The status of a run that this exception ended; a trial that Optuna prunes has not failed."""
+def ending_of_training(error: BaseException) -> tuple[str, str | None]:
+    """Status and error of a run that this exception ended; a trial that Optuna prunes has not failed."""
+    status, reason = ending_of(error)
     pruned = any(kind.__name__ == "TrialPruned" and kind.__module__.startswith("optuna") for kind in type(error).mro())
-    return "pruned" if pruned else status_of(error)
+    return "pruned" if pruned else status, reason

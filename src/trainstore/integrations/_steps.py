@@ -30,6 +30,11 @@ def _rate_on_host(rate: Any) -> Any:
     return None if rate is None else float(rate)
 
 
+def without_logged(metrics: Mapping[str, Any], logged: Mapping[str, Any]) -> dict[str, Any]:
+    """The results of an evaluation that are not among what was just logged, as the same objects."""
+    return {key: value for key, value in metrics.items() if key not in logged or logged[key] is not value}
+
+
 class _EndedStep(NamedTuple):
     """A step that is not recorded yet: the Trainer is about to log, and one record holds both."""
 
@@ -61,11 +66,15 @@ class StepRecorder:
         self._learning_rate: float | None = None  # of all groups
         self._learning_rates: dict[str, Any] = {}  # where there are several
         self._tokens = 0
-        self.step_began = self._idle_since = perf_counter()  # set by the hook of every step itself
+        self.idle_since = perf_counter()
+        # Both set by the hook of every step itself. What is done inside a step (a log, an evaluation) moves idle_since,
+        # so the wait for data is measured when the step begins. None: no step has begun.
+        self.step_began: float | None = None
+        self.data_time = 0.0
         self._window_first = global_step + 1
         self._window_sum = 0.0
         self._window_count = 0
-        self._logged: tuple[int, frozenset[str]] = (-1, frozenset())
+        self._logged: tuple[int, dict[str, Any]] = (-1, {})
         self.held: _EndedStep | None = None
 
     def begin_epoch(self) -> None:
@@ -73,7 +82,7 @@ class StepRecorder:
         if self.reader is not None:
             self.reader.discard()
         self._tokens = 0
-        self._idle_since = perf_counter()
+        self.idle_since = perf_counter()
 
     def add_micro_batch(self, loss: Any, inputs: Any) -> None:
         """A forward and backward pass is done."""
@@ -137,6 +146,7 @@ class StepRecorder:
         Where a log follows at once the step is held for it. Whatever comes instead must call `release`.
         """
         began, ended, reader = self.step_began, perf_counter(), self.reader
+        self.step_began = None
         metrics = {} if reader is None else reader.end_step(step, self._unreadable)
         if "loss" in metrics:
             self._window_sum += metrics["loss"]
@@ -149,7 +159,10 @@ class StepRecorder:
         if self._tokens:
             metrics["tokens"] = self._tokens
             self._tokens = 0
-        metrics["data_time"] = began - self._idle_since
+        if began is None:  # a loop that does not say when a step begins
+            began = self.idle_since
+        else:
+            metrics["data_time"] = self.data_time
         if rate is not None and type(epoch) is float and type(step) is int:
             if log_follows:
                 self.held = _EndedStep(metrics, step, epoch, ended - began, now())
@@ -160,7 +173,7 @@ class StepRecorder:
             self.run.log(metrics, step, epoch)
         if reader is not None and reader.is_behind:
             self.catch_up(wait=False)
-        self._idle_since = perf_counter()
+        self.idle_since = perf_counter()
 
     def release(self) -> None:
         """Record the step that is held, if there is one: something else than its log came."""
@@ -214,8 +227,8 @@ class StepRecorder:
         else:
             self.release()
             self.run.log(metrics, step, epoch, details)
-        self._logged = (step, frozenset(metrics))
-        self._idle_since = perf_counter()
+        self._logged = (step, metrics)
+        self.idle_since = perf_counter()
         return doubt
 
     def _held_for(self, metrics: dict[str, Any], step: int, epoch: Any) -> _EndedStep | None:
@@ -234,17 +247,17 @@ class StepRecorder:
         if not isinstance(metrics, Mapping):
             self.run.log(metrics, step)
             return
-        logged_at, keys = self._logged
-        left = {key: value for key, value in metrics.items() if step != logged_at or key not in keys}
+        logged_at, logged = self._logged
+        left = without_logged(metrics, logged if step == logged_at else {})
         epoch = left.pop("epoch", None)
         if left:
             self.run.log(left, step, epoch)
-        self._idle_since = perf_counter()
+        self.idle_since = perf_counter()
 
     def pause(self) -> None:
         """Something else than training was done until now."""
         self.release()
-        self._idle_since = perf_counter()
+        self.idle_since = perf_counter()
 
     def _end_window(self, logged: Any, step: int) -> Doubt | None:
         first, total, count = self._window_first, self._window_sum, self._window_count

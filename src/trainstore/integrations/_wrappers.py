@@ -31,6 +31,16 @@ def calling_trainer(callback: object) -> Any | None:
     return None
 
 
+def is_calling(trainer: object) -> bool:
+    """Whether a method of the trainer is under way in this thread."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if "self" in frame.f_code.co_varnames and frame.f_locals.get("self") is trainer:
+            return True
+        frame = frame.f_back
+    return False
+
+
 def callbacks_of(trainer: object) -> list[Any]:
     """A trainer's callbacks; an empty list for what is no trainer."""
     try:

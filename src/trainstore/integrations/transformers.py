@@ -39,15 +39,17 @@ from trainstore.errors import (
     StoreURLError,
     TrainStoreError,
 )
-from trainstore.integrations._checkpoint import STATE_KEY, SavedRun, checkpoint_dir_of
+from trainstore.integrations._checkpoint import STATE_KEY, SavedRun, checkpoint_dir_of, trial_of
 from trainstore.integrations._facts import facts_of
-from trainstore.integrations._foreign import Events, missing_from
+from trainstore.integrations._foreign import Events, given, missing_from
 from trainstore.integrations._incomplete import Incomplete
 from trainstore.integrations._loss import DirectLoss, RingLoss
 from trainstore.integrations._ranks import Ranks, SharedRun
-from trainstore.integrations._runs import SOURCE, final_status, labels_of, next_attempt, open_run
-from trainstore.integrations._steps import StepRecorder
-from trainstore.integrations._wrappers import Wrappers, callbacks_of, calling_trainer
+from trainstore.integrations._runs import SOURCE, begin_again, ending_of_training, go_on, labels_of, open_run
+from trainstore.integrations._steps import StepRecorder, without_logged
+from trainstore.integrations._train import watch_train, when_train_ends
+from trainstore.integrations._training import LastRun, Training
+from trainstore.integrations._wrappers import callbacks_of, calling_trainer, is_calling
 from trainstore.pickling import StoreAddress
 from trainstore.run import ActiveRun, describe_exception, recording_is_disabled
 from trainstore.store import TrainStore
@@ -75,7 +77,8 @@ def _guarded(hook: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(hook)
     def guarded(self: TrainStoreCallback, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         try:
-            told = self._events
+            training = self._training_of(state)
+            told = self._events if training is None else training.events
             hook(self, told.arguments(args), told.state(state), told.control(control), **kwargs)
         except Exception as error:  # noqa: BLE001
             self._internal_failure(hook.__name__, error)
@@ -148,23 +151,19 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._reset()
 
     def _reset(self) -> None:
+        watch_train()
         self._store: TrainStore | None = None
-        self._run: ActiveRun | None = None
-        self._steps: StepRecorder | None = None  # of the training under way
-        self._given_up: ActiveRun | None = None  # open, and no longer recorded into: we failed too often
+        self._trainings: list[Training] = []  # under way
+        self._current: Training | None = None  # the one whose event was the last
+        self._taken_for_failed: Training | None = None  # the last one, if nobody told that its train() ended
         self._last_run: ActiveRun | None = None
-        self._trainer: weakref.ref[Any] | None = None
-        self._wrappers = Wrappers()
-        self._events = Events()
+        self._last_runs: dict[int, LastRun] = {}  # of each trainer, by its id
+        self._logged: tuple[int, Mapping[str, Any]] = (-1, {})  # the last log outside a training, and its step
+        self._events = Events()  # outside a training
+        self._trainer: weakref.ref[Any] | None = None  # that of `record`
         self._disabled = False
         self._failures = 0
         self._warned: set[str] = set()
-        self._retry_after: BaseException | None = None
-        self._batch_size: int | None = None  # of the training under way
-        self._in_epoch = False
-        self._ranks: Ranks | None = None  # on rank 0 of several
-        self._follows: Ranks | None = None  # on the others
-        self._asks: Ranks | None = None  # likewise, until the run is known
 
     def __copy__(self) -> TrainStoreCallback:
         return self.__deepcopy__({})
@@ -186,8 +185,9 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     @property
     def run(self) -> ActiveRun | None:
-        """The run that is being recorded, or the last one, finished."""
-        return self._run or self._last_run
+        """The run that is being recorded (of several, the one begun last), or the last one, finished."""
+        open_runs = [training.run for training in self._trainings if training.run is not None]
+        return open_runs[-1] if open_runs else self._last_run
 
     @property
     def run_uid(self) -> str:
@@ -221,34 +221,37 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin a run, or go on with the one that the checkpoint names."""
-        self._events = Events(kwargs.get("model"))
-        args, state = self._events.arguments(args), self._events.state(state)
-        self._ranks = self._follows = self._asks = None
         if self._disabled or recording_is_disabled():
             return
         try:
-            ranks = Ranks(args.process_index) if args.world_size > 1 else None
-            if not state.is_world_process_zero:
-                if ranks is not None:
-                    self._follow(ranks)
-                return
             trainer = self._find_trainer()
             if self._is_second_of(trainer):
                 return
+            reference = None if trainer is None else weakref.ref(trainer)
+            training = Training(args, state, reference, Events(kwargs.get("model")))
+            args, state = training.args, training.state
+            ranks = training.ranks = Ranks(args.process_index) if args.world_size > 1 else None
+            before = self._end_earlier(trainer)
+            training.is_watched = when_train_ends(trainer, functools.partial(self._train_ended, training))
+            if not state.is_world_process_zero:
+                if ranks is not None and trainer is not None:
+                    training.asks = True
+                    self._trainings.append(training)
+                    self._watch_ends(training, trainer)
+                return
             self.store  # noqa: B018 - opened before the run that it is for
-            run = self._run = self._open_run(trainer, args, state)
-            saved = SavedRun.of(run, trainer, args, state)
-            saved.write(state)
-            if ranks is not None:
-                self._ranks = ranks
-                ranks.publish(SharedRun(saved, run.project, run.name))
+            if before is not None:
+                run = begin_again(self.store, before, state.global_step)
+            else:
+                run = self._open_run(trainer, args, state)
             incomplete = Incomplete(run)
             for name in missing_from(args, state):
                 incomplete.note(name, "not given")
-            source = self._watch(run, trainer, args, state, incomplete)
-            self._record_facts(run, args, state, kwargs, incomplete)
+            source = self._record(training, run, incomplete)
+            self._record_facts(run, trainer, args, state, kwargs, incomplete)
             run.log_hyperparams({"loss_source": source}, "env")
-            self._steps.pause()  # type: ignore[union-attr]
+            if training.steps is not None:
+                training.steps.pause()
         except Exception as error:
             # What keeps a store from being opened is for the user to mend too, now, and not after days of training.
             if isinstance(error, USER_ERRORS) or (self._store is None and isinstance(error, TrainStoreError)):
@@ -256,40 +259,66 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             self._internal_failure("on_train_begin", error)
 
     def _open_run(self, trainer: Any | None, args: Any, state: Any) -> ActiveRun:
-        self._let_go_of_steps()
-        before, self._run = self._run, None
-        retried, self._retry_after = self._retry_after, None
-        size, self._batch_size = self._batch_size, getattr(trainer, "_train_batch_size", None)
-        if before is None:
-            return open_run(self.store, self._config, trainer, args, state)
-        self._wrappers.remove()
-        smaller = args.auto_find_batch_size and size is not None and (self._batch_size or size) < size
-        if retried is None and not smaller:
-            before.finish("failed", "left open when another training began")
-            return open_run(self.store, self._config, trainer, args, state)
-        # auto_find_batch_size begins again inside train(): another attempt of the run that ran out of memory.
-        before.finish("failed", describe_exception(retried) if retried else "begun again with a smaller batch size")
-        return next_attempt(self.store, before, state.global_step)
+        """A new run, that of the checkpoint, or the one that has what was logged before the training."""
+        last = self._last_runs.get(id(trainer))
+        fresh = state.global_step == 0 and self._config["resume"] == "auto" and trial_of(trainer, state) is None
+        if fresh and last is not None and last.trainer() is trainer and last.waits:
+            return go_on(self.store, last.run, 0)
+        return open_run(self.store, self._config, trainer, args, state)
 
-    def _follow(self, ranks: Ranks) -> None:
-        """On a rank that records nothing: see its failures, as nobody else does."""
-        trainer = self._find_trainer()
-        self._wrappers.remove()
-        if trainer is not None and not self._is_second_of(trainer):
-            self._follows = self._asks = ranks
-            self._watch_ends(trainer)
+    def _record(self, training: Training, run: ActiveRun, incomplete: Incomplete) -> str:
+        """Record this training into this run from now on; return the source of the loss."""
+        training.run = run
+        self._trainings.append(training)
+        self._current, self._taken_for_failed = training, None
+        saved = SavedRun.of(run, training.known_trainer, training.args, training.state)
+        saved.write(training.state)
+        if training.ranks is not None:
+            training.ranks.publish(SharedRun(saved, run.project, run.name))
+        return self._watch(training, run, incomplete)
 
-    def _learn_run(self, state: Any) -> None:
+    def _go_on(self, training: Training, last_step: int) -> Training | None:
+        """A training that was taken for failed makes another step: it goes on as the next attempt of its run."""
+        self._taken_for_failed = None
+        try:
+            run = go_on(self.store, training.run, last_step)  # type: ignore[arg-type]
+            self._record(training, run, Incomplete(run))
+        except Exception as error:  # noqa: BLE001
+            self._internal_failure("a training that goes on", error)
+            return None
+        return training
+
+    def _end_earlier(self, trainer: Any | None) -> ActiveRun | None:
+        """End the trainings that are left open as another one begins; return the run that it goes on with, if any.
+
+        Inside one call of ``train()`` a training that begins again is another attempt of its run: it is
+        auto_find_batch_size that tries a smaller one. Trainings of other trainers that are under way go on.
+        """
+        again = None
+        for training in list(self._trainings):
+            if training.steps is not None:
+                training.steps.release()  # the next event of this training may be far away
+            known = training.known_trainer
+            if training.is_watched:
+                if known is trainer:
+                    again = training.run
+                    self._finish(training, "failed", training.failure or "begun again", keep_store=True)
+            elif known is None or known is trainer or not is_calling(known):
+                reason = training.failure or "left open when another training began"
+                self._finish(training, "failed", reason, keep_store=True)
+        return again
+
+    def _learn_run(self, training: Training) -> None:
         """After a step that rank 0 has made too: the run is known by now, and stands in this rank's checkpoints."""
-        asks, self._asks = self._asks, None
-        shared = None if asks is None else asks.run()
+        training.asks = False
+        shared = None if training.ranks is None else training.ranks.run()
         if shared is not None:
-            shared.saved.write(state)
+            shared.saved.write(training.state)
 
     def _record_facts(
-        self, run: ActiveRun, args: Any, state: Any, event: dict[str, Any], incomplete: Incomplete
+        self, run: ActiveRun, trainer: Any | None, args: Any, state: Any, event: dict[str, Any], incomplete: Incomplete
     ) -> None:
-        facts = facts_of(self._known_trainer(), args, state, self._config["hyperparams"], event, incomplete)
+        facts = facts_of(trainer, args, state, self._config["hyperparams"], event, incomplete)
         for namespace, get in facts.items():
             try:
                 run.log_hyperparams(get(), namespace)
@@ -299,16 +328,34 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     # --- The trainer ------------------------------------------------------------------------------------------------
 
-    def _known_trainer(self) -> Any | None:
-        return None if self._trainer is None else self._trainer()
-
     def _find_trainer(self) -> Any | None:
-        """The trainer that calls now; else the one that is known from before, or from `record`."""
+        """The trainer that calls now, or that of `record`."""
         trainer = calling_trainer(self)
-        if trainer is None:
-            return self._known_trainer()
-        self._trainer = weakref.ref(trainer)
+        if trainer is None and self._trainer is not None:
+            return self._trainer()
         return trainer
+
+    def _training_of(self, state: Any, *, steps_since: int | None = None) -> Training | None:
+        """The training whose event this is; None if it comes from outside a training.
+
+        Args:
+            state: That of the event.
+            steps_since: If the event shows that a training is under way, how many steps have ended in it unrecorded.
+                Then one that was taken for failed goes on.
+        """
+        found = next((one for one in self._trainings if one.given_state is state or one.state is state), None)
+        if found is None and self._trainings:
+            trainer = self._find_trainer()
+            # Without a trainer it may be a library that makes a state for every event.
+            found = next((one for one in reversed(self._trainings) if one.known_trainer is trainer), None)
+            if found is not None:
+                found.is_told(state)
+        ended = self._taken_for_failed
+        if found is None and steps_since is not None and ended is not None and ended.given_state is given(state):
+            return self._go_on(ended, ended.events.state(state).global_step - steps_since)
+        if found is not None:
+            self._current = found
+        return found
 
     def _is_second_of(self, trainer: Any | None) -> bool:
         """Whether another of us records this trainer: the first that was given a store, or else the first."""
@@ -319,59 +366,79 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._warn_once("this trainer has two TrainStoreCallbacks; one of them records nothing")
         return True
 
-    def _watch(self, run: ActiveRun, trainer: Any | None, args: Any, state: Any, incomplete: Incomplete) -> str:
+    def _watch(self, training: Training, run: ActiveRun, incomplete: Incomplete) -> str:
         """Wrap what tells the loss, the gradient norm and a failure; return the source of the loss."""
-        self._wrappers.remove()
-        watched = trainer is not None and self._watch_ends(trainer)
-        steps = self._steps = StepRecorder(run, None, state.global_step, incomplete.lose)
+        trainer = training.known_trainer
+        if trainer is not None:
+            self._watch_ends(training, trainer)
+        steps = training.steps = StepRecorder(run, None, training.state.global_step, incomplete.lose)
         if self._config["loss"] == "logs":
             return "logs"
-        reader = None if trainer is None else incomplete.attempt("loss", functools.partial(_reader_for, args))
-        watch_losses = functools.partial(self._watch_losses, steps, not watched)
-        if reader is None or not self._wrappers.wrap(trainer, "training_step", watch_losses):
+        reader = None if trainer is None else incomplete.attempt("loss", functools.partial(_reader_for, training.args))
+        watch_losses = functools.partial(self._watch_losses, training, steps)
+        if reader is None or not training.wrappers.wrap(trainer, "training_step", watch_losses):
             incomplete.note("loss", "the Trainer was not found; only the means that it logs are recorded")
             return "logs"
         steps.reader = reader
-        watch_norms = functools.partial(self._watch_grad_norms, steps)
-        self._wrappers.wrap(getattr(trainer, "accelerator", None), "clip_grad_norm_", watch_norms)
+        watch_norms = functools.partial(self._watch_grad_norms, training, steps)
+        training.wrappers.wrap(getattr(trainer, "accelerator", None), "clip_grad_norm_", watch_norms)
         return "training_step"
 
-    def _watch_ends(self, trainer: Any) -> bool:
-        """See what ends the training: in its epochs, and in the evaluation that comes before them."""
-        self._wrappers.wrap(trainer, "_evaluate", self._watch_failures)
-        return self._wrappers.wrap(trainer, "_run_epoch", self._watch_epoch)
+    def _watch_ends(self, training: Training, trainer: Any) -> None:
+        """See what fails in the training, though it may be caught, and what stops it."""
+        watch_failures = functools.partial(self._watch_failures, training)
+        training.wrappers.wrap(trainer, "_evaluate", watch_failures)
+        training.wrappers.wrap(trainer, "training_step", watch_failures)
+        training.wrappers.wrap(trainer, "_run_epoch", functools.partial(self._watch_epoch, training))
+        for callback in callbacks_of(trainer):
+            manager = getattr(callback, "jit_manager", None)  # of enable_jit_checkpoint
+            if manager is not None:
+                watch_stop = functools.partial(self._watch_stop, training)
+                training.wrappers.wrap(manager, "execute_jit_checkpoint", watch_stop)
 
-    def _watch_epoch(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        watched = self._watch_failures(original)
-
+    def _watch_epoch(self, training: Training, original: Callable[..., Any]) -> Callable[..., Any]:
         def run_epoch(*args: Any, **kwargs: Any) -> Any:
-            self._in_epoch = True
+            training.in_epoch = True
             try:
-                return watched(*args, **kwargs)
-            finally:
-                self._in_epoch = False
+                result = original(*args, **kwargs)
+            except BaseException as error:
+                training.in_epoch = False
+                self._saw_failure(training, error)
+                raise
+            training.in_epoch = False
+            return result
 
         return run_epoch
 
-    def _watch_failures(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _watch_failures(self, training: Training, original: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*args: Any, **kwargs: Any) -> Any:
             try:
                 return original(*args, **kwargs)
             except BaseException as error:
-                self._training_failed(error)
+                self._saw_failure(training, error)
                 raise
 
         return watched
 
-    def _watch_losses(
-        self, steps: StepRecorder, failures_too: bool, original: Callable[..., Any]
-    ) -> Callable[..., Any]:
-        if failures_too:  # a Trainer without _run_epoch
-            original = self._watch_failures(original)
+    def _watch_stop(self, training: Training, original: Callable[..., Any]) -> Callable[..., Any]:
+        """The checkpoint that the Trainer makes after a SIGTERM, without an event, before it stops."""
 
+        def execute_jit_checkpoint(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            training.stopped_by = (
+                f"SIGTERM: the Trainer saved a checkpoint at step {training.state.global_step} and stopped"
+            )
+            self._log_checkpoint(training)
+            return result
+
+        return execute_jit_checkpoint
+
+    def _watch_losses(
+        self, training: Training, steps: StepRecorder, original: Callable[..., Any]
+    ) -> Callable[..., Any]:
         def training_step(*args: Any, **kwargs: Any) -> Any:
             loss = original(*args, **kwargs)
-            if steps is self._steps:
+            if steps is training.steps:
                 try:
                     steps.add_micro_batch(loss, args[1] if len(args) > 1 else kwargs.get("inputs"))
                 except Exception as error:  # noqa: BLE001
@@ -380,10 +447,12 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
         return training_step
 
-    def _watch_grad_norms(self, steps: StepRecorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _watch_grad_norms(
+        self, training: Training, steps: StepRecorder, original: Callable[..., Any]
+    ) -> Callable[..., Any]:
         def clip_grad_norm_(*args: Any, **kwargs: Any) -> Any:
             norm = original(*args, **kwargs)
-            if steps is self._steps:
+            if steps is training.steps:
                 try:
                     steps.add_grad_norm(norm)
                 except Exception as error:  # noqa: BLE001
@@ -396,16 +465,21 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The clock of the step."""
-        steps = self._steps
-        if steps is not None:
+        training = self._current
+        if training is None or training.given_state is not state:
+            training = self._training_of(state, steps_since=0)
+        if training is not None and (steps := training.steps) is not None:
             if steps.held is not None:
                 steps.release()
-            steps.step_began = perf_counter()
+            steps.step_began = began = perf_counter()
+            steps.data_time = began - steps.idle_since
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
         """The learning rate of the step."""
-        steps = self._steps
-        if steps is not None:
+        training = self._current
+        if training is None or training.given_state is not state:
+            training = self._training_of(state)
+        if training is not None and (steps := training.steps) is not None:
             try:
                 steps.before_optimizer(optimizer)
             except Exception as error:  # noqa: BLE001
@@ -413,39 +487,58 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """One record: the whole step (on accelerators its loss and gradient norm follow), and a log that comes next."""
-        steps = self._steps
+        training = self._current
+        if training is None or training.given_state is not state:
+            training = self._training_of(state, steps_since=1)
+        if training is None:
+            return
+        steps = training.steps
         if steps is not None:
             try:
                 if not (isinstance(state, TrainerState) and isinstance(control, TrainerControl)):
-                    state, control = self._events.state(state, step_ends=True), self._events.control(control)
+                    state = training.events.state(state, step_ends=True)
+                    control = training.events.control(control)
                 steps.end_step(state.global_step, state.epoch, log_follows=control.should_log)
             except Exception as error:  # noqa: BLE001
                 self._internal_failure("on_step_end", error)
-        elif self._asks is not None:
-            self._learn_run(state)
+        elif training.asks:
+            self._learn_run(training)
 
     # --- Now and then -----------------------------------------------------------------------------------------------
 
     @_guarded
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """An epoch begins with a wait for data."""
-        if self._steps is not None:
-            self._steps.begin_epoch()
+        training = self._training_of(state, steps_since=0)
+        if training is not None and training.steps is not None:
+            training.steps.begin_epoch()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Whatever the Trainer logs, in the row of its step."""
-        steps = self._steps
-        if steps is None or logs is None:
+        if logs is None:
             return
+        training = self._current
+        if training is None or training.given_state is not state:
+            training = self._training_of(state)
         try:
-            if not isinstance(state, TrainerState):
-                args, state = self._events.arguments(args), self._events.state(state)
-            doubt = steps.log(_complete_logs(logs, state), state.global_step)
-            if doubt is not None and args.world_size == 1:
-                self._warn_once(*doubt)
-                steps.run.log_hyperparams({"loss_source": "unverified"}, "env")
+            if training is None:
+                self._log_outside(self._events.arguments(args), self._events.state(state), logs, kwargs)
+            elif (steps := training.steps) is not None:
+                if not isinstance(state, TrainerState):
+                    args, state = training.args, training.events.state(state)
+                doubt = steps.log(_complete_logs(logs, state), state.global_step)
+                if doubt is not None and args.world_size == 1:
+                    self._warn_once(*doubt)
+                    steps.run.log_hyperparams({"loss_source": "unverified"}, "env")
         except Exception as error:  # noqa: BLE001
             self._internal_failure("on_log", error)
+
+    def _log_outside(self, args: Any, state: Any, logs: Any, kwargs: dict[str, Any]) -> None:
+        if logs and self._records_outside(state):
+            logs = _complete_logs(logs, state)
+            with self._run_outside(args, state, kwargs, waits=True) as run:
+                log_outside_training(run, logs, state.global_step)
+            self._logged = state.global_step, dict(logs) if isinstance(logs, Mapping) else {}
 
     @_guarded
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
@@ -458,85 +551,169 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._record_results(args, state, metrics, kwargs)
 
     def _record_results(self, args: Any, state: Any, metrics: Any, kwargs: dict[str, Any]) -> None:
-        if self._disabled or metrics is None or not state.is_world_process_zero or recording_is_disabled():
+        training = self._training_of(state)
+        if training is not None:
+            if metrics is not None and training.steps is not None:
+                training.steps.log_results(metrics, state.global_step)
             return
-        if self._steps is not None:
-            self._steps.log_results(metrics, state.global_step)
-        elif not self._is_second_of(self._find_trainer()):
-            with self._run_of_its_own(args, state, kwargs) as run:
-                run.log(metrics, state.global_step)
+        (logged_at, logged), self._logged = self._logged, (-1, {})
+        if metrics is None or not self._records_outside(state):
+            return
+        left = metrics
+        if isinstance(metrics, Mapping):
+            left = without_logged(metrics, logged if logged_at == state.global_step else {})
+        trainer = self._find_trainer()
+        last = self._run_before(trainer)
+        if last is not None:
+            self._remember(trainer, last)  # an evaluation is a result: the next training has a run of its own
+        if left:
+            with self._run_outside(args, state, kwargs) as run:
+                log_outside_training(run, left, state.global_step)
+
+    def _records_outside(self, state: Any) -> bool:
+        """Whether what comes outside a training is for us to record."""
+        if self._disabled or recording_is_disabled() or not state.is_world_process_zero:
+            return False
+        return not self._is_second_of(self._find_trainer())
+
+    def _run_before(self, trainer: Any | None) -> ActiveRun | None:
+        """The last run of this trainer, or of any."""
+        last = self._last_runs.get(id(trainer))
+        return last.run if last is not None and last.trainer() is trainer else self._last_run
 
     @contextmanager
-    def _run_of_its_own(self, args: Any, state: Any, kwargs: dict[str, Any]) -> Iterator[ActiveRun]:
-        """Outside a training: the last run, joined and left as it is, or a run for what comes now."""
-        last = self._last_run
+    def _run_outside(
+        self, args: Any, state: Any, kwargs: dict[str, Any], *, waits: bool = False
+    ) -> Iterator[ActiveRun]:
+        """Outside a training: the last run, joined and left as it is, or a run for what comes now.
+
+        Args:
+            args: Of the event, as are ``state`` and ``kwargs``.
+            waits: Whether a training that begins next goes on with a run that is made here.
+        """
+        trainer = self._find_trainer()
+        last = self._run_before(trainer)
         if last is not None:
             run = self.store.resume_run(last.uid, lineage=last.lineage, source=SOURCE)
         else:
             run = self.store.start_run(**labels_of(self._config, args, state), tags=self._config["tags"], source=SOURCE)
-            self._record_facts(run, args, state, kwargs, Incomplete(run))
-            self._last_run = run
+            self._record_facts(run, trainer, args, state, kwargs, Incomplete(run))
+            self._remember(trainer, run, waits=waits)
         try:
             yield run
         finally:
             if run.finish(timeout=FINISH_TIMEOUT):
-                self.close()
+                self._close_if_idle()
+
+    def _remember(self, trainer: Any | None, run: ActiveRun, *, waits: bool = False) -> None:
+        """What comes after this belongs to this run."""
+        self._last_run = run
+        self._last_runs = {key: last for key, last in self._last_runs.items() if last.trainer() is not None}
+        if trainer is not None:
+            self._last_runs[id(trainer)] = LastRun(weakref.ref(trainer), run, waits)
+
+    def _close_if_idle(self) -> None:
+        """Close a store that was opened here, unless another training is under way."""
+        if not self._trainings:
+            self.close()
 
     @_guarded
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A checkpoint was written."""
-        if self._steps is not None:
-            path = checkpoint_dir_of(self._known_trainer(), args, state)
-            self._steps.run.log_event("checkpoint", state.global_step, {"path": path})
-            self._steps.pause()
+        training = self._training_of(state)
+        if training is not None:
+            self._log_checkpoint(training)
+
+    def _log_checkpoint(self, training: Training) -> None:
+        if training.steps is not None:
+            path = checkpoint_dir_of(training.known_trainer, training.args, training.state)
+            training.steps.run.log_event("checkpoint", training.state.global_step, {"path": path})
+            training.steps.pause()
 
     @_guarded
     def on_push_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The model goes to the Hub."""
-        if self._run is not None:
-            self._run.log_event("push", state.global_step, {"hub_model_id": args.hub_model_id})
+        """The model goes to the Hub: in a training, or after one."""
+        training = self._training_of(state)
+        details = {"hub_model_id": args.hub_model_id}
+        if training is not None:
+            if training.steps is not None:
+                training.steps.run.log_event("push", state.global_step, details)
+        elif self._last_run is not None and self._records_outside(state):
+            with self._run_outside(args, state, kwargs) as run:
+                run.log_event("push", state.global_step, details)
 
     # --- The end ----------------------------------------------------------------------------------------------------
 
     @_guarded
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The end that the Trainer announces; an exception is seen by the wrapper of its epochs."""
-        run, stopped = self._run, state.global_step < state.max_steps
+        """The end that the Trainer announces; an exception is seen by our wrappers."""
+        training = self._training_of(state)
+        if training is None:
+            return
+        stopped = state.global_step < state.max_steps
         # A pruned trial ends in the middle of an epoch, which no other training does.
-        pruned = state.is_hyper_param_search and (self._in_epoch or (stopped and not control.should_training_stop))
-        if run is not None and stopped and not pruned and control.should_training_stop:
+        pruned = state.is_hyper_param_search and (training.in_epoch or (stopped and not control.should_training_stop))
+        run = None if training.steps is None else training.run
+        by_callback = stopped and not pruned and control.should_training_stop and training.stopped_by is None
+        if run is not None and by_callback:
             run.log_event("early_stop", state.global_step, {"max_steps": state.max_steps})
         if run is not None and state.best_model_checkpoint:
             step, metric = getattr(state, "best_global_step", None), getattr(state, "best_metric", None)
             best = {"path": state.best_model_checkpoint, "metric": metric, "step": step}
             run.log_event("best_model", step, best)
-        self._finish("pruned" if pruned else "finished")
+        if pruned:
+            self._finish(training, "pruned")
+        else:
+            self._end(training)
 
-    def _training_failed(self, error: BaseException, *, final: bool = False) -> None:
-        """An exception came out of the training: say so in the run. Never raises itself."""
+    def _train_ended(self, training: Training, error: BaseException | None) -> None:
+        """``train()`` is left, and the training is still open: no event told its end. Never raises."""
+        if training not in self._trainings:
+            return
         try:
-            if not final and self._is_retried(error):
-                self._retry_after = error
-                return
-            if self._follows is not None:
-                self._rank_failed(self._follows, error)
-                return
-            run = self._run or self._given_up
-            if run is not None:
-                self._log_exception(run, error, 0)
-                status, reason = final_status(error), describe_exception(error)
-                if status == "failed" and self._ranks is not None:
-                    reason = self._ranks.failure() or reason
-                self._finish(status, reason)
+            if error is None:
+                self._end(training)
+            else:
+                self._log_exception(training, error)
+                self._fail(training, error)
         except Exception as failure:  # noqa: BLE001
-            self._internal_failure("a failed training", failure, reraise=False)
+            self._internal_failure("the end of a training", failure, reraise=False)
 
-    def _rank_failed(self, ranks: Ranks, error: BaseException) -> None:
+    def _saw_failure(self, training: Training, error: BaseException) -> None:
+        """An exception came out of a part of the training, which may go on if somebody catches it. Never raises."""
+        if training not in self._trainings:
+            return
+        try:
+            self._log_exception(training, error)
+            if not training.is_watched and not training.in_epoch:
+                if training.run is not None:
+                    self._taken_for_failed = training
+                self._fail(training, error)
+        except Exception as failure:  # noqa: BLE001
+            self._internal_failure("a failure", failure, reraise=False)
+
+    def _end(self, training: Training) -> None:
+        if training.stopped_by is None:
+            self._finish(training, "finished")
+        else:
+            self._finish(training, "interrupted", training.stopped_by)
+
+    def _fail(self, training: Training, error: BaseException) -> None:
+        if training.run is None:
+            self._rank_failed(training, error)
+            return
+        status, reason = ending_of_training(error)
+        if status == "failed" and training.ranks is not None:
+            reason = training.ranks.failure() or reason
+        self._finish(training, status, reason)
+
+    def _rank_failed(self, training: Training, error: BaseException) -> None:
         """On another rank than 0, which may not live to say it."""
-        self._finish("finished")  # nothing is recorded here: the wrappers go
-        if final_status(error) != "failed":
+        self._finish(training, "finished")  # nothing is recorded here: the wrappers go
+        status, reason = ending_of_training(error)
+        ranks = training.ranks
+        if status != "failed" or reason is None or ranks is None:
             return  # Ctrl-C and a pruned trial reach rank 0 too
-        reason = describe_exception(error)
         ranks.publish_failure(reason)
         shared = ranks.run(wait=RANK_TIMEOUT)
         if shared is not None:
@@ -544,51 +721,38 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
                 shared.saved.run_uid, lineage=shared.saved.lineage, rank=ranks.rank,
                 project=shared.project, name=shared.name, source=SOURCE,
             )  # fmt: skip
-            self._log_exception(run, error, ranks.rank)
+            log_exception(run, training.state.global_step, error, ranks.rank)
             if run.finish("failed", reason, FINISH_TIMEOUT):
-                self.close()
+                self._close_if_idle()
 
-    def _log_exception(self, run: ActiveRun, error: BaseException, rank: int) -> None:
-        trainer = self._known_trainer()
-        step = getattr(getattr(trainer, "state", None), "global_step", None)
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
-        what = {"type": type(error).__qualname__, "rank": rank, "traceback": "".join(lines)}
-        run.log_event("exception", step, {**what, "message": describe_exception(error)})
+    def _log_exception(self, training: Training, error: BaseException) -> None:
+        """Note an exception, once on its way out. (Another rank does if it fails.)"""
+        if not training.is_new(error) or ending_of_training(error)[0] == "finished":
+            return
+        training.failure = describe_exception(error)
+        if training.steps is not None:
+            training.steps.release()
+        if training.run is not None:
+            log_exception(training.run, training.state.global_step, error, 0)
 
-    def _is_retried(self, error: BaseException) -> bool:
-        """Whether auto_find_batch_size begins again after this error."""
-        trainer = self._known_trainer()
-        finds_size = getattr(getattr(trainer, "args", None), "auto_find_batch_size", False)
-        if not finds_size or not isinstance(error, Exception):
-            return False
-        from accelerate.utils.memory import should_reduce_batch_size
-
-        return bool(should_reduce_batch_size(error))
-
-    def _finish(self, status: str, error: str | None = None) -> None:
-        run, steps = self._run or self._given_up, self._let_go_of_steps()
-        self._run = self._given_up = self._retry_after = self._batch_size = None
-        if self._ranks is not None:
-            self._ranks.withdraw()
-        self._ranks = self._follows = self._asks = None
-        self._wrappers.remove()
+    def _finish(self, training: Training, status: str, error: str | None = None, *, keep_store: bool = False) -> None:
+        self._trainings.remove(training)
+        if self._current is training:
+            self._current = None
+        training.wrappers.remove()
+        run, steps = training.run, training.let_go_of_steps()
         if run is None:
             return
-        self._last_run = run
+        if training.ranks is not None:
+            training.ranks.withdraw()
+        self._remember(training.known_trainer, run)
         if steps is not None:
             try:
                 steps.catch_up(wait=True)
             except Exception as failure:  # noqa: BLE001 - a device that failed takes its last losses along
                 self._internal_failure("the last losses", failure, reraise=False)
-        if run.finish(status, error, FINISH_TIMEOUT):
-            self.close()  # else it goes on delivering while the process lives
-
-    def _let_go_of_steps(self) -> StepRecorder | None:
-        """Record no more steps of this training; the one that waits for its log is recorded."""
-        steps, self._steps = self._steps, None
-        if steps is not None:
-            steps.release()
-        return steps
+        if run.finish(status, error, FINISH_TIMEOUT) and not keep_store:
+            self._close_if_idle()  # else it goes on delivering while the process lives
 
     # --- Our own trouble --------------------------------------------------------------------------------------------
 
@@ -606,8 +770,8 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             logger.debug("%s could not be recorded (%s)", where, type(error).__name__)
         if self._failures >= MAX_FAILURES and not self._disabled:
             self._disabled = True
-            self._let_go_of_steps()
-            self._given_up, self._run = self._run or self._given_up, None
+            for training in self._trainings:
+                training.let_go_of_steps()  # the run learns its end, and nothing else
             logger.warning("trainstore failed %d times and records no more of this training", self._failures)
 
     def _warn_once(self, message: str, *args: object) -> None:
@@ -634,6 +798,21 @@ def _address_of(store_or_url: Any) -> Any:
         return safe_url(store_or_url)  # an error when it is opened, there as here
 
 
+def log_outside_training(run: ActiveRun, metrics: Any, step: int) -> None:
+    """Record what was logged or evaluated before or after a training, under the same names as in one."""
+    if isinstance(metrics, Mapping):
+        names = {"loss": "loss_window"}
+        metrics = {names.get(name, name): value for name, value in metrics.items()}
+    run.log(metrics, step)
+
+
+def log_exception(run: ActiveRun, step: int, error: BaseException, rank: int) -> None:
+    """Record an exception with its traceback as an event."""
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    details = {"type": type(error).__qualname__, "rank": rank, "traceback": "".join(lines)}
+    run.log_event("exception", step, {**details, "message": describe_exception(error)})
+
+
 def _complete_logs(logs: Any, state: Any) -> Any:
     """What is logged, with what a callback before us took out (PrinterCallback: total_flos)."""
     history = state.log_history[-1] if state.log_history else None
@@ -650,8 +829,8 @@ def _complete_logs(logs: Any, state: Any) -> Any:
 def record(trainer: Any, store: TrainStore | str | os.PathLike[str], **options: Any) -> Iterator[TrainStoreCallback]:
     """Record what a trainer does inside the block.
 
-    The same as `TrainStoreCallback`, but the trainer is known without looking for it, and a failure outside the epochs
-    and evaluations (the end of the training, another callback's ``on_train_begin``) is seen too.
+    The same as `TrainStoreCallback`, but the trainer is known without looking for it. A training ends with the block at
+    the latest, also if the trainer has a ``train()`` of its own.
 
     Args:
         trainer: A ``transformers.Trainer``.
@@ -667,8 +846,12 @@ def record(trainer: Any, store: TrainStore | str | os.PathLike[str], **options: 
     try:
         yield callback
     except BaseException as error:
-        callback._training_failed(error, final=True)
+        for training in list(callback._trainings):
+            callback._train_ended(training, error)
         raise
+    else:
+        for training in list(callback._trainings):
+            callback._train_ended(training, None)
     finally:
         trainer.remove_callback(callback)
         callback.close()

@@ -1,0 +1,87 @@
+"""One training under way, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from weakref import ref
+
+from trainstore.integrations._foreign import Events
+from trainstore.integrations._ranks import Ranks
+from trainstore.integrations._steps import StepRecorder
+from trainstore.integrations._wrappers import Wrappers
+from trainstore.run import ActiveRun
+
+
+@dataclass(eq=False)
+class Training:
+    """What the callback knows of one training. A callback has several if trainings are nested, or run in threads.
+
+    Attributes:
+        args: The trainer's arguments; of another library's, a `Foreign`.
+        state: The trainer's state, likewise.
+        trainer: The trainer, if it was found.
+        events: Reads what the events give.
+        given_state: The state as the last event gave it. It tells trainings apart: a Trainer has the same object in all
+            events of a training.
+        ranks: The processes that train together; None: there is one.
+        run: The run. None: another rank records it.
+        steps: Records its steps. None: nothing is recorded, here or any more.
+        asks: Whether this rank has yet to learn which run the training is.
+        is_watched: Whether the end of ``train()`` will be told. Else the outermost of our wrappers ends the training.
+        in_epoch: Whether an epoch is under way.
+        failure: The last exception that was seen, as text.
+        stopped_by: What stopped the training before its end, for the run's ``error``.
+    """
+
+    args: Any
+    state: Any
+    trainer: ref[Any] | None
+    events: Events
+    given_state: Any = None
+    ranks: Ranks | None = None
+    run: ActiveRun | None = None
+    steps: StepRecorder | None = None
+    asks: bool = False
+    is_watched: bool = False
+    in_epoch: bool = False
+    failure: str | None = None
+    stopped_by: str | None = None
+    wrappers: Wrappers = field(default_factory=Wrappers)
+    _seen: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        self.args = self.events.arguments(self.args)
+        self.is_told(self.state)
+
+    def is_told(self, state: Any) -> None:
+        """An event gives this state."""
+        self.given_state, self.state = state, self.events.state(state)
+
+    @property
+    def known_trainer(self) -> Any | None:
+        """The trainer, if it was found and still exists."""
+        return None if self.trainer is None else self.trainer()
+
+    def is_new(self, error: BaseException) -> bool:
+        """Whether an exception on its way out was not seen yet; it passes several of our wrappers.
+
+        The exception is not kept: its traceback refers to what the failed step holds on the device.
+        """
+        seen, self._seen = self._seen, (id(error), self.state.global_step)
+        return seen != self._seen
+
+    def let_go_of_steps(self) -> StepRecorder | None:
+        """Record no more steps; the one that waits for its log is recorded."""
+        steps, self.steps = self.steps, None
+        if steps is not None:
+            steps.release()
+        return steps
+
+
+class LastRun(NamedTuple):
+    """The last run of a trainer."""
+
+    trainer: ref[Any]
+    run: ActiveRun
+    waits: bool  # has only what was logged before a training, which will go on with it
