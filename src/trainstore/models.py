@@ -250,7 +250,7 @@ class StepLogColumns(_Columns):
     epoch: Mapped[float | None] = mapped_column(Double)
     step_time: Mapped[float | None] = mapped_column(Double)  # seconds
     metrics: Mapped[Any] = mapped_column(JsonType)  # {"loss": 0.5, …}, values as in values.py
-    details: Mapped[Any | None] = mapped_column(JsonType)  # what is no metric: text samples
+    details: Mapped[Any | None] = mapped_column(JsonType)  # text samples; "earlier": replaced values
 
     @declared_attr.directive
     @classmethod

@@ -25,6 +25,7 @@ from trainstore.display import pairs_html
 from trainstore.errors import InvalidArgumentError, JournalError
 from trainstore.models import NAMESPACES, STATUSES
 from trainstore.recording.flush import now
+from trainstore.recording.merging import own_details
 from trainstore.recording.opening import joined_attempt
 from trainstore.recording.service import RecordingService
 from trainstore.recording.writer import Recorder
@@ -174,7 +175,9 @@ class ActiveRun:
     ) -> None:
         """Record the metrics of one step. Never raises; when it returns, the record survives the process.
 
-        Logging a step again merges key by key, the last value wins; steps may come in any order.
+        Logging a step again merges key by key: the last value counts, and one that it replaces is kept in the step's
+        ``details["earlier"]``, ``{metric: [values]}``, in order (of a metric the last 1,000). Steps may come in any
+        order.
 
         Args:
             metrics: Name → value. Numbers of any type (NaN and infinities too), bools, text, None, tensors and arrays
@@ -186,8 +189,9 @@ class ActiveRun:
                 in a resumed run the step after the one resumed from). A step that is none of these makes the record a
                 ``refused`` event of the run, where its metrics are kept.
             epoch: The epoch so far, fractions allowed.
-            details: What is no metric, such as text samples; merged like metrics. In it, and in metrics that are
-                text, secrets are redacted.
+            details: What is not a metric, such as text samples; merged like metrics. In it, and in metrics that are
+                text, secrets are redacted. The key ``earlier`` is ours (a mapping of metrics to lists is added to the
+                values before); with anything else under it, it becomes ``details__earlier``.
         """
         try:
             at = time_ns() // 1_000
@@ -212,7 +216,7 @@ class ActiveRun:
             if "step_time" in clean or "epoch" in clean:
                 _move_axes(record)
             if details is not None:
-                record["details"] = redact(_object(details))
+                record["details"] = own_details(redact(_object(details)))
             self._append(record)
         except Exception as error:  # noqa: BLE001 - nothing of ours may reach a training
             self._failed("a step", error)

@@ -536,7 +536,8 @@ class TrainStore(ScalarStopMethods):
             tidy: One row a value instead of one row a step (``epoch`` and ``step_time`` where ``metrics`` names them).
             attempts: "current": each step once, of the attempt that is shown there. "all": those of superseded
                 attempts too.
-            details: Add what was logged as ``details``.
+            details: Add what was logged as ``details``; in it ``earlier``, ``{metric: [values]}``: what later values of
+                the same step replaced, in order.
 
         Returns:
             By run id and step. Columns: run object (the uid, for a list of runs), step, attempt (for "all") int64,

@@ -116,6 +116,7 @@ class Model:
     def __init__(self) -> None:
         self.attempts: dict[str, AttemptFacts] = {}
         self.rows: dict[tuple[str, int], dict[str, Any]] = {}  # (owner, step) → metrics
+        self.recorded: dict[tuple[str, int], dict[str, list[Any]]] = {}  # (owner, step) → metric → values in order
         self.ended: dict[str, str] = {}  # by its opener
         self.failed: set[str] = set()  # by another writer
         self.described: set[str] = set()  # attempts of which a journal of their own came
@@ -128,6 +129,11 @@ class Model:
         elif record["kind"] == "step":
             owner = next((a for a in reversed(attempt.lineage) if a.start_step < record["step"]), attempt.lineage[0])
             self.rows.setdefault((owner.uid, record["step"]), {}).update(record["metrics"])
+            recorded = self.recorded.setdefault((owner.uid, record["step"]), {})
+            for name, value in record["metrics"].items():
+                values = recorded.setdefault(name, [])
+                if not values or not is_repetition(values[-1], value):
+                    values.append(value)
         elif record["kind"] == "status":
             if journal.uid == attempt.uid:
                 self.ended[attempt.uid] = record["status"]
@@ -184,8 +190,15 @@ class Model:
         )  # fmt: skip
 
 
+def is_repetition(one: Any, other: Any) -> bool:
+    """Whether a stored value is the same again; 1 and 1.0 are, 1 and True are not."""
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
 def as_float64(value: Any) -> Any:
     """Numbers as float64: all that both databases promise to keep of them."""
+    if isinstance(value, list):
+        return [as_float64(item) for item in value]
     if isinstance(value, dict):
         return {key: as_float64(item) for key, item in value.items()}
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
@@ -197,11 +210,26 @@ def compare(desk: Desk, run_uid: str, model: Model) -> None:
     assert as_float64(dict(desk.current(run_uid))) == as_float64(model.current)
     assert desk.summaries(run_uid) == model.summaries
     stored = desk.attempts(run_uid)
+    assert as_float64(recorded_values(desk, run_uid)) == as_float64(model.recorded)
     assert {uid: row.end_step for uid, row in stored.items()} == model.ends
     assert {uid: row.status for uid, row in stored.items()} == {uid: model.status_of(uid) for uid in stored}
     run = desk.run(run_uid)
     assert run.status == model.status_of(model.head.uid)
     assert run.last_step == max(model.current, default=None)
+
+
+def recorded_values(desk: Desk, run_uid: str) -> dict[tuple[str, int], dict[str, list[Any]]]:
+    """(attempt, step) → metric → the values that were replaced and then the one that counts."""
+    uids = {row.attempt: uid for uid, row in desk.attempts(run_uid).items()}
+    table = desk.models.step_log
+    found = {}
+    for row in desk.rows(select(table).where(table.c.run_id == desk.run(run_uid).id)):
+        earlier = (row.details or {}).get("earlier", {})
+        assert earlier.keys() <= row.metrics.keys()
+        found[uids[row.attempt], row.step] = {
+            name: [*earlier.get(name, []), value] for name, value in row.metrics.items()
+        }
+    return found
 
 
 def contents(desk: Desk, run_uid: str) -> Any:
@@ -215,7 +243,7 @@ def contents(desk: Desk, run_uid: str) -> Any:
         for uid, row in desk.attempts(run_uid).items()
     }
     return (
-        {(uids[row.attempt], row.step): (row.metrics, row.logged_at) for row in rows},
+        {(uids[row.attempt], row.step): (row.metrics, row.logged_at, row.details) for row in rows},
         attempts, desk.summaries(run_uid), run.last_step, run.status, desk.current(run_uid),
     )  # fmt: skip
 
@@ -230,7 +258,7 @@ def desk(database_url: str) -> Iterator[Desk]:
 @given(plan=plans())
 def test_any_history_ends_in_what_the_rules_say(desk: Desk, plan: Plan) -> None:
     """Whatever forks, restarts, late journals and duplicates, rows, summaries and status are those of the rules, at
-    every moment, and records delivered twice count once."""
+    every moment, records delivered twice count once, and values that others replace are kept in order."""
     run_uid = str(uuid.uuid4())
     journals = journals_of(plan, run_uid)
     model = Model()

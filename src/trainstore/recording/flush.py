@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 from trainstore.backends.base import time_of
 from trainstore.errors import TrainStoreError
 from trainstore.recording.attempts import Attempt
+from trainstore.recording.merging import merge
 from trainstore.recording.new_steps import NewSteps
 from trainstore.recording.statements import Statements
 from trainstore.recording.summary import Summaries, Summary, summarize
@@ -303,7 +304,7 @@ class _Flush:
                 "details": record.get("details"),
             }
             if step in rows:
-                _merge(rows[step], row)
+                merge(rows[step], row)
             else:
                 rows[step] = row
         for number, rows in batch.items():
@@ -316,7 +317,7 @@ class _Flush:
         for step in rows.keys() & stored.keys():
             before = stored[step]
             old_metrics = before["metrics"]
-            _merge(before, rows[step])
+            merge(before, rows[step])
             rows[step].update(before)
             if step <= attempt.end_step:
                 summaries.update(step, old_metrics, before["metrics"])
@@ -377,14 +378,3 @@ class _Flush:
 
 def _holds_notes(details: Any) -> bool:
     return isinstance(details, dict) and isinstance(details.get("notes"), str)
-
-
-def _merge(into: Record, later: Record) -> None:
-    """Key by key, the later record wins; the step's time is that of its first record."""
-    into["logged_at"] = min(into["logged_at"], later["logged_at"])
-    into["metrics"] = {**into["metrics"], **later["metrics"]}
-    if later["details"]:
-        into["details"] = {**(into["details"] or {}), **later["details"]}
-    for name in ("epoch", "step_time"):
-        if later[name] is not None:
-            into[name] = later[name]
