@@ -596,18 +596,27 @@ class TrainStore(ScalarStopMethods):
         with self._reader() as reader:
             return queries.list_events(reader, runs, kind=kind)
 
-    def compare_runs(self, runs: Iterable[Any]) -> DataFrame:
-        """What differs between runs: hyperparameters, tags, last metrics, status, where they ran.
+    def compare_runs(self, runs: Iterable[Any], *, summary: str = "last", everything: bool = False) -> DataFrame:
+        """What differs between runs: hyperparameters, tags, metrics, status, where they ran, on which versions.
 
         Args:
             runs: A list of runs, or a DataFrame with a column ``uid``.
+            summary: What of each metric: "last", "min" or "max" (the latter two over finite values), or "all", three
+                rows.
+            everything: Also what is the same in all of them.
 
         Returns:
-            One row a key that is not the same in all ("hp.learning_rate", "metric.loss", "status"), one column a run
-            (its uid), object, None where a run has no such key.
+            One row a key that is not the same in all ("hp.learning_rate", "hp.model.depth", "metric.loss", for "all"
+            "metric.loss.min", "status"), one column a run (its uid), object, None where a run has no such key. In the
+            order of hyperparameters, metrics, model, data, tags, the run, environment, versions; last those metrics
+            that are runtimes, speeds and counters.
+
+        Raises:
+            RunNotFoundError, RunNotUniqueError: As for `get_run`.
+            InvalidArgumentError: A single run, or a summary that is not among those named here.
         """
         with self._reader() as reader:
-            return queries.compare_runs(reader, runs)
+            return queries.compare_runs(reader, runs, summary=summary, everything=everything)
 
     def get_current_step(self, run: Any) -> int | None:
         """The highest step that is shown of a run; None where it has none yet.

@@ -27,14 +27,16 @@ def values(called):
 
 
 def test_only_what_differs_is_shown(call, two):
-    """Hyperparameters of every namespace, nested ones by dotted names; last and best metrics."""
+    """Hyperparameters of every namespace, nested ones by dotted names, and metrics."""
     assert values(call("compare", "a", "b", "--json")) == {
         "hp.lr": [0.1, 0.2],
         "hp.opt.beta": [0.1, 0.2],
-        "metric.loss.last": [0.5, "NaN"],
-        "metric.loss.min": [0.1, 0.2],
+        "metric.loss": [0.5, "NaN"],
         "mth.layers": [2, 3],
     }
+    assert values(call("compare", "a", "b", "--summary", "min", "--json"))["metric.loss"] == [0.1, 0.2]
+    summaries = values(call("compare", "a", "b", "--summary", "all", "--json"))
+    assert (summaries["metric.loss.last"], summaries["metric.loss.min"]) == ([0.5, "NaN"], [0.1, 0.2])
     code, out, err = call("compare", "a", "b")
     assert (code, err) == (0, "")
     assert "hp.opt.beta" in out
@@ -46,7 +48,7 @@ def test_all_shows_what_they_have_in_common(call, two):
     """--all shows the rest too: where they ran, how they ended, versions."""
     shown = values(call("compare", "a", "b", "--all", "--json"))
     assert shown["hp.same"] == [1, 1]
-    assert shown["metric.loss.max"] == [3.0, 3.0]
+    assert shown["metric.loss"] == [0.5, "NaN"]
     assert shown["status"] == ["finished", "finished"]
     assert shown["attempts"] == [1, 1]
     assert len(set(shown["attempt.versions.python"])) == 1

@@ -115,7 +115,7 @@ def test_both_databases_give_the_same_frame(both: tuple[Builder, Builder], funct
 
 
 def test_what_differs_between_runs(builder: Builder) -> None:
-    """A row for each key that is not the same in all, nested ones dotted; a column for each run."""
+    """A row for each key that is not the same in all, nested ones dotted; a column for each run. None is as missing."""
     same = {"hp.same": 1, "hp.nan": math.nan, "hp.deep": {"x": 1, "y": {"z": 1}}, "hp.list": [{"a": 1, "b": 2}]}
     a = builder.run("a", status="failed", hyperparams={**same, "hp.lr": 0.1, "hp.flag": True}, metrics={"loss": 1.0})
     b = builder.run(
@@ -131,12 +131,54 @@ def test_what_differs_between_runs(builder: Builder) -> None:
     assert frame.index.name == "key"
     assert repr(frame.T.to_dict("list")) == repr({
         "hp.deep.y.z": [1, 2], "hp.flag": [True, 1], "hp.huge": [None, 10**400], "hp.lr": [0.1, 0.2],
-        "metric.acc": [None, math.nan], "mth.n": [None, None], "status": ["failed", "finished"],
+        "metric.acc": [None, math.nan], "status": ["failed", "finished"],
     })  # fmt: skip
     assert (frame.dtypes == "object").all()
     assert list(ask(builder, "compare_runs", [b, a]).columns) == [b, a]
     assert ask(builder, "compare_runs", [a, a]).shape == (0, 1)
     assert ask(builder, "compare_runs", []).shape == (0, 0)
+
+
+def test_what_matters_comes_first(builder: Builder) -> None:
+    """Hyperparameters, metrics, model, data, tags, the run, environment; last what only says how long it took."""
+    effort = ["train_runtime", "eval_samples_per_second", "total_flos", "num_tokens", "num_input_tokens_seen", "epoch"]
+    uids = [
+        builder.run(
+            f"r{number}", last_step=number,
+            hyperparams={"env.python": f"3.{number}", "hp.lr": number, "tag.t": number, "mth.n": number,
+                         "dbh.d": number},
+            metrics={**dict.fromkeys(effort, number), "loss": number, "eval/acc": number, "runtime_error": number},
+        )
+        for number in (1, 2)
+    ]  # fmt: skip
+    assert list(ask(builder, "compare_runs", uids).index) == [
+        "hp.lr", "metric.eval/acc", "metric.loss", "metric.runtime_error", "mth.n", "dbh.d", "tag.t", "last_step",
+        "name", "env.python", *(f"metric.{name}" for name in sorted(effort)),
+    ]  # fmt: skip
+
+
+def test_a_metric_is_compared_by_its_last_lowest_or_highest_value_or_by_all(builder: Builder) -> None:
+    """One row a metric unless all are asked for; one whose name holds dots is told from a summary."""
+    low, high = ({"count": 2, "min": n, "min_step": 0, "max": 9.0, "max_step": 1, "last": 9.0} for n in (1.0, 2.0))
+    uids = [
+        builder.run("a", hyperparams={"hp.a.b": 1, "hp.a": {"b": 1}}, metrics={"loss": low, "loss.min": 5.0}),
+        builder.run("a", hyperparams={"hp.a.b": 2, "hp.a": {"b": 3}}, metrics={"loss": high, "loss.min": math.nan}),
+    ]
+    flattened = {'hp."a.b"': [1, 2], "hp.a.b": [1, 3]}
+    for summary, rows in {
+        "last": {'metric."loss.min"': [5.0, math.nan]},
+        "min": {'metric."loss.min"': [5.0, None], "metric.loss": [1.0, 2.0]},
+        "all": {
+            'metric."loss.min".last': [5.0, math.nan], 'metric."loss.min".max': [5.0, None],
+            'metric."loss.min".min': [5.0, None], "metric.loss.min": [1.0, 2.0],
+        },
+    }.items():  # fmt: skip
+        frame = ask(builder, "compare_runs", uids, summary=summary)
+        assert repr(frame.T.to_dict("list")) == repr({**flattened, **rows})
+    everything = ask(builder, "compare_runs", uids, everything=True)
+    assert everything.loc[["metric.loss", "project", "attempt.versions.python"]].values.tolist() == [
+        [9.0, 9.0], ["default", "default"], ["3.11", "3.11"],
+    ]  # fmt: skip
 
 
 def test_both_databases_see_the_same_differences(both: tuple[Builder, Builder]) -> None:
@@ -153,6 +195,7 @@ def test_both_databases_see_the_same_differences(both: tuple[Builder, Builder]) 
         ("list_events", {"kind": 7}, ["7"]),
         ("list_metrics", {"runs": 1.5}, ["1.5"]),
         ("compare_runs", {"runs": "x"}, ["'x'", "list"]),
+        ("compare_runs", {"runs": [], "summary": "mean"}, ["'mean'", "'last'", "'all'"]),
     ],
 )
 def test_what_cannot_be_asked_is_refused(

@@ -1,12 +1,13 @@
 """Every SELECT of the query API, and the DataFrames that it gives.
 
 ``runs`` (the run table, one run, the best run), ``steps`` (step logs, metrics), ``hyperparams`` (hyperparameters,
-events, comparison), ``scalarstop`` (data sets, models and their epochs), ``filters`` (which runs), ``frames`` (columns
-and dtypes). Functions take a `Reader` first and otherwise the arguments of the facade's method of the same name, where
-they are documented.
+events), ``compare`` (what differs), ``scalarstop`` (data sets, models and their epochs), ``filters`` (which runs),
+``names`` and ``matches`` (which hyperparameters, and their values), ``frames`` (columns and dtypes). Functions take a
+`Reader` first and otherwise the arguments of the facade's method of the same name, where they are documented.
 """
 
-from trainstore.queries.hyperparams import compare_runs, list_events, list_hyperparams
+from trainstore.queries.compare import compare_runs
+from trainstore.queries.hyperparams import list_events, list_hyperparams
 from trainstore.queries.reader import Reader, RunKey, TypedRun, resolve_run, resolve_runs
 from trainstore.queries.records import RunRecord
 from trainstore.queries.runs import get_best_run, get_run, list_runs, list_runs_grouped_by_metric

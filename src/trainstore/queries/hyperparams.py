@@ -1,18 +1,17 @@
-"""Hyperparameters and events row by row, and what differs between runs."""
+"""Hyperparameters and events row by row."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, or_, select
 
 from trainstore.errors import InvalidArgumentError
 from trainstore.models import NAMESPACES
 from trainstore.queries.columns import sort_key
-from trainstore.queries.frames import COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, comparable, frame, parse, series
+from trainstore.queries.frames import COUNT, INTEGER, NUMBER, TEXT, TIME, frame, parse
 from trainstore.queries.names import resolve_name
-from trainstore.queries.reader import Reader, is_one_run, resolve_runs, rows_of_runs
-from trainstore.queries.runs import get_run
+from trainstore.queries.reader import Reader, rows_of_runs
 from trainstore.values import stored_key, stored_name
 
 if TYPE_CHECKING:
@@ -34,11 +33,6 @@ EVENT_COLUMNS = (
     ("details", TEXT),
     ("writer_uid", TEXT),
 )
-
-
-_OF_RUN = (
-    "project", "name", "status", "last_step", "source", "model_name", "host", "command", "git_commit", "git_dirty",
-)  # fmt: skip
 
 
 def list_hyperparams(
@@ -74,46 +68,3 @@ def list_events(reader: Reader, runs: object = None, *, kind: str | None = None)
         statement = statement.where(e.kind == stored_name(kind))
     rows = sorted(rows_of_runs(reader, table, statement, runs), key=lambda row: (row[0], row[2], row[7]))
     return frame(EVENT_COLUMNS, [(*row[1:5], parse(row[5]), row[6]) for row in rows])
-
-
-def compare_runs(reader: Reader, runs: object) -> DataFrame:
-    """What differs between runs."""
-    import pandas as pd
-
-    if is_one_run(runs):
-        raise InvalidArgumentError(f"compare_runs needs a list of runs, not {runs!r}")
-    facts = {key.uid: _facts(get_run(reader, key.uid)) for key in resolve_runs(reader, runs)}
-    names = sorted({name for of_run in facts.values() for name in of_run})
-    differing = [name for name in names if len({_cell(of_run, name) for of_run in facts.values()}) > 1]
-    columns = {uid: series([of_run.get(name) for name in differing], TEXT) for uid, of_run in facts.items()}
-    table = assemble(columns, len(differing))
-    table.index = pd.Index(differing, dtype=object, name="key")
-    return table
-
-
-def _facts(record: Any) -> dict[str, Any]:
-    namespaces = {
-        "hp": record.hyperparams,
-        "mth": record.model_hyperparams,
-        "dbh": record.data_hyperparams,
-        "env": record.environment,
-        "tag": record.tags,
-        "metric": record.metrics,
-    }
-    facts = {f"{n}.{key}": value for n, values in namespaces.items() for key, value in _flat(values).items()}
-    return facts | {name: getattr(record, name) for name in _OF_RUN}
-
-
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    """Nested mappings as dotted keys, so that only what differs inside them is shown."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            result |= {f"{key}.{inner}": item for inner, item in _flat(value).items()}
-        else:
-            result[key] = value
-    return result
-
-
-def _cell(facts: dict[str, Any], name: str) -> tuple[bool, Any]:
-    return (name in facts, comparable(facts.get(name)))

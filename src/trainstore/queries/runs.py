@@ -58,7 +58,7 @@ def list_runs(
 ) -> DataFrame:
     """One row a run, newest first."""
     shown, chosen = _split(hyperparams, conditions)
-    _check_choice("summary", summary, SUMMARIES)
+    check_choice("summary", summary, SUMMARIES)
     run = reader.models.run.c
     statement = _source(reader, chosen).order_by(run.started_at.desc(), run.id.desc()).limit(_limit(limit))
     return _table(reader, statement, RUN_COLUMNS, shown, metrics, summary)
@@ -78,7 +78,7 @@ def list_runs_grouped_by_metric(
 ) -> DataFrame:
     """One row a run that has a finite value of the metric, the best first."""
     shown, chosen = _split(hyperparams, conditions)
-    _check_choice("summary", summary, SUMMARIES)
+    check_choice("summary", summary, SUMMARIES)
     statement = _ranked(reader, metric_name, metric_direction, by, chosen, limit)
     return _table(reader, statement, (*RUN_COLUMNS, *SORT_COLUMNS), shown, metrics, summary)
 
@@ -139,8 +139,8 @@ def _all_runs(models: Models, *more: ColumnElement[Any]) -> tuple[Select[Any], C
 def _ranked(reader: Reader, metric: str, direction: str, by: str, chosen: RunFilter, limit: int | None) -> Select[Any]:
     if not isinstance(metric, str) or not metric:
         raise InvalidArgumentError(f"metric_name {metric!r} is no metric's name")
-    _check_choice("metric_direction", direction, ("min", "max"))
-    _check_choice("by", by, ("best", "last"))
+    check_choice("metric_direction", direction, ("min", "max"))
+    check_choice("by", by, ("best", "last"))
     statement, status = _all_ranked(reader.models, direction, by)
     of_metric = reader.models.metric_summary.c.metric == stored_name(metric)
     return statement.where(of_metric, *filters.conditions(reader, chosen, status)).limit(_limit(limit))
@@ -169,7 +169,8 @@ def _limit(limit: int | None) -> int | None:
     return min(number, INT64_MAX)
 
 
-def _check_choice(argument: str, value: object, allowed: Sequence[str]) -> None:
+def check_choice(argument: str, value: object, allowed: Sequence[str]) -> None:
+    """Raise `InvalidArgumentError` for a value that is not among these."""
     if not isinstance(value, str) or value not in allowed:
         raise InvalidArgumentError(f"{argument} {value!r} is not one of {', '.join(map(repr, allowed))}")
 
