@@ -28,7 +28,7 @@ _HOMES = {
             "NotADatabaseError", "NetworkFileSystemError", "PermissionDeniedError", "ReadOnlyStoreError",
             "SchemaError", "SchemaOutdatedError", "SchemaTooNewError", "SchemaForeignError",
             "SchemaMissingError", "RunNotFoundError", "RunNotUniqueError", "ModelNotFoundError", "RunActiveError",
-            "JournalError", "TrainStoreWarning", "PendingRecordsWarning",
+            "JournalError", "BackupError", "TrainStoreWarning", "PendingRecordsWarning",
         ),
         "errors",
     ),

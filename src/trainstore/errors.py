@@ -50,6 +50,10 @@ class PermissionDeniedError(TrainStoreError):
     """The user of the database lacks a right; the message names the right, and the roles that have it."""
 
 
+class BackupError(TrainStoreError):
+    """No backup was made; the message says why, and what to do or to run instead."""
+
+
 class ReadOnlyStoreError(TrainStoreError):
     """The store was opened with ``read_only=True``; open it without to record or to change something."""
 

@@ -307,7 +307,7 @@ class TrainStore(ScalarStopMethods):
         """
         self._check_open()
         self._attach()
-        return self._service.recover()
+        return self._recover()
 
     def flush(self, timeout: float = 10) -> bool:
         """Wait until everything that this store object recorded is stored.
@@ -387,6 +387,33 @@ class TrainStore(ScalarStopMethods):
         text = redact_text(plain_text(notes))
         with self._backend.translated(), self._service.transaction() as connection:
             return edit_notes(connection, self._service.statements, key.uid, text, append=append)
+
+    def backup(self, path: str | os.PathLike[str]) -> Path:
+        """Copy the store into a new file, as it is at one moment, while others go on recording (SQLite).
+
+        What this store object recorded, and what ended processes of this machine left in their journals, is delivered
+        first. What live processes log is in the copy as far as they have delivered it, which they do every second.
+
+        Args:
+            path: A file that is not there yet; ``~`` is the home folder.
+
+        Returns:
+            Its absolute path. The file is whole or not there, and opens as a store: ``TrainStore(path)``.
+
+        Raises:
+            BackupError: The file is there or cannot be written; or the store is on PostgreSQL: the message is the
+                ``pg_dump`` command to run.
+
+        Warns:
+            PendingRecordsWarning: Records that could not be delivered are not in the copy.
+        """
+        target = Path(os.path.abspath(os.path.expanduser(path)))
+        with self._reader():
+            pass
+        if not self._backend.read_only:
+            self.recovered = self._recover()
+        self._backend.back_up(target, self._models)
+        return target
 
     # --- Queries ----------------------------------------------------------------------------------------------------
 
@@ -721,12 +748,16 @@ class TrainStore(ScalarStopMethods):
             self._service.store_uid = self._prepare()
             self._attached = True
             if not self._backend.read_only:
-                self.recovered = self._service.recover()
-        if self.recovered.records:
-            logger.info("%d records of ended processes were delivered", self.recovered.records)
-        if self.recovered.failed:
-            failed = ", ".join(f"{folder} ({reason})" for folder, reason in self.recovered.failed.items())
+                self.recovered = self._recover()
+
+    def _recover(self) -> Recovered:
+        recovered = self._service.recover()
+        if recovered.records:
+            logger.info("%d records of ended processes were delivered", recovered.records)
+        if recovered.failed:
+            failed = ", ".join(f"{folder} ({reason})" for folder, reason in recovered.failed.items())
             logger.warning("these journals could not be delivered, and stay: %s", failed)
+        return recovered
 
     def _recording(self) -> RecordingService | None:
         return None if recording_is_disabled() else self._service

@@ -44,7 +44,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from trainstore.backends.health import Finding
-from trainstore.errors import ReadOnlyStoreError, StoreUnavailableError, TrainStoreError
+from trainstore.errors import BackupError, ReadOnlyStoreError, StoreUnavailableError, TrainStoreError
 from trainstore.models import JsonType, Models, UTCDateTime
 from trainstore.values import safe_url
 
@@ -285,6 +285,14 @@ class Backend:
         return cast(column, Text())
 
     # --- Schema ----------------------------------------------------------------------------------------------------
+
+    def back_up(self, target: Path, models: Models) -> None:
+        """Write a copy of the database, as it is at one moment, into a file that is not there yet.
+
+        Raises:
+            BackupError: The target is there, cannot be written, or another program makes the backups.
+        """
+        raise BackupError(f"trainstore makes no backups of {self.safe_url}; use the database's own tools")
 
     @contextmanager
     def migration_transaction(self, engine: Engine, prefix: str) -> Iterator[Connection]:

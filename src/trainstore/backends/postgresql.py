@@ -10,6 +10,7 @@ import ipaddress
 import logging
 import os
 import random
+import shlex
 import socket
 import threading
 import time
@@ -20,6 +21,7 @@ from difflib import get_close_matches
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from math import isinf
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -65,6 +67,7 @@ from trainstore.backends.base import (
 from trainstore.backends.health import Finding
 from trainstore.backends.parameters import convert_parameters
 from trainstore.errors import (
+    BackupError,
     InvalidArgumentError,
     PermissionDeniedError,
     StoreUnavailableError,
@@ -262,6 +265,13 @@ class PostgreSQLBackend(Backend):
                 {"name": f"trainstore:{prefix}:"},
             )
             yield connection
+
+    def back_up(self, target: Path, models: Models) -> None:
+        """Nothing but the command: ``pg_dump`` is part of PostgreSQL, and of the server's version."""
+        tables = f" --table={shlex.quote(f'{models.prefix}*')}" if models.prefix else ""
+        url = self.safe_url.replace(":***@", "@")  # pg_dump asks for the password, or finds it in ~/.pgpass
+        command = f"pg_dump --format=custom --file={shlex.quote(str(target))}{tables} {shlex.quote(url)}"
+        raise BackupError(f"PostgreSQL makes its own backups; run: {command}")
 
     def resolved_schema(self, connection: Connection) -> str | None:
         """The first schema of the search path that exists."""

@@ -39,12 +39,13 @@ from sqlalchemy import (
     event,
     func,
     literal,
+    select,
     type_coerce,
 )
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from trainstore.backends import health
+from trainstore.backends import health, sqlite_wal
 from trainstore.backends.base import (
     Backend,
     Columns,
@@ -58,6 +59,7 @@ from trainstore.backends.base import (
     too_many_values,
 )
 from trainstore.backends.parameters import convert_parameters, plain_number
+from trainstore.backends.sqlite_backup import copy_database
 from trainstore.backends.sqlite_files import (
     JOURNAL,
     absolute_path,
@@ -72,6 +74,7 @@ from trainstore.backends.sqlite_files import (
     unquoted_path,
 )
 from trainstore.errors import (
+    BackupError,
     InvalidArgumentError,
     NetworkFileSystemError,
     NotADatabaseError,
@@ -429,26 +432,26 @@ class SQLiteBackend(Backend):
             return None
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         target = self.path.with_name(f"{self.path.name}.backup-{revision}-{stamp}")
-        partial = target.with_name(target.name + ".partial")
-        source = self._driver_connect(READER_TIMEOUT)
-        # Open to those only to whom the original is.
-        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        partial.chmod(stat.S_IMODE(self.path.stat().st_mode))
-        copy = sqlite3.connect(partial)
-        try:
-            source.backup(copy)
-        except BaseException:
-            copy.close()
-            with suppress(OSError):
-                partial.unlink()
-            raise
-        finally:
-            copy.close()
-            source.close()
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(target)
+        self._copy_to(target)
         return target
+
+    def back_up(self, target: Path, models: Models) -> None:
+        """By SQLite's own backup, which reads one moment of the file and holds nobody up."""
+        try:
+            if os.path.lexists(target):
+                raise BackupError(f"{target} is there already; name another file")
+            self._copy_to(target)
+        except FileExistsError:
+            raise BackupError(f"{target} is there already, or is being written; name another file") from None
+        except OSError as error:
+            raise BackupError(f"{target} cannot be written ({error.strerror or error})") from None
+        except sqlite3.Error as error:
+            raise BackupError(f"{self.path or 'the store in memory'} cannot be copied to {target}: {error}") from None
+
+    def _copy_to(self, target: Path) -> None:
+        mode = 0o600 if self.path is None else stat.S_IMODE(self.path.stat().st_mode)
+        with closing(self._driver_connect(READER_TIMEOUT)) as source:
+            copy_database(source, target, mode)
 
     # --- Health ----------------------------------------------------------------------------------------------------
 
@@ -471,17 +474,24 @@ class SQLiteBackend(Backend):
         yield from health.check_place("file", self.path.parent, "use PostgreSQL, or a folder on a local disk")
         if os.path.isfile(self.path):
             yield from health.check_file_rights("file", self.path)
+            yield from sqlite_wal.inspect_names(self.path)
 
     def inspect_database(self, connection: Connection, models: Models) -> Iterator[health.Finding]:
         """The journal mode, the file's integrity, the foreign keys."""
         mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
         if mode == "wal" or self.path is None:
             yield health.Finding("ok", "file", f"journal mode {mode}")
+        elif mode == "delete":
+            yield health.Finding("ok", "file", "journal mode delete, as a backup has it; recording sets WAL")
         else:
             yield health.Finding(
                 "warning", "file", f"journal mode {mode}: readers and writers wait for each other",
                 "record a run, which sets WAL, or move the file to a local disk",
             )  # fmt: skip
+        if self.path is not None:
+            uid = connection.execute(select(models.store.c.uid)).scalar_one()
+            runs = connection.execute(select(func.count()).select_from(models.run)).scalar_one()
+            yield from sqlite_wal.inspect_originals(self.path, models.run.name, uid, runs)
         damage = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(10)")]
         if damage == ["ok"]:
             yield health.Finding("ok", "integrity", "the file is whole")

@@ -37,6 +37,7 @@ COMMANDS = {
     "note": "edit:note",
     "rm": "edit:rm",
     "export": "export:export",
+    "backup": "backup:backup",
     "recover": "recover:recover",
     "doctor": "doctor:doctor",
     "db": "db:db",

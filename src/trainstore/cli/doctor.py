@@ -156,6 +156,7 @@ def _database(backend: Backend, models: Models, service: RecordingService, *, fu
             yield from backend.inspect_database(connection, models)
             yield from _runs(backend, models, connection)
             yield from _summaries(service, connection, full=full)
+            yield from _forgotten(service, connection)
     finally:
         engine.dispose()
 
@@ -219,6 +220,19 @@ def _summaries(service: RecordingService, connection: Connection, *, full: bool)
     else:
         of_all = "" if checked == len(runs) else f" of {len(runs)}; --full recomputes all"
         yield Finding("ok", "summaries", f"those of {checked} runs are what their steps come to{of_all}")
+
+
+def _forgotten(service: RecordingService, connection: Connection) -> Iterator[Finding]:
+    """Journals of which the database has less than it once acknowledged: it is an older copy of what it was."""
+    from trainstore.backends.health import Finding
+
+    for folder, meta in service.journals():
+        if meta.get("seen") and service.statements.writer_acked(connection, folder.name) is None:
+            yield Finding(
+                "warning", "journals", f"the store had run {meta.get('run_uid')}, which {folder} records, and has it "
+                "no more: the run was deleted, or the file was copied or moved without its -wal",
+                "if the file was copied or moved: copy the -wal of its old place too, or restore a backup",
+            )  # fmt: skip
 
 
 # --- Journals --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,47 @@
+"""A copy of an SQLite database, as it is at one moment, in a file that is whole or not there."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+
+
+def copy_database(source: sqlite3.Connection, target: Path, mode: int) -> None:
+    """Copy by SQLite's own backup, which reads what other connections may read.
+
+    Args:
+        source: A connection outside a transaction.
+        target: Must not be there: else `FileExistsError`.
+        mode: Of the new file. Those may open it to whom the original is open.
+    """
+    partial = target.with_name(target.name + ".partial")
+    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    copy = sqlite3.connect(partial)
+    try:
+        partial.chmod(mode)
+        source.backup(copy)
+        # Without -wal: one file, which can be read where nothing can be written beside it. A writer sets WAL again.
+        copy.execute("PRAGMA journal_mode = DELETE")
+        copy.close()
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        _put_in_place(partial, target)
+    except BaseException:
+        copy.close()
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def _put_in_place(partial: Path, target: Path) -> None:
+    """Give a file its name, which must be free: else `FileExistsError`."""
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        partial.rename(target)
+    else:
+        partial.unlink()
