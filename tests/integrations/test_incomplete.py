@@ -174,6 +174,18 @@ def test_a_learning_rate_that_cannot_be_read_costs_no_other(sqlite_store):
     assert sqlite_store.get_run("rates").environment["incomplete"] == ["learning_rate", "learning_rate_1"]
 
 
+def test_another_attempt_keeps_what_is_missing(sqlite_store, caplog):
+    """A training that goes on does not tell again what it lacks, and the run's list only grows."""
+    with sqlite_store.start_run(name="again") as run:
+        first = Incomplete(run)
+        first.lose("tokens", ValueError())
+        second = first.go_on(run)
+        second.lose("tokens", ValueError())
+        second.lose("loss", ValueError())
+    assert sqlite_store.get_run("again").environment["incomplete"] == ["loss", "tokens"]
+    assert caplog.text.count("tokens") == 1
+
+
 class Refuses:
     """An object that lets nothing be replaced on it."""
 

@@ -32,6 +32,12 @@ class Incomplete:
         self._names: set[str] = set()
         self._untold: dict[str, str] = {}  # name → why
 
+    def go_on(self, run: ActiveRun) -> Incomplete:
+        """For another attempt of the run: the fields that are missing already are not told again."""
+        other = Incomplete(run)
+        other._names |= self._names
+        return other
+
     def attempt(self, name: str, get: Callable[[], Any], default: Any = None) -> Any:
         """What ``get`` returns; if it raises, the default, and the field is noted, for `tell`."""
         try:

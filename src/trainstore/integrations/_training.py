@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from weakref import ref
 
 from trainstore.integrations._foreign import Events
+from trainstore.integrations._incomplete import Incomplete
 from trainstore.integrations._ranks import Ranks
 from trainstore.integrations._steps import StepRecorder
 from trainstore.integrations._wrappers import Wrappers
@@ -26,6 +27,7 @@ class Training:
             events of a training.
         ranks: The processes that train together; None: there is one.
         run: The run. None: another rank records it.
+        incomplete: What of it cannot be read.
         steps: Records its steps. None: nothing is recorded, here or any more.
         asks: Whether this rank has yet to learn which run the training is.
         is_watched: Whether the end of ``train()`` will be told. Else the outermost of our wrappers ends the training.
@@ -41,6 +43,7 @@ class Training:
     given_state: Any = None
     ranks: Ranks | None = None
     run: ActiveRun | None = None
+    incomplete: Incomplete | None = None
     steps: StepRecorder | None = None
     asks: bool = False
     is_watched: bool = False

@@ -268,7 +268,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def _record(self, training: Training, run: ActiveRun, incomplete: Incomplete) -> str:
         """Record this training into this run from now on; return the source of the loss."""
-        training.run = run
+        training.run, training.incomplete = run, incomplete
         self._trainings.append(training)
         self._current, self._taken_for_failed = training, None
         saved = SavedRun.of(run, training.known_trainer, training.args, training.state)
@@ -282,7 +282,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._taken_for_failed = None
         try:
             run = go_on(self.store, training.run, last_step)  # type: ignore[arg-type]
-            self._record(training, run, Incomplete(run))
+            self._record(training, run, training.incomplete.go_on(run))  # type: ignore[union-attr]
         except Exception as error:  # noqa: BLE001
             self._internal_failure("a training that goes on", error)
             return None
@@ -343,6 +343,13 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             steps_since: If the event shows that a training is under way, how many steps have ended in it unrecorded.
                 Then one that was taken for failed goes on.
         """
+        try:
+            return self._find_training(state, steps_since)
+        except Exception as error:  # noqa: BLE001
+            self._internal_failure("an event", error)
+            return None
+
+    def _find_training(self, state: Any, steps_since: int | None) -> Training | None:
         found = next((one for one in self._trainings if one.given_state is state or one.state is state), None)
         if found is None and self._trainings:
             trainer = self._find_trainer()
