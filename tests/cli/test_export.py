@@ -80,23 +80,62 @@ def test_jsonl_says_what_is_missing_and_what_is_null(call, rich_run):
 
 
 def test_parquet_keeps_types(call, rich_run, tmp_path):
-    """Integers stay integers, NaN is apart from missing, and a column of several kinds is JSON text."""
+    """Numbers are doubles, NaN is apart from missing; what a double does not hold is JSON text in a second column."""
     from pyarrow import parquet
 
     path = tmp_path / "odd.parquet"
     assert call("export", "odd", "-o", path) == (0, f"{path}: 4 rows\n", "")
     table = parquet.read_table(path)
     kinds = {field.name: str(field.type) for field in table.schema}
-    assert kinds["loss"] == "double"
-    assert (kinds["big"], kinds["flag"], kinds["text"], kinds["mixed"]) == ("int64", "bool", "string", "string")
+    assert kinds["loss"] == kinds["big"] == kinds["mixed"] == "double"
+    assert kinds["big__json"] == kinds["flag__json"] == kinds["text__json"] == kinds["mixed__json"] == "string"
     assert kinds["logged_at"] == "timestamp[us, tz=UTC]"
+    assert not {"loss__json", "flag", "text", "none__json"} & kinds.keys()
     columns = table.to_pydict()
     assert columns["loss"][0] == 0.1 + 0.2
     assert math.isnan(columns["loss"][1])
     assert columns["loss"][2:] == [math.inf, -math.inf]
-    assert columns["big"] == [2**53 + 1, -1, None, None]
-    assert columns["mixed"] == [None, None, "1", '"words"']
+    assert columns["big"] == [2.0**53, -1, None, None]
+    assert columns["big__json"] == [str(2**53 + 1), None, None, None]
+    assert (columns["mixed"], columns["mixed__json"]) == ([None, None, 1, None], [None, None, None, '"words"'])
+    assert [columns["flag__json"][0], columns["text__json"][1]] == ["true", '"-5"']
     assert columns["epoch"] == [0.5, None, None, None]
+
+
+def test_a_parquet_column_does_not_depend_on_the_other_rows(call, database_url, monkeypatch, tmp_path):
+    """The same value stands in the same column, of the same type, in the same way, whatever other runs have."""
+    from pyarrow import parquet
+
+    with TrainStore(database_url) as store:
+        for name, value in (("text", "1"), ("number", 1), ("large", 2**70)):
+            with store.start_run(name=name, hyperparams={"version": value, "optimizer": "sgd"}) as run:
+                run.log({"metric": value, "loss": 1}, step=0)
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    found = {}
+    for table in ("hyperparams", "runs", "steps"):
+        for names in (["text"], ["number"], ["large"], ["text", "number", "large"]):
+            path = tmp_path / f"{table}-{'-'.join(names)}.parquet"
+            assert call("export", *names, "--table", table, "-o", path).code == 0
+            exported = parquet.read_table(path)
+            for field in exported.schema:
+                assert found.setdefault((table, field.name), field.type) == field.type
+            rows = exported.to_pylist()
+            if table == "hyperparams":
+                values = {"text": ('"1"', None), "number": ("1", 1.0), "large": (str(2**70), None)}
+                assert [(row["value"], row["number"]) for row in rows if row["key"] == "version"] == [
+                    values[name] for name in names
+                ]
+                assert {row["value"] for row in rows if row["key"] == "optimizer"} == {'"sgd"'}
+            else:
+                column = "hp__version" if table == "runs" else "metric"
+                values = {"text": (None, '"1"'), "number": (1.0, None), "large": (float(2**70), str(2**70))}
+                assert [(row.get(column), row.get(f"{column}__json")) for row in rows] == [
+                    values[name] for name in names
+                ]
+    assert str(found["runs", "hp__optimizer__json"]) == "string"
+    assert str(found["steps", "loss"]) == "double"
+    lines = call("export", "large", "--table", "hyperparams", "--format", "jsonl").out.splitlines()
+    assert {row["key"]: row["value"] for row in map(json.loads, lines)} == {"version": 2**70, "optimizer": "sgd"}
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import make_url
 
 from recording.support import eventually
-from trainstore import TrainStore
+from trainstore import TrainStore, queries
 from trainstore.cli import main
 
 
@@ -110,10 +110,10 @@ def test_an_error_that_nobody_foresaw(named_run, call, monkeypatch):
     def fails(*_, **__):
         raise KeyError("canary")
 
-    monkeypatch.setattr(TrainStore, "list_runs", fails)
+    monkeypatch.setattr(queries, "list_runs", fails)
     code, out, err = call("runs")
     assert (code, out) == (1, "")
-    assert err.startswith("Error: trainstore failed (KeyError in test_streams.py, line ")
+    assert err.startswith("Error: trainstore failed (KeyError in runs.py, line ")
     assert err.count("\n") == 1
     assert "canary" not in err
     monkeypatch.setenv("TRAINSTORE_TRACEBACK", "1")

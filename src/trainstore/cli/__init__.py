@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from traceback import extract_tb
 from typing import Any, NoReturn
 
@@ -117,9 +118,11 @@ def _reason(error: Exception) -> str:
     # Not its text: that of a database's error may show a URL or a row, and so may any other.
     kind = type(error).__name__
     if type(error).__module__.partition(".")[0] != "sqlalchemy":
-        place = extract_tb(error.__traceback__)[-1]
+        places = extract_tb(error.__traceback__)
+        ours = [place for place in places if __package__.partition(".")[0] in Path(place.filename).parts]
+        place = (ours or places)[-1]
         return (
-            f"trainstore failed ({kind} in {os.path.basename(place.filename)}, line {place.lineno}); please report it, "
+            f"trainstore failed ({kind} in {Path(place.filename).name}, line {place.lineno}); please report it, "
             f"with what {TRACEBACK_VARIABLE}=1 prints"
         )
     state = getattr(getattr(error, "orig", None), "sqlstate", None)

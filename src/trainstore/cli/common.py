@@ -137,14 +137,20 @@ def open_store(url: str, prefix: str, *, make: bool = False, make_tables: bool =
 
 @contextmanager
 def open_snapshot(url: str, prefix: str) -> Iterator[tuple[TrainStore, Reader]]:
-    """The store, and a reader whose statements all see the same moment of it."""
+    """The store, and an exact reader whose statements all see the same moment of it."""
+    with open_store(url, prefix) as store, snapshot_of(store, url) as reader:
+        yield store, reader
+
+
+@contextmanager
+def snapshot_of(store: TrainStore, url: str) -> Iterator[Reader]:
+    """The reader of a store that is open."""
     from trainstore.backends import open_backend
     from trainstore.queries import Reader
 
-    with open_store(url, prefix) as store:
-        backend = open_backend(url)
-        with backend.snapshot(store.engine) as connection:
-            yield store, Reader(connection, store.models, backend)
+    backend = open_backend(url)
+    with backend.snapshot(store.engine) as connection:
+        yield Reader(connection, store.models, backend, exact=True)
 
 
 def with_schema(url: str, prefix: str, function: Callable[..., Any]) -> Any:

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from trainstore.cli.common import DEFAULT_STORE, fail, open_store, shown_url, store_options
+from trainstore.cli.common import DEFAULT_STORE, fail, open_store, shown_url, snapshot_of, store_options
 from trainstore.cli.printing import new_console, print_json, print_table, progress_bar, record_fields, records
 from trainstore.display import SHOWN_METRICS, overview
 
@@ -18,6 +18,7 @@ from trainstore.display import SHOWN_METRICS, overview
 )
 def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
     """Train four small language models, record every step, and show the best."""
+    from trainstore import queries
     from trainstore.demo import PROJECT, run_demo
 
     with open_store(url, prefix, make=True) as store:
@@ -26,8 +27,11 @@ def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
         uids = [result.uid for result in results]
         table = store.models.run.c
         mine = table.uid.in_(uids)
-        runs = store.list_runs(where=mine, hyperparams=["learning_rate", "width"], metrics=list(SHOWN_METRICS))
-        best = store.get_best_run(metric_name="eval_loss", metric_direction="min", where=mine)
+        with snapshot_of(store, url) as reader:
+            runs = queries.list_runs(
+                reader, where=mine, hyperparams=["learning_rate", "width"], metrics=list(SHOWN_METRICS)
+            )
+            best = queries.get_best_run(reader, metric_name="eval_loss", metric_direction="min", where=mine)
         if best is None:
             fail("no run of the demo has an eval_loss")
         if as_json:

@@ -53,7 +53,8 @@ def export(
 
     Step logs have a row a step and a column a metric. csv and jsonl are written as they are read: they may be larger
     than the memory. NaN and infinities are NaN, inf and -inf in csv, "NaN", "Infinity" and "-Infinity" in jsonl, and
-    themselves in parquet. Text is written as it is, also where it begins with = + - @; --escape-formulas is for
+    themselves in parquet. There NAME has a hyperparameter's or metric's numbers, and NAME__json what is no number, as
+    JSON. Text is written as it is, also where it begins with = + - @; --escape-formulas is for
     spreadsheets. A file that is there is never written over without --force, and a file under its own name is always
     whole.
     """

@@ -19,6 +19,7 @@ from trainstore.cli.formats import (
     Row,
     check_format,
     open_writer,
+    value_kind,
 )
 from trainstore.cli.streams import binary_output
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from trainstore.queries import Reader, RunKey
     from trainstore.store import TrainStore
 
+JSON_COLUMNS = frozenset({"value", "details", "versions", "changed_hyperparams"})
 IN_A_FOLDER = {"steps": "step_logs"}  # what the files are called, where not like the table
 
 
@@ -163,33 +165,18 @@ class _Tables:
         from trainstore import queries
 
         chosen = None if self._all else self._store.table.run.c.uid.in_(self._uids)
-        frame = queries.list_runs(self._reader, metrics=self._metrics, where=chosen).iloc[::-1]
-        # In the frame NaN is also what a run does not have; the summaries know which.
-        there = self._metrics_frame().dropna(subset="last_step")
-        known = set(zip(there["uid"], there["metric"], strict=True))
-
-        def kept(column: str, row: Any, value: Any) -> Any:
-            metric = column.removeprefix("metric__")
-            return float("nan") if column != metric and value is None and (row["uid"], metric) in known else value
-
-        return _of_frame(frame, kept)
+        return _of_frame(queries.list_runs(self._reader, metrics=self._metrics, where=chosen).iloc[::-1])
 
     def _hyperparams_table(self) -> _Table:
         from trainstore import queries
 
         return _of_frame(queries.list_hyperparams(self._reader, self._uids))
 
-    def _metrics_frame(self) -> DataFrame:
+    def _metrics_table(self) -> _Table:
         from trainstore import queries
 
         frame = queries.list_metrics(self._reader, self._uids)
-        return frame if self._metrics is None else frame[frame["metric"].isin(self._metrics)].reset_index(drop=True)
-
-    def _metrics_table(self) -> _Table:
-        def kept(column: str, row: Any, value: Any) -> Any:
-            return float("nan") if column == "last" and value is None and row["last_step"] is not None else value
-
-        return _of_frame(self._metrics_frame(), kept)
+        return _of_frame(frame if self._metrics is None else frame[frame["metric"].isin(self._metrics)])
 
     def _events_table(self) -> _Table:
         from trainstore import queries
@@ -221,7 +208,7 @@ class _Tables:
             Column("step_time", "float"),
             Column("logged_at", "time"),
             *([Column("details", "json")] if with_details else []),
-            *(Column(column_name(name), _kind(kinds.get(name, set()))) for name in names),
+            *(Column(column_name(name), value_kind(kinds.get(name, ()))) for name in names),
         ]
         shown = [place for place, there in enumerate((self._several, True, self._attempts == "all")) if there]
 
@@ -242,39 +229,35 @@ class _Tables:
         return columns, pieces
 
 
-def _kind(kinds: set[str]) -> str:
-    """One kind for values of these kinds."""
-    if len(kinds) == 1:
-        return next(iter(kinds))
-    return "float" if kinds <= {"int", "float"} else "json"
-
-
-def _of_frame(frame: DataFrame, kept: Callable[[str, Any, Any], Any] | None = None) -> _Table:
-    """A frame as columns and rows of Python values. ``kept(column, row, value)`` says what a value is to be."""
-    import pandas as pd
-
-    columns = [Column(str(name), _kind_of_column(frame[name])) for name in frame.columns]
-
-    def plain(kind: str, value: Any) -> Any:
-        if value is None or value is pd.NA or value is pd.NaT or (kind == "float" and value != value):
-            return None
-        if kind == "time":
-            return value.to_pydatetime()
-        return {"int": int, "float": float, "bool": bool}.get(kind, lambda same: same)(value)
+def _of_frame(frame: DataFrame) -> _Table:
+    """An exact frame as columns and rows of Python values."""
+    columns = [Column(str(name), _kind(str(name), frame[name])) for name in frame.columns]
 
     def pieces() -> Iterator[Sequence[Row]]:
-        names = [column.name for column in columns]
         for start in range(0, len(frame), 1_000):
-            rows = []
-            for values in frame.iloc[start : start + 1_000].itertuples(index=False, name=None):
-                row = {c.name: plain(c.kind, value) for c, value in zip(columns, values, strict=True)}
-                rows.append([row[name] if kept is None else kept(name, row, row[name]) for name in names])
-            yield rows
+            rows = frame.iloc[start : start + 1_000].itertuples(index=False, name=None)
+            yield [list(map(_python, values)) for values in rows]
 
     return columns, pieces
 
 
-def _kind_of_column(column: Any) -> str:
+def _kind(name: str, column: Any) -> str:
+    """What a column is for; the values decide where a column of hyperparameters needs numbers, others, or both."""
+    from trainstore.models import NAMESPACES
+    from trainstore.queries.stream import kinds_of
+
+    if name.partition("__")[0] in NAMESPACES:
+        return value_kind(set().union(*(kinds_of(_python(value)) for value in column)))
     if column.dtype.kind == "O":
-        return "text" if all(value is None or type(value) is str for value in column) else "json"
+        return "json" if name in JSON_COLUMNS else "text"
     return {"i": "int", "f": "float", "b": "bool", "M": "time"}[column.dtype.kind]
+
+
+def _python(value: Any) -> Any:
+    import pandas as pd
+
+    if value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, pd.Timestamp):
+        return value.to_pydatetime()
+    return value.item() if hasattr(value, "item") else value

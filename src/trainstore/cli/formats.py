@@ -11,18 +11,22 @@ time        ISO 8601, UTC                   the same                   timestamp
 list, dict  JSON                            JSON                       JSON text
 ==========  ==============================  =========================  ================================
 
-A column of values of several kinds is, in Parquet, one of JSON text. The empty text is ``""`` in CSV.
+How a value is written does not depend on the other rows. In Parquet a column has one type, so hyperparameters and
+metrics, which may be anything, have two: NAME, of doubles, has the numbers; NAME__json, of JSON text, has what is no
+number, and integers that a double does not hold. A column that would be empty is left out. Columns such as ``value``
+and ``details`` are always JSON text. The empty text is ``""`` in CSV.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import IO, Any, NamedTuple, Protocol
 
 from trainstore.cli.common import fail
-from trainstore.values import INT64_MAX, INT64_MIN, canonical
+from trainstore.cli.plain import json_text, plain
+from trainstore.queries.stream import kinds_of
 
 GROUP = 50_000  # rows of a Parquet row group
 ABSENT: Any = object()  # there is no such key in this row
@@ -31,10 +35,15 @@ Row = Sequence[Any]
 
 
 class Column(NamedTuple):
-    """A column: its name, and its kind: int, float, bool, text, time or json (anything)."""
+    """A column: its name, and its kind: int, float, bool, text, time, json, or one of `value_kind`."""
 
     name: str
     kind: str
+
+
+def value_kind(found: Collection[str]) -> str:
+    """The kind of a column of any values, in which these were found: "number", "other", or both: "value"."""
+    return "value" if len(found) > 1 else next(iter(found), "number")
 
 
 class Writer(Protocol):
@@ -94,7 +103,7 @@ class _CSV:
             return ""
         if kind is bool:
             return "true" if value else "false"
-        text = value.isoformat() if kind is datetime else value if kind is str else _json(value).decode()
+        text = value.isoformat() if kind is datetime else value if kind is str else json_text(value)
         if self._escape and _FORMULA.match(text):
             text = f"'{text}"
         return '"' + text.replace('"', '""') + '"' if _TO_QUOTE.search(text) else text
@@ -118,28 +127,12 @@ class _JSONLines:
             fields = {}
             for name, value in zip(self._names, row, strict=True):
                 if value is not ABSENT:
-                    fields[name] = _storable(value)
+                    fields[name] = plain(value)
             lines.append(orjson.dumps(fields))
         self._file.write(b"".join(line + b"\n" for line in lines))
 
     def close(self) -> None:
         pass
-
-
-def _json(value: Any) -> bytes:
-    import orjson
-
-    return orjson.dumps(_storable(value))
-
-
-def _storable(value: Any) -> Any:
-    """What orjson writes as the store does: NaN and infinities as strings. It writes times in ISO 8601 itself."""
-    kind = type(value)
-    if kind is str or value is None or kind is bool or kind is datetime:
-        return value
-    if (kind is float and value - value == 0.0) or (kind is int and INT64_MIN <= value <= INT64_MAX):
-        return value
-    return canonical(value)
 
 
 # --- Parquet ---------------------------------------------------------------------------------------------------------
@@ -152,16 +145,15 @@ class _Parquet:
         import pyarrow as pa
         from pyarrow import parquet
 
-        types = {
-            "int": pa.int64(),
-            "float": pa.float64(),
-            "bool": pa.bool_(),
-            "text": pa.string(),
-            "time": pa.timestamp("us", tz="UTC"),
-            "json": pa.string(),
-        }
-        self._schema = pa.schema([(column.name, types[column.kind]) for column in columns])
-        self._converters = [_CONVERTERS.get(column.kind) for column in columns]
+        types = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "time": pa.timestamp("us", tz="UTC")}
+        parts = [
+            (place, name, types.get(kind, pa.string()), convert)
+            for place, column in enumerate(columns)
+            for name, kind, convert in _parts(*column)
+        ]
+        self._places = [place for place, *_ in parts]
+        self._schema = pa.schema([(name, of) for _, name, of, _ in parts])
+        self._converters = [convert for *_, convert in parts]
         self._writer = parquet.ParquetWriter(file, self._schema)
         self._rows: list[Row] = []
 
@@ -179,14 +171,38 @@ class _Parquet:
         import pyarrow as pa
 
         arrays = []
-        for field, convert, values in zip(self._schema, self._converters, zip(*self._rows, strict=True), strict=True):
+        columns = list(zip(*self._rows, strict=True))
+        for field, convert, place in zip(self._schema, self._converters, self._places, strict=True):
             cells = [
                 None if value is None or value is ABSENT else value if convert is None else convert(value)
-                for value in values
+                for value in columns[place]
             ]
             arrays.append(pa.array(cells, type=field.type, from_pandas=False))
         self._writer.write_table(pa.table(arrays, schema=self._schema))
         self._rows = []
 
 
-_CONVERTERS: dict[str, Callable[[Any], Any]] = {"float": float, "json": lambda value: _json(value).decode()}
+_Convert = Callable[[Any], Any]
+
+
+def _parts(name: str, kind: str) -> list[tuple[str, str, _Convert | None]]:
+    """The columns that a column becomes, with their kinds and what makes their values."""
+    if kind == "json":
+        return [(name, "text", json_text)]
+    parts: list[tuple[str, str, _Convert | None]] = []
+    if kind in ("number", "value"):
+        parts.append((name, "float", _number))
+    if kind in ("other", "value"):
+        parts.append((f"{name}__json", "text", _other))
+    return parts or [(name, kind, None)]
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    except OverflowError:
+        return None
+
+
+def _other(value: Any) -> str | None:
+    return json_text(value) if "other" in kinds_of(value) else None

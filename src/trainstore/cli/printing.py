@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from trainstore.cli.common import visible
+from trainstore.cli.plain import plain
 from trainstore.cli.streams import is_utf8
 from trainstore.display import value_text
 
@@ -41,8 +42,8 @@ def new_console() -> Console:
 
 
 def cell(value: Any) -> str:
-    """A value as a person reads it in a table."""
-    return visible(value_text(value))
+    """A value as a person reads it in a table, of an exact frame: NaN is a value there, and not what is missing."""
+    return "NaN" if isinstance(value, float) and value != value else visible(value_text(value))
 
 
 def print_table(title: str | None, frame: DataFrame) -> None:
@@ -125,30 +126,13 @@ def print_json(value: Any) -> None:
     """A result as JSON."""
     import orjson
 
-    text = orjson.dumps(plain(value), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+    text = orjson.dumps(plain(value), option=orjson.OPT_INDENT_2).decode()
     click.echo(text if is_utf8() else _in_ascii(text))
 
 
 def _in_ascii(json: str) -> str:
     """The same JSON for an output that is not UTF-8; characters outside ASCII stand in its texts only."""
     return re.sub(r"[^\x00-\x7f]+", lambda found: dumps(found.group())[1:-1], json)
-
-
-def plain(value: Any) -> Any:
-    """JSON of a result: missing values null, NaN and infinities as in the database, times in ISO 8601."""
-    import pandas as pd
-
-    from trainstore.values import canonical
-
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if value is pd.NaT or value is pd.NA:
-        return None
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    return canonical(value)
 
 
 @contextmanager

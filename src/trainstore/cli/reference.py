@@ -17,8 +17,8 @@ $ trainstore --help
 
 Every command that reads or writes a store takes it from `--store` or `TRAINSTORE_URL`: a path (SQLite) or a database
 URL; without either it is `trainstore.db` in the working folder. None but `demo` and `db upgrade` makes a store
-(`recover`: its tables). `--json` prints whole values for scripts, NaN and infinities as `"NaN"`, `"Infinity"`,
-`"-Infinity"`.
+(`recover`: its tables). `--json` prints whole values for scripts: null is what a run does not have, NaN and
+infinities are `"NaN"`, `"Infinity"`, `"-Infinity"`, and integers are numbers of any size.
 
 A RUN is a uid, an id or a name that only one run has. Digits that are the id of one run and the name of another are
 refused; write `id:1`, `name:1` or a uid.

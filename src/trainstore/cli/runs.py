@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from trainstore.cli.common import METRIC, fail, known_metrics, open_store, store_options
+from trainstore.cli.common import METRIC, fail, known_metrics, open_snapshot, store_options
 from trainstore.cli.printing import print_json, print_table, records
 from trainstore.display import SHOWN_METRICS, overview
 
@@ -33,8 +33,11 @@ def runs(
     everything: bool,
 ) -> None:
     """List runs, newest first."""
-    with open_store(url, prefix) as store:
-        frame = store.list_runs(
+    from trainstore import queries
+
+    with open_snapshot(url, prefix) as (_, reader):
+        frame = queries.list_runs(
+            reader,
             project=list(project) or None,
             status=list(status) or None,
             tag=list(tag) or None,
@@ -64,8 +67,11 @@ def best(
     metric: str, url: str, prefix: str, as_json: bool, direction: str, by_last: bool, project: Sequence[str], limit: int
 ) -> None:
     """Rank runs by METRIC, the best first."""
-    with open_store(url, prefix) as store:
-        frame = store.list_runs_grouped_by_metric(
+    from trainstore import queries
+
+    with open_snapshot(url, prefix) as (store, reader):
+        frame = queries.list_runs_grouped_by_metric(
+            reader,
             metric_name=metric,
             metric_direction=direction,
             by="last" if by_last else "best",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trainstore.cli.common import METRIC, RUN, fail, open_snapshot, open_store, store_options, visible
+from trainstore.cli.common import METRIC, RUN, fail, open_snapshot, store_options, visible
 from trainstore.cli.printing import facts, new_console, print_json, print_pairs, print_table, record_fields, records
 from trainstore.display import SHOWN_METRICS
 
@@ -33,15 +33,17 @@ def show(run: str, steps: bool, metrics: Sequence[str], last: int, url: str, pre
     With --steps: its metrics, plotted over the steps, and the last steps. NaN and infinities break the line and are
     marked by × on its axis. With --json: every step.
     """
+    from trainstore import queries
+
     if steps or metrics:
         with open_snapshot(url, prefix) as (store, reader):
             _show_steps(store, reader, run, list(metrics), last, as_json)
         return
-    with open_store(url, prefix) as store:
-        record = store.get_run(run)
-        summaries = store.list_metrics(record)
-        hyperparams = store.list_hyperparams(record)
-        events = store.list_events(record)
+    with open_snapshot(url, prefix) as (_, reader):
+        record = queries.get_run(reader, run)
+        summaries = queries.list_metrics(reader, record)
+        hyperparams = queries.list_hyperparams(reader, record)
+        events = queries.list_events(reader, record)
         if as_json:
             print_json(
                 {
@@ -53,11 +55,9 @@ def show(run: str, steps: bool, metrics: Sequence[str], last: int, url: str, pre
             )
             return
         print_pairs(f"Run {record.name}", facts(record))
-        if summaries["last"].isna().any():
-            summaries["last"] = [*map(_cell, summaries["last"])]
         print_table("Metrics", summaries.drop(columns=["uid"]))
         there = hyperparams.drop(index=[place for place, value in enumerate(hyperparams["value"]) if value is None])
-        print_table("Hyperparameters", there[["namespace", "key"]].assign(value=[*map(_cell, there["value"])]))
+        print_table("Hyperparameters", there[["namespace", "key", "value"]])
         if not events.empty:
             print_table("Events", events[["at", "step", "kind", "details"]])
 
@@ -136,19 +136,16 @@ def _print_plot(name: str, points: list[tuple[int, float]]) -> None:
 def _print_last(steps: deque[Step], wanted: list[str]) -> None:
     import pandas as pd
 
+    from trainstore.queries.frames import NUMBER, series
     from trainstore.queries.stream import metric_value
 
     names = wanted or list(dict.fromkeys(name for step in steps for name in step.metrics))
     frame = pd.DataFrame({"step": [step.step for step in steps]})
     epochs = [step.epoch for step in steps]
     if any(epoch is not None for epoch in epochs):
-        frame["epoch"] = pd.Series(epochs, dtype=float)
+        frame["epoch"] = series(epochs, NUMBER, exact=True)
     frame["logged"] = [pd.Timestamp(step.logged_at) for step in steps]
     for name in names:
-        values = [_cell(metric_value(step.metrics.get(name))) for step in steps]
+        values = [metric_value(step.metrics.get(name)) for step in steps]
         frame.insert(len(frame.columns), name, pd.Series(values, dtype=object), allow_duplicates=True)
     print_table(f"Last {len(steps)} steps", frame)
-
-
-def _cell(value: Any) -> Any:
-    return "NaN" if isinstance(value, float) and value != value else value

@@ -6,6 +6,7 @@ One narrow SELECT for each kind, and the pivot here: joined, they would come as 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -44,12 +45,15 @@ def hyperparam_columns(reader: Reader, places: Mapping[int, int], shown: Any) ->
     if shown == "varying":
         cells = {name: values for name, values in cells.items() if _varies(values)}
     if chosen is not None:
-        return _by_name(chosen, {name: restored(values) for name, values in cells.items()})
+        return _by_name(chosen, {name: restored(values) for name, values in cells.items()}, exact=reader.exact)
     columns = {name: restored(cells[name]) for name in sorted(cells, key=_sort_key)}
-    return {name.replace(".", "__", 1): series(values, dtype_of(values)) for name, values in columns.items()}
+    return {
+        name.replace(".", "__", 1): series(values, dtype_of(values), exact=reader.exact)
+        for name, values in columns.items()
+    }
 
 
-def _by_name(chosen: Sequence[Name], cells: Mapping[str, list[Any]]) -> dict[str, Series[Any]]:
+def _by_name(chosen: Sequence[Name], cells: Mapping[str, list[Any]], *, exact: bool) -> dict[str, Series[Any]]:
     """The columns asked for: hyperparameters, and what stands inside them."""
     labels = [f"{name.namespace}__{'.'.join((name.key, *name.path))}" for name in chosen]
     result = {}
@@ -58,7 +62,7 @@ def _by_name(chosen: Sequence[Name], cells: Mapping[str, list[Any]]) -> dict[str
         values = [None if value is NOTHING else value for value in found]
         if labels.count(label) > 1:  # the key "a.b", and "b" inside "a"
             label = spelled(name.namespace, name.key, *name.path).replace(".", "__", 1)
-        result[label] = series(values, dtype_of(values))
+        result[label] = series(values, dtype_of(values), exact=exact)
     return result
 
 
@@ -141,8 +145,10 @@ def metric_columns(
                 column = cells.get(metric)
                 if column is None:
                     column = cells[metric] = [None] * len(places)
-                column[place] = value
-    return {f"metric__{name}": series(cells[name], NUMBER) for name in (sorted(cells) if names is None else names)}
+                # A last value that is NaN is stored as NULL; of min and max that means that none was finite.
+                column[place] = nan if value is None and summary == "last" else value
+    ordered = sorted(cells) if names is None else names
+    return {f"metric__{name}": series(cells[name], NUMBER, exact=reader.exact) for name in ordered}
 
 
 def metric_names(metrics: object) -> list[str] | None:

@@ -11,6 +11,12 @@ BOOLEAN      boolean                 <NA>
 TIME         datetime64[us, UTC]     NaT
 ===========  ======================  ==============
 
+An exact reader (`Reader.exact`) makes NUMBER columns NULLABLE, which tell missing from NaN:
+
+===========  ======================  ==============
+NULLABLE     Float64                 <NA>
+===========  ======================  ==============
+
 A column of hyperparameters has the dtype that its values allow (`dtype_of`); TEXT holds any Python object.
 """
 
@@ -30,6 +36,7 @@ TEXT = "object"
 COUNT = "int64"
 INTEGER = "Int64"
 NUMBER = "float64"
+NULLABLE = "Float64"
 BOOLEAN = "boolean"
 TIME = "datetime64[us, UTC]"
 
@@ -38,14 +45,16 @@ Columns = Sequence[tuple[str, str]]
 EXACT = 2**53  # float64 holds every int up to here
 
 
-def frame(columns: Columns, rows: Sequence[Sequence[Any]]) -> DataFrame:
+def frame(columns: Columns, rows: Sequence[Sequence[Any]], *, exact: bool = False) -> DataFrame:
     """A DataFrame of rows, with the names and dtypes given."""
-    return assemble(fixed_columns(columns, rows), len(rows))
+    return assemble(fixed_columns(columns, rows, exact=exact), len(rows))
 
 
-def fixed_columns(columns: Columns, rows: Sequence[Sequence[Any]]) -> dict[str, Series[Any]]:
+def fixed_columns(columns: Columns, rows: Sequence[Sequence[Any]], *, exact: bool = False) -> dict[str, Series[Any]]:
     """The columns of such a DataFrame."""
-    return {name: series([row[place] for row in rows], dtype) for place, (name, dtype) in enumerate(columns)}
+    return {
+        name: series([row[place] for row in rows], dtype, exact=exact) for place, (name, dtype) in enumerate(columns)
+    }
 
 
 def assemble(columns: Mapping[str, Series[Any]], length: int) -> DataFrame:
@@ -57,18 +66,23 @@ def assemble(columns: Mapping[str, Series[Any]], length: int) -> DataFrame:
     return table
 
 
-def series(values: Sequence[Any], dtype: str) -> Series[Any]:
+def series(values: Sequence[Any], dtype: str, *, exact: bool = False) -> Series[Any]:
     """One column; None stands for missing."""
     import numpy as np
     import pandas as pd
 
     array: Any
+    dtype = NULLABLE if exact and dtype == NUMBER else dtype
     if dtype == TEXT:
         array = np.fromiter(values, dtype=object, count=len(values))
     elif dtype == TIME:
         return pd.Series(times(values))
-    elif dtype in (INTEGER, BOOLEAN):
-        kind, of = (np.int64, pd.arrays.IntegerArray) if dtype == INTEGER else (np.bool_, pd.arrays.BooleanArray)
+    elif dtype in (INTEGER, BOOLEAN, NULLABLE):
+        kind, of = {
+            INTEGER: (np.int64, pd.arrays.IntegerArray),
+            BOOLEAN: (np.bool_, pd.arrays.BooleanArray),
+            NULLABLE: (np.float64, pd.arrays.FloatingArray),
+        }[dtype]
         missing = np.array([value is None for value in values], dtype=np.bool_)
         present = [0 if value is None else value for value in values] if missing.any() else values
         array = of(np.array(present, dtype=kind), missing)

@@ -54,7 +54,7 @@ def list_hyperparams(
             or_(h.key == stored_key(key), and_(h.namespace == name.namespace, h.key == name.key))
         )
     rows = sorted(rows_of_runs(reader, table, statement, runs), key=lambda row: (row[0], sort_key(*row[2:4])))
-    return frame(HYPERPARAM_COLUMNS, [(*row[1:4], parse(row[4]), *row[5:]) for row in rows])
+    return frame(HYPERPARAM_COLUMNS, [(*row[1:4], parse(row[4]), *row[5:]) for row in rows], exact=reader.exact)
 
 
 def list_events(reader: Reader, runs: object = None, *, kind: str | None = None) -> DataFrame:

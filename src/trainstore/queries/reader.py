@@ -21,11 +21,15 @@ CHUNK = 300  # rows taken from the driver at a time; from 700 objects on the gar
 
 @dataclass(frozen=True)
 class Reader:
-    """The connection of one query, with the store's tables and backend."""
+    """The connection of one query, with the store's tables and backend.
+
+    ``exact``: frames tell a number that is missing from one that is NaN.
+    """
 
     connection: Connection
     models: Models
     backend: Backend
+    exact: bool = False
 
     def now(self) -> datetime:
         """The database's clock."""

@@ -188,7 +188,7 @@ def _table(
 ) -> DataFrame:
     rows = [row for chunk in reader.chunks(statement, liveness(reader)) for row in chunk]
     places = {row[0]: index for index, row in enumerate(rows)}
-    columns = fixed_columns(fixed, rows)
+    columns = fixed_columns(fixed, rows, exact=reader.exact)
     columns |= hyperparam_columns(reader, places, shown)
     columns |= metric_columns(reader, places, metrics, summary)
     return assemble(columns, len(rows))

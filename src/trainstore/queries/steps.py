@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -202,8 +203,14 @@ def list_metrics(reader: Reader, runs: object = None) -> DataFrame:
     """What every metric of a run, of several or of all comes to."""
     table = reader.models.metric_summary
     statement = select(*(table.c[name] for name, _ in METRIC_COLUMNS[1:])).where(table.c.count > 0)
-    rows = rows_of_runs(reader, table, statement, runs)
-    return frame(METRIC_COLUMNS, [row[1:] for row in sorted(rows, key=lambda row: (row[0], row[2]))])
+    rows = sorted(rows_of_runs(reader, table, statement, runs), key=lambda row: (row[0], row[2]))
+    return frame(METRIC_COLUMNS, [_summary(*row[1:]) for row in rows], exact=reader.exact)
+
+
+def _summary(*row: Any) -> tuple[Any, ...]:
+    """A row of `METRIC_COLUMNS`; a last value of NaN is stored as NULL."""
+    *others, last, last_step = row
+    return (*others, nan if last is None and last_step is not None else last, last_step)
 
 
 def get_current_step(reader: Reader, run: object) -> int | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 from sqlalchemy import Select, select
 
-from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, TEXT, TIME, frame, parse, same_number
+from trainstore.queries.frames import BOOLEAN, COUNT, EXACT, INTEGER, TEXT, TIME, frame, parse, same_number
 from trainstore.queries.reader import Reader, RunKey, rows_of_runs
 from trainstore.values import restore
 
@@ -89,27 +89,33 @@ def list_attempts(reader: Reader, runs: object) -> DataFrame:
 
 
 def metric_kinds(steps: Sequence[Step]) -> dict[str, set[str]]:
-    """Of which kinds the values of each metric are: "float", "int", "bool", "text", "json"; a null is of none."""
+    """Of which kinds (`kinds_of`) the values of each metric are; a null is of none."""
     types: set[tuple[str, type]] = set()
     for step in steps:
         types.update(zip(step.metrics, map(type, step.metrics.values()), strict=True))
     kinds: dict[str, set[str]] = {name: set() for name, _ in types}
     for name, of in types:
-        if of in (int, str):
-            # An int may be beyond 64 bit, and a text a NaN.
+        if of in (int, str, dict):
+            # An int may be too large for a float64, a text a NaN, and a dict an int beyond 64 bits.
             values = (step.metrics.get(name) for step in steps)
-            kinds[name].update(_KINDS[type(_value(value))] for value in values if type(value) is of)
+            kinds[name].update(*(kinds_of(_value(value)) for value in values if type(value) is of))
         elif of is not type(None):
-            kinds[name].add(_KINDS.get(of, "json"))
+            kinds[name].add("number" if of is float else "other")
     return kinds
+
+
+def kinds_of(value: Any) -> frozenset[str]:
+    """Whether a value is a "number", something "other" than a float64 holds exactly, or both; None is neither."""
+    if value is None:
+        return frozenset()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return frozenset({"other"})
+    return frozenset({"number"} if isinstance(value, float) or abs(value) <= EXACT else {"number", "other"})
 
 
 def metric_value(value: Any) -> Any:
     """The Python value of a metric as stored."""
     return value if type(value) is float and -1e16 < value < 1e16 else _value(value)
-
-
-_KINDS = {float: "float", int: "int", bool: "bool", str: "text"}
 
 
 def _value(value: Any) -> Any:

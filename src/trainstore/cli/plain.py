@@ -1,0 +1,56 @@
+"""Results as JSON, for ``--json`` and jsonl.
+
+Missing values are null, NaN and infinities the texts "NaN", "Infinity" and "-Infinity", times ISO 8601, and integers
+are numbers however large they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from trainstore.values import INT64_MAX, INT64_MIN, canonical
+
+
+def plain(value: Any) -> Any:
+    """What orjson writes so."""
+    kind = type(value)
+    if kind is bool or value is None or kind is datetime:
+        return value
+    if (kind is float and value - value == 0.0) or (kind is int and INT64_MIN <= value <= INT64_MAX):
+        return value
+    if isinstance(value, Mapping):
+        return {_text(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if kind.__name__ in ("NAType", "NaTType"):
+        return None
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return _unmarked(canonical(value))
+
+
+def json_text(value: Any) -> str:
+    """The JSON of a value on one line."""
+    return orjson.dumps(plain(value)).decode()
+
+
+def _text(key: Any) -> str:
+    text = _unmarked(canonical(key)) if isinstance(key, str) else key
+    return str(text)
+
+
+def _unmarked(stored: Any) -> Any:
+    """A stored value without our marks."""
+    if isinstance(stored, list):
+        return [_unmarked(item) for item in stored]
+    if not isinstance(stored, dict):
+        return stored
+    if len(stored) == 1 and "$int" in stored:
+        return orjson.Fragment(stored["$int"])
+    if len(stored) == 1 and "$repr" in stored:
+        return stored["$repr"]
+    return {key: _unmarked(item) for key, item in stored.items()}
