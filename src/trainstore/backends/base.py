@@ -176,6 +176,9 @@ class Backend:
             f"{self.safe_url} was opened with read_only=True; open it without to record or to change something"
         )
 
+    #: Whether `settle` does anything.
+    needs_settling: bool = False
+
     def settle(self, connection: Connection) -> bool:
         """Bring what is committed to where a copy of the database's file finds it, without waiting for anybody.
 

@@ -113,6 +113,7 @@ class SQLiteBackend(Backend):
         database = url.database or ":memory:"
         self.in_memory = database == ":memory:"
         self.path: Path | None = None if self.in_memory else absolute_path(database)
+        self.needs_settling = not self.in_memory
         # A private name in SQLite's own memory file system: several connections share it, unlike ":memory:".
         self._memory_name = f"file:/trainstore-{uuid.uuid4()}?vfs=memdb"
         self._keeper: sqlite3.Connection | None = None

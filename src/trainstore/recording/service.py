@@ -166,10 +166,10 @@ class RecordingService:
     def transaction(self) -> Iterator[Connection]:
         """A transaction on a writer's connection, for what is written beside the journals."""
         self._check_writable()
-        with self._engine.connect() as connection:
-            with self.backend.writing(connection):
-                yield connection
-            self.backend.settle(connection)
+        with self._engine.connect() as connection, self.backend.writing(connection):
+            yield connection
+        _open.add(self)
+        self._writer.settle_soon()
 
     def recover(self) -> Recovered:
         """Deliver the journals of this store whose process is gone."""

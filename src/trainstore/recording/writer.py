@@ -109,9 +109,19 @@ class Writer:
         """Deliver this recorder's records from now on."""
         with self._guard:
             self._recorders.append(recorder)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="trainstore-writer", daemon=True)
-                self._thread.start()
+            self._start()
+
+    def settle_soon(self) -> None:
+        """Something was written beside the journals, which is for `Backend.settle` when nothing more comes."""
+        if self._statements.backend.needs_settling:
+            self._settled = False
+            with self._guard:
+                self._start()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="trainstore-writer", daemon=True)
+            self._thread.start()
 
     @property
     def recorders(self) -> list[Recorder]:
@@ -275,9 +285,17 @@ class Writer:
             flush(self._connected(), self._statements, source, acked, records)
 
     def _settle(self) -> None:
+        backend = self._statements.backend
         with self._transacting:
-            if not self._settled and self._connection is not None:
-                self._settled = self._statements.backend.settle(self._connection)
+            if self._settled or not backend.needs_settling:
+                return
+            try:
+                self._connection = self._connection or self._connect()
+            except Exception as error:  # noqa: BLE001 - no record waits for it: the next one brings it about again
+                logger.debug("%s: not settled (%s)", self._store_name, type(error).__name__)
+                self._settled = True
+            else:
+                self._settled = backend.settle(self._connection)
 
     def _connected(self) -> Connection:
         if self._connection is None:
