@@ -147,13 +147,13 @@ def test_no_step_follows_the_highest_one(store: TrainStore) -> None:
 
 
 def test_a_step_logged_again_merges_key_by_key(store: TrainStore) -> None:
-    """The last value of each key wins; details merge as well."""
+    """The last value of each key counts, the ones before are kept; details merge as well."""
     run = store.start_run()
     run.log({"a": 1, "b": 2}, step=3, details={"x": 1})
     run.log({"b": 3, "c": None}, step=3, details={"y": "text"}, epoch=0.5)
     assert stored_steps(store, run) == {3: {"a": 1, "b": 3, "c": None}}
     frame = store.list_step_logs(run, details=True)
-    assert frame["details"].iloc[0] == {"x": 1, "y": "text"}
+    assert frame["details"].iloc[0] == {"x": 1, "y": "text", "earlier": {"b": [2]}}
     assert frame["epoch"].iloc[0] == 0.5
 
 

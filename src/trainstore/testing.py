@@ -310,7 +310,7 @@ class BackendContract:
             assert connection.execute(select(run.c.id).where(run.c.started_at > database.backend.now())).all() == []
 
     def test_steps_merge(self, contract_store: TrainStore) -> None:
-        """A step logged again merges key by key, in any order of steps, over several commits."""
+        """A step logged again merges key by key, in any order of steps, over several commits; no value is lost."""
         with contract_store.start_run() as run:
             for step in (5, 1, 3):
                 run.log({"a": step, "b": 0}, step=step)
@@ -323,7 +323,8 @@ class BackendContract:
         assert frame.index.tolist() == [1, 2, 3, 5]
         assert frame["b"].tolist() == [0, 4, 6, -1]
         assert frame.loc[5, "a"] == 5
-        assert frame.loc[3, "details"] == {"d": 3}
+        assert frame.loc[3, "details"] == {"d": 3, "earlier": {"b": [0]}}
+        assert frame.loc[5, "details"] == {"d": 5, "earlier": {"b": [0, 10]}}
 
     def test_many_rows_and_wide_rows(self, contract_store: TrainStore) -> None:
         """2,000 steps in few commits, and a step of 300 metrics: nothing is lost, narrow and wide."""

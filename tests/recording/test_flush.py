@@ -168,7 +168,7 @@ def test_a_step_merges_key_by_key(desk: Desk, run_uid: str) -> None:
     table = desk.models.step_log
     row = desk.one(select(table))
     assert row.metrics == {"a": None, "b": 5.0, "c": "text"}
-    assert row.details == {"x": 1, "y": {"z": 2}}
+    assert row.details == {"x": 1, "y": {"z": 2}, "earlier": {"a": [1.0], "b": [2.0]}}
     assert (row.epoch, row.step_time) == (0.75, 0.25)
     assert row.logged_at == time_of(START + 2), "the time of the step's first record"
     desk.check(run_uid)
