@@ -16,7 +16,7 @@
     │   ├── SchemaForeignError              a table of one of our names belongs to somebody else
     │   └── SchemaMissingError              no schema, and no right to make one
     ├── RunNotFoundError (LookupError)
-    ├── RunNotUniqueError (LookupError)     a name that several runs have
+    ├── RunNotUniqueError (LookupError)     a name that several runs have, or a name and an id
     ├── ModelNotFoundError (LookupError, TypeError)
     ├── RunActiveError                      deleting a run that is being written
     └── JournalError                        a journal that cannot be read or written
@@ -95,7 +95,7 @@ class RunNotFoundError(TrainStoreError, LookupError):
 
 
 class RunNotUniqueError(TrainStoreError, LookupError):
-    """Several runs have this name; the message lists their uids."""
+    """Several runs have this name, or digits are one's id and another's name; the message lists their uids."""
 
 
 class ModelNotFoundError(TrainStoreError, LookupError, TypeError):

@@ -72,6 +72,8 @@ class UTCDateTime(TypeDecorator[datetime]):
         An aware datetime; a date (its first moment), an ISO 8601 text or a ``datetime64``, in UTC unless the text has
         an offset. A naive datetime may be local time, and is refused. Raises `InvalidArgumentError`.
         """
+        if type(value) is datetime and value.tzinfo is not None:
+            return value.astimezone(UTC)
         time: object = value
         if is_missing(value):
             raise InvalidArgumentError(f"{value!r} is a missing value; write column.is_(None)")

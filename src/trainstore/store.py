@@ -35,7 +35,7 @@ from trainstore.recording.recovery import Recovered
 from trainstore.recording.service import RecordingService, logger
 from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
 from trainstore.scalarstop import ClosedError, ScalarStopMethods
-from trainstore.values import canonical_hyperparams, metric_name, plain_text, redact_text
+from trainstore.values import canonical_hyperparams, plain_text, redact_text, stored_key
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -296,7 +296,6 @@ class TrainStore(ScalarStopMethods):
         Raises:
             RunNotFoundError, RunNotUniqueError: No run, or several, have this id or name.
         """
-        self._check_open()
         return self._service.is_recorded_here(self._uid_of(run))
 
     def recover(self) -> Recovered:
@@ -359,7 +358,7 @@ class TrainStore(ScalarStopMethods):
         tags = list(tags) if isinstance(tags, Iterator) else tags
         opening.check("tags", canonical_tags, tags)
         values = canonical_tags(tags)
-        names = {metric_name(name) for name in ([remove] if isinstance(remove, str) else remove)}
+        names = {stored_key(name) for name in ([remove] if isinstance(remove, str) else remove)}
         with self._reader() as reader:
             key = queries.resolve_run(reader, run)
         with self._backend.translated(), self._service.transaction() as connection:
@@ -569,9 +568,9 @@ class TrainStore(ScalarStopMethods):
         Returns:
             By run id and step. Columns: run object (the uid, for a list of runs), step, attempt (for "all") int64,
             epoch float64, step_time float64 (s), logged_at datetime64[us, UTC], details object (where asked for),
-            then one column a metric, float64 with NaN where a step has none, or object where it is not all numbers. A
-            metric that is called like one of the fixed columns, or begins with ``metric__``, becomes
-            ``metric__<name>``. Tidy: run, step, (attempt), metric object, value.
+            then one column a metric, float64 with NaN where a step has none, or object if it holds anything else, such
+            as an int that float64 would round. A metric that is called like one of the fixed columns, or begins with
+            ``metric__``, becomes ``metric__<name>``. Tidy: run, step, (attempt), metric object, value.
 
         Raises:
             RunNotFoundError, RunNotUniqueError: As for `get_run`.

@@ -45,6 +45,18 @@ def test_tags_that_cannot_be(trainstore, arguments, code, words):
     assert words in called.err
 
 
+def test_names_that_are_cut_are_found_by_what_was_given(call, database_url, monkeypatch):
+    """Tags to take away, and metrics to show, to rank by and to export."""
+    name = "n" * 300
+    with TrainStore(database_url) as store, store.start_run(name=name, tags=[name]) as run:
+        run.log({name: 1.5}, step=0)
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    for arguments in (("show", name, "--metric", name), ("best", name), ("export", name, "--metric", name)):
+        code, out, err = call(*arguments)
+        assert (code, err, "1.5" in out) == (0, "", True), arguments
+    assert call("tag", name, "--remove", name) == (0, "no tags\n", "")
+
+
 def test_notes_are_set_added_to_shown_and_taken_away(trainstore, database_url, monkeypatch):
     """Without a text they are shown; - reads standard input; what they were stays as an event."""
     assert trainstore("note", "first") == (0, "no notes\n", "")

@@ -164,6 +164,16 @@ def test_tidy_is_one_row_a_value(builder: Builder) -> None:
     ]
 
 
+def test_an_int_that_float64_would_round_stays_one(builder: Builder) -> None:
+    """A metric with such values is a column of objects, a seed or a counter is as it was logged."""
+    uid = builder.run("x", steps={0: {"seed": 2**53 + 1, "count": 2**60}, 1: {"seed": 0.5, "count": 1}})
+    frame = logs(builder, uid)
+    assert frame["seed"].tolist() == [2**53 + 1, 0.5]
+    assert frame["seed"].map(type).tolist() == [int, float]
+    assert (str(frame["count"].dtype), frame["count"].tolist()) == ("float64", [2.0**60, 1.0])
+    assert logs(builder, uid, tidy=True, metrics=["seed"])["value"].tolist() == [2**53 + 1, 0.5]
+
+
 def test_details(builder: Builder) -> None:
     """What is no metric comes back as it was, where asked for."""
     run_id = builder.run_id(builder.run("x"))

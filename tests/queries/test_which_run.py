@@ -97,6 +97,16 @@ def test_a_run_that_is_not_there(builder: Builder, run: Any) -> None:
         resolve_run(reader, run)
 
 
+def test_a_frame_of_runs_needs_their_uids(on_sqlite: Builder) -> None:
+    """Its column names are not taken for names of runs; a column of ids will do."""
+    uid = on_sqlite.run("x")
+    with on_sqlite.reader() as reader:
+        frame = list_runs(reader).drop(columns="uid")
+        with pytest.raises(InvalidArgumentError, match="column uid"):
+            resolve_runs(reader, frame)
+        assert [key.uid for key in resolve_runs(reader, frame["run_id"])] == [uid]
+
+
 @pytest.mark.parametrize("run", [None, True, 1.5, b"x", ["x"], {}, object()])
 def test_what_names_no_run(on_sqlite: Builder, run: Any) -> None:
     """The error says what does."""

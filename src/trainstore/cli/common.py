@@ -47,8 +47,10 @@ class MetricType(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Any text."""
-        return str(value)
+        """Any text, as a metric of that name is stored."""
+        from trainstore.values import metric_name
+
+        return metric_name(value) if value else value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
         """Names that begin so."""

@@ -30,11 +30,13 @@ def tag(run: str, tags: Sequence[str], removed: Sequence[str], url: str, prefix:
     both = sorted(wanted.keys() & set(removed))
     if both:
         raise click.UsageError(f"{both[0]!r} is to be set and to be removed.")
+    from trainstore.values import stored_key
+
     with open_store(url, prefix) as store:
         uid = store.get_run(run).uid
         if wanted or removed:
             gone = store.set_tags(uid, wanted, remove=removed)
-            missing = sorted(set(removed) - set(gone))
+            missing = sorted(name for name in set(removed) if stored_key(name) not in gone)
             if missing:
                 fail(f"run {uid} has no tag {', '.join(map(repr, missing))}; the others were set and removed")
         found = store.get_run(uid).tags

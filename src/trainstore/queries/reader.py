@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, or_, select
 
+from trainstore.arrays import is_table
 from trainstore.backends import Backend
 from trainstore.errors import InvalidArgumentError, RunNotFoundError, RunNotUniqueError
 from trainstore.models import Models
@@ -114,6 +115,8 @@ def is_one_run(run: object) -> bool:
 
 
 def _several(runs: Any) -> list[object]:
+    if is_table(runs) and not hasattr(runs, "uid"):
+        raise InvalidArgumentError("a frame of runs needs a column uid; pass e.g. frame['run_id']")
     return list(getattr(runs, "uid", runs))
 
 
