@@ -91,13 +91,15 @@ VALUES: dict[str, Any] = {
         (1, {"one"}), (1.0, {"one"}), (0.5, {"half"}), (True, {"true"}), (False, {"false"}), (0, {"zero"}),
         ("1", {"text"}), (None, {"none"}), (math.nan, {"nan"}), (math.inf, {"inf"}), (-math.inf, set()),
         (10**30, {"huge"}), (2**60, {"big"}), ([[1, {"a": True}]], {"list"}), ([[1.0, {"a": True}]], {"list"}),
-        ([[1, {"a": 1}]], set()), ({"a": [1.5], "b": 1.0}, {"dict"}), ({"a": [1.5]}, set()), ([[]], {"empty"}),
+        ([[1, {"a": 1}]], set()), ({"a": [1.5], "b": 1.0}, {"dict"}),
+        ([1, {"a": True}], {"one", "list"}), ((1.0, {"a": True}), {"one", "list"}),
+        ({"a": [1.5]}, set()), ([[]], {"empty"}),
         ([1, "1", None], {"one", "text", "none"}), ([], set()), ({1, 0.5}, {"one", "half"}), ("2", set()),
         ([True, [1, {"a": True}]], {"true", "list"}),
     ],
 )  # fmt: skip
 def test_hyperparameters_are_compared_by_value_and_type(builder: Builder, value: Any, names: set[str]) -> None:
-    """Numbers as float64, never with bools; a list means any of its items, so a list's own value stands in one."""
+    """Numbers exactly, never with bools; a list means any of its items, or that very list."""
     for name, stored in VALUES.items():
         builder.run(name, hyperparams={"hp.x": stored})
     builder.run("without", hyperparams={"hp.y": 1, "mth.x": 1})
@@ -135,7 +137,8 @@ def test_values_are_asked_for_as_a_frame_shows_them(builder: Builder) -> None:
         frame = list_runs(reader, hyperparams=["x", "in.x"])
     for column, name in (("hp__x", "x"), ("hp__in.x", "in.x")):
         for run, shown in zip(frame["name"], frame[column], strict=True):
-            assert found(builder, hyperparams={name: [shown]}) == {run}, (name, shown)
+            assert found(builder, hyperparams={name: shown}) == {run}, (name, shown)
+            assert found(builder, hyperparams={name: [shown, "nowhere"]}) == {run}, (name, shown)
     assert found(builder, hyperparams={"x": pd.NA}) == found(builder, hyperparams={"in.x": pd.NaT}) == {"6"}
     assert found(builder, hyperparams={"x": pd.Timestamp("2026-01-02")}) == {"7"}
     assert found(builder, hyperparams={"x": np.array([2**53 + 1, 2**60])}) == {"1"}
@@ -214,7 +217,8 @@ def test_a_prefix_has_tables_of_its_own(new_database: Any) -> None:
         ({"where": True}, ["True", "expression"]),
         ({"where": "name = 'a'"}, ["name = 'a'", "expression"]),
         ({"hyperparams": {"x": lambda value: value > 1}}, ["lambda", "where="]),
-        ({"hyperparams": {"x": pd.DataFrame({"x": [1]})}}, ["where="]),
+        ({"hyperparams": {"x": pd.DataFrame({"x": [1]})}}, ["shape (1, 1)"]),
+        ({"where": pd.Series([True])}, ["Series"]),
         ({"hyperparams": {"x": slice(1, 2)}}, ["slice"]),
         ({"hyperparams": {"x": Run.last_step > 1}}, ["where="]),
         ({"tag": {7: 1}}, ["tag", "7"]),

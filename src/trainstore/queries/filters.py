@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from trainstore.errors import InvalidArgumentError
 from trainstore.models import STATUSES, Models
-from trainstore.queries.matches import has_name, has_value
+from trainstore.queries.matches import has_name, has_value, shown
 from trainstore.queries.names import Name, resolve_name
 from trainstore.queries.reader import Reader
 from trainstore.values import plain_text, stored_key, stored_name
@@ -150,7 +150,7 @@ def _expression(reader: Reader, where: object) -> ColumnElement[bool]:
     clause = where.__clause_element__() if hasattr(where, "__clause_element__") else where
     if not isinstance(clause, ColumnElement):
         raise InvalidArgumentError(
-            f"where {where!r} is not an SQLAlchemy expression; write e.g. store.table.run.c.last_step > 100"
+            f"where {shown(where)} is not an SQLAlchemy expression; write e.g. store.table.run.c.last_step > 100"
         )
     others = {str(table) for table in select(literal(1)).where(clause).get_final_froms()} - {str(run)}
     if others:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
@@ -33,7 +33,10 @@ def has_name(reader: Reader, name: Name, *also: ColumnExpressionArgument[bool]) 
 
 
 def has_value(reader: Reader, name: Name, value: Any) -> ColumnElement[bool]:
-    """The hyperparameter equals the value, or one of several. Raises `InvalidArgumentError` for what is not a value."""
+    """The hyperparameter equals the value or, if that is a list, one of its items or the list itself.
+
+    Raises `InvalidArgumentError` for what is not a value.
+    """
     table = reader.models.hyperparam.c
     simple: list[ColumnElement[bool]] = []
     others: dict[Any, None] = {}
@@ -72,39 +75,55 @@ def _simple(table: Any, kept: Any) -> ColumnElement[bool] | None:
 
 def _alternatives(name: Name, value: Any) -> list[Any]:
     """The values asked for, as they are stored. Raises `InvalidArgumentError`."""
+    items = _several(value)
+    if items is None:
+        items = [value]
+    elif items and not isinstance(value, Iterator):
+        items.append(value)  # a recorded list is found by that list, too
     found: list[Any] = []
-    for item in several(value):
-        if is_missing(item):
-            found.append(None)
-            continue
-        kept = canonical(item)
-        stored = kept
-        for key in (*reversed(name.path), name.key):
-            stored = {key: stored}
-        if redact(stored) != stored:
+    for item in items:
+        kept = None if is_missing(item) else canonical(item)
+        if not _is_secret(name, kept):
+            found.append(kept)
+        elif item is not value or len(items) == 1:
             raise InvalidArgumentError(
                 f"{spelled(name.namespace, name.key, *name.path)} cannot be compared with this value, which looks like "
                 "a secret: secrets are stored as '[redacted]'"
             )
-        found.append(kept)
-        if hasattr(item, "to_pydatetime"):  # pandas' Timestamp of a datetime
+        if hasattr(item, "to_pydatetime") and kept is not None:  # pandas' Timestamp of a datetime
             found.append(canonical(item.to_pydatetime()))
     return found
 
 
-def several(value: Any) -> list[Any]:
-    """The values of which any will do: those of a list, set, array, column, range, view or generator, or this one.
+def _is_secret(name: Name, kept: Any) -> bool:
+    """Whether the value would not have been stored as it is."""
+    stored = kept
+    for key in (*reversed(name.path), name.key):
+        stored = {key: stored}
+    return bool(redact(stored) != stored)
+
+
+def _several(value: Any) -> list[Any] | None:
+    """The items of a list, set, array, column, range, view or generator; None if it is one value.
 
     Raises `InvalidArgumentError` for what no hyperparameter can equal.
     """
     if is_table(value) or isinstance(value, _NO_VALUE) or getattr(value, "__name__", None) == "<lambda>":
         raise InvalidArgumentError(
-            f"{value!r} is not a value to compare with; pass a value or a list of values, and anything else as where="
+            f"{shown(value)} is not a value to compare with; pass a value or a list of values, and conditions as where="
         )
     if is_array(value):
-        return list(elements(value)) if value.shape else [elements(value)]
+        return list(elements(value)) if value.shape else None
     is_one = isinstance(value, _ONE_VALUE) or dataclasses.is_dataclass(value) or not isinstance(value, Iterable)
-    return [value] if is_one else list(value)
+    return None if is_one else list(value)
+
+
+def shown(value: Any) -> str:
+    """A value for a message: a table or an array by its kind and shape, anything else in a line."""
+    if is_array(value) or is_table(value):
+        return f"{type(value).__name__} of shape {tuple(value.shape)}"
+    text = repr(value).partition("\n")[0]
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _float(number: Any) -> float | None:
