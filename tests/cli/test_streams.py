@@ -88,8 +88,8 @@ def test_input_that_is_not_text(named_run, call, monkeypatch):
     assert call("note", "1").out == "no notes\n"
 
 
-def test_without_a_home_folder(named_run, call, monkeypatch):
-    """Where nobody knows the home folder, a ~ in a path is refused."""
+def test_without_a_home_folder(named_run, call, monkeypatch, tmp_path):
+    """Where nobody knows the home folder, a ~ in a path is refused; everything else works."""
 
     def unknown(uid):
         raise KeyError(f"getpwuid(): uid not found: {uid}")
@@ -102,6 +102,8 @@ def test_without_a_home_folder(named_run, call, monkeypatch):
         1,
         "Error: there is no home folder for the ~ in ~/x.csv; set HOME, or write the whole path\n",
     )
+    for arguments in (("runs",), ("export", "1", "-o", tmp_path / "x.csv"), ("doctor",)):
+        assert call(*arguments).code == 0
 
 
 def test_an_error_that_nobody_foresaw(named_run, call, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from trainstore.cli.common import open_store, store_options, visible
+from trainstore.cli.files import ended_by_signals
 from trainstore.cli.printing import print_json
 
 
@@ -19,7 +20,8 @@ def backup(file: str, url: str, prefix: str, as_json: bool) -> None:
     from trainstore.store import TrainStore
 
     with open_store(url, prefix) as store:
-        path = store.backup(file)
+        with ended_by_signals():
+            path = store.backup(file)
         left = {str(folder): reason for folder, reason in store.recovered.failed.items()}
         live = len(store.recovered.live)
     with TrainStore(path, table_name_prefix=prefix, read_only=True) as copy:

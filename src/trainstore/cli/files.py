@@ -34,7 +34,7 @@ def new_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
     path = Path(os.path.realpath(path))
     check_free(path, force=force)
     partial = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex[:8]}.partial")
-    with _ended_by_signals():
+    with ended_by_signals():
         try:
             with _explained(path):
                 file = partial.open("xb")
@@ -61,10 +61,10 @@ def check_free(path: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the program by `SystemExit`, so that what has begun is cleaned up.
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the program by `SystemExit`, so that a file that was begun is removed.
 
-    Only here: this process is the command's own, and it trains nothing.
+    Only while a command writes one: then this process trains nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
