@@ -18,7 +18,11 @@ demo: .venv/demo.done ## train four small models through the callback, show the 
 	$(BIN)/trainstore demo
 
 # Much of the suite waits for time-outs, so more processes than cores; a file's tests stay together, they share trainings.
-PYTEST := pytest -n 3 --dist loadfile $(PYTEST_ARGS)
+# tests/conftest.py puts the longest files first.
+PYTEST := pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=10 $(PYTEST_ARGS)
+
+# Without bytecode each of hundreds of processes would compile trainstore anew.
+test coverage soak: export PYTHONDONTWRITEBYTECODE =
 
 test: .venv/dev.done ## the whole test suite, PostgreSQL included
 	$(BIN)/python -m $(PYTEST)
