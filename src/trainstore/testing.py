@@ -43,6 +43,7 @@ from trainstore import schema
 from trainstore.backends import Backend, open_backend
 from trainstore.backends.health import Finding
 from trainstore.errors import (
+    InvalidArgumentError,
     RunNotFoundError,
     SchemaForeignError,
     SchemaTooNewError,
@@ -477,6 +478,17 @@ class BackendContract:
         varying = set(store.list_runs(hyperparams="varying"))
         assert "hp__lr" in varying
         assert "hp__same" not in varying
+
+    def test_values_of_a_frame_in_expressions(self, three_runs: TrainStore) -> None:
+        """NumPy's numbers and pandas' times find the rows they come from; an array is refused, not compared."""
+        frame = three_runs.list_runs(name="b")
+        run = three_runs.table.run.c
+        for name in ("id", "last_step", "started_at"):
+            value = frame[{"id": "run_id"}.get(name, name)].iloc[0]
+            below = list(three_runs.list_runs(where=run[name] <= value)["name"])
+            assert below == (["c", "b", "a"] if name == "last_step" else ["b", "a"]), name
+        with pytest.raises(InvalidArgumentError):
+            three_runs.list_runs(where=run.id == frame["run_id"].to_numpy().repeat(2))
 
     def test_best_run(self, three_runs: TrainStore) -> None:
         """The best run by minimum and maximum, by best and last value; NaN, infinities and text never win."""

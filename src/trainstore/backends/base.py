@@ -129,7 +129,7 @@ class Backend:
     # --- Engines ---------------------------------------------------------------------------------------------------
 
     def create_engine(self) -> Engine:
-        """The engine of queries and of the user: a small pool."""
+        """The engine of queries and of the user: a small pool, through `parameters.convert_parameters`."""
         raise NotImplementedError
 
     def create_writer_engine(self) -> Engine:

@@ -36,6 +36,12 @@ class ReplacesNothing(FileLiteBackend):
         super().write_rows(connection, table, keys, rows, replace=False)
 
 
+class BindsAnything(FileLiteBackend):
+    """The driver gets values as users have them."""
+
+    create_engine = FileLiteBackend.create_writer_engine
+
+
 class ForgetsRows(FileLiteBackend):
     """The last of several rows is lost."""
 
@@ -77,7 +83,7 @@ class OneForAll(FileLiteBackend):
         return str(id(self))
 
 
-DEFECTS = [Healthy, InsertsAgain, ReplacesNothing, ForgetsRows, TakesTextForNumbers, KeepsHalfAMigration,
+DEFECTS = [Healthy, InsertsAgain, ReplacesNothing, BindsAnything, ForgetsRows, TakesTextForNumbers, KeepsHalfAMigration,
            ShowsTheDriversErrors, OneForAll]  # fmt: skip
 
 

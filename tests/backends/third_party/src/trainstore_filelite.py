@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from trainstore.backends import Backend
 from trainstore.backends.base import json_options
+from trainstore.backends.parameters import convert_parameters
 from trainstore.errors import StoreUnavailableError, TrainStoreError
 
 
@@ -23,6 +24,12 @@ class FileLiteBackend(Backend):
         return cls(make_url(text), echo=echo)
 
     def create_engine(self) -> Engine:
+        """As the writer's, for values as users have them."""
+        engine = self.create_writer_engine()
+        convert_parameters(engine)
+        return engine
+
+    def create_writer_engine(self) -> Engine:
         """No pool. The driver begins nothing by itself, so that DDL is part of the transaction."""
         engine = create_engine(
             f"sqlite:///{self.url.database}",
@@ -34,8 +41,6 @@ class FileLiteBackend(Backend):
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys = ON"))
         return engine
-
-    create_writer_engine = create_engine
 
     def json_path_reaches(self, name: str) -> bool:
         """SQLite's JSON paths have no escapes."""
