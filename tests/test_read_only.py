@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import DBAPIError
 
+from faults.rights import bound, mode
 from fixtures.databases import opened
 from recording.test_recovery import abandoned, hand_journal
 from trainstore import TrainStore
@@ -149,3 +152,41 @@ def test_options_that_contradict_it(database_url: str, options: dict[str, bool])
         TrainStore(database_url, read_only=True, **options)
     with pytest.raises(InvalidArgumentError, match="in memory"):
         TrainStore(":memory:", read_only=True)
+
+
+def test_who_may_not_write_reads(new_database, tmp_path: Path) -> None:
+    """A file of another user's that one may read; in a folder that is closed, what `backup` made."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    with TrainStore(new_database("sqlite")) as store:
+        store.start_run(name="a").finish()
+        backup = store.backup(folder / "backup.db")
+    with TrainStore(backup) as store:
+        original = store.backup(folder / "runs.db")
+    with TrainStore(original) as store:  # which makes it one that SQLite reads with files beside it
+        store.start_run(name="b").finish()
+    backup.chmod(0o444)
+    original.chmod(0o444)
+    with mode(folder, 0o555):
+        assert read_only(backup) == "['a']"
+        assert "you may not write into its folder; copy the file" in read_only(original)
+    assert read_only(original) == "['b', 'a']"
+
+
+READ = """
+import sys
+from trainstore.store import TrainStore
+try:
+    with TrainStore(sys.argv[1], read_only=True) as store:
+        print(store.list_runs()["name"].tolist())
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def read_only(path: Path) -> str:
+    """What a process says that permissions bind."""
+    done = subprocess.run(
+        [*bound(), sys.executable, "-c", READ, str(path)], capture_output=True, text=True, check=True, timeout=120
+    )
+    return done.stdout.strip()

@@ -9,7 +9,13 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from fixtures.trainers import Crash, CrashAt, gpt2, tokens
 from trainstore import TrainStore
-from trainstore.errors import InvalidArgumentError, StoreClosedError, StoreUnavailableError, StoreURLError
+from trainstore.errors import (
+    InvalidArgumentError,
+    ReadOnlyStoreError,
+    StoreClosedError,
+    StoreUnavailableError,
+    StoreURLError,
+)
 from trainstore.integrations import transformers as integration
 from trainstore.integrations.transformers import TrainStoreCallback, record
 from trainstore.run import ActiveRun
@@ -458,6 +464,12 @@ def test_a_closed_store_is_an_error_before_the_training(local_url, make_trainer)
     store.close()
     with pytest.raises(StoreClosedError):
         make_trainer(callbacks=[TrainStoreCallback(store)]).train()
+
+
+def test_a_store_that_is_read_only_is_an_error_before_the_training(local_url, make_trainer):
+    """Nothing of the training could be kept."""
+    with TrainStore(local_url, read_only=True) as store, pytest.raises(ReadOnlyStoreError):
+        make_trainer(callbacks=[TrainStoreCallback(store)], max_steps=1).train()
 
 
 def break_recording(monkeypatch, *methods):

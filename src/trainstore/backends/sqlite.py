@@ -530,14 +530,14 @@ class SQLiteBackend(Backend):
             return StoreUnavailableError(f"{self.path or 'the database in memory'} is locked by another connection")
         if "Error binding parameter" in str(cause):
             return InvalidArgumentError(f"a value in this query cannot be used: {str(cause).partition(': ')[2]}")
-        if primary == sqlite3.SQLITE_READONLY and self.read_only:
+        if code == sqlite3.SQLITE_READONLY and self.read_only:
             return self._read_only_error()
         if "too many SQL variables" in str(cause):
             return InvalidArgumentError(too_many_values("SQLite"))
         if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) and _lies_in_a_closed_folder(self.path):
             return StoreUnavailableError(
                 f"{self.path} cannot be used: SQLite keeps files beside it, also to read it, and you may not write "
-                "into its folder; copy the file to one where that may be"
+                "into its folder; copy the file to one where you may (a copy by trainstore backup can be read there)"
             )
         if primary in _UNAVAILABLE or any(words in str(cause) for words in _OURS):
             return StoreUnavailableError(f"{self.path or 'the database in memory'} cannot be used: {cause}")

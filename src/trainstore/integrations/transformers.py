@@ -33,6 +33,7 @@ from trainstore.errors import (
     InvalidArgumentError,
     NetworkFileSystemError,
     NotADatabaseError,
+    ReadOnlyStoreError,
     RunNotFoundError,
     SchemaError,
     StoreClosedError,
@@ -68,6 +69,7 @@ USER_ERRORS = (
     NotADatabaseError,
     NetworkFileSystemError,
     StoreClosedError,
+    ReadOnlyStoreError,
 )
 
 
@@ -106,7 +108,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     Raises:
         InvalidArgumentError: An argument that cannot be used, here or when training begins.
         TrainStoreError: When training begins, and only what you can mend: a store that cannot be opened
-            (`StoreURLError`, `SchemaError`, `NotADatabaseError`, a file in a missing folder) or is closed.
+            (`StoreURLError`, `SchemaError`, `NotADatabaseError`, a file in a missing folder), is closed, or read only.
 
     It may be copied and pickled, alone or with its trainer, also in the middle of a training: the copy has the same
     arguments, and what it records is a run of its own. A copy shares an open store. Pickled, the store travels as its
