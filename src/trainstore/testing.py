@@ -44,6 +44,7 @@ from trainstore.backends import Backend, open_backend
 from trainstore.backends.health import Finding
 from trainstore.errors import (
     InvalidArgumentError,
+    ReadOnlyStoreError,
     RunNotFoundError,
     SchemaForeignError,
     SchemaTooNewError,
@@ -562,6 +563,16 @@ class BackendContract:
         assert run.finish(timeout=60)
         frame = contract_store.list_step_logs(run)
         assert [frame[f"t{number}"].tolist() for number in range(4)] == [list(range(100))] * 4
+
+    def test_read_only(self, lasting_url: str) -> None:
+        """With ``read_only=True`` queries answer, and what records or edits is refused."""
+        with TrainStore(lasting_url) as store:
+            store.start_run(name="there").finish()
+        with TrainStore(lasting_url, read_only=True) as store:
+            for change in (store.start_run, store.recover, partial(store.set_notes, "there", "new")):
+                with pytest.raises(ReadOnlyStoreError):
+                    change()
+            assert store.get_run("there").notes is None
 
     def test_processes_write_at_once(self, lasting_url: str) -> None:
         """Three processes log into the same steps of one run, and a run of their own each: every value is there."""

@@ -60,6 +60,7 @@ def test_a_url_opens_the_file_that_it_was_asked_of(tmp_path: Path, monkeypatch: 
         ("file:runs.db?mode=ro", "SQLite's own URIs.*read_only=True"),
         ("sqlite://./runs.db", "two slashes where three are needed"),
         ("sqlite://user:c4n4ry@host/runs.db", "two slashes where three are needed"),
+        ("sqlite:///~/runs.db", "pass the path '~/runs.db'"),
         ("sqlite+aiosqlite:///runs.db", "'aiosqlite'.*sqlite:///"),
         ("~nobody-of-this-name/runs.db", "no such home folder"),
         ("postgresql://me:c4n4ry@host/db?foo=1", "'foo'"),

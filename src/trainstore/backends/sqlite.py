@@ -134,6 +134,8 @@ class SQLiteBackend(Backend):
             raise StoreURLError(f"{safe_url(text)!r} has two slashes where three are needed: sqlite:///path/to/file.db")
         if query:
             raise StoreURLError(option_refused(text, query))
+        if path.startswith("~"):
+            raise StoreURLError(f"{safe_url(text)!r}: '~' means nothing in a URL; pass the path {path!r}")
         return cls(URL.create("sqlite", database=checked_path(unquoted_path(path)) or None), echo=echo)
 
     @classmethod

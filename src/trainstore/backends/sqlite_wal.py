@@ -60,8 +60,8 @@ def inspect_names(path: Path) -> Iterator[Finding]:
     pages = waiting_pages(path)
     if pages:
         yield Finding(
-            "ok", "file", f"{pages:,} pages are in {path.name}{WAL} only: a copy of {path.name} alone lacks them",
-            "copy with: trainstore backup FILE",
+            "ok", "file", f"{pages:,} pages are in {path.name}{WAL} only, as something is being recorded or a reader's "
+            f"transaction holds them up: a copy of {path.name} alone lacks them", "copy with: trainstore backup FILE",
         )  # fmt: skip
     for wal in sorted(path.parent.glob(f"*{WAL}")):
         database = wal.with_name(wal.name.removesuffix(WAL))

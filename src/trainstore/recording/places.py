@@ -45,7 +45,7 @@ class JournalPlaces:
             logger.warning("%s cannot be searched for journals (%s)", state, error.strerror or error)
         return [*self._backend.journal_roots(), *others]
 
-    def belong(self, meta: dict[str, Any], store_uid: str | None) -> bool:
+    def belongs(self, meta: dict[str, Any], store_uid: str | None) -> bool:
         """Whether a journal with this ``meta.json`` is of the store.
 
         Its uid decides, under whatever path or URL the journal was begun; before one of the two is known, the address.

@@ -74,7 +74,7 @@ class RecordingService:
         return self._places.root()
 
     def _belongs(self, meta: dict[str, Any]) -> bool:
-        return self._places.belong(meta, self.store_uid)
+        return self._places.belongs(meta, self.store_uid)
 
     def journals(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         """The journals of this store on this machine, each with its ``meta.json``.
