@@ -82,6 +82,15 @@ def test_a_renamed_file_finds_its_journals(path: Path) -> None:
     assert recovered_by(moved) == [uid]
 
 
+def test_a_folder_that_was_copied_has_its_journals(path: Path) -> None:
+    """Those copied with the file are delivered into the copy, those of the original into the original."""
+    uid = left_by(path)
+    copy = path.parent.parent / "copy"
+    shutil.copytree(path.parent, copy)
+    assert recovered_by(copy / path.name) == [uid]
+    assert recovered_by(path) == [uid]
+
+
 def test_a_copy_takes_no_journal_of_its_original(path: Path) -> None:
     """Both have one uid; the journal is of the file that it was begun for, as long as that is there."""
     uid = left_by(path)

@@ -444,8 +444,11 @@ class SQLiteBackend(Backend):
             if os.path.lexists(target):
                 raise BackupError(f"{target} is there already; name another file")
             self._copy_to(target)
-        except FileExistsError:
-            raise BackupError(f"{target} is there already, or is being written; name another file") from None
+        except FileExistsError as error:
+            raise BackupError(
+                f"{error.filename2 or error.filename} is there already; name another file, or delete it if it was left "
+                "by a backup that was killed"
+            ) from None
         except OSError as error:
             raise BackupError(f"{target} cannot be written ({error.strerror or error})") from None
         except sqlite3.Error as error:

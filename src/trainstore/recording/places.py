@@ -45,8 +45,8 @@ class JournalPlaces:
             logger.warning("%s cannot be searched for journals (%s)", state, error.strerror or error)
         return [*self._backend.journal_roots(), *others]
 
-    def belongs(self, meta: dict[str, Any], store_uid: str | None) -> bool:
-        """Whether a journal with this ``meta.json`` is of the store.
+    def belongs(self, folder: Path, meta: dict[str, Any], store_uid: str | None) -> bool:
+        """Whether a journal, with this ``meta.json``, is of the store.
 
         Its uid decides, under whatever path or URL the journal was begun; before one of the two is known, the address.
         """
@@ -55,8 +55,11 @@ class JournalPlaces:
         database = str(meta.get("database"))
         if meta.get("store_uid") is None or store_uid is None:
             return self._backend.is_same(database)
-        # A copy of the file has the same uid; its original's journals are not for it.
-        return bool(meta["store_uid"] == store_uid) and not self._backend.is_copy_of(database, store_uid, self._prefix)
+        if meta["store_uid"] != store_uid:
+            return False
+        # A copy of the file has the same uid. Its original's journals are not for it, unless they were copied with it.
+        copied = folder.parent == self._backend.journal_root()
+        return copied or not self._backend.is_copy_of(database, store_uid, self._prefix)
 
     def _state_root(self) -> Path:
         configured = os.environ.get(VARIABLE)

@@ -47,7 +47,7 @@ def recover(
     connect: Callable[[], Connection],
     statements: Statements,
     roots: Iterable[Path],
-    belongs: Callable[[dict[str, Any]], bool],
+    belongs: Callable[[Path, dict[str, Any]], bool],
 ) -> Recovered:
     """Deliver every journal under ``roots`` that ``belongs`` to this store and whose process is gone.
 
@@ -101,7 +101,7 @@ def recover(
     return result
 
 
-def _candidates(roots: Iterable[Path], belongs: Callable[[dict[str, Any]], bool]) -> Iterator[Path]:
+def _candidates(roots: Iterable[Path], belongs: Callable[[Path, dict[str, Any]], bool]) -> Iterator[Path]:
     seen: set[Path] = set()
     for root in roots:
         for folder in journal_folders(root):
@@ -109,7 +109,7 @@ def _candidates(roots: Iterable[Path], belongs: Callable[[dict[str, Any]], bool]
             meta = read_meta(folder)
             if meta is None and (folder / META).is_file():  # else its owner, or another recovery, just removed it
                 logger.warning("nobody can tell whose records are in %s: its meta.json is damaged; it stays", folder)
-            if real not in seen and meta is not None and belongs(meta):
+            if real not in seen and meta is not None and belongs(folder, meta):
                 seen.add(real)
                 yield folder
 

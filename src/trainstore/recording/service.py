@@ -73,8 +73,8 @@ class RecordingService:
         """The folder for new journals."""
         return self._places.root()
 
-    def _belongs(self, meta: dict[str, Any]) -> bool:
-        return self._places.belongs(meta, self.store_uid)
+    def _belongs(self, folder: Path, meta: dict[str, Any]) -> bool:
+        return self._places.belongs(folder, meta, self.store_uid)
 
     def journals(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         """The journals of this store on this machine, each with its ``meta.json``.
@@ -84,7 +84,7 @@ class RecordingService:
         for root in self._places.roots():
             for folder in journals.journal_folders(root):
                 meta = journals.read_meta(folder)
-                if meta is not None and self._belongs(meta):
+                if meta is not None and self._belongs(folder, meta):
                     yield folder, meta
 
     def is_recorded_here(self, run_uid: str) -> bool:
