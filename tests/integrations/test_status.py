@@ -211,6 +211,26 @@ def test_a_training_inside_a_training_harms_neither(database_url, make_trainer, 
     assert callback.run.name == "main"
 
 
+class FailsAtTheEnd(TrainerCallback):
+    """Fails after the training has ended."""
+
+    def on_train_end(self, args, state, control, **kwargs):
+        raise Crash("no upload")
+
+
+def test_what_fails_after_the_end_is_an_event(store, make_trainer):
+    """The training has finished, and its run says so; what failed after it is an event, once."""
+    callback = TrainStoreCallback(store)
+    trainer = make_trainer(callbacks=[callback, FailsAtTheEnd()], max_steps=1)
+    with pytest.raises(Crash):
+        trainer.train()
+    run = store.get_run(callback.run_uid)
+    assert (run.status, run.error) == ("finished", None)
+    assert [details["message"] for details in store.list_events(run, kind="exception")["details"]] == [
+        "Crash: no upload"
+    ]
+
+
 # --- Ends that are no failure -----------------------------------------------------------------------------------------
 
 

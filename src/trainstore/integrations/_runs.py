@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
 from trainstore.errors import InvalidArgumentError, RunNotFoundError, StoreUnavailableError
 from trainstore.integrations._checkpoint import SavedRun, import_history
-from trainstore.run import ActiveRun, ending_of
+from trainstore.run import ActiveRun, describe_exception, ending_of
 from trainstore.store import TrainStore
 
 logger = logging.getLogger("trainstore")
@@ -85,3 +86,10 @@ def ending_of_training(error: BaseException) -> tuple[str, str | None]:
     status, reason = ending_of(error)
     pruned = any(kind.__name__ == "TrialPruned" and kind.__module__.startswith("optuna") for kind in type(error).mro())
     return "pruned" if pruned else status, reason
+
+
+def log_exception(run: ActiveRun, step: int, error: BaseException, rank: int) -> None:
+    """Record an exception with its traceback as an event."""
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    details = {"type": type(error).__qualname__, "rank": rank, "traceback": "".join(lines)}
+    run.log_event("exception", step, {**details, "message": describe_exception(error)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import ref
 
 from trainstore.integrations._foreign import Events
@@ -80,11 +80,3 @@ class Training:
         if steps is not None:
             steps.release()
         return steps
-
-
-class LastRun(NamedTuple):
-    """The last run of a trainer."""
-
-    trainer: ref[Any]
-    run: ActiveRun
-    waits: bool  # has only what was logged before a training, which will go on with it

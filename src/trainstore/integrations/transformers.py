@@ -18,7 +18,6 @@ import dataclasses
 import functools
 import logging
 import os
-import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,11 +44,21 @@ from trainstore.integrations._facts import facts_of
 from trainstore.integrations._foreign import Events, given, missing_from
 from trainstore.integrations._incomplete import Incomplete
 from trainstore.integrations._loss import DirectLoss, RingLoss
+from trainstore.integrations._outside import LastRuns, OutsideLog, complete_logs
 from trainstore.integrations._ranks import Ranks, SharedRun
-from trainstore.integrations._runs import SOURCE, begin_again, ending_of_training, go_on, labels_of, open_run
-from trainstore.integrations._steps import StepRecorder, without_logged
+from trainstore.integrations._runs import (
+    SOURCE,
+    begin_again,
+    ending_of_training,
+    go_on,
+    labels_of,
+    log_exception,
+    open_run,
+)
+from trainstore.integrations._steps import StepRecorder
 from trainstore.integrations._train import watch_train, when_train_ends
-from trainstore.integrations._training import LastRun, Training
+from trainstore.integrations._training import Training
+from trainstore.integrations._watch import Watch
 from trainstore.integrations._wrappers import callbacks_of, calling_trainer, is_calling
 from trainstore.pickling import StoreAddress
 from trainstore.run import ActiveRun, describe_exception, recording_is_disabled
@@ -59,6 +68,7 @@ from trainstore.values import canonical_hyperparams, safe_url
 logger = logging.getLogger("trainstore")
 
 FINISH_TIMEOUT = 10.0  # seconds that the end of a training waits for the database
+AWAY_TIMEOUT = 0.5  # seconds that what comes outside a training waits, if the database was away the last time
 RANK_TIMEOUT = 5.0  # seconds that a failed rank waits to learn which run it is
 MAX_FAILURES = 5  # internal ones, after which the callback disables itself
 # What the user must mend before a training starts; everything else is our own trouble.
@@ -158,11 +168,11 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._trainings: list[Training] = []  # under way
         self._current: Training | None = None  # the one whose event was the last
         self._taken_for_failed: Training | None = None  # the last one, if nobody told that its train() ended
-        self._last_run: ActiveRun | None = None
-        self._last_runs: dict[int, LastRun] = {}  # of each trainer, by its id
-        self._logged: tuple[int, Mapping[str, Any]] = (-1, {})  # the last log outside a training, and its step
+        self._last_runs = LastRuns()
+        self._outside = OutsideLog()
         self._events = Events()  # outside a training
         self._trainer: weakref.ref[Any] | None = None  # that of `record`
+        self._is_away = False  # whether the database was, the last time that it was waited for
         self._disabled = False
         self._failures = 0
         self._warned: set[str] = set()
@@ -189,7 +199,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     def run(self) -> ActiveRun | None:
         """The run that is being recorded (of several, the one begun last), or the last one, finished."""
         open_runs = [training.run for training in self._trainings if training.run is not None]
-        return open_runs[-1] if open_runs else self._last_run
+        return open_runs[-1] if open_runs else self._last_runs.latest
 
     @property
     def run_uid(self) -> str:
@@ -239,7 +249,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
                 if ranks is not None and trainer is not None:
                     training.asks = True
                     self._trainings.append(training)
-                    self._watch_ends(training, trainer)
+                    self._watch_of(training).ends(trainer)
                 return
             self.store  # noqa: B018 - opened before the run that it is for
             if before is not None:
@@ -262,10 +272,10 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def _open_run(self, trainer: Any | None, args: Any, state: Any) -> ActiveRun:
         """A new run, that of the checkpoint, or the one that has what was logged before the training."""
-        last = self._last_runs.get(id(trainer))
+        waiting = self._last_runs.waiting(trainer)
         fresh = state.global_step == 0 and self._config["resume"] == "auto" and trial_of(trainer, state) is None
-        if fresh and last is not None and last.trainer() is trainer and last.waits:
-            return go_on(self.store, last.run, 0)
+        if fresh and waiting is not None:
+            return go_on(self.store, waiting, 0)
         return open_run(self.store, self._config, trainer, args, state)
 
     def _record(self, training: Training, run: ActiveRun, incomplete: Incomplete) -> str:
@@ -378,97 +388,21 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     def _watch(self, training: Training, run: ActiveRun, incomplete: Incomplete) -> str:
         """Wrap what tells the loss, the gradient norm and a failure; return the source of the loss."""
         trainer = training.known_trainer
+        watch = self._watch_of(training)
         if trainer is not None:
-            self._watch_ends(training, trainer)
+            watch.ends(trainer)
         steps = training.steps = StepRecorder(run, None, training.state.global_step, incomplete.lose)
         if self._config["loss"] == "logs":
             return "logs"
         reader = None if trainer is None else incomplete.attempt("loss", functools.partial(_reader_for, training.args))
-        watch_losses = functools.partial(self._watch_losses, training, steps)
-        if reader is None or not training.wrappers.wrap(trainer, "training_step", watch_losses):
+        if reader is None or not watch.losses(trainer, steps):
             incomplete.note("loss", "the Trainer was not found; only the means that it logs are recorded")
             return "logs"
         steps.reader = reader
-        watch_norms = functools.partial(self._watch_grad_norms, training, steps)
-        training.wrappers.wrap(getattr(trainer, "accelerator", None), "clip_grad_norm_", watch_norms)
         return "training_step"
 
-    def _watch_ends(self, training: Training, trainer: Any) -> None:
-        """See what fails in the training, though it may be caught, and what stops it."""
-        watch_failures = functools.partial(self._watch_failures, training)
-        training.wrappers.wrap(trainer, "_evaluate", watch_failures)
-        training.wrappers.wrap(trainer, "training_step", watch_failures)
-        training.wrappers.wrap(trainer, "_run_epoch", functools.partial(self._watch_epoch, training))
-        for callback in callbacks_of(trainer):
-            manager = getattr(callback, "jit_manager", None)  # of enable_jit_checkpoint
-            if manager is not None:
-                watch_stop = functools.partial(self._watch_stop, training)
-                training.wrappers.wrap(manager, "execute_jit_checkpoint", watch_stop)
-
-    def _watch_epoch(self, training: Training, original: Callable[..., Any]) -> Callable[..., Any]:
-        def run_epoch(*args: Any, **kwargs: Any) -> Any:
-            training.in_epoch = True
-            try:
-                result = original(*args, **kwargs)
-            except BaseException as error:
-                training.in_epoch = False
-                self._saw_failure(training, error)
-                raise
-            training.in_epoch = False
-            return result
-
-        return run_epoch
-
-    def _watch_failures(self, training: Training, original: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return original(*args, **kwargs)
-            except BaseException as error:
-                self._saw_failure(training, error)
-                raise
-
-        return watched
-
-    def _watch_stop(self, training: Training, original: Callable[..., Any]) -> Callable[..., Any]:
-        """The checkpoint that the Trainer makes after a SIGTERM, without an event, before it stops."""
-
-        def execute_jit_checkpoint(*args: Any, **kwargs: Any) -> Any:
-            result = original(*args, **kwargs)
-            training.stopped_by = (
-                f"SIGTERM: the Trainer saved a checkpoint at step {training.state.global_step} and stopped"
-            )
-            self._log_checkpoint(training)
-            return result
-
-        return execute_jit_checkpoint
-
-    def _watch_losses(
-        self, training: Training, steps: StepRecorder, original: Callable[..., Any]
-    ) -> Callable[..., Any]:
-        def training_step(*args: Any, **kwargs: Any) -> Any:
-            loss = original(*args, **kwargs)
-            if steps is training.steps:
-                try:
-                    steps.add_micro_batch(loss, args[1] if len(args) > 1 else kwargs.get("inputs"))
-                except Exception as error:  # noqa: BLE001
-                    self._internal_failure("training_step", error)
-            return loss
-
-        return training_step
-
-    def _watch_grad_norms(
-        self, training: Training, steps: StepRecorder, original: Callable[..., Any]
-    ) -> Callable[..., Any]:
-        def clip_grad_norm_(*args: Any, **kwargs: Any) -> Any:
-            norm = original(*args, **kwargs)
-            if steps is training.steps:
-                try:
-                    steps.add_grad_norm(norm)
-                except Exception as error:  # noqa: BLE001
-                    self._internal_failure("clip_grad_norm_", error)
-            return norm
-
-        return clip_grad_norm_
+    def _watch_of(self, training: Training) -> Watch:
+        return Watch(training, self._saw_failure, self._saw_stop, self._internal_failure)
 
     # --- Every step -------------------------------------------------------------------------------------------------
 
@@ -535,7 +469,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             elif (steps := training.steps) is not None:
                 if not isinstance(state, TrainerState):
                     args, state = training.args, training.events.state(state)
-                doubt = steps.log(_complete_logs(logs, state), state.global_step)
+                doubt = steps.log(complete_logs(logs, state), state.global_step)
                 if doubt is not None and args.world_size == 1:
                     self._warn_once(*doubt)
                     steps.run.log_hyperparams({"loss_source": "unverified"}, "env")
@@ -544,10 +478,8 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def _log_outside(self, args: Any, state: Any, logs: Any, kwargs: dict[str, Any]) -> None:
         if logs and self._records_outside(state):
-            logs = _complete_logs(logs, state)
             with self._run_outside(args, state, kwargs, waits=True) as run:
-                log_outside_training(run, logs, state.global_step)
-            self._logged = state.global_step, dict(logs) if isinstance(logs, Mapping) else {}
+                self._outside.record(run, complete_logs(logs, state), state.global_step)
 
     @_guarded
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
@@ -565,30 +497,22 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             if metrics is not None and training.steps is not None:
                 training.steps.log_results(metrics, state.global_step)
             return
-        (logged_at, logged), self._logged = self._logged, (-1, {})
         if metrics is None or not self._records_outside(state):
             return
-        left = metrics
-        if isinstance(metrics, Mapping):
-            left = without_logged(metrics, logged if logged_at == state.global_step else {})
         trainer = self._find_trainer()
-        last = self._run_before(trainer)
+        last = self._last_runs.of(trainer)
         if last is not None:
-            self._remember(trainer, last)  # an evaluation is a result: the next training has a run of its own
+            self._last_runs.remember(trainer, last)  # an evaluation is a result: the next training has a run of its own
+        left = self._outside.unlogged(metrics, state.global_step)
         if left:
             with self._run_outside(args, state, kwargs) as run:
-                log_outside_training(run, left, state.global_step)
+                self._outside.record(run, left, state.global_step)
 
     def _records_outside(self, state: Any) -> bool:
         """Whether what comes outside a training is for us to record."""
         if self._disabled or recording_is_disabled() or not state.is_world_process_zero:
             return False
         return not self._is_second_of(self._find_trainer())
-
-    def _run_before(self, trainer: Any | None) -> ActiveRun | None:
-        """The last run of this trainer, or of any."""
-        last = self._last_runs.get(id(trainer))
-        return last.run if last is not None and last.trainer() is trainer else self._last_run
 
     @contextmanager
     def _run_outside(
@@ -601,30 +525,31 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             waits: Whether a training that begins next goes on with a run that is made here.
         """
         trainer = self._find_trainer()
-        last = self._run_before(trainer)
+        last = self._last_runs.of(trainer)
         if last is not None:
             run = self.store.resume_run(last.uid, lineage=last.lineage, source=SOURCE)
         else:
             run = self.store.start_run(**labels_of(self._config, args, state), tags=self._config["tags"], source=SOURCE)
             self._record_facts(run, trainer, args, state, kwargs, Incomplete(run))
-            self._remember(trainer, run, waits=waits)
+            self._last_runs.remember(trainer, run, waits=waits)
         try:
             yield run
         finally:
-            if run.finish(timeout=FINISH_TIMEOUT):
-                self._close_if_idle()
+            self._finish_run(run, timeout=AWAY_TIMEOUT if self._is_away else None)
 
-    def _remember(self, trainer: Any | None, run: ActiveRun, *, waits: bool = False) -> None:
-        """What comes after this belongs to this run."""
-        self._last_run = run
-        self._last_runs = {key: last for key, last in self._last_runs.items() if last.trainer() is not None}
-        if trainer is not None:
-            self._last_runs[id(trainer)] = LastRun(weakref.ref(trainer), run, waits)
-
-    def _close_if_idle(self) -> None:
-        """Close a store that was opened here, unless another training is under way."""
-        if not self._trainings:
-            self.close()
+    def _finish_run(
+        self,
+        run: ActiveRun,
+        status: str = "finished",
+        error: str | None = None,
+        *,
+        timeout: float | None = None,
+        keep_store: bool = False,
+    ) -> None:
+        """Finish a run, or leave one that was joined; then close a store that was opened here and is idle."""
+        self._is_away = not run.finish(status, error, FINISH_TIMEOUT if timeout is None else timeout)
+        if not self._is_away and not self._trainings and not keep_store:
+            self.close()  # else it goes on delivering while the process lives
 
     @_guarded
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -647,7 +572,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         if training is not None:
             if training.steps is not None:
                 training.steps.run.log_event("push", state.global_step, details)
-        elif self._last_run is not None and self._records_outside(state):
+        elif self._last_runs.latest is not None and self._records_outside(state):
             with self._run_outside(args, state, kwargs) as run:
                 run.log_event("push", state.global_step, details)
 
@@ -676,17 +601,27 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             self._end(training)
 
     def _train_ended(self, training: Training, error: BaseException | None) -> None:
-        """``train()`` is left, and the training is still open: no event told its end. Never raises."""
-        if training not in self._trainings:
-            return
+        """``train()`` is left. Its training may be open still: no event told its end. Never raises."""
         try:
-            if error is None:
+            if training not in self._trainings:
+                self._failed_late(training, error)
+            elif error is None:
                 self._end(training)
             else:
                 self._log_exception(training, error)
                 self._fail(training, error)
         except Exception as failure:  # noqa: BLE001
             self._internal_failure("the end of a training", failure, reraise=False)
+
+    def _failed_late(self, training: Training, error: BaseException | None) -> None:
+        """A training that had ended fails (a push, another callback): an event of its run, whose status stays."""
+        run = training.run
+        if run is None or run.status != "finished" or self._disabled:
+            return
+        if error is not None and ending_of_training(error)[0] == "failed":
+            joined = self.store.resume_run(run.uid, lineage=run.lineage, source=SOURCE)
+            log_exception(joined, training.state.global_step, error, 0)
+            self._finish_run(joined)
 
     def _saw_failure(self, training: Training, error: BaseException) -> None:
         """An exception came out of a part of the training, which may go on if somebody catches it. Never raises."""
@@ -700,6 +635,12 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
                 self._fail(training, error)
         except Exception as failure:  # noqa: BLE001
             self._internal_failure("a failure", failure, reraise=False)
+
+    def _saw_stop(self, training: Training) -> None:
+        """The Trainer has saved a checkpoint because of a SIGTERM, of which no event tells, and stops."""
+        step = training.state.global_step
+        training.stopped_by = f"SIGTERM: the Trainer saved a checkpoint at step {step} and stopped"
+        self._log_checkpoint(training)
 
     def _end(self, training: Training) -> None:
         if training.stopped_by is None:
@@ -731,8 +672,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
                 project=shared.project, name=shared.name, source=SOURCE,
             )  # fmt: skip
             log_exception(run, training.state.global_step, error, ranks.rank)
-            if run.finish("failed", reason, FINISH_TIMEOUT):
-                self._close_if_idle()
+            self._finish_run(run, "failed", reason)
 
     def _log_exception(self, training: Training, error: BaseException) -> None:
         """Note an exception, once on its way out. (Another rank does if it fails.)"""
@@ -754,14 +694,13 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             return
         if training.ranks is not None:
             training.ranks.withdraw()
-        self._remember(training.known_trainer, run)
+        self._last_runs.remember(training.known_trainer, run)
         if steps is not None:
             try:
                 steps.catch_up(wait=True)
             except Exception as failure:  # noqa: BLE001 - a device that failed takes its last losses along
                 self._internal_failure("the last losses", failure, reraise=False)
-        if run.finish(status, error, FINISH_TIMEOUT) and not keep_store:
-            self._close_if_idle()  # else it goes on delivering while the process lives
+        self._finish_run(run, status, error, keep_store=keep_store)
 
     # --- Our own trouble --------------------------------------------------------------------------------------------
 
@@ -805,33 +744,6 @@ def _address_of(store_or_url: Any) -> Any:
         return StoreAddress(TrainStore, open_backend(store_or_url).safe_url, {}, in_memory=False)
     except StoreURLError:
         return safe_url(store_or_url)  # an error when it is opened, there as here
-
-
-def log_outside_training(run: ActiveRun, metrics: Any, step: int) -> None:
-    """Record what was logged or evaluated before or after a training, under the same names as in one."""
-    if isinstance(metrics, Mapping):
-        names = {"loss": "loss_window"}
-        metrics = {names.get(name, name): value for name, value in metrics.items()}
-    run.log(metrics, step)
-
-
-def log_exception(run: ActiveRun, step: int, error: BaseException, rank: int) -> None:
-    """Record an exception with its traceback as an event."""
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    details = {"type": type(error).__qualname__, "rank": rank, "traceback": "".join(lines)}
-    run.log_event("exception", step, {**details, "message": describe_exception(error)})
-
-
-def _complete_logs(logs: Any, state: Any) -> Any:
-    """What is logged, with what a callback before us took out (PrinterCallback: total_flos)."""
-    history = state.log_history[-1] if state.log_history else None
-    if type(logs) is not dict or type(history) is not dict:
-        return logs
-    if len(history) == len(logs) + 1 and "step" not in logs:  # the step, and nothing that was taken out
-        return logs
-    if history.get("step") == state.global_step and logs.keys() <= history.keys():
-        return {key: value for key, value in {**history, **logs}.items() if key != "step"}
-    return logs
 
 
 @contextmanager

@@ -1,0 +1,77 @@
+"""What comes before and after a training: the run that it belongs to, and what is logged twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from weakref import ref
+
+from trainstore.integrations._steps import without_logged
+from trainstore.run import ActiveRun
+
+
+class _LastRun(NamedTuple):
+    trainer: ref[Any]
+    run: ActiveRun
+    waits: bool  # has only what was logged before a training, which will go on with it
+
+
+class LastRuns:
+    """The last run of each trainer."""
+
+    def __init__(self) -> None:
+        self.latest: ActiveRun | None = None  # of any
+        self._by_trainer: dict[int, _LastRun] = {}  # by its id: a trainer need not be hashable
+
+    def remember(self, trainer: Any | None, run: ActiveRun, *, waits: bool = False) -> None:
+        """What comes next outside a training belongs to this run; with ``waits``, the next training, too."""
+        self.latest = run
+        self._by_trainer = {key: last for key, last in self._by_trainer.items() if last.trainer() is not None}
+        if trainer is not None:
+            self._by_trainer[id(trainer)] = _LastRun(ref(trainer), run, waits)
+
+    def of(self, trainer: Any | None) -> ActiveRun | None:
+        """The last run of this trainer; of any, if it has none."""
+        last = self._entry(trainer)
+        return self.latest if last is None else last.run
+
+    def waiting(self, trainer: Any | None) -> ActiveRun | None:
+        """The run that a training of this trainer goes on with."""
+        last = self._entry(trainer)
+        return last.run if last is not None and last.waits else None
+
+    def _entry(self, trainer: Any | None) -> _LastRun | None:
+        last = self._by_trainer.get(id(trainer))
+        return last if last is not None and last.trainer() is trainer else None
+
+
+class OutsideLog:
+    """What is logged and evaluated outside a training, under the same names as in one."""
+
+    def __init__(self) -> None:
+        self._logged: tuple[int, Mapping[str, Any]] = (-1, {})  # the last log, and its step
+
+    def record(self, run: ActiveRun, metrics: Any, step: int) -> None:
+        """Record metrics; the mean loss that is logged is no step's own."""
+        self._logged = (-1, {})
+        if isinstance(metrics, Mapping):
+            self._logged = step, dict(metrics)
+            metrics = {"loss_window" if name == "loss" else name: value for name, value in metrics.items()}
+        run.log(metrics, step)
+
+    def unlogged(self, metrics: Any, step: int) -> Any:
+        """The results of an evaluation, without what it has just logged itself."""
+        (logged_at, logged), self._logged = self._logged, (-1, {})
+        return without_logged(metrics, logged) if isinstance(metrics, Mapping) and step == logged_at else metrics
+
+
+def complete_logs(logs: Any, state: Any) -> Any:
+    """What is logged, with what a callback before us took out (PrinterCallback: total_flos)."""
+    history = state.log_history[-1] if state.log_history else None
+    if type(logs) is not dict or type(history) is not dict:
+        return logs
+    if len(history) == len(logs) + 1 and "step" not in logs:  # the step, and nothing that was taken out
+        return logs
+    if history.get("step") == state.global_step and logs.keys() <= history.keys():
+        return {key: value for key, value in {**history, **logs}.items() if key != "step"}
+    return logs
