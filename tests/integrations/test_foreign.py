@@ -125,11 +125,15 @@ def test_no_event_of_any_loop_raises(sqlite_store, caplog, args, make_state, con
 
 
 class OwnTrainer:
-    """A trainer of another library: it has a training_step, and neither an accelerator nor a Trainer's state."""
+    """A trainer of another library: it has a training_step, no accelerator to speak of, and a state of its own."""
 
     def __init__(self, callback, fails_at=None):
         self.callback_handler = handler_of(callback)
         self.fails_at = fails_at
+
+    @property
+    def accelerator(self):
+        raise RuntimeError("not prepared")
 
     def training_step(self, model, inputs):
         if inputs["input_ids"].shape[0] == self.fails_at:

@@ -9,7 +9,7 @@ from typing import Any
 
 from trainstore.integrations._steps import StepRecorder
 from trainstore.integrations._training import Training
-from trainstore.integrations._wrappers import Method, callbacks_of
+from trainstore.integrations._wrappers import Method, attribute_of, callbacks_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Watch:
         wrap(trainer, "training_step", self._failures)
         wrap(trainer, "_run_epoch", self._epoch)
         for callback in callbacks_of(trainer):
-            manager = getattr(callback, "jit_manager", None)  # of enable_jit_checkpoint
+            manager = attribute_of(callback, "jit_manager")  # of enable_jit_checkpoint
             if manager is not None:
                 wrap(manager, "execute_jit_checkpoint", self._stop)
 
@@ -44,7 +44,7 @@ class Watch:
         wrap = self.training.wrappers.wrap
         if not wrap(trainer, "training_step", functools.partial(self._training_step, steps)):
             return False
-        wrap(getattr(trainer, "accelerator", None), "clip_grad_norm_", functools.partial(self._grad_norm, steps))
+        wrap(attribute_of(trainer, "accelerator"), "clip_grad_norm_", functools.partial(self._grad_norm, steps))
         return True
 
     def _failures(self, original: Method) -> Method:

@@ -41,6 +41,14 @@ def is_calling(trainer: object) -> bool:
     return False
 
 
+def attribute_of(owner: Any, name: str) -> Any | None:
+    """An attribute of an object of any library; None if there is none, or if asking for it raises."""
+    try:
+        return getattr(owner, name, None)
+    except Exception:  # noqa: BLE001
+        return None
+
+
 def callbacks_of(trainer: object) -> list[Any]:
     """A trainer's callbacks; an empty list for what is no trainer."""
     try:
