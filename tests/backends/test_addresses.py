@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,15 +30,17 @@ ODD_NAMES = [
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_a_url_opens_the_file_that_it_was_asked_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+def test_a_url_opens_the_file_that_it_was_asked_of(
+    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
     """``store.url`` gives the same file again, here, in SQLAlchemy's URL, and from any folder."""
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(sqlite_template, path)
     monkeypatch.chdir(path.parent)
     with TrainStore(path.name) as store:
         store.start_run(name="here").finish()
         url = store.url
-    assert path.is_file()
     monkeypatch.chdir("/")
     with TrainStore(url) as again:
         assert again.list_runs()["name"].tolist() == ["here"]
