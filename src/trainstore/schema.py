@@ -63,7 +63,7 @@ def prepare(engine: Engine, backend: Backend, models: Models, *, auto_upgrade: b
     if version is None and backend.read_only:
         prefixed = f" with the prefix {models.prefix}" if models.prefix else ""
         raise SchemaMissingError(
-            f"{backend.safe_url} has no tables of trainstore{prefixed}, and read_only=True makes none; name another "
+            f"{backend.safe_url} has no trainstore tables{prefixed}, and read_only=True makes none; name another "
             "database or table_name_prefix"
         )
     if version is None:

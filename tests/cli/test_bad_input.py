@@ -49,7 +49,7 @@ def test_a_database_without_the_tables(call, empty_database_url, database_url):
         Path(empty_database_url.removeprefix("sqlite:///")).touch()
     for arguments in (*ON_A_RUN, *(command for command in ON_A_STORE if command != ("recover",))):
         for store in (("--store", empty_database_url), ("--store", database_url, "--prefix", "other_")):
-            is_one_line(call(*filled(arguments, "x"), *store), "has no tables of trainstore")
+            is_one_line(call(*filled(arguments, "x"), *store), "has no trainstore tables")
     for url in (empty_database_url, database_url):
         with opened(url) as (engine, _, _):
             assert not [
@@ -123,5 +123,5 @@ def test_a_user_who_may_only_read(new_database, postgres_server, call):
 def test_a_metric_that_no_run_has(trainstore):
     """export names it and those there are, and writes nothing."""
     is_one_line(
-        trainstore("export", "first", "--metric", "nope", "--metric", "eval_loss"), "no run has 'nope'; the metrics"
+        trainstore("export", "first", "--metric", "nope", "--metric", "eval_loss"), "no run has 'nope'; known metrics"
     )

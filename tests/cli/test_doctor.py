@@ -44,7 +44,7 @@ def test_a_healthy_store_has_no_problem(examine, call, database_url, backend_nam
     assert code == 0
     assert of(findings, "schema", "ok") == [f"{HEAD}, as this trainstore needs it"]
     assert of(findings, "runs", "ok") == ["1: 1 finished"]
-    assert of(findings, "summaries", "ok") == ["those of 1 runs are what their steps come to"]
+    assert of(findings, "summaries", "ok") == ["those of 1 runs agree with their steps"]
     assert any(line.startswith("none left in ") for line in of(findings, "journals", "ok"))
     assert any("sqlalchemy 2" in line for line in of(findings, "libraries"))
     if backend_name == "sqlite":

@@ -33,9 +33,9 @@ def test_tags_are_set_shown_and_removed(trainstore, database_url):
     [
         (("first", "--remove", "nothing"), 1, "has no tag 'nothing'"),
         (("nobody", "a"), 1, "there is no run 'nobody'"),
-        (("first", "a", "--remove", "a"), 2, "to be set and to be removed"),
+        (("first", "a", "--remove", "a"), 2, "cannot be both set and removed"),
         (("first", "=x"), 2, "no name before the '='"),
-        (("first", "n:=x y"), 2, "is no JSON"),
+        (("first", "n:=x y"), 2, "is not JSON"),
     ],
 )
 def test_tags_that_cannot_be(trainstore, arguments, code, words):
@@ -128,7 +128,7 @@ def test_rm_shows_what_will_go_and_asks(trainstore, answer, code, left):
     assert process.returncode == code, err
     assert b"To be deleted" in out
     assert b"first" in out
-    assert b"Delete 1 run for good?" in out + err
+    assert b"Delete 1 run permanently?" in out + err
     assert (b"nothing was deleted" in out) == (left == 2)
     assert len(json.loads(trainstore("runs", "--json")[1])) == left
 

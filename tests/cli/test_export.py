@@ -238,14 +238,14 @@ def test_a_file_that_is_there_is_kept(call, rich_run, tmp_path):
     path.write_text("mine")
     code, out, err = call("export", "odd", "-o", path)
     assert (code, out) == (1, "")
-    assert err == f"Error: {path} is there already; --force writes over it\n"
+    assert err == f"Error: {path} already exists; --force overwrites it\n"
     assert path.read_text() == "mine"
     assert call("export", "odd", "-o", path, "--force").code == 0
     assert len(read_csv(path.read_text())) == 4
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "events.csv").write_text("mine")
-    assert "events.csv is there already" in call("export", "--all", "-o", folder).err
+    assert "events.csv already exists" in call("export", "--all", "-o", folder).err
     assert [file.name for file in folder.iterdir()] == ["events.csv"]
     assert call("export", "--all", "-o", folder, "--force").code == 0
     assert (folder / "events.csv").read_text() != "mine"
@@ -298,12 +298,12 @@ def test_a_missing_library_is_named(call, rich_run, tmp_path, monkeypatch):
     ("arguments", "code", "words"),
     [
         (["nobody"], 1, "there is no run 'nobody'"),
-        (["odd", "-o", "/nowhere/at/all.csv"], 1, "there is no folder /nowhere/at"),
-        (["--all", "-o", "/nowhere/at/all"], 1, "cannot be made"),
+        (["odd", "-o", "/nowhere/at/all.csv"], 1, "the folder /nowhere/at does not exist"),
+        (["--all", "-o", "/nowhere/at/all"], 1, "cannot create the folder"),
         (["--all", "-o", os.devnull], 1, "exists and is not a folder"),
         ([], 2, "Name a RUN, or --all"),
         (["odd", "--all"], 2, "--all"),
-        (["--all"], 2, "name it by --output"),
+        (["--all"], 2, "name it with --output"),
         (["odd", "--format", "xlsx"], 2, "'xlsx' is not one of"),
         (["odd", "-o", "x.xlsx"], 2, "Name a format"),
     ],

@@ -113,7 +113,7 @@ def test_show_steps_plots_and_lists(call, run):
     assert (code, err) == (0, "")
     assert out.count("└") == 3
     assert "1 of 30 values are NaN or infinite" in out
-    assert "(also: lr, zz; plot one by --metric)" in out
+    assert "(also: lr, zz; plot one with --metric)" in out
     assert "Last 10 steps" in out
     assert "NaN" in out
     assert " 20 " in out

@@ -71,7 +71,7 @@ def test_an_encoding_of_the_environment(named_run, command):
     [
         ("runs", "<&- >&- 2>&-", 0, ""),
         ("note 1 -", "<&-", 1, "Error: there is no text to read: standard input is closed\n"),
-        ("export 1", ">&-", 1, "Error: standard output is closed; name a file by --output\n"),
+        ("export 1", ">&-", 1, "Error: standard output is closed; name a file with --output\n"),
         ("runs", "> /dev/full", 1, "Error: [Errno 28] No space left on device\n"),
     ],
 )

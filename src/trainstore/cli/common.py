@@ -68,7 +68,7 @@ PREFIX_OPTION = click.option(
     envvar=PREFIX_VARIABLE,
     default="",
     show_envvar=True,
-    help="What the names of the store's tables begin with.",
+    help="Prefix of the store's table names.",
 )
 STORE_OPTIONS = (
     click.option(
@@ -123,14 +123,14 @@ def open_store(url: str, prefix: str, *, make: bool = False, make_tables: bool =
     backend = open_backend(url)
     if not make and not backend.exists():
         raise StoreUnavailableError(
-            f"there is no store at {visible(url)}; name another by --store or {STORE_VARIABLE}, or begin one with: "
-            "trainstore demo"
+            f"there is no store at {visible(url)}; name one with --store or {STORE_VARIABLE}, or create one "
+            "with: trainstore demo"
         )
     # Else a wrong prefix, or database, would leave tables there.
     if not make and not make_tables and with_schema(url, prefix, schema.current) is None:
         raise SchemaMissingError(
-            f"{visible(backend.safe_url)} has no tables of trainstore{f' with the prefix {prefix}' if prefix else ''}; "
-            f"name others by --store or {STORE_VARIABLE}, --prefix or {PREFIX_VARIABLE}, or make them with: "
+            f"{visible(backend.safe_url)} has no trainstore tables{f' with the prefix {prefix}' if prefix else ''}; "
+            f"choose others with --store or {STORE_VARIABLE}, --prefix or {PREFIX_VARIABLE}, or create them with: "
             "trainstore db upgrade"
         )
     with TrainStore(url, table_name_prefix=prefix) as store:

@@ -19,7 +19,7 @@ def db() -> None:
 @db.command()
 @store_options
 def upgrade(url: str, prefix: str, as_json: bool) -> None:
-    """Bring the schema to this trainstore's version; make it where there is none."""
+    """Upgrade the schema to this trainstore's version; create it if there is none."""
     from trainstore import schema
 
     def run(*parts: Any) -> tuple[str | None, str | None]:
@@ -50,7 +50,7 @@ def current(url: str, prefix: str, as_json: bool) -> None:
 @db.command()
 @store_options
 def check(url: str, prefix: str, as_json: bool) -> None:
-    """Compare the database with the models; exit code 1 where they differ."""
+    """Compare the database with the models; exit code 1 if they differ."""
     from trainstore import schema
 
     differences = with_schema(url, prefix, schema.check)

@@ -36,10 +36,10 @@ COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 @click.option("--full", is_flag=True, help="Recompute the summaries of all runs, not only of the newest.")
 @store_options
 def doctor(full: bool, url: str, prefix: str, as_json: bool) -> None:
-    """Examine a store and what it runs on; exit code 1 where there is a problem.
+    """Examine a store and what it runs on; exit code 1 if there is a problem.
 
     Versions, the database and its files, the schema, integrity, lost runs, stored summaries, journals that ended
-    processes left. Nothing is changed, and no store is made.
+    processes left. Nothing is changed, and no store is created.
     """
     from trainstore.cli.printing import print_json
 
@@ -104,7 +104,7 @@ def _as_far_as_possible(check: str, findings: Iterator[Finding]) -> Iterator[Fin
         yield Finding("problem", check, str(error))
     except SQLAlchemyError as error:
         # Not its text, which may show a URL or a row.
-        yield Finding("problem", check, f"the database refused a question ({type(error).__name__})")
+        yield Finding("problem", check, f"the database refused a query ({type(error).__name__})")
 
 
 def _versions() -> Iterator[Finding]:
@@ -133,7 +133,7 @@ def _database(backend: Backend, models: Models, service: RecordingService, *, fu
 
     if not backend.exists():
         yield Finding(
-            "problem", "store", "there is no store", "name another by --store or TRAINSTORE_URL, or record a run"
+            "problem", "store", "there is no store", "name one with --store or TRAINSTORE_URL, or record a run"
         )
         return
     engine = backend.create_engine()
@@ -214,12 +214,12 @@ def _summaries(service: RecordingService, connection: Connection, *, full: bool)
         yield Finding(
             "problem",
             "summaries",
-            f"those of {len(wrong)} of {checked} runs are not what their steps come to: {', '.join(wrong[:5])}",
+            f"those of {len(wrong)} of {checked} runs do not agree with their steps: {', '.join(wrong[:5])}",
             "another program changed steps or summaries; restore a copy",
         )
     else:
         of_all = "" if checked == len(runs) else f" of {len(runs)}; --full recomputes all"
-        yield Finding("ok", "summaries", f"those of {checked} runs are what their steps come to{of_all}")
+        yield Finding("ok", "summaries", f"those of {checked} runs agree with their steps{of_all}")
 
 
 def _forgotten(service: RecordingService, connection: Connection) -> Iterator[Finding]:

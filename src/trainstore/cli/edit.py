@@ -17,9 +17,7 @@ SHOWN_BEFORE_REMOVAL = ("run_id", "name", "project", "status", "started_at", "la
 @click.command()
 @click.argument("run", type=RUN)
 @click.argument("tags", metavar="[NAME[=VALUE]]...", nargs=-1)
-@click.option(
-    "--remove", "removed", metavar="NAME", multiple=True, help="Take this tag away; may be given several times."
-)
+@click.option("--remove", "removed", metavar="NAME", multiple=True, help="Remove this tag; may be repeated.")
 @store_options
 def tag(run: str, tags: Sequence[str], removed: Sequence[str], url: str, prefix: str, as_json: bool) -> None:
     """Set tags of RUN, and show them all.
@@ -29,7 +27,7 @@ def tag(run: str, tags: Sequence[str], removed: Sequence[str], url: str, prefix:
     wanted = dict(map(_tag, tags))
     both = sorted(wanted.keys() & set(removed))
     if both:
-        raise click.UsageError(f"{both[0]!r} is to be set and to be removed.")
+        raise click.UsageError(f"{both[0]!r} cannot be both set and removed.")
     from trainstore.values import stored_key
 
     with open_store(url, prefix) as store:
@@ -61,18 +59,18 @@ def _tag(text: str) -> tuple[str, Any]:
     try:
         return name[:-1], orjson.loads(value)
     except orjson.JSONDecodeError:
-        raise click.UsageError(f"{value!r} after ':=' is no JSON; for a text write {name[:-1]}={value}") from None
+        raise click.UsageError(f"{value!r} after ':=' is not JSON; for a text write {name[:-1]}={value}") from None
 
 
 @click.command()
 @click.argument("run", type=RUN)
 @click.argument("text", required=False)
-@click.option("--append", is_flag=True, help="Add a paragraph to the notes that are there.")
+@click.option("--append", is_flag=True, help="Add a paragraph to the existing notes.")
 @store_options
 def note(run: str, text: str | None, append: bool, url: str, prefix: str, as_json: bool) -> None:
     """Set the notes of RUN to TEXT, or show them.
 
-    TEXT - reads standard input; the empty text takes the notes away. What they were is kept as an event.
+    TEXT - reads standard input; an empty TEXT removes the notes. An event keeps what they were.
     """
     if append and text is None:
         raise click.UsageError("--append needs a TEXT; - reads standard input.")
@@ -90,13 +88,13 @@ def note(run: str, text: str | None, append: bool, url: str, prefix: str, as_jso
 
 @click.command()
 @click.argument("runs", metavar="RUN...", type=RUN, nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Also runs that a live process is recording.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--force", is_flag=True, help="Also delete runs that a live process is recording.")
 @store_options
 def rm(runs: Sequence[str], yes: bool, force: bool, url: str, prefix: str, as_json: bool) -> None:
     """Delete RUNs with their steps, hyperparameters, metrics, attempts and events.
 
-    Shows what will go, and asks. Runs that started from their checkpoints stay.
+    Shows what will be deleted, and asks. Runs that started from their checkpoints are kept.
     """
     from trainstore.errors import RunActiveError
 
@@ -104,12 +102,12 @@ def rm(runs: Sequence[str], yes: bool, force: bool, url: str, prefix: str, as_js
         uids = list(dict.fromkeys(store.get_run(run).uid for run in runs))
         if not yes:
             if as_json or not at_terminal():
-                fail("there is no terminal to ask at; add --yes to delete without being asked")
+                fail("cannot ask for confirmation without a terminal; add --yes to delete without being asked")
             frame = store.list_runs(where=store.table.run.c.uid.in_(uids), hyperparams=[], metrics=[])
             events = store.list_events(uids)["uid"].value_counts()
             frame["events"] = [int(events.get(uid, 0)) for uid in frame["uid"]]
             print_table("To be deleted", frame[list(SHOWN_BEFORE_REMOVAL)])
-            if not click.confirm(f"Delete {len(uids)} run{'s' if len(uids) > 1 else ''} for good?"):
+            if not click.confirm(f"Delete {len(uids)} run{'s' if len(uids) > 1 else ''} permanently?"):
                 click.echo("nothing was deleted")
                 return
         deleted, active = [], []

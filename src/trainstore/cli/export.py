@@ -16,9 +16,9 @@ TABLES = ("runs", "hyperparams", "metrics", "steps", "events", "attempts")
 @click.argument("runs", metavar="[RUN]...", type=RUN, nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every run of the store.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="Default: by the ending of --output, else csv.")
-@click.option("--output", "-o", metavar="FILE|FOLDER|-", help="Where to; - is standard output.")
+@click.option("--output", "-o", metavar="FILE|FOLDER|-", help="Where to write; - is standard output.")
 @click.option("--table", type=click.Choice(TABLES), help="Only this table, as one file.")
-@click.option("--metric", "metrics", multiple=True, type=METRIC, help="Only this metric; may be given several times.")
+@click.option("--metric", "metrics", multiple=True, type=METRIC, help="Only this metric; may be repeated.")
 @click.option(
     "--attempts",
     type=click.Choice(("current", "all")),
@@ -26,7 +26,7 @@ TABLES = ("runs", "hyperparams", "metrics", "steps", "events", "attempts")
     show_default=True,
     help="The steps that are shown, or those of superseded attempts too.",
 )
-@click.option("--force", is_flag=True, help="Write over files that are there.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 @click.option(
     "--escape-formulas", is_flag=True, help="csv: put ' before text that a spreadsheet would take for a formula."
 )
@@ -52,11 +52,10 @@ def export(
     however many runs.
 
     Step logs have a row a step and a column a metric. csv and jsonl are written as they are read: they may be larger
-    than the memory. NaN and infinities are NaN, inf and -inf in csv, "NaN", "Infinity" and "-Infinity" in jsonl, and
-    themselves in parquet. There NAME has a hyperparameter's or metric's numbers, and NAME__json what is no number, as
-    JSON. Text is written as it is, also where it begins with = + - @; --escape-formulas is for
-    spreadsheets. A file that is there is never written over without --force, and a file under its own name is always
-    whole.
+    than memory. NaN and infinities are NaN, inf and -inf in csv, "NaN", "Infinity" and "-Infinity" in jsonl, and
+    themselves in parquet, where the column NAME has a metric's or hyperparameter's numbers and NAME__json the rest.
+    Text is written as it is, also if it begins with = + - @; --escape-formulas is for spreadsheets. An existing file is
+    never overwritten without --force, and a file gets its name only when it is complete.
     """
     from trainstore.cli.exporting import export_runs
 

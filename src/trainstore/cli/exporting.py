@@ -51,11 +51,11 @@ def export_runs(
         raise click.UsageError("Name one or several RUNs, or --all." if everything else "Name a RUN, or --all.")
     kind = kind or _kind_of(output)
     if kind is None:
-        raise click.UsageError(f"Name a format by --format: {', '.join(FORMATS)}.")
+        raise click.UsageError(f"Name a format with --format: {', '.join(FORMATS)}.")
     folder = _folder(output, table, several=everything or len(runs) > 1)
     target = None if output is None or output == "-" else path_of(output)
     if target is None and kind == "parquet" and binary_output().isatty():
-        raise click.UsageError("parquet is binary: name a file by --output.")
+        raise click.UsageError("parquet is binary: name a file with --output.")
     check_format(kind)
     if target is not None and not folder:
         check_free(target, force=force)
@@ -65,7 +65,7 @@ def export_runs(
         )
         missing = set(metrics) - set(store.list_metrics()["metric"]) if metrics else ()
         if missing:
-            fail(f"no run has {', '.join(map(repr, sorted(missing)))}; the metrics there are: {known_metrics(store)}")
+            fail(f"no run has {', '.join(map(repr, sorted(missing)))}; known metrics: {known_metrics(store)}")
         if target is None:
             _write(binary_output(), kind, tables.of(table or "steps"), escape_formulas)
         elif folder:
@@ -86,7 +86,9 @@ def _folder(output: str | None, table: str | None, *, several: bool) -> bool:
     if table is not None:
         return False
     if several and output in (None, "-"):
-        raise click.UsageError("Several runs become a folder: name it by --output, or one of its tables by --table.")
+        raise click.UsageError(
+            "Several runs are written to a folder: name it with --output, or choose one table with --table."
+        )
     return several or (output is not None and (output.endswith(os.sep) or path_of(output).is_dir()))
 
 
@@ -110,7 +112,7 @@ def _write_folder(folder: Path, kind: str, tables: _Tables, escape_formulas: boo
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        fail(f"the folder {folder} cannot be made: {error.strerror or error}")
+        fail(f"cannot create the folder {folder}: {error.strerror or error}")
     paths = {name: folder / f"{IN_A_FOLDER.get(name, name)}.{kind}" for name in TABLES}
     counts: dict[str, int] = {}
     try:

@@ -55,9 +55,9 @@ def check_free(path: Path, *, force: bool) -> None:
     if path.exists() and not path.is_file():
         fail(f"{path} is not a regular file; for standard output write --output -")
     if path.exists() and not force:
-        fail(f"{path} is there already; --force writes over it")
+        fail(f"{path} already exists; --force overwrites it")
     if not path.parent.is_dir():
-        fail(f"there is no folder {path.parent} to write {path.name} into")
+        fail(f"the folder {path.parent} does not exist")
 
 
 @contextmanager
@@ -90,10 +90,10 @@ def _publish(partial: Path, path: Path, *, force: bool) -> None:
             os.link(partial, path)  # unlike a renaming, never over another file
             return
         except FileExistsError:
-            fail(f"{path} is there already; --force writes over it")
+            fail(f"{path} already exists; --force overwrites it")
         except OSError:
             if path.exists():  # a file system without links
-                fail(f"{path} is there already; --force writes over it")
+                fail(f"{path} already exists; --force overwrites it")
     partial.replace(path)
 
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from trainstore.cli.common import visible
-from trainstore.cli.plain import plain
 from trainstore.cli.streams import is_utf8
 from trainstore.display import value_text
 
@@ -125,6 +124,8 @@ def record_fields(record: Any) -> dict[str, Any]:
 def print_json(value: Any) -> None:
     """A result as JSON."""
     import orjson
+
+    from trainstore.cli.plain import plain
 
     text = orjson.dumps(plain(value), option=orjson.OPT_INDENT_2).decode()
     click.echo(text if is_utf8() else _in_ascii(text))

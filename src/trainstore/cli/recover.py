@@ -11,7 +11,7 @@ from trainstore.cli.printing import print_json
 @click.command()
 @store_options
 def recover(url: str, prefix: str, as_json: bool) -> None:
-    """Bring the records that ended processes left in their journals into the store."""
+    """Deliver the records that ended processes left in their journals."""
     # A run may have begun with the database away: its journal is then all there is of the store.
     with open_store(url, prefix, make_tables=True) as store:
         done = store.recovered
@@ -28,7 +28,7 @@ def recover(url: str, prefix: str, as_json: bool) -> None:
         else:
             click.echo(f"{done.records} records of {len(set(done.runs))} runs delivered")
             for path in done.live:
-                click.echo(f"left alone, its process lives: {visible(path)}")
+                click.echo(f"skipped, its process is still running: {visible(path)}")
             for path in done.set_aside:
                 click.echo(f"set aside, its run was deleted: {visible(path)}")
         if done.failed:

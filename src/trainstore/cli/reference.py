@@ -16,7 +16,7 @@ $ trainstore --help
 ```
 
 Every command that reads or writes a store takes it from `--store` or `TRAINSTORE_URL`: a path (SQLite) or a database
-URL; without either it is `trainstore.db` in the working folder. None but `demo` and `db upgrade` makes a store
+URL; without either it is `trainstore.db` in the working folder. Only `demo` and `db upgrade` create a store
 (`recover`: its tables). `--json` prints whole values for scripts: null is what a run does not have, NaN and
 infinities are `"NaN"`, `"Infinity"`, `"-Infinity"`, and integers are numbers of any size.
 
@@ -27,7 +27,7 @@ refused; write `id:1`, `name:1` or a uid.
 | --- | --- |
 | 0 | done |
 | 1 | an error, one line on standard error that says what to do; `doctor`: a problem; `db check`: a difference |
-| 2 | a wrong command line |
+| 2 | an invalid command line |
 | 130 | Ctrl-C, or No as the answer to a question |
 | 143 | SIGTERM |
 

@@ -15,12 +15,18 @@ NEWEST = 50
 
 @click.command()
 @store_options
-@click.option("--project", multiple=True, help="Only this project's; may be given several times.")
-@click.option("--status", multiple=True, help="Only those: running, finished, failed, interrupted, pruned or lost.")
-@click.option("--tag", multiple=True, help="Only those with this tag.")
+@click.option("--project", multiple=True, help="Only runs of this project; may be repeated.")
+@click.option(
+    "--status",
+    multiple=True,
+    help="Only runs with this status: running, finished, failed, interrupted, pruned or lost.",
+)
+@click.option("--tag", multiple=True, help="Only runs with this tag.")
 @click.option("--metric", "metrics", multiple=True, type=METRIC, help="Show the last value of this metric.")
-@click.option("--limit", default=NEWEST, show_default=True, type=click.IntRange(min=1), help="Show the newest.")
-@click.option("--all", "everything", is_flag=True, help="Show all.")
+@click.option(
+    "--limit", default=NEWEST, show_default=True, type=click.IntRange(min=1), help="Show at most this many, the newest."
+)
+@click.option("--all", "everything", is_flag=True, help="Show all runs.")
 def runs(
     url: str,
     prefix: str,
@@ -52,17 +58,17 @@ def runs(
         else:
             print_table(None, overview(frame))
             if not everything and len(frame) == limit:
-                click.echo(f"the newest {limit}; all of them: trainstore runs --all")
+                click.echo(f"the newest {limit}; for all: trainstore runs --all")
 
 
 @click.command()
 @click.argument("metric", type=METRIC)
 @store_options
-@click.option("--max", "direction", flag_value="max", help="The greatest value is the best.")
-@click.option("--min", "direction", flag_value="min", default="min", help="The smallest value is the best (default).")
+@click.option("--max", "direction", flag_value="max", help="Rank the largest value first.")
+@click.option("--min", "direction", flag_value="min", default="min", help="Rank the smallest value first (default).")
 @click.option("--by-last", is_flag=True, help="Rank by each run's last value instead of its best one.")
-@click.option("--project", multiple=True, help="Only this project's; may be given several times.")
-@click.option("--limit", default=10, show_default=True, type=click.IntRange(min=1), help="Show so many.")
+@click.option("--project", multiple=True, help="Only runs of this project; may be repeated.")
+@click.option("--limit", default=10, show_default=True, type=click.IntRange(min=1), help="Show at most this many runs.")
 def best(
     metric: str, url: str, prefix: str, as_json: bool, direction: str, by_last: bool, project: Sequence[str], limit: int
 ) -> None:
@@ -81,7 +87,7 @@ def best(
             limit=limit,
         )
         if frame.empty:
-            fail(f"no run has a finite value of {metric!r}; the metrics there are: {known_metrics(store)}")
+            fail(f"no run has a finite value of {metric!r}; known metrics: {known_metrics(store)}")
         if as_json:
             print_json(records(frame))
         else:

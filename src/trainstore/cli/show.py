@@ -24,8 +24,14 @@ MAX_WIDTH = 100
 @click.command()
 @click.argument("run", type=RUN)
 @click.option("--steps", is_flag=True, help="Plot metrics over the steps, and list the last steps.")
-@click.option("--metric", "metrics", multiple=True, type=METRIC, help="Plot this metric; may be given several times.")
-@click.option("--last", default=10, show_default=True, type=click.IntRange(min=1), help="With --steps: list so many.")
+@click.option("--metric", "metrics", multiple=True, type=METRIC, help="Plot this metric; may be repeated.")
+@click.option(
+    "--last",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="With --steps: how many of the last steps to list.",
+)
 @store_options
 def show(run: str, steps: bool, metrics: Sequence[str], last: int, url: str, prefix: str, as_json: bool) -> None:
     """Show one RUN (a uid, an id or a name): hyperparameters, metrics, attempts and events.
@@ -95,7 +101,7 @@ def _show_steps(store: TrainStore, reader: Reader, run: str, wanted: list[str], 
         _print_plot(name, of_metric)
     hidden = [name for name in known if name not in shown]
     if hidden and not wanted:
-        click.echo(f"(also: {', '.join(map(visible, hidden))}; plot one by --metric)\n")
+        click.echo(f"(also: {', '.join(map(visible, hidden))}; plot one with --metric)\n")
     _print_last(newest, wanted)
 
 

@@ -56,7 +56,7 @@ def read_input() -> str:
 def binary_output() -> IO[bytes]:
     """Standard output for bytes."""
     if isinstance(sys.stdout, _Closed):
-        raise TrainStoreError("standard output is closed; name a file by --output")
+        raise TrainStoreError("standard output is closed; name a file with --output")
     stream: IO[bytes] = sys.stdout.buffer
     return stream
 
@@ -101,7 +101,7 @@ def _safe(stream: Any) -> Any:
     if isinstance(stream, io.TextIOWrapper) and not isinstance(stream, _Limited | _Closed):
         if not codecs.lookup(stream.encoding).name.startswith("utf"):
             return _Limited(stream)
-        stream.reconfigure(errors="backslashreplace")  # parts of file names that are no UTF-8
+        stream.reconfigure(errors="backslashreplace")  # parts of file names that are not UTF-8
     return stream
 
 
