@@ -90,7 +90,7 @@ def test_a_time_is_one_in_utc(three: Builder, time: Any) -> None:
         ("last_step", pd.NA, "is_(None)"), ("last_step", np.array([10, 20]), "in_(values.tolist())"),
         ("last_step", pd.Series([10, 20]), "in_(values.tolist())"), ("last_step", object(), "not supported"),
     ],
-    ids=lambda value: str(value)[:30],
+    ids=lambda value: str(value)[:30].partition(" at 0x")[0],
 )  # fmt: skip
 def test_what_is_no_value_is_refused(three: Builder, column: str, value: Any, words: str) -> None:
     """The message names the value, or its type, and what to write."""
