@@ -351,7 +351,10 @@ def test_notes_are_replaced_and_remembered(store: TrainStore, caplog: pytest.Log
     run.set_notes(Raises())  # type: ignore[arg-type]
     assert run.flush(60)
     assert store.list_runs()["notes"].tolist() == ["42"]
-    assert events(store, run, "note") == [{"notes": "then"}, {"notes": "42"}]
+    assert events(store, run, "note") == [
+        {"set": {"notes": "then"}, "removed": [], "before": {"notes": "at the start"}},
+        {"set": {"notes": "42"}, "removed": [], "before": {"notes": "then"}},
+    ]
     assert len(warnings(caplog)) == 1
 
 

@@ -83,6 +83,7 @@ class ActiveRun:
         self._rank = rank
         self._seen = seen
         self._next_step = next_step
+        self._edited_at = 0  # microseconds since 1970
         self._guard = threading.Lock()
         self._names: dict[str, str] = {}  # as given → as stored
         self._plain_names: set[str] = set()  # those of them that are the same
@@ -276,29 +277,37 @@ class ActiveRun:
                 known = ", ".join(NAMESPACES)
                 self._warn_once(f"namespace {namespace!r} is not known (there are {known}); 'hp' is used")
                 namespace = "hp"
+            if namespace == "tag":
+                self.set_tags(values)
+                return
             self._append({"kind": "hyperparam", "namespace": namespace, "values": canonical_hyperparams(values)})
         except Exception as error:  # noqa: BLE001
             self._failed("hyperparameters", error)
 
     def set_tags(self, tags: Mapping[str, Any] | Iterable[str] | str) -> None:
-        """Set tags. Never raises.
+        """Set tags; where they change something an event of kind ``tag`` says what, and what stood there. Never raises.
 
         Args:
             tags: A mapping of names to values, or names alone (their value is True). Secrets are redacted.
         """
         try:
-            self._append({"kind": "tag", "namespace": "tag", "values": canonical_tags(tags)})
+            self._append({"kind": "tag", "at": self._edit_time(), "values": canonical_tags(tags)})
         except Exception as error:  # noqa: BLE001
             self._failed("tags", error)
 
+    def _begin_with_tags(self, tags: Mapping[str, Any] | Iterable[str] | str) -> None:
+        """The tags that the run begins with: older than every edit."""
+        self._append({"kind": "hyperparam", "namespace": "tag", "values": canonical_tags(tags)})
+
     def set_notes(self, notes: str) -> None:
-        """Replace the run's notes; earlier ones stay as ``note`` events. Never raises.
+        """Replace the run's notes; an event of kind ``note`` keeps what they were. Never raises.
 
         Args:
-            notes: The text; secrets are redacted.
+            notes: The text; secrets are redacted. The empty text removes them.
         """
         try:
-            self.log_event("note", details={"notes": plain_text(redact_text(str(notes)))})
+            details = {"notes": plain_text(redact_text(str(notes)))}
+            self._append({"kind": "event", "event": "note", "at": self._edit_time(), "step": None, "details": details})
         except Exception as error:  # noqa: BLE001 - what is no text may have a __str__ that raises
             self._failed("notes", error)
 
@@ -445,6 +454,12 @@ class ActiveRun:
             if number >= self._next_step:
                 self._next_step = number + 1
             return number
+
+    def _edit_time(self) -> int:
+        """Now, and later than this handle's edit before, also if the clock was set back."""
+        with self._guard:
+            self._edited_at = max(now(), self._edited_at + 1)
+            return self._edited_at
 
     def _append(self, record: dict[str, Any]) -> None:
         try:

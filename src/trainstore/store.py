@@ -30,12 +30,12 @@ from trainstore.pickling import StoreAddress
 from trainstore.queries import Reader, RunRecord
 from trainstore.recording import opening
 from trainstore.recording.deletion import delete_run
-from trainstore.recording.editing import edit_notes, edit_tags
+from trainstore.recording.editing import edit_name, edit_notes, edit_tags
 from trainstore.recording.recovery import Recovered
 from trainstore.recording.service import RecordingService, logger
 from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
 from trainstore.scalarstop import ClosedError, ScalarStopMethods
-from trainstore.values import canonical_hyperparams, plain_text, redact_text, stored_key
+from trainstore.values import canonical_hyperparams, plain_text, redact_text, stored_key, stored_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -230,7 +230,7 @@ class TrainStore(ScalarStopMethods):
         if hyperparams is not None:
             active.log_hyperparams(hyperparams)
         if tags is not None:
-            active.set_tags(tags)
+            active._begin_with_tags(tags)
         return active
 
     def resume_run(
@@ -342,6 +342,8 @@ class TrainStore(ScalarStopMethods):
     ) -> list[str]:
         """Set or remove tags of a run that is stored. What its handle sets later stands beside them.
 
+        An event of kind ``tag`` says what changed: ``{"set": {name: value}, "removed": [names], "before": {…}}``.
+
         Args:
             run: A handle, a record, a uid, an id, or a name that only one run has.
             tags: Names, or a mapping of names to values, as for `ActiveRun.set_tags`; a tag that is there already
@@ -365,7 +367,9 @@ class TrainStore(ScalarStopMethods):
             return edit_tags(connection, self._service.statements, key.uid, values, names)
 
     def set_notes(self, run: Any, notes: str, *, append: bool = False) -> str:
-        """Set the notes of a run that is stored; an event of kind ``note`` keeps what they were.
+        """Set the notes of a run that is stored.
+
+        An event of kind ``note`` says what changed: ``{"set": {"notes": …}, "removed": [], "before": {"notes": …}}``.
 
         Args:
             run: A handle, a record, a uid, an id, or a name that only one run has.
@@ -386,6 +390,31 @@ class TrainStore(ScalarStopMethods):
         text = redact_text(plain_text(notes))
         with self._backend.translated(), self._service.transaction() as connection:
             return edit_notes(connection, self._service.statements, key.uid, text, append=append)
+
+    def rename_run(self, run: Any, name: str) -> str:
+        """Give a run that is stored another name. Its uid stays, and so does the name that its handle shows.
+
+        An event of kind ``rename`` says what changed: ``{"set": {"name": …}, "removed": [], "before": {"name": …}}``.
+
+        Args:
+            run: A handle, a record, a uid, an id, or a name that only one run has.
+            name: A label, not unique, not empty; secrets are redacted, and more than 255 characters are cut.
+
+        Returns:
+            The name as it is stored.
+
+        Raises:
+            InvalidArgumentError: ``name`` is not a str, or empty.
+            RunNotFoundError, RunNotUniqueError: ``run`` names none, or several.
+        """
+        if not isinstance(name, str) or not name:
+            raise InvalidArgumentError(f"name {name!r} cannot be used: pass a str that is not empty")
+        with self._reader() as reader:
+            key = queries.resolve_run(reader, run)
+        kept = stored_name(name)
+        with self._backend.translated(), self._service.transaction() as connection:
+            edit_name(connection, self._service.statements, key.uid, kept)
+        return kept
 
     def backup(self, path: str | os.PathLike[str]) -> Path:
         """Copy the store into a new file, as it is at one moment, while others go on recording (SQLite).

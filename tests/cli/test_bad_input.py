@@ -19,6 +19,7 @@ ON_A_RUN = [
     ("tag", "{}"),
     ("note", "{}"),
     ("note", "{}", "text"),
+    ("rename", "{}", "other"),
     ("rm", "{}", "--yes"),
 ]
 ON_A_STORE = [("runs",), ("best", "loss"), ("recover",), ("export", "--all", "--table", "runs"), ("compare", "a", "b")]
@@ -108,7 +109,7 @@ def test_a_user_who_may_only_read(new_database, postgres_server, call):
         as_reader = url.replace("://postgres@", f"://{role}:s3cret@")
         assert call("show", "r", "--store", as_reader).code == 0
         assert call("export", "--all", "--table", "runs", "--store", as_reader).code == 0
-        for arguments in (("tag", "r", "x"), ("note", "r", "x"), ("rm", "r", "--yes")):
+        for arguments in (("tag", "r", "x"), ("note", "r", "x"), ("rename", "r", "x"), ("rm", "r", "--yes")):
             called = call(*arguments, "--store", as_reader)
             is_one_line(called, "the right to ")
             assert "s3cret" not in called.err

@@ -1,4 +1,4 @@
-"""``trainstore tag``, ``note``, ``rm``: what they change, what they ask, what they refuse."""
+"""``trainstore tag``, ``note``, ``rename``, ``rm``: what they change, what they ask, what they refuse."""
 
 import io
 import json
@@ -57,6 +57,21 @@ def test_names_that_are_cut_are_found_by_what_was_given(call, database_url, monk
     assert call("tag", name, "--remove", name) == (0, "no tags\n", "")
 
 
+def test_a_run_is_renamed(trainstore, database_url):
+    """By its name or uid; the new name is shown, and the old one is kept as an event."""
+    assert trainstore("rename", "first", "better\x07") == (0, "better\\x07\n", "")
+    shown = json.loads(trainstore("rename", "better\x07", "best", "--json")[1])
+    assert shown["name"] == "best"
+    with TrainStore(database_url) as store:
+        assert store.get_run("best").uid == shown["uid"]
+        assert [entry["before"]["name"] for entry in store.list_events("best", kind="rename")["details"]] == [
+            "first", "better\x07",
+        ]  # fmt: skip
+    assert trainstore("rename", "best", "").code == 2
+    assert trainstore("rename", "best").code == 2
+    assert "no run 'first'" in trainstore("rename", "first", "x").err
+
+
 def test_notes_are_set_added_to_shown_and_taken_away(trainstore, database_url, monkeypatch):
     """Without a text they are shown; - reads standard input; what they were stays as an event."""
     assert trainstore("note", "first") == (0, "no notes\n", "")
@@ -68,7 +83,7 @@ def test_notes_are_set_added_to_shown_and_taken_away(trainstore, database_url, m
     with TrainStore(database_url) as store:
         assert store.get_run("first").notes is None
         details = list(store.list_events("first", kind="note")["details"])
-    assert [entry["before"] for entry in details] == [None, "hello", "hello\ntwo\nlines"]
+    assert [entry["before"].get("notes") for entry in details] == [None, "hello", "hello\ntwo\nlines"]
     assert trainstore("note", "first", "--append").code == 2
     assert "there is no run" in trainstore("note", "nobody", "x").err
 

@@ -22,6 +22,7 @@ test_NN_….py, its title the first line of the file's docstring.
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import signal as signals
@@ -340,8 +341,7 @@ def _examine_run(
         plan, step_of = reported.plan, reported.step_of
         for seq in reported.numbers:
             place = (reported.attempt, step_of(seq))
-            expected[place][0].update(metrics_of(plan.seed, seq, plan.metrics, plan.label))
-            expected[place][1].update(details_of(plan.seed, seq, plan.label))
+            _record(expected[place], plan, seq)
             records[place].append((plan.seed, seq))
             if is_marked(plan, seq):
                 explained.add((plan.seed, seq))
@@ -351,11 +351,8 @@ def _examine_run(
         if not reported.ended:
             plan, seq = reported.plan, reported.next_number
             place = (reported.attempt, reported.step_of(seq))
-            metrics, details = expected.get(place, ({}, {}))
-            possible[place] = (
-                metrics | metrics_of(plan.seed, seq, plan.metrics, plan.label),
-                details | details_of(plan.seed, seq, plan.label),
-            )
+            possible[place] = copy.deepcopy(expected.get(place, ({}, {})))
+            _record(possible[place], plan, seq)
             explained.add((plan.seed, seq))
     for place, content in expected.items():
         if place not in found or found[place] not in (content, possible.get(place)):
@@ -378,6 +375,17 @@ def _examine_run(
         findings.problem(f"run {run_uid}: {doubled} records are doubled")
     _examine_reading(store, url, run_uid, findings)
     return 0 if is_told else len(lost), len(lost) if is_told else 0, doubled
+
+
+def _record(row: tuple[dict[str, Any], dict[str, Any]], plan: Plan, seq: int) -> None:
+    """Take a record into its row of metrics and details, where a value that another one replaces is kept."""
+    metrics, details = row
+    for name, value in metrics_of(plan.seed, seq, plan.metrics, plan.label).items():
+        if name in metrics and metrics[name] != value:
+            earlier = details.setdefault("earlier", {})
+            earlier[name] = [*earlier.get(name, []), metrics[name]][-1_000:]
+        metrics[name] = value
+    details.update(details_of(plan.seed, seq, plan.label))
 
 
 def _difference(found: tuple[Any, Any], expected: tuple[Any, Any]) -> str:

@@ -36,6 +36,7 @@ COMMANDS = {
     "compare": "compare:compare",
     "tag": "edit:tag",
     "note": "edit:note",
+    "rename": "edit:rename",
     "rm": "edit:rm",
     "export": "export:export",
     "backup": "backup:backup",

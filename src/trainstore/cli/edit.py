@@ -1,4 +1,4 @@
-"""Changing what is stored of a run: ``trainstore tag``, ``note``, ``rm``."""
+"""Changing what is stored of a run: ``trainstore tag``, ``note``, ``rename``, ``rm``."""
 
 from __future__ import annotations
 
@@ -84,6 +84,26 @@ def note(run: str, text: str | None, append: bool, url: str, prefix: str, as_jso
     else:
         for line in notes.splitlines() or ["no notes"]:
             click.echo(visible(line))
+
+
+@click.command()
+@click.argument("run", type=RUN)
+@click.argument("name")
+@store_options
+def rename(run: str, name: str, url: str, prefix: str, as_json: bool) -> None:
+    """Give RUN another NAME.
+
+    A name need not be unique; the uid stays. What the run was called is kept as an event.
+    """
+    if not name:
+        raise click.UsageError("NAME is empty.")
+    with open_store(url, prefix) as store:
+        uid = store.get_run(run).uid
+        kept = store.rename_run(uid, name)
+    if as_json:
+        print_json({"uid": uid, "name": kept})
+    else:
+        click.echo(visible(kept))
 
 
 @click.command()

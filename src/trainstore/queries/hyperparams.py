@@ -61,10 +61,10 @@ def list_events(reader: Reader, runs: object = None, *, kind: str | None = None)
     """Events of a run, of several or of all."""
     table = reader.models.event
     e = table.c
-    statement = select(e.at, e.step, e.kind, reader.backend.json_text(e.details), e.writer_uid, e.id)
+    statement = select(e.at, e.step, e.kind, reader.backend.json_text(e.details), e.writer_uid, e.seq)
     if kind is not None:
         if not isinstance(kind, str):
             raise InvalidArgumentError(f"kind {kind!r} is not a str")
         statement = statement.where(e.kind == stored_name(kind))
-    rows = sorted(rows_of_runs(reader, table, statement, runs), key=lambda row: (row[0], row[2], row[7]))
+    rows = sorted(rows_of_runs(reader, table, statement, runs), key=lambda row: (row[0], row[2], row[6], row[7]))
     return frame(EVENT_COLUMNS, [(*row[1:5], parse(row[5]), row[6]) for row in rows])

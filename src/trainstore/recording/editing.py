@@ -1,15 +1,17 @@
-"""Tags and notes of a run that is stored, changed by hand: beside the journals, in one transaction."""
+"""Edits by hand of a run that is stored: beside the journals, in one transaction, by the rules of edits.py."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping
-from math import isfinite
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection
 
 from trainstore.backends.base import time_of
 from trainstore.errors import RunNotFoundError
+from trainstore.recording.edits import EDIT_KINDS, Edit, apply_edits, edit_of_notes
 from trainstore.recording.flush import now
 from trainstore.recording.statements import Statements
 from trainstore.values import Json
@@ -20,52 +22,38 @@ def edit_tags(
 ) -> list[str]:
     """Set tags, canonical ones, and remove others; the names of those that were there to be removed, sorted."""
     run_id = _lock(connection, statements, uid)
-    table = statements.models.hyperparam
-    tags = (table.c.run_id == run_id) & (table.c.namespace == "tag")
-    there = set(connection.execute(select(table.c.key).where(tags)).scalars())
-    removed = sorted(there & (set(remove) - values.keys()))
-    for name in removed:
-        connection.execute(delete(table).where(tags, table.c.key == name))
-    if values:
-        attempt = statements.load_attempts(connection, run_id).head.attempt
-        statements.upsert_hyperparams(
-            connection,
-            [
-                {
-                    "run_id": run_id,
-                    "namespace": "tag",
-                    "key": name,
-                    "value": value,
-                    "number": float(value) if type(value) in (int, float) and isfinite(value) else None,
-                    "attempt": attempt,
-                }
-                for name, value in values.items()
-            ],
-        )
-    return removed
+    edit = Edit("tag", *_by_hand(connection, statements, run_id), values, sorted(remove))
+    return [name for details in _apply(connection, statements, run_id, edit) for name in details["removed"]]
 
 
 def edit_notes(connection: Connection, statements: Statements, uid: str, notes: str, *, append: bool) -> str:
-    """Set the notes, or add a paragraph to them; what they are then. An event keeps what they were."""
+    """Set the notes, or add a paragraph to them; what they are then."""
     run_id = _lock(connection, statements, uid)
-    run = statements.models.run.c
-    before = connection.execute(select(run.notes).where(run.id == run_id)).scalar_one()
+    before = statements.load_labels(connection, run_id)["notes"]
     if append and before:
         notes = f"{before}\n{notes}"
-    if notes == (before or ""):
-        return notes
-    statements.update_run(connection, run_id, {"notes": notes or None})
-    event = {
-        "run_id": run_id,
-        "writer_uid": str(uuid.uuid4()),  # of nobody: no process records it
-        "seq": 1,
-        "at": time_of(now()),
-        "step": None,
-        "kind": "note",
-        "details": {"notes": notes, "before": before},
-    }
-    statements.insert_events(connection, [event])
+    _apply(connection, statements, run_id, edit_of_notes(*_by_hand(connection, statements, run_id), notes))
     return notes
+
+
+def edit_name(connection: Connection, statements: Statements, uid: str, name: str) -> None:
+    """Give the run another name."""
+    run_id = _lock(connection, statements, uid)
+    _apply(connection, statements, run_id, Edit("rename", *_by_hand(connection, statements, run_id), {"name": name}))
+
+
+def _apply(connection: Connection, statements: Statements, run_id: int, edit: Edit) -> list[dict[str, Any]]:
+    head = statements.load_attempts(connection, run_id).head
+    return apply_edits(connection, statements, run_id, head.attempt, [edit])
+
+
+def _by_hand(connection: Connection, statements: Statements, run_id: int) -> tuple[datetime, str, int]:
+    """When, by which writer, and its number: later than every edit that is stored, whatever the clocks say."""
+    latest = max((row[0] for row in statements.load_events(connection, run_id, EDIT_KINDS)), default=None)
+    at = time_of(now())
+    if latest is not None:
+        at = max(at, latest + timedelta(microseconds=1))
+    return at, str(uuid.uuid4()), 1  # of nobody: no process records it
 
 
 def _lock(connection: Connection, statements: Statements, uid: str) -> int:

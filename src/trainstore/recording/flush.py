@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import isfinite
 from typing import Any
 
 import orjson
@@ -22,6 +21,7 @@ from sqlalchemy import Connection
 from trainstore.backends.base import time_of
 from trainstore.errors import TrainStoreError
 from trainstore.recording.attempts import Attempt
+from trainstore.recording.edits import Edit, apply_edits, edit_of_record, edited_tags
 from trainstore.recording.merging import merge
 from trainstore.recording.new_steps import NewSteps
 from trainstore.recording.statements import Statements
@@ -106,9 +106,9 @@ class _Flush:
         for _, record in by_kind["attempt"]:
             self._open_attempt(record)
         self.attempt: Attempt = self.tree.by_uid[self._attempt_uid(by_kind["attempt"])]
-        self._store_hyperparams([r for _, r in by_kind["hyperparam"]] + [r for _, r in by_kind["tag"]])
+        self._store_hyperparams([record for _, record in by_kind["hyperparam"]])
         self._store_steps(steps)
-        self._store_events(by_kind["event"] + by_kind["gap"])
+        self._store_events(by_kind["event"] + by_kind["gap"] + by_kind["tag"])
         for _, record in by_kind["status"]:
             self._set_status(record)
         for number, values in self.changes.items():
@@ -229,11 +229,15 @@ class _Flush:
             return
         stored = self.sql.load_hyperparams(self.connection, self.run_id)
         changes = dict(self.attempt.changed_hyperparams or {})
-        rows: dict[tuple[str, str], Record] = {}
+        rows: dict[tuple[str, str], tuple[Any, int]] = {}
+        begins_with_tags = any(record["namespace"] == "tag" for record in records)
+        edited = edited_tags(self.connection, self.sql, self.run_id) if begins_with_tags else set()
         for record in records:
             for key, value in record["values"].items():
                 place = (record["namespace"], key)
                 name = f"{place[0]}.{key}"
+                if place[0] == "tag" and key in edited:
+                    continue
                 if place in stored:
                     old, number = stored[place]
                     setter = self.tree.by_number[number]
@@ -244,17 +248,8 @@ class _Flush:
                         old = changes.pop(name)[0] if name in changes else value
                     if old != value:
                         changes[name] = [old, value]
-                stored[place] = (value, self.attempt.attempt)
-                numeric = type(value) in (int, float) and isfinite(value)
-                rows[place] = {
-                    "run_id": self.run_id,
-                    "namespace": place[0],
-                    "key": key,
-                    "value": value,
-                    "number": float(value) if numeric else None,
-                    "attempt": self.attempt.attempt,
-                }
-        self.sql.upsert_hyperparams(self.connection, list(rows.values()))
+                stored[place] = rows[place] = (value, self.attempt.attempt)
+        self.sql.upsert_hyperparams(self.connection, self.run_id, rows)
         if changes != (self.attempt.changed_hyperparams or {}):
             self.changes[self.attempt.attempt]["changed_hyperparams"] = changes
 
@@ -336,24 +331,29 @@ class _Flush:
     # --- events, status ---------------------------------------------------------------------------------------------
 
     def _store_events(self, records: list[tuple[int, Record]]) -> None:
-        rows = [
-            {
-                "run_id": self.run_id,
-                "writer_uid": self.source.writer_uid,
-                "seq": sequence,
-                "at": time_of(record["at"]),
-                "step": record.get("step"),
-                "kind": record.get("event", "gap"),
-                "details": record.get("details"),
-            }
-            for sequence, record in records
-        ]
+        rows: list[Record] = []
+        edits: list[Edit] = []
+        for sequence, record in records:
+            # A tag in a journal of an earlier version has no time.
+            at = time_of(record["at"]) if "at" in record else self.attempt.opened_at
+            edit = edit_of_record(self.source.writer_uid, sequence, at, record)
+            if edit is not None:
+                edits.append(edit)
+                continue
+            rows.append(
+                {
+                    "run_id": self.run_id,
+                    "writer_uid": self.source.writer_uid,
+                    "seq": sequence,
+                    "at": at,
+                    "step": record.get("step"),
+                    "kind": record.get("event", "gap"),
+                    "details": record.get("details"),
+                }
+            )
         if rows:
             self.sql.insert_events(self.connection, rows)
-        # Anybody may log an event of this kind; only set_notes gives it this shape.
-        notes = [row["details"]["notes"] for row in rows if row["kind"] == "note" and _holds_notes(row["details"])]
-        if notes:
-            self.sql.update_run(self.connection, self.run_id, {"notes": notes[-1]})
+        apply_edits(self.connection, self.sql, self.run_id, self.attempt.attempt, edits)
 
     def _set_status(self, record: Record) -> None:
         """The end of a writer. The opener sets its attempt's status; another rank may only turn running into failed."""
@@ -374,7 +374,3 @@ class _Flush:
         changed = {name: value for name, value in shown.items() if getattr(self.run, name) != value}
         if changed:
             self.sql.update_run(self.connection, self.run_id, changed)
-
-
-def _holds_notes(details: Any) -> bool:
-    return isinstance(details, dict) and isinstance(details.get("notes"), str)

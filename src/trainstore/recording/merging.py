@@ -40,12 +40,17 @@ def own_details(details: dict[str, Json] | None) -> dict[str, Json]:
     return {OTHER_EARLIER if name == EARLIER else name: value for name, value in details.items()}
 
 
+def differ(one: Json, other: Json) -> bool:
+    """Whether two stored values are different. A number is not a bool, whatever Python says; NaN is a text here."""
+    return bool(one != other) or isinstance(one, bool) is not isinstance(other, bool)
+
+
 def _earlier(into: Row, later: Row) -> dict[str, list[Json]]:
     result, added = _earlier_of(into["details"]), _earlier_of(later["details"])
     old, new = into["metrics"], later["metrics"]
     for name in sorted(added.keys() | (old.keys() & new.keys())):
         values = added.get(name, [])
-        if name in old and name in new and _differ(old[name], [*values, new[name]][0]):
+        if name in old and name in new and differ(old[name], [*values, new[name]][0]):
             values = [old[name], *values]
         if values:
             result[name] = [*result.get(name, []), *values][-MAX_EARLIER:]
@@ -59,8 +64,3 @@ def _earlier_of(details: dict[str, Json] | None) -> dict[str, list[Json]]:
 
 def _is_earlier(value: Json) -> bool:
     return isinstance(value, dict) and all(isinstance(item, list) for item in value.values())
-
-
-def _differ(one: Json, other: Json) -> bool:
-    """Whether two stored values are different. A number is not a bool, whatever Python says; NaN is a text here."""
-    return bool(one != other) or isinstance(one, bool) is not isinstance(other, bool)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from trainstore.backends import Backend
 from trainstore.backends.base import Columns
@@ -95,6 +96,11 @@ class Statements:
             .where(run.c.id == run_id)
         )
         return dict(connection.execute(statement).one()._mapping)
+
+    def load_labels(self, connection: Connection, run_id: int) -> dict[str, Any]:
+        """The name and the notes of a run."""
+        run = self.models.run.c
+        return dict(connection.execute(select(run.name, run.notes).where(run.id == run_id)).one()._mapping)
 
     def update_run(self, connection: Connection, run_id: int, values: Mapping[str, Any]) -> None:
         """Set columns of the run."""
@@ -225,9 +231,47 @@ class Statements:
         rows = connection.execute(self._load_hyperparams, {"_run": run_id})
         return {(namespace, key): (value, attempt) for namespace, key, value, attempt in rows}
 
-    def upsert_hyperparams(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write hyperparameters."""
+    def load_tags(self, connection: Connection, run_id: int) -> dict[str, Any]:
+        """The tags of a run, by name."""
+        table = self.models.hyperparam.c
+        rows = connection.execute(
+            select(table.key, table.value).where(table.run_id == run_id, table.namespace == "tag")
+        )
+        return {row.key: row.value for row in rows}
+
+    def upsert_hyperparams(
+        self, connection: Connection, run_id: int, values: Mapping[tuple[str, str], tuple[Any, int]]
+    ) -> None:
+        """Write hyperparameters: (value, attempt that set it) by (namespace, key)."""
+        rows = [
+            {
+                "run_id": run_id,
+                "namespace": namespace,
+                "key": key,
+                "value": value,
+                "number": float(value) if type(value) in (int, float) and isfinite(value) else None,
+                "attempt": attempt,
+            }
+            for (namespace, key), (value, attempt) in values.items()
+        ]
         self.backend.upsert(connection, self.models.hyperparam, ("run_id", "namespace", "key"), rows)
+
+    def delete_tags(self, connection: Connection, run_id: int, names: Sequence[str]) -> None:
+        """Delete tags of a run."""
+        table = self.models.hyperparam
+        for name in names:
+            connection.execute(
+                delete(table).where(table.c.run_id == run_id, table.c.namespace == "tag", table.c.key == name)
+            )
+
+    def load_events(
+        self, connection: Connection, run_id: int, kinds: Sequence[str], since: datetime | None = None
+    ) -> list[Row[Any]]:
+        """(at, writer_uid, seq, kind, details) of a run's events of these kinds, from a time on."""
+        table = self.models.event.c
+        columns = (table.at, table.writer_uid, table.seq, table.kind, table.details)
+        statement = select(*columns).where(table.run_id == run_id, table.kind.in_(kinds))
+        return list(connection.execute(statement if since is None else statement.where(table.at >= since)))
 
     def insert_events(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert events that are not there yet."""
