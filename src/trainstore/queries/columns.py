@@ -156,11 +156,11 @@ def metric_names(metrics: object) -> list[str] | None:
     if metrics is None:
         return None
     if isinstance(metrics, (str, bytes)) or not isinstance(metrics, Iterable):
-        raise InvalidArgumentError(f"metrics {metrics!r} is no list of names; pass e.g. ['loss']")
+        raise InvalidArgumentError(f"metrics {metrics!r} is not a list of names; pass e.g. ['loss']")
     names = list(metrics)
     for name in names:
         if not isinstance(name, str):
-            raise InvalidArgumentError(f"metrics holds {name!r}, which is no text")
+            raise InvalidArgumentError(f"metrics holds {name!r}, which is not a str")
     return list(dict.fromkeys(map(metric_name, names)))
 
 

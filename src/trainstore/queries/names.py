@@ -38,6 +38,7 @@ class _Part(NamedTuple):
     quoted: bool
 
 
+COLUMNS = 100  # of one statement; databases have a limit, and a text may hold thousands of dots
 _PART = re.compile(r'"((?:[^"]|"")+)"(?=\.|\Z)|([^.]*)')
 
 
@@ -68,7 +69,7 @@ def resolve_names(reader: Reader, texts: Iterable[object]) -> list[Name]:
 
 
 def resolve_name(reader: Reader, text: object) -> Name:
-    """What a text means, as the module says; where the store has nothing of that name, a key without a path.
+    """What a text means, as the module says; if the store has nothing of that name, a key without a path.
 
     Raises `InvalidArgumentError` if it is not a text, or if it may be two that there are.
     """
@@ -78,8 +79,10 @@ def resolve_name(reader: Reader, text: object) -> Name:
         return Name("hp", stored_key(text))
     readings = _readings(text)
     run_has = reader.models.hyperparam.c
-    columns: list[Any] = [exists().where(run_has.namespace == space, run_has.key == key) for space, key in readings]
-    (there,) = reader.rows(select(*columns))
+    asked: list[Any] = [exists().where(run_has.namespace == space, run_has.key == key) for space, key in readings]
+    there: list[bool] = []
+    for start in range(0, len(asked), COLUMNS):
+        there += reader.rows(select(*asked[start : start + COLUMNS]))[0]
     found = dict.fromkeys(
         Name(*reading, path)
         for reading, is_there in zip(readings, there, strict=True)

@@ -138,7 +138,7 @@ def _all_runs(models: Models, *more: ColumnElement[Any]) -> tuple[Select[Any], C
 
 def _ranked(reader: Reader, metric: str, direction: str, by: str, chosen: RunFilter, limit: int | None) -> Select[Any]:
     if not isinstance(metric, str) or not metric:
-        raise InvalidArgumentError(f"metric_name {metric!r} is no metric's name")
+        raise InvalidArgumentError(f"metric_name {metric!r} is not the name of a metric; pass a str")
     check_choice("metric_direction", direction, ("min", "max"))
     check_choice("by", by, ("best", "last"))
     statement, status = _all_ranked(reader.models, direction, by)
