@@ -17,6 +17,7 @@ from fixtures.databases import migrate, opened
 from fixtures.revisions import AFTER, HEAD, PATCH
 from fixtures.snapshots import dump
 from trainstore import schema
+from trainstore.backends import sqlite
 from trainstore.cli import main
 from trainstore.errors import (
     NotADatabaseError,
@@ -396,8 +397,9 @@ def test_killed_migration(database_url: str, start_script, newer_migrations: Pat
     assert whole_schema(database_url) != old
 
 
-def test_locked_file(new_database):
+def test_locked_file(new_database, monkeypatch: pytest.MonkeyPatch):
     """A file whose lock another process keeps is unavailable: named, and no traceback of the driver."""
+    monkeypatch.setattr(sqlite, "READER_TIMEOUT", 0.2)
     url = new_database("sqlite")
     holder = sqlite3.connect(make_url(url).database, isolation_level=None)
     holder.execute("PRAGMA journal_mode = DELETE")

@@ -194,7 +194,7 @@ def test_a_fork_while_everything_is_busy_hangs_nobody(database_url: str, start_s
 
         threads = [threading.Thread(target=work, args=(index,)) for index in range(3)]
         for thread in threads: thread.start()
-        for number in range(8):
+        for number in range(4):
             pid = os.fork()
             if pid == 0:
                 try:
@@ -219,7 +219,7 @@ def test_a_fork_while_everything_is_busy_hangs_nobody(database_url: str, start_s
         frame = store.list_step_logs("busy")
         for index, count in enumerate(counts):
             assert frame[f"t{index}"].dropna().tolist() == list(range(count))
-        for number in range(8):
+        for number in range(4):
             assert frame[f"child{number}"].count() == 1
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import make_url, select
 from sqlalchemy.exc import OperationalError
 
 from recording.support import desk_at, eventually
+from trainstore import store as stores
 from trainstore.backends import health
 from trainstore.errors import NetworkFileSystemError, StoreUnavailableError
 from trainstore.recording import writer as writers
@@ -376,8 +377,9 @@ def test_a_file_that_is_deleted_is_not_written_on(tmp_path: Path, caplog: pytest
         assert store.list_step_logs(run)["loss"].tolist() == [0.0, 1.0]
 
 
-def test_a_file_that_was_replaced_gets_nothing(tmp_path: Path) -> None:
+def test_a_file_that_was_replaced_gets_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another store at the same address is another store; the records stay in the journal."""
+    monkeypatch.setattr(stores, "CLOSE_TIMEOUT", 0.5)
     path = tmp_path / "runs.db"
     with TrainStore(path) as store:
         run = store.start_run()
@@ -388,7 +390,7 @@ def test_a_file_that_was_replaced_gets_nothing(tmp_path: Path) -> None:
                 file.unlink()
         TrainStore(path).close()
         run.log({"loss": 1.0}, step=1)
-        assert not run.flush(3)
+        assert not run.flush(1)
         with TrainStore(path) as other:
             assert other.list_runs().empty
         assert not run.finish(timeout=1)
