@@ -220,6 +220,7 @@ def test_errors_of_the_driver_are_translated_by_code():
     assert isinstance(translated(sqlite3.SQLITE_IOERR | (2 << 8)), StoreUnavailableError)
     assert isinstance(translated(sqlite3.SQLITE_NOTADB), NotADatabaseError)
     assert translated(sqlite3.SQLITE_ERROR, "no such table: x") is None
+    assert translated(sqlite3.SQLITE_ERROR, "no such table: was deleted") is None
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,13 @@ logger = logging.getLogger("trainstore")
 _backends: WeakSet[SQLiteBackend] = WeakSet()
 
 
+class _OutOfReach(sqlite3.OperationalError):
+    """The file or its folder is missing or cannot be read: found before the driver is asked to open it.
+
+    An error of the driver's class, so that SQLAlchemy treats it as one; `SQLiteBackend.translate` makes it ours.
+    """
+
+
 class SQLiteBackend(Backend):
     """An SQLite file, or a database in memory that lives as long as its store."""
 
@@ -292,16 +299,16 @@ class SQLiteBackend(Backend):
             is_folder, is_there = self.path.is_dir(), self.path.exists()
             has_folder = is_there or self.path.parent.is_dir()
         except OSError as error:
-            raise sqlite3.OperationalError(f"{self.path} is out of reach: {error.strerror}") from None
+            raise _OutOfReach(f"{self.path} is out of reach: {error.strerror}") from None
         if is_folder:
-            raise sqlite3.OperationalError(f"{self.path} is a folder")
+            raise _OutOfReach(f"{self.path} is a folder")
         if not has_folder:
-            raise sqlite3.OperationalError(f"there is no folder {self.path.parent}")
+            raise _OutOfReach(f"there is no folder {self.path.parent}")
         if not is_there:
             if self.read_only:
-                raise sqlite3.OperationalError(f"there is no file {self.path}")
+                raise _OutOfReach(f"there is no file {self.path}")
             if self._was_there:
-                raise sqlite3.OperationalError(f"{self.path} was deleted")  # it is not made again behind anybody's back
+                raise _OutOfReach(f"{self.path} was deleted")  # it is not made again behind anybody's back
             self.check_recording()
         connection = self._driver_connect(timeout)
         if not self._was_there:
@@ -523,6 +530,8 @@ class SQLiteBackend(Backend):
         cause = error.orig if isinstance(error, DBAPIError) else None
         if not isinstance(cause, sqlite3.DatabaseError):
             return super().translate(error)
+        if isinstance(cause, _OutOfReach):
+            return StoreUnavailableError(f"{self.path} cannot be used: {cause}")
         code = getattr(cause, "sqlite_errorcode", None)
         primary = code & 0xFF if code is not None else None
         if primary == sqlite3.SQLITE_NOTADB:
@@ -544,7 +553,7 @@ class SQLiteBackend(Backend):
                 f"{self.path} cannot be used: SQLite keeps files beside it, also to read it, and you may not write "
                 "into its folder; copy the file to one where you may (a copy by trainstore backup can be read there)"
             )
-        if primary in _UNAVAILABLE or any(words in str(cause) for words in _OURS):
+        if primary in _UNAVAILABLE:
             return StoreUnavailableError(f"{self.path or 'the database in memory'} cannot be used: {cause}")
         return None
 
@@ -563,7 +572,6 @@ def _parameter(value: Any) -> Any:
     return float(number) if type(number) is int and not INT64_MIN <= number <= INT64_MAX else number
 
 
-_OURS = ("is a folder", "there is no folder", "there is no file", "was deleted", "is out of reach")
 _UNAVAILABLE = (
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_READONLY,
