@@ -85,44 +85,43 @@ VALUES: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("value", "names"),
-    [
-        (1, {"one"}), (1.0, {"one"}), (0.5, {"half"}), (True, {"true"}), (False, {"false"}), (0, {"zero"}),
-        ("1", {"text"}), (None, {"none"}), (math.nan, {"nan"}), (math.inf, {"inf"}), (-math.inf, set()),
-        (10**30, {"huge"}), (2**60, {"big"}), ([[1, {"a": True}]], {"list"}), ([[1.0, {"a": True}]], {"list"}),
-        ([[1, {"a": 1}]], set()), ({"a": [1.5], "b": 1.0}, {"dict"}),
-        ([1, {"a": True}], {"one", "list"}), ((1.0, {"a": True}), {"one", "list"}),
-        ({"a": [1.5]}, set()), ([[]], {"empty"}),
-        ([1, "1", None], {"one", "text", "none"}), ([], set()), ({1, 0.5}, {"one", "half"}), ("2", set()),
-        ([True, [1, {"a": True}]], {"true", "list"}),
-    ],
-)  # fmt: skip
-def test_hyperparameters_are_compared_by_value_and_type(builder: Builder, value: Any, names: set[str]) -> None:
+ASKED: list[tuple[Any, set[str]]] = [
+    (1, {"one"}), (1.0, {"one"}), (0.5, {"half"}), (True, {"true"}), (False, {"false"}), (0, {"zero"}),
+    ("1", {"text"}), (None, {"none"}), (math.nan, {"nan"}), (math.inf, {"inf"}), (-math.inf, set()),
+    (10**30, {"huge"}), (2**60, {"big"}), ([[1, {"a": True}]], {"list"}), ([[1.0, {"a": True}]], {"list"}),
+    ([[1, {"a": 1}]], set()), ({"a": [1.5], "b": 1.0}, {"dict"}),
+    ([1, {"a": True}], {"one", "list"}), ((1.0, {"a": True}), {"one", "list"}),
+    ({"a": [1.5]}, set()), ([[]], {"empty"}),
+    ([1, "1", None], {"one", "text", "none"}), ([], set()), ({1, 0.5}, {"one", "half"}), ("2", set()),
+    ([True, [1, {"a": True}]], {"true", "list"}),
+]  # fmt: skip
+
+
+def test_hyperparameters_are_compared_by_value_and_type(builder: Builder) -> None:
     """Numbers exactly, never with bools; a list means any of its items, or that very list."""
     for name, stored in VALUES.items():
         builder.run(name, hyperparams={"hp.x": stored})
     builder.run("without", hyperparams={"hp.y": 1, "mth.x": 1})
-    assert found(builder, hyperparams={"x": value}) == names
-    assert found(builder, hyperparams={"hp.x": value}) == names
+    for value, names in ASKED:
+        assert found(builder, hyperparams={"x": value}) == names, value
+        assert found(builder, hyperparams={"hp.x": value}) == names, value
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        [1, 2], (1, 2), {1, 2}, np.array([1, 2]), np.array([1.0, 2.0]), pd.Series([1, 2, None], dtype="Int64"),
-        pd.Series([1, 2]).unique(), pd.Index([1, 2]), range(1, 3), {1: 0, 2: 0}.keys(), {"a": 1, "b": 2}.values(),
-        [np.int64(1), Decimal(2)], deque([1, 2]),
-    ],
-    ids=lambda value: type(value).__name__,
-)  # fmt: skip
-def test_a_list_may_come_as_anything_that_holds_several_values(builder: Builder, values: Any) -> None:
+SEVERAL: list[Any] = [
+    [1, 2], (1, 2), {1, 2}, np.array([1, 2]), np.array([1.0, 2.0]), pd.Series([1, 2, None], dtype="Int64"),
+    pd.Series([1, 2]).unique(), pd.Index([1, 2]), range(1, 3), {1: 0, 2: 0}.keys(), {"a": 1, "b": 2}.values(),
+    [np.int64(1), Decimal(2)], deque([1, 2]),
+]  # fmt: skip
+
+
+def test_a_list_may_come_as_anything_that_holds_several_values(builder: Builder) -> None:
     """Arrays, columns of frames, ranges, views and generators are lists of values, any of which will do."""
     for layers in (1, 2, 3):
         builder.run(str(layers), hyperparams={"hp.layers": layers, "tag.n": layers, "hp.model": {"n": layers}})
-    assert found(builder, hyperparams={"layers": values}) == {"1", "2"}
-    assert found(builder, hyperparams={"model.n": values}) == {"1", "2"}
-    assert found(builder, tag={"n": (value for value in list(values))}) == {"1", "2"}
+    for values in SEVERAL:
+        assert found(builder, hyperparams={"layers": values}) == {"1", "2"}, values
+        assert found(builder, hyperparams={"model.n": values}) == {"1", "2"}, values
+        assert found(builder, tag={"n": (value for value in list(values))}) == {"1", "2"}, values
 
 
 def test_values_are_asked_for_as_a_frame_shows_them(builder: Builder) -> None:
