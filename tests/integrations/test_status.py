@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import threading
 import time
 import weakref
 
@@ -209,6 +210,21 @@ def test_a_training_inside_a_training_harms_neither(database_url, make_trainer, 
         assert "eval_loss" not in store.list_step_logs("main")
         assert store.get_run("probe").metrics["eval_loss"] > 0
     assert callback.run.name == "main"
+
+
+def test_trainings_in_two_threads_with_one_callback(store, tmp_path):
+    """Each has its run, its steps and their losses, though their events come mixed."""
+    callback = TrainStoreCallback(store)
+    trainers = [build_trainer(tmp_path / name, callbacks=[callback], run_name=name) for name in ("one", "two")]
+    threads = [threading.Thread(target=trainer.train) for trainer in trainers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name in ("one", "two"):
+        run = store.get_run(name)
+        assert (run.status, steps_of(store, run)) == ("finished", list(range(1, 11)))
+        assert run.environment["loss_source"] == "training_step"
 
 
 class FailsAtTheEnd(TrainerCallback):
