@@ -235,14 +235,16 @@ def test_recording_as_a_reader(roles: Roles, caplog: pytest.LogCaptureFixture, m
         assert run.finish(timeout=0.1) is False
     told = [entry.getMessage() for entry in caplog.records if "cannot be written" in entry.getMessage()]
     assert len(told) == 1
-    assert "the right to UPDATE" in told[0]  # to lock a row of run, first of all
+    assert "the right to INSERT" in told[0]  # a new run's row, first of all
     assert "the training goes on" in told[0]
     caplog.clear()
     with TrainStore(roles.url("reader")) as store:
         assert set(store.recovered.failed.values()) == {"no right to write"}
         assert set(store.recover().failed.values()) == {"no right to write"}
         assert list(store.list_runs()["name"]) == ["first"]
-    assert len([entry for entry in caplog.records if entry.levelno >= logging.WARNING]) == 1
+    told = [entry.getMessage() for entry in caplog.records if entry.levelno >= logging.WARNING]
+    assert len(told) == 2  # once at opening and once when it was asked for
+    assert all("could not be delivered, and stay" in message for message in told)
     with TrainStore(roles.url("writer")) as store:
         assert not store.recovered.failed
         assert store.get_run("second").status == "finished"
