@@ -39,7 +39,7 @@ class Unsized(list):
 
 
 class Unprintable:
-    """A value that has no text."""
+    """A value, or a name, that has no text."""
 
     def __repr__(self):
         raise RuntimeError("not yet")
@@ -91,7 +91,8 @@ MISSING = [
 
 def test_what_cannot_be_read_costs_itself_and_the_run_says_so(store, unreadable, caplog):
     """Each such field is missing, named once in the log and in env.incomplete; all others are there, at every step."""
-    callback = TrainStoreCallback(store, hyperparams={"odd": [1, Unprintable()], "even": 2})
+    hyperparams = {"odd": [1, Unprintable()], "even": 2, Unprintable(): 3}
+    callback = TrainStoreCallback(store, hyperparams=hyperparams)
     unreadable.add_callback(callback)
     unreadable.train()
     run = store.get_run(callback.run_uid)
@@ -99,7 +100,7 @@ def test_what_cannot_be_read_costs_itself_and_the_run_says_so(store, unreadable,
     assert run.environment["incomplete"] == MISSING
     assert run.hyperparams["max_steps"] == 8
     assert "secretive" not in run.hyperparams
-    assert (run.hyperparams["odd"][0], run.hyperparams["even"]) == (1, 2)
+    assert (run.hyperparams["odd"][0], run.hyperparams["even"], run.hyperparams["<Unprintable>"]) == (1, 2, 3)
     assert (run.model_hyperparams["n_embd"], run.model_hyperparams["model_type"]) == (16, "gpt2")
     assert "lock" not in run.model_hyperparams
     assert run.data_hyperparams == {"train_class": "Unsized", "train_size": 16}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainstore.run import ActiveRun
-from trainstore.values import REPR_FAILS, canonical
+from trainstore.values import REPR_FAILS, canonical, metric_name
 
 _PLAIN = (bool, int, float, str, type(None))
 _ABSENT = object()
@@ -50,11 +50,12 @@ class Incomplete:
         """The fields that can be read, by name. The others are noted, for `tell`."""
         found = {}
         for name, get in getters.items():
-            value = self.attempt(f"{namespace}.{name}", get, _ABSENT)
+            field = f"{namespace}.{metric_name(name)}"  # a user's name may be anything
+            value = self.attempt(field, get, _ABSENT)
             if value is not _ABSENT:
                 found[name] = value
                 if type(value) not in _PLAIN and REPR_FAILS in str(canonical(value)):
-                    self.note(f"{namespace}.{name}", f"a value {REPR_FAILS}")
+                    self.note(field, f"a value {REPR_FAILS}")
         return found
 
     def note(self, name: str, reason: str) -> None:
