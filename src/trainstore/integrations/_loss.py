@@ -46,6 +46,7 @@ def _sum(losses: list[Any]) -> float:
 class DirectLoss:
     """Reads each step's loss and gradient norm when the step ends. For the CPU."""
 
+    reads_at_once = True  # nothing comes later
     is_behind = False
 
     def __init__(self) -> None:
@@ -91,6 +92,8 @@ class DirectLoss:
 
 class RingLoss:
     """Keeps loss and gradient norm on the device, and reads them a ring at a time. For accelerators."""
+
+    reads_at_once = False
 
     def __init__(self, device: Any, slots: int = SLOTS) -> None:
         self._slots = slots

@@ -183,7 +183,7 @@ class StepRecorder:
 
     def catch_up(self, *, wait: bool) -> None:
         """Record the losses and gradient norms that have reached the host; with ``wait``, all of them."""
-        if self.reader is None:
+        if self.reader is None or self.reader.reads_at_once:
             return
         arrived: list[tuple[int, Values]] = []
         try:
@@ -236,8 +236,8 @@ class StepRecorder:
         held = self.held
         if held is None or held.step != step or epoch != held.epoch or not self.run._are_plain(metrics):
             return None
-        for name, value in held.metrics.items():
-            if metrics.get(name, value) != value:
+        for name, value in metrics.items():
+            if held.metrics.get(name, value) != value:
                 return None
         return held
 

@@ -91,7 +91,7 @@ class _Flush:
         self.connection = connection
         self.sql = statements
         self.source = source
-        self.changes: defaultdict[int, Record] = defaultdict(dict)  # columns of attempts, written at the end
+        self.changed: set[int] = set()  # numbers of attempts, which are written at the end
 
     def store(self, acked: int, last: int, steps: list[bytes], others: list[tuple[int, Record]]) -> None:
         by_kind: defaultdict[str, list[tuple[int, Record]]] = defaultdict(list)
@@ -111,8 +111,7 @@ class _Flush:
         self._store_events(by_kind["event"] + by_kind["gap"] + by_kind["tag"])
         for _, record in by_kind["status"]:
             self._set_status(record)
-        for number, values in self.changes.items():
-            self.sql.update_attempt(self.connection, self.run_id, number, **values)
+        self._save_attempts()
         self._show_head()
 
     # --- run and watermark ------------------------------------------------------------------------------------------
@@ -129,7 +128,7 @@ class _Flush:
                 "parent_step": record.get("parent_step"),
             }
             self.sql.insert_run(self.connection, values)
-        run = self.sql.lock_run(self.connection, self.source.run_uid)
+        run = self.sql.lock_run(self.connection, self.source.run_uid, self.source.writer_uid)
         if run is None:
             raise RunDeletedError(f"run {self.source.run_uid} was deleted")
         for _, record in run_records:
@@ -160,8 +159,7 @@ class _Flush:
         if attempt_records:
             uid: str = attempt_records[-1][1]["uid"]
             return uid
-        number = self.sql.writer_attempt(self.connection, self.source.writer_uid)
-        return self.tree.by_number[number].uid
+        return self.tree.by_number[self.run.attempt].uid
 
     def _open_attempt(self, record: Record) -> None:
         """Insert the attempt and whichever of its ancestors are missing; fill in what the opener knows."""
@@ -190,16 +188,21 @@ class _Flush:
             parent = found
         attempt = self.tree.by_uid[record["uid"]]
         self.sql.assign_writer(self.connection, self.source.writer_uid, attempt.attempt)
-        known: Record = {}
         if attempt.closed_at is None and attempt.status != "running":
             # A descendant brought it; now that one of its own journals has come it is open until it is closed.
-            attempt.status = known["status"] = "running"
+            attempt.status = "running"
+            self.changed.add(attempt.attempt)
         if record["uid"] == self.source.writer_uid:
             facts = ("git_commit", "git_dirty", "command", "host", "versions")
-            known |= {name: record.get(name) for name in facts}
-        if known:
-            self.changes[attempt.attempt] |= known
+            self.sql.describe_attempt(
+                self.connection, self.run_id, attempt.attempt, {name: record.get(name) for name in facts}
+            )
         self._set_end_steps()
+
+    def _save_attempts(self) -> None:
+        for number in sorted(self.changed):
+            self.sql.update_attempt(self.connection, self.run_id, self.tree.by_number[number])
+        self.changed.clear()
 
     def _set_end_steps(self) -> None:
         """Bring end_step of every attempt up to date; where rows begin or cease to be current, all that hangs on it."""
@@ -210,8 +213,9 @@ class _Flush:
                 if attempt.last_step is not None and attempt.last_step > min(attempt.end_step, end_step):
                     stale = True
                 attempt.end_step = end_step
-                self.sql.update_attempt(self.connection, self.run_id, number, end_step=end_step)
+                self.changed.add(number)
         if stale:
+            self._save_attempts()  # they say which steps are current
             before = self.sql.load_summaries(self.connection, self.run_id)
             now = summarize(self.sql.current_steps(self.connection, self.run_id))
             changed = {metric: now.get(metric, Summary()) for metric in before.keys() | now.keys()}
@@ -251,7 +255,8 @@ class _Flush:
                 stored[place] = rows[place] = (value, self.attempt.attempt)
         self.sql.upsert_hyperparams(self.connection, self.run_id, rows)
         if changes != (self.attempt.changed_hyperparams or {}):
-            self.changes[self.attempt.attempt]["changed_hyperparams"] = changes
+            self.attempt.changed_hyperparams = changes
+            self.changed.add(self.attempt.attempt)
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
@@ -264,6 +269,7 @@ class _Flush:
         if records:
             self._merge_steps(list(map(orjson.loads, records)), summaries)
         if summaries.to_rescan:
+            self._save_attempts()  # they say which steps are current
             found = summarize(self.sql.current_steps(self.connection, self.run_id), summaries.to_rescan)
             for metric in summaries.to_rescan:
                 summaries.set(metric, found.get(metric, Summary()))
@@ -326,7 +332,7 @@ class _Flush:
     def _reach(self, attempt: Attempt, highest: int) -> None:
         if attempt.last_step is None or highest > attempt.last_step:
             attempt.last_step = highest
-            self.changes[attempt.attempt]["last_step"] = highest
+            self.changed.add(attempt.attempt)
 
     # --- events, status ---------------------------------------------------------------------------------------------
 
@@ -363,14 +369,12 @@ class _Flush:
             self.attempt.status = status
             self.attempt.error = record.get("error")
             self.attempt.closed_at = time_of(record["at"])
-            closing = {"status": status, "error": self.attempt.error, "closed_at": self.attempt.closed_at}
-            self.changes[self.attempt.attempt] |= closing
+            self.changed.add(self.attempt.attempt)
         self.sql.close_writer(self.connection, self.source.writer_uid)
 
     def _show_head(self) -> None:
         """The run shows what its head says."""
         head = self.tree.head
         shown = {"status": head.status, "ended_at": head.closed_at, "error": head.error, "last_step": self.last_step}
-        changed = {name: value for name, value in shown.items() if getattr(self.run, name) != value}
-        if changed:
-            self.sql.update_run(self.connection, self.run_id, changed)
+        if any(getattr(self.run, name) != value for name, value in shown.items()):
+            self.sql.update_run(self.connection, self.run_id, shown)

@@ -17,6 +17,7 @@ from trainstore.recording.attempts import Attempt, AttemptTree
 from trainstore.recording.summary import Summary
 
 _SUMMARY_FIELDS = ("count", "nonfinite_count", "min", "min_step", "max", "max_step", "last", "last_step")
+_ATTEMPT_CHANGES = ("end_step", "last_step", "closed_at", "status", "error", "changed_hyperparams")
 _IN_LIMIT = 500  # steps in one IN list
 _STEP_KEYS = ("run_id", "step", "attempt")
 STEP_COLUMNS = (*_STEP_KEYS, "logged_at", "epoch", "step_time", "metrics", "details")
@@ -35,14 +36,14 @@ class Statements:
         run, writer, attempt, summary = models.run, models.writer, models.attempt, models.metric_summary
         shown = (run.c.id, run.c.status, run.c.started_at, run.c.ended_at, run.c.error, run.c.last_step)
         revision = select(models.trainstore_version.c.version_num).limit(1).scalar_subquery().label("revision")
-        self._lock_run = backend.lock_rows(select(*shown, revision).where(run.c.uid == bindparam("_uid")))
+        number = select(writer.c.attempt).where(writer.c.uid == bindparam("_writer")).scalar_subquery().label("attempt")
+        self._lock_run = backend.lock_rows(select(*shown, number, revision).where(run.c.uid == bindparam("_uid")))
         self._update_run = update(run).where(run.c.id == bindparam("_id"))
         self._update_writer = update(writer).where(writer.c.uid == bindparam("_uid"))
         self._advance = self._update_writer.where(writer.c.acked == bindparam("_low"))
         self._advance_and_beat = self._advance.values(heartbeat_at=backend.now())
         self._beat = self._update_writer.values(heartbeat_at=backend.now())
         self._close_writer = self._update_writer.where(writer.c.closed_at.is_(None)).values(closed_at=backend.now())
-        self._writer_attempt = select(writer.c.attempt).where(writer.c.uid == bindparam("_uid"))
         self._load_attempts = select(*(attempt.c[name] for name in Attempt.__dataclass_fields__)).where(
             attempt.c.run_id == bindparam("_run")
         )
@@ -64,12 +65,12 @@ class Statements:
         uid: str | None = connection.execute(select(self.models.store.c.uid)).scalar()
         return uid
 
-    def lock_run(self, connection: Connection, uid: str) -> Row[Any] | None:
-        """The run's row, locked until the transaction ends; None where it is missing.
+    def lock_run(self, connection: Connection, uid: str, writer_uid: str | None = None) -> Row[Any] | None:
+        """The run's row, locked until the transaction ends, with the attempt of a writer; None if there is no such run.
 
         Raises `SchemaError` where the schema is no more that which this connection began with.
         """
-        row = connection.execute(self._lock_run, {"_uid": uid}).first()
+        row = connection.execute(self._lock_run, {"_uid": uid, "_writer": writer_uid}).first()
         if row is not None and connection.info.setdefault("revision", row.revision) != row.revision:
             raise SchemaError(
                 f"the schema of {self.backend.safe_url} was changed to revision {row.revision} meanwhile; start this "
@@ -113,11 +114,6 @@ class Statements:
         writer = self.models.writer.c
         acked: int | None = connection.execute(select(writer.acked).where(writer.uid == uid)).scalar()
         return acked
-
-    def writer_attempt(self, connection: Connection, uid: str) -> int:
-        """The attempt that the writer records."""
-        number: int = connection.execute(self._writer_attempt, {"_uid": uid}).scalar_one()
-        return number
 
     def writer_heartbeat(self, connection: Connection, uid: str) -> datetime | None:
         """When the writer was last heard of, by the database's clock; None where it is closed or not known."""
@@ -166,9 +162,14 @@ class Statements:
         row = {"run_id": run_id, **{name: getattr(attempt, name) for name in names}}
         self.backend.insert_missing(connection, self.models.attempt, ("run_id", "attempt"), [row])
 
-    def update_attempt(self, connection: Connection, run_id: int, number: int, **values: Any) -> None:
-        """Set columns of an attempt."""
-        connection.execute(self._update_attempt, {"_run": run_id, "_attempt": number, **values})
+    def describe_attempt(self, connection: Connection, run_id: int, number: int, facts: Mapping[str, Any]) -> None:
+        """Set the columns that say where an attempt ran."""
+        connection.execute(self._update_attempt, {"_run": run_id, "_attempt": number, **facts})
+
+    def update_attempt(self, connection: Connection, run_id: int, attempt: Attempt) -> None:
+        """Write what may change of an attempt. Always the same columns: each set of them is a statement to be made."""
+        values = {name: getattr(attempt, name) for name in _ATTEMPT_CHANGES}
+        connection.execute(self._update_attempt, {"_run": run_id, "_attempt": attempt.attempt, **values})
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
