@@ -16,6 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.cases import Cases, Figures, Place, check
+from benchmarks.training import differences, figures_of
 from trainstore import TrainStore
 
 case = Cases("callback")
@@ -144,3 +145,15 @@ def plain(place: Place) -> Figures:
 @case()
 def accumulated(place: Place) -> Figures:
     return _train(place, 4)
+
+
+@case()
+def every_step_logged(place: Place) -> Figures:
+    """Processor time that a recorded training takes more than one that is not; see benchmarks/training.py."""
+    from trainstore.integrations.transformers import TrainStoreCallback
+
+    steps, pairs = place.size.paired_steps, place.size.pairs
+    found = differences(lambda: {"callbacks": [TrainStoreCallback(place.url)]}, place.folder, steps, pairs)
+    with TrainStore(place.url) as store:
+        check("steps", len(store.list_step_logs(store.list_runs())), steps * (pairs + 1))
+    return figures_of(found)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -50,6 +51,50 @@ def finished_floor(place: Place) -> Figures:
     check("rows", count, 6 * steps)
     check("the sum of the first metric", total, sum_of(steps))
     return figures
+
+
+SHORT = 100  # steps of a short run
+
+
+@case(backends=BOTH)
+def short(place: Place) -> Figures:
+    """A run of 100 steps with 20 hyperparameters, from start to finish, in a store that is open."""
+    count = place.size.short_runs
+    with TrainStore(place.url) as store:
+
+        def record(number: int) -> None:
+            run = store.start_run(name=f"run-{number}", hyperparams={f"argument_{key}": key for key in range(20)})
+            for step in range(SHORT):
+                run.log(metrics_of(step), step=step)
+            check("finished in time", run.finish(timeout=60), True)
+
+        figures = _median_of(record, count)
+        check("steps", len(store.list_step_logs(store.list_runs(), metrics=["loss"])), SHORT * (count + 1))
+    return figures
+
+
+@case(backends=BOTH)
+def short_floor(place: Place) -> Figures:
+    """Its values alone, in one transaction on an open connection."""
+    count = place.size.short_runs
+    with raw_connection(place.url) as connection:
+        table = NarrowTable(connection, place.url)
+        table.create()
+        figures = _median_of(lambda number: table.write(points_of(map(metrics_of, range(SHORT)), run=number)), count)
+        check("rows", table.totals()[0], 6 * SHORT * (count + 1))
+    return figures
+
+
+def _median_of(function: Callable[[int], None], count: int) -> Figures:
+    """The median of calls that follow a first one, by the clock and in processor time."""
+    function(0)
+    times, processor = [], []
+    for number in range(1, count + 1):
+        began, cpu = time.perf_counter(), time.process_time()
+        function(number)
+        times.append(time.perf_counter() - began)
+        processor.append(time.process_time() - cpu)
+    return {"ms": statistics.median(times) * 1e3, "cpu_ms": statistics.median(processor) * 1e3}
 
 
 @contextmanager

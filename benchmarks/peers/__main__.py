@@ -16,11 +16,13 @@ import tempfile
 import venv
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmarks.report import PEERS_HEADING, environment, write_peers
 from benchmarks.rounds import ROOT
 
 ADAPTERS = Path(__file__).with_name("adapters.py")
+TRAINING = ROOT / "benchmarks" / "training.py"
 INSTALL_TIMEOUT, RUN_TIMEOUT = 900, 1800  # seconds
 
 
@@ -32,9 +34,11 @@ class Peer:
     title: str
     package: str | None  # None: this repository, in this environment
     share: float = 1.0  # of the steps: one that commits each call would take minutes
+    trains: bool = False  # the Trainer has a callback for it
     version: str = ""
     problem: str = ""
     rounds: list[dict[str, float]] = field(default_factory=list)
+    training: dict[str, Any] = field(default_factory=dict)
 
 
 INTRODUCTION = (
@@ -49,10 +53,17 @@ first round. All cores are everybody's. Empty: the tracker's Python package has 
 | tracker | steps | one log call | p99 | stored, a step | a run | table of runs | best run |
 | --- | --: | --: | --: | --: | --: | --: | --: |"""
 )
+SHORT = """
+Runs of 100 steps, one after the other in one process: the median of 50, from start to finish, by the clock and in
+processor time. And the Hugging Face `Trainer` with `logging_steps=1`: what a step costs the process more than without a
+tracker, in processor time; the median of {pairs} pairs of trainings of {steps} steps, and the middle half of them.
+
+| tracker | a run of 100 steps | its processor time | a Trainer's step |
+| --- | --: | --: | --: |"""
 
 PEERS = [
-    Peer("trainstore", "trainstore", None),
-    Peer("trackio", "Trackio", "trackio"),
+    Peer("trainstore", "trainstore", None, trains=True),
+    Peer("trackio", "Trackio", "trackio", trains=True),
     Peer("tensorboard", "TensorBoard", "tensorboard"),
     Peer("mlflow-async", "MLflow, asynchronous", "mlflow"),
     Peer("wandb", "W&B, offline", "wandb"),
@@ -91,7 +102,35 @@ def measure(peer: Peer, python: Path | str, steps: int, runs: int) -> None:
         peer.rounds.append(json.loads(done.stdout.splitlines()[-1]))
 
 
-def section(peers: list[Peer], rounds: int) -> str:
+def measure_training(peer: Peer, python: Path | str, pairs: int, steps: int) -> None:
+    """The Trainer with the tracker's callback: our Trainer, and of the tracker's environment only what we lack."""
+    site = [] if peer.package is None else [str(next(Path(python).parents[1].glob("lib/python*/site-packages")))]
+    with tempfile.TemporaryDirectory(prefix="trainstore-bench-", ignore_cleanup_errors=True) as folder:
+        done = subprocess.run(
+            [sys.executable, TRAINING, peer.name, folder, str(steps), str(pairs), *site],
+            cwd=folder, env={**os.environ, "HOME": folder}, capture_output=True, text=True, timeout=RUN_TIMEOUT,
+        )  # fmt: skip
+    if done.returncode == 0:
+        peer.training = json.loads(done.stdout.splitlines()[-1])
+    else:
+        print(f"{peer.title}: {done.stderr[-500:]}", file=sys.stderr)
+
+
+def short_section(peers: list[Peer], pairs: int, steps: int) -> list[str]:
+    """The table of short runs and of the Trainer."""
+    lines = [SHORT.format(pairs=pairs, steps=steps)]
+    for peer in peers:
+        first = peer.rounds[0] if peer.rounds else {}
+        if "short_ms" not in first and not peer.training:
+            continue
+        cells = [f"{first[name]:.1f} ms" if name in first else "" for name in ("short_ms", "short_cpu_ms")]
+        found = peer.training
+        span = "{more_us:.0f} µs ({more_low_us:.0f} to {more_high_us:.0f})".format_map(found) if found else ""
+        lines.append(f"| {peer.title} {peer.version} | {' | '.join([*cells, span])} |")
+    return lines if len(lines) > 1 else []
+
+
+def section(peers: list[Peer], rounds: int, pairs: int, steps: int) -> str:
     """The chapter of docs/benchmarks.md."""
     where = environment()
     lines = [INTRODUCTION.format(rounds=rounds)]
@@ -108,6 +147,7 @@ def section(peers: list[Peer], rounds: int) -> str:
         else:
             cells += ["", "", ""]
         lines.append(f"| {title} | {' | '.join(cells)} |")
+    lines += short_section(peers, pairs, steps)
     lines.append(f"\nMeasured on {where['date']} at {where['commit']}: {where['machine']}.\n")
     return "\n".join(lines)
 
@@ -123,6 +163,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=10_000, help="of one run; a tenth of them for MLflow [10000]")
     parser.add_argument("--runs", type=int, default=2_000, help="of the table; 0 for none [2000]")
+    parser.add_argument("--pairs", type=int, default=9, help="of trainings; 0 for none [9]")
+    parser.add_argument("--training-steps", type=int, default=500, help="of each of them [500]")
     parser.add_argument("--environments", type=Path, default=ROOT / "build" / "peers", help="where each is installed")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every figure there")
     parser.add_argument("--markdown", type=Path, metavar="PATH", help="write the section into this page")
@@ -143,7 +185,11 @@ def main() -> None:
                 measure(peer, pythons[peer.name], options.steps, options.runs if number == 0 else 0)
                 outcome = peer.problem or peer.rounds[-1]
                 print(f"round {number + 1}/{options.rounds}  {peer.title}: {outcome}", file=sys.stderr, flush=True)
-    print(text := section(peers, options.rounds))
+    for peer in peers:
+        if options.pairs and peer.trains and not peer.problem:
+            measure_training(peer, pythons[peer.name], options.pairs, options.training_steps)
+            print(f"{peer.title}: {peer.training}", file=sys.stderr, flush=True)
+    print(text := section(peers, options.rounds, options.pairs, options.training_steps))
     if options.markdown:
         write_peers(options.markdown, text)
     if options.json:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import statistics
 import struct
 import sys
 import time
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 METRICS = ("loss", "grad_norm", "learning_rate", "accuracy", "tokens_per_second", "samples_per_second")
+HYPERPARAMS = {f"argument_{key}": key for key in range(20)}
+SHORT, SHORT_RUNS = 100, 50  # steps of a short run, and how many of them
 
 
 def metrics_of(step: int) -> dict[str, float]:
@@ -27,6 +30,7 @@ class Tracker:
     """One run; and, where the tracker has them, a table of runs and the best run."""
 
     has_runs_table = False
+    has_short_runs = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,6 +54,10 @@ class Tracker:
         """A whole small run."""
         raise NotImplementedError
 
+    def short_run(self, name: str) -> None:
+        """A run of `SHORT` steps, from start to finish."""
+        raise NotImplementedError
+
     def runs_table(self) -> Any:
         """All runs with hyperparameters and metrics, as a DataFrame."""
         raise NotImplementedError
@@ -61,6 +69,7 @@ class Tracker:
 
 class TrainStore(Tracker):
     has_runs_table = True
+    has_short_runs = True
 
     def start(self) -> None:
         from trainstore import TrainStore as Store
@@ -82,6 +91,11 @@ class TrainStore(Tracker):
         with self.store.start_run(name=name, project="table", hyperparams=hyperparams) as run:
             run.log(metrics)
 
+    def short_run(self, name: str) -> None:
+        with self.store.start_run(name=name, hyperparams=HYPERPARAMS) as run:
+            for step in range(SHORT):
+                run.log(metrics_of(step), step=step)
+
     def runs_table(self) -> Any:
         return self.store.list_runs(project="table")
 
@@ -92,6 +106,8 @@ class TrainStore(Tracker):
 
 
 class Trackio(Tracker):
+    has_short_runs = True
+
     def start(self) -> None:
         os.environ["TRACKIO_DIR"] = str(self.folder)
         import trackio
@@ -103,6 +119,12 @@ class Trackio(Tracker):
         self.trackio.log(metrics, step=step)
 
     def finish(self) -> None:
+        self.trackio.finish()
+
+    def short_run(self, name: str) -> None:
+        self.trackio.init(project="short", name=name, config=HYPERPARAMS, embed=False)
+        for step in range(SHORT):
+            self.trackio.log(metrics_of(step), step=step)
         self.trackio.finish()
 
     def stored_steps(self) -> int:
@@ -252,6 +274,18 @@ def log_steps(tracker: Tracker, steps: int) -> dict[str, float]:
     }
 
 
+def short_runs(tracker: Tracker) -> dict[str, float]:
+    """Short runs one after the other: the median of one, by the clock and in processor time."""
+    times, processor = [], []
+    for number in range(SHORT_RUNS + 1):
+        began, cpu = time.perf_counter(), time.process_time()
+        tracker.short_run(f"short-{number}")
+        times.append(time.perf_counter() - began)
+        processor.append(time.process_time() - cpu)
+    # The first does not count.
+    return {"short_ms": statistics.median(times[1:]) * 1e3, "short_cpu_ms": statistics.median(processor[1:]) * 1e3}
+
+
 def record_runs(tracker: Tracker, runs: int) -> dict[str, float]:
     """Many small runs, then the table of them, and the best one."""
     start = time.perf_counter()
@@ -281,6 +315,8 @@ def main() -> None:
     name, folder, steps, runs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     tracker = TRACKERS[name](folder)
     figures = log_steps(tracker, steps)
+    if runs and tracker.has_short_runs:
+        figures |= short_runs(tracker)
     if runs and tracker.has_runs_table:
         figures |= record_runs(tracker, runs)
     print(json.dumps(figures), flush=True)
