@@ -22,19 +22,19 @@ from hypothesis import strategies as st
 from sqlalchemy import URL, insert, select
 
 from fixtures.databases import opened
+from trainstore.backends.urls import safe_url
+from trainstore.recording.environment import safely
+from trainstore.redaction import REDACTED
 from trainstore.values import (
     INT64_MAX,
     INT64_MIN,
     MAX_REPR_LENGTH,
-    REDACTED,
     canonical,
     canonical_hyperparams,
     metric_name,
     number_of,
     plain_text,
     restore,
-    safe_url,
-    safely,
 )
 
 # --- Canonical values ------------------------------------------------------------------------------------------------

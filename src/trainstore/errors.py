@@ -24,7 +24,7 @@
     TrainStoreWarning (UserWarning)
     └── PendingRecordsWarning               a query answered before every record was stored
 
-Nothing here ever holds a password: URLs reach these classes only through ``values.safe_url``.
+Nothing here ever holds a password: URLs reach these classes only through ``backends.urls.safe_url``.
 """
 
 from __future__ import annotations

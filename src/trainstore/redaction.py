@@ -9,6 +9,8 @@ Three kinds of rules, from the sure to the doubtful:
 - A **value** that is known by its looks (``hf_…``, ``ghp_…``, PEM, JWT), or stands in a text where secrets stand: in a
   URL, after an option (``--api-key X``), in an assignment (``HF_TOKEN=X python``), in a header.
 
+Connection strings for messages are another matter: ``backends/urls.py`` hides their passwords.
+
 What only sounds like a secret stays: a tokenizer's tokens, counts, hashes, paths. Both lists are kept in
 ``tests/redaction``. Each pattern is tried only on a text that holds one of its needles, and none looks back over a text
 of any length twice.

@@ -29,6 +29,7 @@ from trainstore.recording.merging import own_details
 from trainstore.recording.opening import joined_attempt
 from trainstore.recording.service import RecordingService
 from trainstore.recording.writer import Recorder
+from trainstore.redaction import redact, redact_item, redact_text
 from trainstore.values import (
     INT64_MAX,
     INT64_MIN,
@@ -38,9 +39,6 @@ from trainstore.values import (
     canonical_hyperparams,
     metric_name,
     plain_text,
-    redact,
-    redact_item,
-    redact_text,
     scalar_of,
 )
 

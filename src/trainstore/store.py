@@ -33,9 +33,10 @@ from trainstore.recording.deletion import delete_run
 from trainstore.recording.editing import edit_name, edit_notes, edit_tags
 from trainstore.recording.recovery import Recovered
 from trainstore.recording.service import RecordingService, logger
+from trainstore.redaction import redact_text
 from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
 from trainstore.scalarstop import ClosedError, ScalarStopMethods
-from trainstore.values import canonical_hyperparams, plain_text, redact_text, stored_key, stored_name
+from trainstore.values import canonical_hyperparams, plain_text, stored_key, stored_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -1,4 +1,4 @@
-"""What a stored value looks like: Python value ↔ JSON, names of metrics.
+"""What a stored value looks like: Python value ↔ JSON; names.
 
 Both databases must give back what was written, and neither does by itself: SQLite turns NaN into NULL, PostgreSQL's
 jsonb knows neither NaN nor ``\\u0000``, and both refuse lone surrogates. So every value is made canonical when it is
@@ -36,26 +36,18 @@ from __future__ import annotations
 import dataclasses
 import enum
 import hashlib
-import logging
 import math
 import numbers
 import operator
 import os
 import re
-from collections.abc import Callable, Mapping, Set, Sized
+from collections.abc import Mapping, Set, Sized
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from trainstore.arrays import MAX_ELEMENTS, describe, elements, is_array, is_table, size_of
-from trainstore.redaction import REDACTED as REDACTED
-from trainstore.redaction import is_secret_key as is_secret_key
-from trainstore.redaction import redact as redact
-from trainstore.redaction import redact_arguments as redact_arguments
-from trainstore.redaction import redact_item as redact_item
-from trainstore.redaction import redact_text as redact_text
+from trainstore.redaction import redact, redact_text
 from trainstore.reprs import stable_repr, stable_str
-
-logger = logging.getLogger("trainstore")
 
 INT64_MIN = -(2**63)
 INT64_MAX = 2**63 - 1
@@ -305,23 +297,6 @@ def plain_text(text: object, limit: int = MAX_REPR_LENGTH) -> str:
     return result if len(result) <= limit else f"{result[:limit]}…"
 
 
-# --- Connection strings ----------------------------------------------------------------------------------------------
-
-_URL_PASSWORD = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*?):.*@(?=[^@]*$)", re.DOTALL)
-
-
-def safe_url(url: object) -> str:
-    """A connection string without its password, for messages: also where it is malformed or holds a raw ``@``."""
-    text = str(getattr(url, "render_as_string", lambda **_: url)(hide_password=True))
-    if "://" in text:
-        text = _URL_PASSWORD.sub(r"\1:***@", text)
-        text = re.sub(r"(?i)([?&](?:[a-z_]*password|passfile|[a-z_]*token|[a-z_]*secret)=)[^&#]*", r"\1***", text)
-    return plain_text(text, 500)
-
-
-# --- Flattening ------------------------------------------------------------------------------------------------------
-
-
 def canonical_hyperparams(values: object) -> dict[str, Json]:
     """A mapping or dataclass of hyperparameters as stored: names and values canonical, secrets redacted.
 
@@ -333,12 +308,3 @@ def canonical_hyperparams(values: object) -> dict[str, Json]:
     if not isinstance(values, Mapping):
         raise TypeError(f"hyperparameters must be a mapping or a dataclass, not {type(values).__name__}")
     return redact({metric_name(key): canonical(value) for key, value in values.items()})  # type: ignore[no-any-return]
-
-
-def safely(what: str, function: Callable[[], Any], default: Any = None) -> Any:
-    """``function()``, or ``default`` and one log message that names ``what``: for facts that may be missing."""
-    try:
-        return function()
-    except Exception as error:  # noqa: BLE001 - a fact that cannot be had is no reason to stop
-        logger.info("%s could not be read (%s)", what, type(error).__name__)
-        return default

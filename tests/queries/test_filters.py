@@ -17,7 +17,7 @@ from queries.builders import START, Builder
 from trainstore.errors import InvalidArgumentError
 from trainstore.models import Run
 from trainstore.queries import list_runs
-from trainstore.values import REDACTED
+from trainstore.redaction import REDACTED
 
 HOSTILE = ["it's", 'say "x"', "100%", "%s %(x)s :y ?", "a\\b", "' OR 1=1 --", "Ünïcødé 🦆", "a\nb"]
 

@@ -15,8 +15,8 @@ from importlib.metadata import entry_points
 from sqlalchemy import URL
 
 from trainstore.backends.base import Backend
+from trainstore.backends.urls import safe_url
 from trainstore.errors import StoreURLError
-from trainstore.values import safe_url
 
 ENTRY_POINT_GROUP = "trainstore.backends"
 _BUILT_IN = {

@@ -44,9 +44,9 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from trainstore.backends.health import Finding
+from trainstore.backends.urls import safe_url
 from trainstore.errors import BackupError, ReadOnlyStoreError, StoreUnavailableError, TrainStoreError
 from trainstore.models import JsonType, Models, UTCDateTime
-from trainstore.values import safe_url
 
 Rows = Sequence[Mapping[str, Any]]
 Columns = Sequence[Sequence[Any]]

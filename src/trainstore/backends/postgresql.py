@@ -66,6 +66,7 @@ from trainstore.backends.base import (
 )
 from trainstore.backends.health import Finding
 from trainstore.backends.parameters import convert_parameters
+from trainstore.backends.urls import safe_url
 from trainstore.errors import (
     BackupError,
     InvalidArgumentError,
@@ -75,7 +76,6 @@ from trainstore.errors import (
     TrainStoreError,
 )
 from trainstore.models import Models, UTCDateTime
-from trainstore.values import safe_url
 
 logger = logging.getLogger("trainstore")
 

@@ -73,6 +73,7 @@ from trainstore.backends.sqlite_files import (
     quoted_path,
     unquoted_path,
 )
+from trainstore.backends.urls import safe_url
 from trainstore.errors import (
     BackupError,
     InvalidArgumentError,
@@ -83,7 +84,7 @@ from trainstore.errors import (
     TrainStoreError,
 )
 from trainstore.models import Models, UTCDateTime
-from trainstore.values import INT64_MAX, INT64_MIN, plain_text, safe_url
+from trainstore.values import INT64_MAX, INT64_MIN, plain_text
 
 MINIMUM_VERSION = (3, 38, 0)
 READER_TIMEOUT = 5.0  # seconds that a query waits for a lock

@@ -7,8 +7,8 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
+from trainstore.backends.urls import safe_url
 from trainstore.errors import StoreURLError
-from trainstore.values import safe_url
 
 JOURNAL = ".journal"  # at the end of the name of the folder beside a file
 

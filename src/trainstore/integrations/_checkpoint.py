@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trainstore.recording.environment import safely
 from trainstore.run import ActiveRun
-from trainstore.values import canonical, safely
+from trainstore.values import canonical
 
 STATE_KEY = "trainstore"
 

@@ -28,6 +28,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from trainstore.backends import absolute_target, current_folder, open_backend
+from trainstore.backends.urls import safe_url
 from trainstore.errors import (
     InvalidArgumentError,
     NetworkFileSystemError,
@@ -63,7 +64,7 @@ from trainstore.integrations._wrappers import callbacks_of, calling_trainer, is_
 from trainstore.pickling import StoreAddress
 from trainstore.run import ActiveRun, describe_exception, recording_is_disabled
 from trainstore.store import TrainStore
-from trainstore.values import canonical_hyperparams, safe_url
+from trainstore.values import canonical_hyperparams
 
 logger = logging.getLogger("trainstore")
 

@@ -18,8 +18,8 @@ from trainstore.models import JsonType
 from trainstore.queries.frames import EXACT, comparable
 from trainstore.queries.names import Name, inside, nested_values, spelled
 from trainstore.queries.reader import Reader
-from trainstore.redaction import NONFINITE
-from trainstore.values import canonical, is_missing, redact, restore
+from trainstore.redaction import NONFINITE, redact
+from trainstore.values import canonical, is_missing, restore
 
 _ONE_VALUE = (str, bytes, bytearray, memoryview, Mapping, Enum, type, os.PathLike)
 _NO_VALUE = (ClauseElement, slice, re.Pattern)

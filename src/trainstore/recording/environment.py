@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from getpass import getuser
 from typing import Any
 
 from trainstore import __version__
 from trainstore.recording.journal import hostname
-from trainstore.values import plain_text, redact_arguments, safely
+from trainstore.redaction import redact_arguments
+from trainstore.values import plain_text
+
+logger = logging.getLogger("trainstore")
 
 GIT_TIMEOUT = 2.0  # seconds
 GIT_VALID = 60.0  # seconds that an answer serves the runs which follow: to ask takes longer than a short run
@@ -77,3 +82,12 @@ def _versions() -> dict[str, str]:
         if module is not None and isinstance(getattr(module, "__version__", None), str):
             found[name] = str(module.__version__)
     return found
+
+
+def safely(what: str, function: Callable[[], Any], default: Any = None) -> Any:
+    """``function()``, or ``default`` and one log message that names ``what``: for facts that may be missing."""
+    try:
+        return function()
+    except Exception as error:  # noqa: BLE001 - a fact that cannot be had is no reason to stop
+        logger.info("%s could not be read (%s)", what, type(error).__name__)
+        return default
