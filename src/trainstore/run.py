@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from time import time_ns
 from types import TracebackType
 from typing import Any
@@ -430,7 +431,7 @@ class ActiveRun:
             if type(key) is not str or name != key:
                 self._warn_once(f"a metric's name cannot be kept as it is; it is stored as {name!r}")
             kind = type(value)
-            if (kind is float and value - value == 0.0) or (kind is int and INT64_MIN <= value <= INT64_MAX):
+            if (kind is float and isfinite(value)) or (kind is int and INT64_MIN <= value <= INT64_MAX):
                 clean[name] = value
             else:
                 kept = canonical(value)
@@ -562,7 +563,7 @@ def _whole_number(value: object) -> int | None:
 def _axis(value: object) -> float | None:
     """A finite number as float; None for anything else."""
     if type(value) is float:
-        return value if value - value == 0.0 else None
+        return value if isfinite(value) else None
     try:
         if not isinstance(value, (int, float)):
             value = scalar_of(value)
@@ -571,7 +572,7 @@ def _axis(value: object) -> float | None:
         number = float(value)
     except Exception:  # noqa: BLE001 - an int beyond float64, a hostile object
         return None
-    return number if number - number == 0.0 else None
+    return number if isfinite(number) else None
 
 
 def _move_axes(record: dict[str, Any]) -> None:

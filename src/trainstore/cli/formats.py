@@ -96,7 +96,7 @@ class _CSV:
     def _cell(self, value: Any) -> str:
         kind = type(value)
         if kind is float:
-            return repr(value) if value - value == 0.0 else ("NaN" if value != value else repr(value))
+            return "NaN" if value != value else repr(value)
         if kind is int:
             return str(value)
         if value is None or value is ABSENT:

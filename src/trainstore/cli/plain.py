@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -20,7 +21,7 @@ def plain(value: Any) -> Any:
     kind = type(value)
     if kind is bool or value is None or kind is datetime:
         return value
-    if (kind is float and value - value == 0.0) or (kind is int and INT64_MIN <= value <= INT64_MAX):
+    if (kind is float and isfinite(value)) or (kind is int and INT64_MIN <= value <= INT64_MAX):
         return value
     if isinstance(value, Mapping):
         return {_text(key): plain(item) for key, item in value.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -270,6 +271,6 @@ class StepRecorder:
             return None
         mean = total / count
         # Not finite: nothing to compare, as the Trainer hides a NaN or drags it along; the steps show it.
-        if mean - mean == 0.0 and abs(mean - logged) > SELF_CHECK_TOLERANCE * max(abs(mean), abs(logged)) + 1e-6:
+        if isfinite(mean) and abs(mean - logged) > SELF_CHECK_TOLERANCE * max(abs(mean), abs(logged)) + 1e-6:
             return "the recorded losses do not add up to the logged one (%g and %g)", mean, float(logged)
         return None
