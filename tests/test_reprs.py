@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 
-from trainstore.values import canonical, metric_name
+from trainstore.values import canonical, stored_name
 
 
 def schedule(step: int, rate: float = 0.1) -> float:
@@ -64,15 +64,15 @@ def test_objects_are_named_without_addresses(value: object, text: str) -> None:
 
 def test_names_have_no_addresses() -> None:
     """A key that is not text becomes one that is the same in every process."""
-    assert metric_name(schedule) == SCHEDULE
-    assert metric_name((schedule, 1)) == "(<function schedule>, 1)"
+    assert stored_name(schedule) == SCHEDULE
+    assert stored_name((schedule, 1)) == "(<function schedule>, 1)"
     assert canonical({schedule: 1}) == {SCHEDULE: 1}
 
 
 def test_texts_are_left_as_they_are() -> None:
     """What the user wrote is not changed."""
     assert canonical("object at 0x7f3c5c0d5e10") == "object at 0x7f3c5c0d5e10"
-    assert metric_name("object at 0x7f3c5c0d5e10") == "object at 0x7f3c5c0d5e10"
+    assert stored_name("object at 0x7f3c5c0d5e10") == "object at 0x7f3c5c0d5e10"
 
 
 SCRIPT = """

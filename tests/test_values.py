@@ -31,10 +31,10 @@ from trainstore.values import (
     MAX_REPR_LENGTH,
     canonical,
     canonical_hyperparams,
-    metric_name,
     number_of,
     plain_text,
     restore,
+    stored_name,
 )
 
 # --- Canonical values ------------------------------------------------------------------------------------------------
@@ -333,30 +333,30 @@ def test_number_of(stored: object, number: float | None):
 )
 def test_metric_name(given_name: object, name: str):
     """A name of 1 to 255 characters stays; what is no text becomes one; what no database holds is escaped."""
-    assert metric_name(given_name) == name
-    assert metric_name(name) == name
+    assert stored_name(given_name) == name
+    assert stored_name(name) == name
 
 
 def test_long_names_stay_apart():
     """Longer names are cut to 249 characters by a hash, so that two of them stay two; a megabyte is no trouble."""
-    one, two = metric_name("a" * 10**6), metric_name("a" * 10**6 + "b")
+    one, two = stored_name("a" * 10**6), stored_name("a" * 10**6 + "b")
     assert one != two
     assert len(one) == len(two) == 249
     assert one.startswith("a" * 240 + "~")
-    assert metric_name(one) == one
+    assert stored_name(one) == one
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=[])))
 def test_names_fit_the_column(name: str):
     """Whatever is given, the name has 1 to 255 characters and is valid UTF-8 without NUL."""
-    result = metric_name(name)
+    result = stored_name(name)
     assert 1 <= len(result) <= 255
     assert b"\x00" not in result.encode()
 
 
 def test_unspeakable_name():
     """A name whose str() fails is named after its type."""
-    assert metric_name(Unspeakable()) == "<Unspeakable>"
+    assert stored_name(Unspeakable()) == "<Unspeakable>"
 
 
 # --- Hyperparameters --------------------------------------------------------------------------------------------------

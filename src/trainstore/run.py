@@ -38,9 +38,10 @@ from trainstore.values import (
     Json,
     canonical,
     canonical_hyperparams,
-    metric_name,
     plain_text,
     scalar_of,
+    stored_label,
+    stored_name,
 )
 
 logger = logging.getLogger("trainstore")
@@ -324,7 +325,7 @@ class ActiveRun:
             self._append(
                 {
                     "kind": "event",
-                    "event": metric_name(redact_text(str(kind))),
+                    "event": stored_label(str(kind)),
                     "at": now(),
                     "step": number,
                     "details": kept,
@@ -421,9 +422,9 @@ class ActiveRun:
         names = self._names
         clean: dict[str, Json] = {}
         for key, value in metrics.items():
-            name = names.get(key) if type(key) is str else metric_name(key)
+            name = names.get(key) if type(key) is str else stored_name(key)
             if name is None:
-                name = metric_name(key)
+                name = stored_name(key)
                 if len(names) < _MAX_KNOWN_NAMES:
                     names[key] = name
                     if name == key:

@@ -36,7 +36,7 @@ from trainstore.recording.service import RecordingService, logger
 from trainstore.redaction import redact_text
 from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
 from trainstore.scalarstop import ClosedError, ScalarStopMethods
-from trainstore.values import canonical_hyperparams, plain_text, stored_key, stored_name
+from trainstore.values import canonical_hyperparams, plain_text, stored_key, stored_label
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -412,7 +412,7 @@ class TrainStore(ScalarStopMethods):
             raise InvalidArgumentError(f"name {name!r} cannot be used: pass a str that is not empty")
         with self._reader() as reader:
             key = queries.resolve_run(reader, run)
-        kept = stored_name(name)
+        kept = stored_label(name)
         with self._backend.translated(), self._service.transaction() as connection:
             edit_name(connection, self._service.statements, key.uid, kept)
         return kept

@@ -133,7 +133,7 @@ def _canonical(value: object, path: _Path) -> Json:
         value = _fields_of(value)
     if isinstance(value, Mapping):
         path.spend(value)
-        result = {metric_name(key): _item(item, path) for key, item in value.items()}
+        result = {stored_name(key): _item(item, path) for key, item in value.items()}
         # A caller's own {"$repr": …} would read back as its text: keep it as the repr that it is.
         return _as_repr(value) if len(result) == 1 and next(iter(result)) in _TAGS else result
     if isinstance(value, (list, tuple)):
@@ -252,7 +252,7 @@ def number_of(value: Json) -> float | None:
     return _NONFINITE.get(value) if kind is str else None
 
 
-def metric_name(name: object) -> str:
+def stored_name(name: object) -> str:
     """Return ``name`` as the name of a metric or hyperparameter. Never raises.
 
     Text without NUL or lone surrogates, 1 to 255 characters, stays as it is. Those characters are escaped; a longer
@@ -271,14 +271,14 @@ def metric_name(name: object) -> str:
     return name or EMPTY_NAME
 
 
-def stored_name(name: str) -> str:
+def stored_label(name: str) -> str:
     """A run's or project's name, or an event's kind, as it is stored: without secrets, cut as a metric's name is."""
-    return metric_name(redact_text(name))
+    return stored_name(redact_text(name))
 
 
 def stored_key(name: str) -> str:
     """A hyperparameter's or tag's name as `canonical_hyperparams` stores it: cut, and without secrets."""
-    return redact_text(metric_name(name))
+    return redact_text(stored_name(name))
 
 
 def index_of(value: object) -> int | None:
@@ -307,4 +307,4 @@ def canonical_hyperparams(values: object) -> dict[str, Json]:
         values = _fields_of(values)
     if not isinstance(values, Mapping):
         raise TypeError(f"hyperparameters must be a mapping or a dataclass, not {type(values).__name__}")
-    return redact({metric_name(key): canonical(value) for key, value in values.items()})  # type: ignore[no-any-return]
+    return redact({stored_name(key): canonical(value) for key, value in values.items()})  # type: ignore[no-any-return]

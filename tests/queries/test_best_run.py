@@ -141,9 +141,9 @@ def test_filters_choose_among_whom(builder: Builder) -> None:
 @pytest.mark.parametrize("name", ['it\'s "x" \\ %s :y', "'; DROP TABLE run; --", "Ünï/🦆", "a" * 400])
 def test_any_name_of_a_metric_will_do(builder: Builder, name: str) -> None:
     """SQL in a name is a name; one that is too long is found under what it was stored as."""
-    from trainstore.values import metric_name
+    from trainstore.values import stored_name
 
-    builder.run("x", metrics={metric_name(name): 1.0})
+    builder.run("x", metrics={stored_name(name): 1.0})
     assert getattr(best(builder, name), "name", None) == "x"
 
 

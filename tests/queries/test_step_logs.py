@@ -94,9 +94,9 @@ def test_only_some_metrics(builder: Builder) -> None:
 @pytest.mark.parametrize("name", [*HOSTILE, "x" * 400])
 def test_any_name_of_a_metric_is_a_column(builder: Builder, name: str) -> None:
     """Quotes and backslashes too, which SQLite's JSON paths cannot name; a long name is found as it was stored."""
-    from trainstore.values import metric_name
+    from trainstore.values import stored_name
 
-    stored = metric_name(name)
+    stored = stored_name(name)
     builder.run("x", steps={0: {stored: 1.5, "loss": 1}})
     assert logs(builder, "x", metrics=[name])[stored].tolist() == [1.5]
     assert logs(builder, "x")[stored].tolist() == [1.5]

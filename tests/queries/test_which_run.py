@@ -16,7 +16,7 @@ import pytest
 from queries.builders import START, Builder
 from trainstore.errors import InvalidArgumentError, RunNotFoundError, RunNotUniqueError
 from trainstore.queries import RunRecord, TypedRun, get_run, list_runs, resolve_run, resolve_runs
-from trainstore.values import stored_name
+from trainstore.values import stored_label
 
 
 def test_a_run_is_named_in_many_ways(builder: Builder) -> None:
@@ -80,9 +80,9 @@ def test_a_name_that_looks_like_a_spelling_is_still_a_name(builder: Builder) -> 
 @pytest.mark.parametrize("name", ["n" * 300, "login token=hf_abcdefghijklmnopqrstuvwxyz0123456789 at 3"])
 def test_a_name_that_was_changed_when_it_was_stored_is_found_by_what_was_given(builder: Builder, name: str) -> None:
     """Cut to 255 characters, or freed of a secret: as a run, as a filter by name and by project."""
-    uid = builder.run(stored_name(name), project=stored_name(name))
+    uid = builder.run(stored_label(name), project=stored_label(name))
     with builder.reader() as reader:
-        assert stored_name(name) != name
+        assert stored_label(name) != name
         assert resolve_run(reader, name).uid == resolve_run(reader, f"name:{name}").uid == uid
         assert list(list_runs(reader, name=name, project=[name])["uid"]) == [uid]
 

@@ -48,9 +48,9 @@ class MetricType(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Any text, as a metric of that name is stored."""
-        from trainstore.values import metric_name
+        from trainstore.values import stored_name
 
-        return metric_name(value) if value else value
+        return stored_name(value) if value else value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
         """Names that begin so."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainstore.run import ActiveRun
-from trainstore.values import REPR_FAILS, canonical, metric_name
+from trainstore.values import REPR_FAILS, canonical, stored_name
 
 _PLAIN = (bool, int, float, str, type(None))
 _ABSENT = object()
@@ -50,7 +50,7 @@ class Incomplete:
         """The fields that can be read, by name. The others are noted, for `tell`."""
         found = {}
         for name, get in getters.items():
-            field = f"{namespace}.{metric_name(name)}"  # a user's name may be anything
+            field = f"{namespace}.{stored_name(name)}"  # a user's name may be anything
             value = self.attempt(field, get, _ABSENT)
             if value is not _ABSENT:
                 found[name] = value

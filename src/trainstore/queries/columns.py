@@ -17,7 +17,7 @@ from trainstore.models import NAMESPACES
 from trainstore.queries.frames import NUMBER, comparable, dtype_of, restored, series
 from trainstore.queries.names import NOTHING, Name, inside, resolve_names, spelled
 from trainstore.queries.reader import IN_LIMIT, Reader, among
-from trainstore.values import metric_name
+from trainstore.values import stored_name
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -161,7 +161,7 @@ def metric_names(metrics: object) -> list[str] | None:
     for name in names:
         if not isinstance(name, str):
             raise InvalidArgumentError(f"metrics holds {name!r}, which is not a str")
-    return list(dict.fromkeys(map(metric_name, names)))
+    return list(dict.fromkeys(map(stored_name, names)))
 
 
 def sort_key(namespace: str, key: str) -> tuple[int, str]:

@@ -27,7 +27,7 @@ from trainstore.models import STATUSES, Models
 from trainstore.queries.matches import has_name, has_value, shown
 from trainstore.queries.names import Name, resolve_name
 from trainstore.queries.reader import Reader
-from trainstore.values import plain_text, stored_key, stored_name
+from trainstore.values import plain_text, stored_key, stored_label
 
 LOST_AFTER = timedelta(seconds=90)  # a heartbeat comes every 30 s
 SHOWN_STATUSES = (*STATUSES, "lost")
@@ -115,9 +115,9 @@ def conditions(reader: Reader, chosen: RunFilter, status: ColumnElement[str]) ->
     run = reader.models.run.c
     asked: list[ColumnElement[bool]] = []
     if chosen.project is not None:
-        asked.append(run.project.in_([stored_name(text) for text in texts("project", chosen.project)]))
+        asked.append(run.project.in_([stored_label(text) for text in texts("project", chosen.project)]))
     if chosen.name is not None:
-        asked.append(run.name.in_([stored_name(text) for text in texts("name", chosen.name)]))
+        asked.append(run.name.in_([stored_label(text) for text in texts("name", chosen.name)]))
     if chosen.status is not None:
         wanted = texts("status", chosen.status)
         for value in wanted:

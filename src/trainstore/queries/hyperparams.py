@@ -12,7 +12,7 @@ from trainstore.queries.columns import sort_key
 from trainstore.queries.frames import COUNT, INTEGER, NUMBER, TEXT, TIME, frame, parse
 from trainstore.queries.names import resolve_name
 from trainstore.queries.reader import Reader, rows_of_runs
-from trainstore.values import stored_key, stored_name
+from trainstore.values import stored_key, stored_label
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -65,6 +65,6 @@ def list_events(reader: Reader, runs: object = None, *, kind: str | None = None)
     if kind is not None:
         if not isinstance(kind, str):
             raise InvalidArgumentError(f"kind {kind!r} is not a str")
-        statement = statement.where(e.kind == stored_name(kind))
+        statement = statement.where(e.kind == stored_label(kind))
     rows = sorted(rows_of_runs(reader, table, statement, runs), key=lambda row: (row[0], row[2], row[6], row[7]))
     return frame(EVENT_COLUMNS, [(*row[1:5], parse(row[5]), row[6]) for row in rows])

@@ -14,7 +14,7 @@ from trainstore.arrays import is_table
 from trainstore.backends import Backend
 from trainstore.errors import InvalidArgumentError, RunNotFoundError, RunNotUniqueError
 from trainstore.models import Models
-from trainstore.values import INT64_MAX, index_of, stored_name
+from trainstore.values import INT64_MAX, index_of, stored_label
 
 IN_LIMIT = 500  # values in one IN list
 CHUNK = 300  # rows taken from the driver at a time; from 700 objects on the garbage collector looks at each of them
@@ -94,12 +94,12 @@ def resolve_runs(reader: Reader, runs: object) -> list[RunKey]:
     wanted = [_wanted(run) for run in ([runs] if is_one_run(runs) else _several(runs))]
     table = reader.models.run.c
     ids = [value for value in wanted if isinstance(value, int) and 0 < value <= INT64_MAX]
-    texts = [stored_name(value) for value in wanted if isinstance(value, str)]
+    texts = [stored_label(value) for value in wanted if isinstance(value, str)]
     by_id = {key.id: key for key in _keys(reader, table.id, ids)}
     by_uid = {key.uid: key for key in _keys(reader, table.uid, texts)}
     found: dict[RunKey, None] = {}
     for value in wanted:
-        key = by_id.get(value) if isinstance(value, int) else by_uid.get(stored_name(value)) or _by_text(reader, value)
+        key = by_id.get(value) if isinstance(value, int) else by_uid.get(stored_label(value)) or _by_text(reader, value)
         if key is None:
             shown = value if isinstance(value, int) else str(value)
             raise RunNotFoundError(f"there is no run {shown!r}; list them with list_runs() or: trainstore runs")
@@ -142,10 +142,10 @@ def _keys(reader: Reader, column: ColumnElement[Any], values: Sequence[Any]) -> 
 def _by_text(reader: Reader, text: str) -> RunKey | None:
     """The only run that a text names, whichever way it is read."""
     run = reader.models.run.c
-    names, ids = [stored_name(text)], []
+    names, ids = [stored_label(text)], []
     kind, colon, rest = text.partition(":")
     if colon and kind == "name":
-        names.append(stored_name(rest))
+        names.append(stored_label(rest))
     digits = rest if colon and kind == "id" else text if isinstance(text, TypedRun) else ""
     if digits.isascii() and digits.isdecimal() and len(digits) < 20 and int(digits) <= INT64_MAX:
         ids.append(int(digits))

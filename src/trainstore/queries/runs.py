@@ -16,8 +16,7 @@ from trainstore.queries.filters import RunFilter, alias, liveness, run_source
 from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, fixed_columns, parse
 from trainstore.queries.reader import Reader, resolve_run
 from trainstore.queries.records import RunRecord
-from trainstore.values import INT64_MAX, index_of
-from trainstore.values import metric_name as stored_name
+from trainstore.values import INT64_MAX, index_of, stored_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame

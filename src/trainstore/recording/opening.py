@@ -14,7 +14,7 @@ from trainstore.recording.environment import attempt_facts
 from trainstore.recording.flush import microseconds_of, now
 from trainstore.recording.statements import Statements
 from trainstore.redaction import redact_text
-from trainstore.values import MAX_STEP, index_of, plain_text, stored_name
+from trainstore.values import MAX_STEP, index_of, plain_text, stored_label
 
 Lineage = list[list[Any]]
 _LATEST = 250_000_000_000_000_000  # microseconds since 1970; a datetime ends at the year 9999
@@ -44,8 +44,8 @@ def new_run(
     return {
         "uid": uid,
         # Indexed: PostgreSQL's index takes no longer ones.
-        "project": stored_name(project),
-        "name": stored_name(name),
+        "project": stored_label(project),
+        "name": stored_label(name),
         "started_at": now(),
         "source": plain_text(source),
         "notes": None if notes is None else plain_text(redact_text(notes)),
