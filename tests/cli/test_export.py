@@ -132,6 +132,11 @@ def test_a_parquet_column_does_not_depend_on_the_other_rows(call, database_url, 
                 assert [(row.get(column), row.get(f"{column}__json")) for row in rows] == [
                     values[name] for name in names
                 ]
+    with TrainStore(database_url) as store, store.start_run(name="alike") as run:
+        run.log({"a": "text", "a__json": 1.0}, step=0)
+    assert call("export", "alike", "-o", tmp_path / "alike.parquet").code == 0
+    (row,) = parquet.read_table(tmp_path / "alike.parquet").to_pylist()
+    assert (row["a__json"], row["a__json__number"]) == ('"text"', 1.0)
     assert str(found["runs", "hp__optimizer__json"]) == "string"
     assert str(found["steps", "loss"]) == "double"
     lines = call("export", "large", "--table", "hyperparams", "--format", "jsonl").out.splitlines()

@@ -191,7 +191,8 @@ def _parts(name: str, kind: str) -> list[tuple[str, str, _Convert | None]]:
         return [(name, "text", json_text)]
     parts: list[tuple[str, str, _Convert | None]] = []
     if kind in ("number", "value"):
-        parts.append((name, "float", _number))
+        # A name that already looks like the other column's gets an ending of its own.
+        parts.append((f"{name}__number" if name.endswith("__json") else name, "float", _number))
     if kind in ("other", "value"):
         parts.append((f"{name}__json", "text", _other))
     return parts or [(name, kind, None)]
