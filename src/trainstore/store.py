@@ -1,6 +1,7 @@
-"""TrainStore: opens a store, delegates, closes it. Every query's SELECT stands in ``queries/``.
+"""TrainStore: opens a store, records, edits, closes.
 
-The methods of ScalarStop's vocabulary (data sets, models, their epochs) come from ``scalarstop.py``.
+Its queries come from ``querying.py``, the methods of ScalarStop's vocabulary (data sets, models, their epochs) from
+``scalarstop.py``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -27,7 +28,8 @@ from trainstore.display import SHOWN_METRICS, overview, table_html
 from trainstore.errors import InvalidArgumentError, PendingRecordsWarning, StoreUnavailableError, TrainStoreError
 from trainstore.models import models_for
 from trainstore.pickling import StoreAddress
-from trainstore.queries import Reader, RunRecord
+from trainstore.queries import Reader
+from trainstore.querying import QueryMethods, Snapshot
 from trainstore.recording import opening
 from trainstore.recording.deletion import delete_run
 from trainstore.recording.editing import edit_name, edit_notes, edit_tags
@@ -39,7 +41,7 @@ from trainstore.scalarstop import ClosedError, ScalarStopMethods
 from trainstore.values import canonical_hyperparams, plain_text, stored_key, stored_label
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    pass
 
 READ_OWN_WRITES_TIMEOUT = 1.0  # seconds that a query waits for this store's own records
 CLOSE_TIMEOUT = 10.0
@@ -49,7 +51,7 @@ _stores: WeakSet[TrainStore] = WeakSet()
 _of_the_parent: list[Connection | None] = []  # in a forked child: kept, as closing them would end the parent's
 
 
-class TrainStore(ScalarStopMethods):
+class TrainStore(QueryMethods, ScalarStopMethods):
     """A store of training runs in one SQL database.
 
     Args:
@@ -444,247 +446,27 @@ class TrainStore(ScalarStopMethods):
         self._backend.back_up(target, self._models)
         return target
 
-    # --- Queries ----------------------------------------------------------------------------------------------------
+    # --- Looking ----------------------------------------------------------------------------------------------------
 
-    def list_runs(
-        self,
-        *,
-        project: str | Iterable[str] | None = None,
-        name: str | Iterable[str] | None = None,
-        status: str | Iterable[str] | None = None,
-        tag: str | Iterable[str] | Mapping[str, Any] | None = None,
-        hyperparams: str | Iterable[str] | Mapping[str, Any] = "all",
-        where: Any = None,
-        metrics: Iterable[str] | None = None,
-        summary: str = "last",
-        limit: int | None = None,
-    ) -> DataFrame:
-        """The runs, newest first.
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """A view of the store as it is now, for several queries that must fit together.
 
-        Args:
-            project: Only this one's, or these ones'. An empty list matches nothing; so for each list here.
-            name: Only runs called so.
-            status: running, finished, failed, interrupted, pruned, lost.
-            tag: Only runs with this tag, with all of these, or with these values (mapping).
-            hyperparams: Which columns to show: "all"; "varying", those that are not the same in all these runs; or a
-                list of names. A mapping of names to a value, or a list (array, set, generator, …) of values, admits
-                only runs that have it (and shows all). A name alone is one of namespace ``hp``; "mth.n_layer" is one of
-                another, "model.depth" stands inside "model", ``hp."a.b"`` is the key "a.b".
-            where: An SQLAlchemy expression over ``store.table.run``, or a list of them. Another table goes into a
-                subquery.
-            metrics: Which metrics to show; None: all.
-            summary: What of them: "last", "min" or "max" (the latter two over finite values).
-            limit: At most so many, the newest.
+        ``with store.snapshot() as now:`` gives an object that has the query methods of the store, from `list_runs` to
+        `get_current_step`. They all read what was stored when the block began, whatever is recorded meanwhile. Keep the
+        block short: a long one holds the old rows on PostgreSQL, and lets an SQLite file's ``-wal`` grow.
 
-        Returns:
-            One row a run. Columns: run_id int64; uid, project, name, status object; started_at, ended_at
-            datetime64[us, UTC]; last_step Int64; attempts int64 (their number); source, error, notes, model_name,
-            parent_uid object; parent_step Int64; host, command, git_commit object, git_dirty boolean (of the attempt
-            that is shown). Then ``hp__*``, ``mth__*``, ``dbh__*``, ``env__*``, ``tag__*`` (boolean, Int64, float64 or
-            object, by what they hold: object too if float64 would round an int) and ``metric__*`` float64. Text is
-            object, None where missing.
-
-        Raises:
-            InvalidArgumentError: A value that is not among those named here, or a name that may be two
-                hyperparameters.
+        Warns:
+            PendingRecordsWarning: Records of this store object that could not be delivered are not in it.
         """
-        with self._reader() as reader:
-            return queries.list_runs(
-                reader, project=project, name=name, status=status, tag=tag, hyperparams=hyperparams, where=where,
-                metrics=metrics, summary=summary, limit=limit,
-            )  # fmt: skip
-
-    def list_runs_grouped_by_metric(
-        self,
-        *,
-        metric_name: str,
-        metric_direction: str,
-        by: str = "best",
-        project: str | Iterable[str] | None = None,
-        name: str | Iterable[str] | None = None,
-        status: str | Iterable[str] | None = None,
-        tag: str | Iterable[str] | Mapping[str, Any] | None = None,
-        hyperparams: str | Iterable[str] | Mapping[str, Any] = "all",
-        where: Any = None,
-        metrics: Iterable[str] | None = None,
-        summary: str = "last",
-        limit: int | None = None,
-    ) -> DataFrame:
-        """The runs that have a finite value of a metric, the best first; ties go to the earlier run.
-
-        Args:
-            metric_name: The metric.
-            metric_direction: "min" or "max": which is better.
-            by: "best" ranks by the minimum or maximum over a run's steps, "last" by its last value.
-            project, name, status, tag, hyperparams, where, metrics, summary, limit: As for `list_runs`.
-
-        Returns:
-            The columns of `list_runs`, with sort_metric_value float64 and sort_metric_step Int64 before ``hp__*``.
-
-        Raises:
-            InvalidArgumentError: A value that is not among those named here.
-        """
-        with self._reader() as reader:
-            return queries.list_runs_grouped_by_metric(
-                reader, metric_name=metric_name, metric_direction=metric_direction, by=by, project=project, name=name,
-                status=status, tag=tag, hyperparams=hyperparams, where=where, metrics=metrics, summary=summary,
-                limit=limit,
-            )  # fmt: skip
-
-    def get_best_run(
-        self,
-        *,
-        metric_name: str,
-        metric_direction: str,
-        by: str = "best",
-        project: str | Iterable[str] | None = None,
-        name: str | Iterable[str] | None = None,
-        status: str | Iterable[str] | None = None,
-        tag: str | Iterable[str] | Mapping[str, Any] | None = None,
-        hyperparams: Mapping[str, Any] | None = None,
-        where: Any = None,
-    ) -> RunRecord | None:
-        """The best run by a metric; None where no run has a finite value of it.
-
-        NaN and infinities never win; ties go to the earlier run. It reads no steps: the time does not depend on their
-        number.
-
-        Args:
-            metric_name, metric_direction, by: As for `list_runs_grouped_by_metric`.
-            project, name, status, tag, where: As for `list_runs`.
-            hyperparams: Only runs that have these values.
-
-        Raises:
-            InvalidArgumentError: A value that is not among those named there.
-        """
-        with self._reader() as reader:
-            return queries.get_best_run(
-                reader, metric_name=metric_name, metric_direction=metric_direction, by=by, project=project, name=name,
-                status=status, tag=tag, hyperparams=hyperparams, where=where,
-            )  # fmt: skip
-
-    def get_run(self, run: Any) -> RunRecord:
-        """One run, with its hyperparameters, tags and last metrics.
-
-        Args:
-            run: A handle, a record, a uid, an id, or a name that only one run has. So wherever a run is asked for.
-
-        Raises:
-            RunNotFoundError, RunNotUniqueError: ``run`` names none, or several; their uids are listed.
-        """
-        with self._reader() as reader:
-            return queries.get_run(reader, run)
-
-    def list_step_logs(
-        self,
-        runs: Any,
-        *,
-        metrics: Iterable[str] | None = None,
-        tidy: bool = False,
-        attempts: str = "current",
-        details: bool = False,
-    ) -> DataFrame:
-        """Every recorded step of a run, or of several.
-
-        Args:
-            runs: A run, a list of them, or a DataFrame that has a column ``uid``.
-            metrics: Only these; None: all.
-            tidy: One row a value instead of one row a step (``epoch`` and ``step_time`` where ``metrics`` names them).
-            attempts: "current": each step once, of the attempt that is shown there. "all": those of superseded
-                attempts too.
-            details: Add what was logged as ``details``; in it ``earlier``, ``{metric: [values]}``: what later values of
-                the same step replaced, in order.
-
-        Returns:
-            By run id and step. Columns: run object (the uid, for a list of runs), step, attempt (for "all") int64,
-            epoch float64, step_time float64 (s), logged_at datetime64[us, UTC], details object (where asked for),
-            then one column a metric, float64 with NaN where a step has none, or object if it holds anything else, such
-            as an int that float64 would round. A metric that is called like one of the fixed columns, or begins with
-            ``metric__``, becomes ``metric__<name>``. Tidy: run, step, (attempt), metric object, value.
-
-        Raises:
-            RunNotFoundError, RunNotUniqueError: As for `get_run`.
-            InvalidArgumentError: A value that is not among those named here.
-        """
-        with self._reader() as reader:
-            return queries.list_step_logs(reader, runs, metrics=metrics, tidy=tidy, attempts=attempts, details=details)
-
-    def list_metrics(self, runs: Any = None) -> DataFrame:
-        """What every metric of a run, of several (a list) or of all runs (None) comes to, over the current steps.
-
-        Args:
-            runs: A run, a list, a DataFrame with a column ``uid``, or None.
-
-        Returns:
-            Columns: uid, metric object; count int64 (numeric values), nonfinite_count int64 (NaN, infinities); min,
-            max float64 over finite values, with min_step, max_step Int64, the earliest that has it; last float64 at
-            last_step Int64.
-        """
-        with self._reader() as reader:
-            return queries.list_metrics(reader, runs)
-
-    def list_hyperparams(self, runs: Any = None, *, namespace: str | None = None, key: str | None = None) -> DataFrame:
-        """Hyperparameters of a run, of several (a list) or of all runs (None), one a row.
-
-        Args:
-            runs: A run, a list, a DataFrame with a column ``uid``, or None.
-            namespace: Only this one: hp, mth, dbh, env, tag.
-            key: Only this one, of whichever namespace, or spelled with one ("mth.n_layer").
-
-        Returns:
-            Columns: uid, namespace, key object; value object (Python values); number float64 (where it is a finite
-            number); attempt int64, that set it.
-        """
-        with self._reader() as reader:
-            return queries.list_hyperparams(reader, runs, namespace=namespace, key=key)
-
-    def list_events(self, runs: Any = None, *, kind: str | None = None) -> DataFrame:
-        """Events of a run, of several (a list) or of all runs (None): checkpoints, refused records, notes.
-
-        Args:
-            runs: A run, a list, a DataFrame with a column ``uid``, or None.
-            kind: Only these.
-
-        Returns:
-            In the order in which they happened. Columns: uid object; at datetime64[us, UTC]; step Int64; kind,
-            details, writer_uid object.
-        """
-        with self._reader() as reader:
-            return queries.list_events(reader, runs, kind=kind)
-
-    def compare_runs(self, runs: Iterable[Any], *, summary: str = "last", everything: bool = False) -> DataFrame:
-        """What differs between runs: hyperparameters, tags, metrics, status, where they ran, on which versions.
-
-        Args:
-            runs: A list of runs, or a DataFrame with a column ``uid``.
-            summary: What of each metric: "last", "min" or "max" (the latter two over finite values), or "all", three
-                rows.
-            everything: Also what is the same in all of them.
-
-        Returns:
-            One row a key that is not the same in all ("hp.learning_rate", "hp.model.depth", "metric.loss", for "all"
-            "metric.loss.min", "status"), one column a run (its uid), object, None where a run has no such key. In the
-            order of hyperparameters, metrics, model, data, tags, the run, environment, versions; last those metrics
-            that are runtimes, speeds and counters.
-
-        Raises:
-            RunNotFoundError, RunNotUniqueError: As for `get_run`.
-            InvalidArgumentError: A single run, or a summary that is not among those named here.
-        """
-        with self._reader() as reader:
-            return queries.compare_runs(reader, runs, summary=summary, everything=everything)
-
-    def get_current_step(self, run: Any) -> int | None:
-        """The highest step that is shown of a run; None where it has none yet.
-
-        Args:
-            run: A handle, a record, a uid, an id, or a name that only one run has.
-
-        Raises:
-            RunNotFoundError, RunNotUniqueError: As for `get_run`.
-        """
-        with self._reader() as reader:
-            return queries.get_current_step(reader, run)
+        self._settle_own(stacklevel=4)
+        with self._backend.snapshot(self._engine) as connection:
+            connection.execute(select(self._models.store.c.uid)).first()  # the first statement fixes the moment
+            view = Snapshot(Reader(connection, self._models, self._backend))
+            try:
+                yield view
+            finally:
+                view._end()
 
     @property
     def url(self) -> str:
@@ -794,16 +576,20 @@ class TrainStore(ScalarStopMethods):
     @contextmanager
     def _reader(self) -> Iterator[Reader]:
         """A connection for one query, after what this store object recorded."""
+        self._settle_own(stacklevel=5)
+        with self._backend.reading(self._engine) as connection:
+            yield Reader(connection, self._models, self._backend)
+
+    def _settle_own(self, *, stacklevel: int) -> None:
+        """Wait until what this store object recorded is stored, or warn."""
         self._check_open()
         self._attach()
         if not self._service.flush(None, READ_OWN_WRITES_TIMEOUT):
             warnings.warn(
                 f"{self._service.pending} records are not stored yet; the answer is without them",
                 PendingRecordsWarning,
-                stacklevel=4,
+                stacklevel=stacklevel,
             )
-        with self._backend.reading(self._engine) as connection:
-            yield Reader(connection, self._models, self._backend)
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:

@@ -252,6 +252,13 @@ class SQLiteBackend(Backend):
             self._check_file(connection)
             yield connection
 
+    @contextmanager
+    def snapshot(self, engine: Engine) -> Iterator[Connection]:
+        """One transaction: SQLite shows it the file as it was at its first statement. Nor of such a file."""
+        with super().snapshot(engine) as connection:
+            self._check_file(connection)
+            yield connection
+
     def settle(self, connection: Connection) -> bool:
         """A passive checkpoint: what stands in ``-wal`` goes into the file, as far as no reader needs the old pages."""
         try:

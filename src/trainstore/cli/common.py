@@ -140,19 +140,17 @@ def open_store(url: str, prefix: str, *, make: bool = False, make_tables: bool =
 @contextmanager
 def open_snapshot(url: str, prefix: str) -> Iterator[tuple[TrainStore, Reader]]:
     """The store, and an exact reader whose statements all see the same moment of it."""
-    with open_store(url, prefix) as store, snapshot_of(store, url) as reader:
+    with open_store(url, prefix) as store, snapshot_of(store) as reader:
         yield store, reader
 
 
 @contextmanager
-def snapshot_of(store: TrainStore, url: str) -> Iterator[Reader]:
+def snapshot_of(store: TrainStore) -> Iterator[Reader]:
     """The reader of a store that is open."""
-    from trainstore.backends import open_backend
-    from trainstore.queries import Reader
+    from dataclasses import replace
 
-    backend = open_backend(url)
-    with backend.snapshot(store.engine) as connection:
-        yield Reader(connection, store.models, backend, exact=True)
+    with store.snapshot() as view:
+        yield replace(view.reader, exact=True)
 
 
 def with_schema(url: str, prefix: str, function: Callable[..., Any]) -> Any:

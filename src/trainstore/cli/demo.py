@@ -27,7 +27,7 @@ def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
         uids = [result.uid for result in results]
         table = store.models.run.c
         mine = table.uid.in_(uids)
-        with snapshot_of(store, url) as reader:
+        with snapshot_of(store) as reader:
             runs = queries.list_runs(
                 reader, where=mine, hyperparams=["learning_rate", "width"], metrics=list(SHOWN_METRICS)
             )
