@@ -6,6 +6,7 @@ Its queries come from ``querying.py``, the methods of ScalarStop's vocabulary (d
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import warnings
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, Engine, select
@@ -34,14 +35,13 @@ from trainstore.recording import opening
 from trainstore.recording.deletion import delete_run
 from trainstore.recording.editing import edit_name, edit_notes, edit_tags
 from trainstore.recording.recovery import Recovered
-from trainstore.recording.service import RecordingService, logger
+from trainstore.recording.service import RecordingService
 from trainstore.redaction import redact_text
 from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
 from trainstore.scalarstop import ClosedError, ScalarStopMethods
 from trainstore.values import canonical_hyperparams, plain_text, stored_key, stored_label
 
-if TYPE_CHECKING:
-    pass
+logger = logging.getLogger("trainstore")
 
 READ_OWN_WRITES_TIMEOUT = 1.0  # seconds that a query waits for this store's own records
 CLOSE_TIMEOUT = 10.0
@@ -366,7 +366,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         names = {stored_key(name) for name in ([remove] if isinstance(remove, str) else remove)}
         with self._reader() as reader:
             key = queries.resolve_run(reader, run)
-        with self._backend.translated(), self._service.transaction() as connection:
+        with self._transaction() as connection:
             return edit_tags(connection, self._service.statements, key.uid, values, names)
 
     def set_notes(self, run: Any, notes: str, *, append: bool = False) -> str:
@@ -391,7 +391,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         with self._reader() as reader:
             key = queries.resolve_run(reader, run)
         text = redact_text(plain_text(notes))
-        with self._backend.translated(), self._service.transaction() as connection:
+        with self._transaction() as connection:
             return edit_notes(connection, self._service.statements, key.uid, text, append=append)
 
     def rename_run(self, run: Any, name: str) -> str:
@@ -415,7 +415,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         with self._reader() as reader:
             key = queries.resolve_run(reader, run)
         kept = stored_label(name)
-        with self._backend.translated(), self._service.transaction() as connection:
+        with self._transaction() as connection:
             edit_name(connection, self._service.statements, key.uid, kept)
         return kept
 
