@@ -1,4 +1,4 @@
-"""docs/guarantees.md names tests that are there, has every fault of the menu, and a place for the soak's table."""
+"""docs/guarantees.md names tests that exist, each fault with its file, and has a place for the soak's table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fixtures.pages import NAMED_TEST, missing_tests
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "guarantees.md").read_text(encoding="utf-8")
-MENU = range(1, 26)
+NUMBERS = range(1, 26)
 
 
 def section(title: str) -> str:
@@ -36,14 +36,14 @@ def test_every_promise_has_a_test() -> None:
         assert NAMED_TEST.search(row), row
 
 
-def test_every_fault_of_the_menu_is_there() -> None:
+def test_every_fault_is_there() -> None:
     """Each number once, in order, with a test of its file; or with the words "not tested", as the soak has it."""
     files = {int(path.name[5:7]): path.stem for path in (TESTS / "faults").glob("test_[0-9][0-9]_*.py")}
     found = {int(row.split("|")[1]): row for row in rows("The faults")}
     assert list(found) == sorted(found)
-    assert set(MENU) <= set(found)
+    assert set(NUMBERS) <= set(found)
     assert len(rows("The faults")) == len(found)
-    assert set(MENU) - set(files) == set(NOT_TESTED)
+    assert set(NUMBERS) - set(files) == set(NOT_TESTED)
     for number, row in found.items():
         if number in files:
             assert files[number] in [file for file, _ in NAMED_TEST.findall(row)], row

@@ -32,7 +32,7 @@ TALLY = pytest.StashKey[Tally]()
 
 
 def number_and_title(item: pytest.Item) -> tuple[int, str]:
-    """The fault's number in the menu, out of the file's name, and the first line of its docstring."""
+    """The fault's number in docs/guarantees.md, from the file's name, and the first line of its docstring."""
     match = re.match(r"test_(\d\d)_", item.path.name)
     assert match, f"{item.path.name} is not called test_NN_….py after the fault's number"
     title = (item.module.__doc__ or item.path.stem).strip().splitlines()[0]  # type: ignore[attr-defined]

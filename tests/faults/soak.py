@@ -33,7 +33,7 @@ BEGIN, END = "<!-- soak: begin -->", "<!-- soak: end -->"
 BACKENDS = ("sqlite", "postgresql")
 TIMEOUT = 1_500.0  # seconds for the tests of a file; it only ends what hangs
 
-#: Faults of the menu that no test injects.
+#: Faults of docs/guarantees.md that no test injects.
 NOT_TESTED = {
     2: ("Power cut", "a file system image cannot be cut off from its disk on every machine"),
     10: ("Network partition between two kernels", "needs network namespaces; number 9 swallows the bytes instead"),
@@ -155,7 +155,7 @@ TIMES = ("p99_ms", "worst_ms")
 
 
 def rows(results: Iterable[dict[str, Any]], *, whole: bool = True) -> list[dict[str, Any]]:
-    """One for each fault and database: sums, and the longest times; what was not injected, where the whole menu ran."""
+    """One for each fault and database: sums, and the longest times; what was not injected, if all files ran."""
     found: dict[Any, dict[str, Any]] = {}
     skipped: dict[Any, dict[str, Any]] = {}
     for result in results:

@@ -1,7 +1,7 @@
 """SIGKILL
 
-Number 1 of the menu: at random times while records are logged; in start-up, in the first migration, in finish() and
-in a recovery. tests/recording/test_killed.py kills attempts of one run that is resumed again and again.
+Fault 1 of docs/guarantees.md: at random times while records are logged; in start-up, in the first migration, in
+finish() and in a recovery. tests/recording/test_killed.py kills attempts of one run that is resumed again and again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Signals and other ends of a process
 
-Number 3 of the menu: SIGTERM, SIGHUP, SIGINT once and twice, a segmentation fault, os._exit, sys.exit in a forked
-child, an exception. tests/recording/test_processes.py has the statuses of runs as context managers.
+Fault 3 of docs/guarantees.md: SIGTERM, SIGHUP, SIGINT once and twice, a segmentation fault, os._exit, sys.exit in a
+forked child, an exception. tests/recording/test_processes.py has the statuses of runs as context managers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The database is locked
 
-Number 4 of the menu: by another client, for longer than every timeout. tests/recording/test_writer.py has a lock of
-a moment.
+Fault 4 of docs/guarantees.md: by another client, for longer than every timeout. tests/recording/test_writer.py has a
+lock of a moment.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The disk of the database is full
 
-Number 12 of the menu. SQLite: the file's disk; PostgreSQL: that of the database's tablespace (a server whose WAL finds
-no room stops, which is number 6). The journals lie on another disk.
+Fault 12 of docs/guarantees.md. SQLite: the file's disk; PostgreSQL: that of the database's tablespace (a server whose
+WAL finds no room stops, which is number 6). The journals lie on another disk.
 """
 
 from __future__ import annotations

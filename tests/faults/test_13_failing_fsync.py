@@ -1,8 +1,8 @@
 """The disk refuses to flush: fdatasync fails with EIO, again and again
 
-Number 13 of the menu: the system call fails in the producer's process, for the journal and, on SQLite, for the database
-(SQLITE_IOERR_FSYNC). What the kernel then holds is not to be trusted: the journal is written anew, the transaction runs
-again. tests/recording/test_journal.py looks at the files. Not tested: a disk that really fails.
+Fault 13 of docs/guarantees.md: the system call fails in the producer's process, for the journal and, on SQLite, for the
+database (SQLITE_IOERR_FSYNC). What the kernel then holds is not to be trusted: the journal is written anew, the
+transaction runs again. tests/recording/test_journal.py looks at the files. Not tested: a disk that really fails.
 """
 
 from __future__ import annotations

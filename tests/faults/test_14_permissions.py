@@ -1,8 +1,8 @@
 """The database or the journal may not be written, or not even looked at
 
-Number 14 of the menu: permissions of files and folders, rights on a server, the immutable attribute, a disk that is
-mounted read-only, a journal that is deleted; and what others may do with what we write. tests/backends/test_roles.py
-has the matrix of PostgreSQL's roles.
+Fault 14 of docs/guarantees.md: permissions of files and folders, rights on a server, the immutable attribute, a disk
+that is mounted read-only, a journal that is deleted; and what others may do with what we write.
+tests/backends/test_roles.py has the matrix of PostgreSQL's roles.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The database or the journal lies on a network file system
 
-Number 15 of the menu: what the mount table says (a faked one for the types that cannot be mounted here, the kernel's
-own for one that can), locks that fail, and the journals of another machine in a shared home. Not tested: a real NFS or
-Lustre, where a write itself may hang.
+Fault 15 of docs/guarantees.md: what the mount table says (a faked one for the types that cannot be mounted here, the
+kernel's own for one that can), locks that fail, and the journals of another machine in a shared home. Not tested: a
+real NFS or Lustre, where a write itself may hang.
 """
 
 from __future__ import annotations

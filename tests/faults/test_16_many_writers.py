@@ -1,7 +1,7 @@
 """Many processes write at once
 
-Number 16 of the menu: 64 in the long form, into one SQLite file; into a PostgreSQL server that has fewer connections
-to give. tests/recording/test_processes.py has four, in runs of their own and in one run.
+Fault 16 of docs/guarantees.md: 64 in the long form, into one SQLite file; into a PostgreSQL server that has fewer
+connections to give. tests/recording/test_processes.py has four, in runs of their own and in one run.
 """
 
 from __future__ import annotations

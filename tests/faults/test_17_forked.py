@@ -1,6 +1,6 @@
 """Forks, multiprocessing, workers of a DataLoader
 
-Number 17 of the menu: in the middle of writing, while locks are held, with a garbage collection in the child.
+Fault 17 of docs/guarantees.md: in the middle of writing, while locks are held, with a garbage collection in the child.
 tests/recording/test_processes.py forks while other threads log, flush and query, and a store in memory.
 """
 

@@ -1,6 +1,6 @@
 """The parent is killed, its children live
 
-Number 18 of the menu: a forked child keeps what it inherited open, and must hold no journal by that.
+Fault 18 of docs/guarantees.md: a forked child keeps what it inherited open, and must hold no journal by that.
 tests/recording/test_processes.py has a child that sleeps.
 """
 

@@ -1,8 +1,8 @@
 """Journals and databases are damaged
 
-Number 19 of the menu: a journal is cut off or changed at any byte, loses a segment, its first records, its meta.json;
-an SQLite file is cut off, overwritten, emptied, or loses its -wal. tests/recording/test_journal.py cuts a row of
-frames at every byte and flips every bit of it; tests/backends/test_failures.py has files of something else.
+Fault 19 of docs/guarantees.md: a journal is cut off or changed at any byte, loses a segment, its first records, its
+meta.json; an SQLite file is cut off, overwritten, emptied, or loses its -wal. tests/recording/test_journal.py cuts a
+row of frames at every byte and flips every bit of it; tests/backends/test_failures.py has files of something else.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Schemas that are older, newer, foreign, half-made
 
-Number 20 of the menu: processes killed at each statement of a migration, several that migrate at once, a schema that
-becomes newer under a run. tests/migrations/test_prepare.py has the refusal of newer and foreign schemas, upgrades of
-older ones with their copies, a kill in the middle of an upgrade and another program's alembic_version.
+Fault 20 of docs/guarantees.md: processes killed at each statement of a migration, several that migrate at once, a
+schema that becomes newer under a run. tests/migrations/test_prepare.py has the refusal of newer and foreign schemas,
+upgrades of older ones with their copies, a kill in the middle of an upgrade and another program's alembic_version.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Hostile values
 
-Number 21 of the menu: numbers that databases disagree on, objects that raise, cycles, megabytes. One list, logged at
-every place that takes a value; tests/properties/test_values.py has random values, one by one.
+Fault 21 of docs/guarantees.md: numbers that databases disagree on, objects that raise, cycles, megabytes. One list,
+logged at every place that takes a value; tests/properties/test_values.py has random values, one by one.
 """
 
 from __future__ import annotations

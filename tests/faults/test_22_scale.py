@@ -1,7 +1,8 @@
 """Ten thousand names, a million steps, ten thousand calls a second
 
-Number 22 of the menu: what a store is given is more than anybody plans for. Memory and disk stay bounded, whatever
-is dropped for that is told by gaps. tests/recording/test_journal.py has the limit of a journal, benchmarks/ the times.
+Fault 22 of docs/guarantees.md: what a store is given is more than anybody plans for. Memory and disk stay bounded,
+whatever is dropped for that is told by gaps. tests/recording/test_journal.py has the limit of a journal, benchmarks/
+the times.
 """
 
 from __future__ import annotations

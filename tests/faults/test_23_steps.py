@@ -1,7 +1,7 @@
 """Steps go backwards, come twice; attempts race
 
-Number 23 of the menu: odd orders of steps, resuming from a checkpoint before the last step, two live processes on one
-run, the late delivery of an attempt that was superseded. tests/recording/test_flush.py has the rules one by one,
+Fault 23 of docs/guarantees.md: odd orders of steps, resuming from a checkpoint before the last step, two live processes
+on one run, the late delivery of an attempt that was superseded. tests/recording/test_flush.py has the rules one by one,
 tests/properties/test_histories.py random histories; None and negative steps stand in tests/test_run.py.
 """
 

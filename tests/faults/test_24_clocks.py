@@ -1,8 +1,8 @@
 """The clock jumps
 
-Number 24 of the menu: the process's clock goes back or on by an hour while it records, or between two attempts. The
-jump is in Python's time.time and time.time_ns, which is all that the store reads; libfaketime is not used, and neither
-are two machines.
+Fault 24 of docs/guarantees.md: the process's clock goes back or on by an hour while it records, or between two
+attempts. The jump is in Python's time.time and time.time_ns, which is all that the store reads; libfaketime is not
+used, and neither are two machines.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Metacharacters and secrets
 
-Number 25 of the menu: texts that mean something to SQL, LIKE, JSON paths, shells, terminals, HTML or file systems, at
-every place that takes one; canary secrets that no fault may bring to light. tests/queries/test_filters.py has single
-filters, tests/redaction what is redacted, tests/cli what a terminal is shown.
+Fault 25 of docs/guarantees.md: texts that mean something to SQL, LIKE, JSON paths, shells, terminals, HTML or file
+systems, at every place that takes one; canary secrets that no fault may bring to light. tests/queries/test_filters.py
+has single filters, tests/redaction what is redacted, tests/cli what a terminal is shown.
 """
 
 from __future__ import annotations

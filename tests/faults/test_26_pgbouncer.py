@@ -1,6 +1,7 @@
 """PgBouncer in transaction mode: more writers than connections, cut off again and again
 
-Beyond the menu's 25. Where the program is not installed (Debian: the package pgbouncer), `make soak` says "not tested".
+Fault 26 of docs/guarantees.md. Where the program is not installed (Debian: the package pgbouncer), `make soak` says
+"not tested".
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Several stores on one database in one process
 
-Beyond the menu's 25: POSIX locks do not see their own process, and closing any descriptor of a file loses them. So one
-store object might take the journals of another one for a dead process's, or make them look so to other processes.
+Fault 27 of docs/guarantees.md: POSIX locks do not see their own process, and closing any descriptor of a file loses
+them. So one store object might take the journals of another one for a dead process's, or make them look so to other
+processes.
 """
 
 from __future__ import annotations
