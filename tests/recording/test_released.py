@@ -16,7 +16,7 @@ from sqlalchemy import make_url, select
 from fixtures.databases import PostgresServer
 from fixtures.released import RELEASED
 from trainstore.store import TrainStore
-from trainstore.testing import same
+from trainstore.testing.base import same
 from trainstore.values import canonical
 
 VERSIONS = sorted(folder.name for folder in RELEASED.iterdir())
