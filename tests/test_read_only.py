@@ -129,7 +129,7 @@ def test_no_store_is_made(empty_database_url: str, backend_name: str, tmp_path: 
             assert not missing.exists()
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("CREATE TABLE other (id INTEGER)")
-    with pytest.raises(SchemaMissingError, match="read_only=True makes none"):
+    with pytest.raises(SchemaMissingError, match="read_only=True creates none"):
         TrainStore(empty_database_url, read_only=True)
     with pytest.raises(SchemaMissingError, match="with the prefix p_"):
         TrainStore(empty_database_url, table_name_prefix="p_", read_only=True)

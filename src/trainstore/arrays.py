@@ -1,7 +1,7 @@
 """Arrays and tensors of any library, read without importing one: NumPy, PyTorch, JAX, pandas.
 
-They are known by what they have and not by their type. All are turned into NumPy's form first, so that one kind of
-number is read and one kind of content digested, on whatever device and in whatever format it was.
+They are recognised by their attributes, not by their types. All become NumPy arrays first, so that numbers are read and
+contents digested in one way, whatever the device and format.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def size_of(array: Any) -> int:
 
 
 def elements(array: Any) -> Any:
-    """Its elements: a list (of lists), the bare element where there is no dimension. Raises what the library raises."""
+    """Its elements: a list (of lists), or the bare element if it has no dimensions. Raises what the library raises."""
     array = _as_numpy(array)
     return array.astype(str).tolist() if array.dtype.kind in "mM" else array.tolist()
 
@@ -61,11 +61,11 @@ def _digest(array: Any) -> str | None:
 
 
 def _as_numpy(array: Any) -> Any:
-    if hasattr(array, "tobytes"):  # it is NumPy's, or as good; a masked array would lose its mask below
+    if hasattr(array, "tobytes"):  # NumPy's, or equivalent; a masked array would lose its mask below
         return array
     if hasattr(array, "detach"):
         array = array.detach().to_dense().cpu()
     try:
         return array.__array__()
-    except Exception:  # noqa: BLE001 - a format that NumPy lacks: bfloat16, float8; float32 holds their every value
+    except Exception:  # noqa: BLE001 - a format that NumPy lacks: bfloat16, float8; float32 holds all values
         return array.float().__array__()

@@ -67,7 +67,7 @@ class NotADatabaseError(TrainStoreError):
 
 
 class NetworkFileSystemError(TrainStoreError):
-    """The SQLite file is on a network file system, where locks fail and files get damaged; it may only be read."""
+    """The SQLite file is on a network file system, where locks fail and files get damaged; it can only be read."""
 
 
 class SchemaError(TrainStoreError):

@@ -59,7 +59,7 @@ class UTCDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: object, dialect: Dialect) -> datetime | None:
-        """Hand PostgreSQL the time in UTC, SQLite its wall time."""
+        """The time in UTC for PostgreSQL; for SQLite without the time zone."""
         if value is None:
             return None
         time = self.utc(value)
@@ -165,7 +165,7 @@ class _Columns:
 
 
 class StoreColumns(_Columns):
-    """One row: which store this is. A database made anew under an old name is another store."""
+    """One row: which store this is. A new database under an old name is another store."""
 
     name_ = "store"
     uid: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -180,14 +180,14 @@ class RunColumns(_Columns):
     uid: Mapped[str] = mapped_column(String(36), unique=True)  # uuid4, made by the client
     project: Mapped[str] = mapped_column(Text)
     name: Mapped[str] = mapped_column(Text)
-    status: Mapped[str] = mapped_column(String(16))  # of its head attempt, one of STATUSES
+    status: Mapped[str] = mapped_column(String(16))  # of its head attempt; one of STATUSES
     started_at: Mapped[datetime] = mapped_column(UTCDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     error: Mapped[str | None] = mapped_column(Text)  # type and text of what ended it
     source: Mapped[str] = mapped_column(Text)  # which integration recorded it: "python", "transformers", …
     last_step: Mapped[int | None] = mapped_column(WholeNumber)  # the highest current step
     notes: Mapped[str | None] = mapped_column(Text)
-    # A name in ``model``, where ScalarStop's vocabulary is used; no foreign key, as a run may begin before its model.
+    # A name in ``model``, if ScalarStop's tables are used; no foreign key, as a run may begin before its model.
     model_name: Mapped[str | None] = mapped_column(Text)
     parent_step: Mapped[int | None] = mapped_column(WholeNumber)
 
@@ -266,7 +266,7 @@ class StepLogColumns(_Columns):
 
 
 class MetricSummaryColumns(_KeyedByRun):
-    """What the current steps of one metric of one run come to. Exactly a recomputation from current_step_log."""
+    """The summary of one metric over a run's current steps; always equal to a recomputation from current_step_log."""
 
     name_ = "metric_summary"
     metric: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -489,7 +489,7 @@ class Models:
 
     @property
     def table_names(self) -> frozenset[str]:
-        """Every name of ours in the database, prefix included: tables, version table, view."""
+        """Every name that we use in the database, prefix included: tables, version table, view."""
         return frozenset(f"{self.prefix}{name}" for name in (*TABLE_NAMES, VERSION_TABLE, VIEW_NAME))
 
 

@@ -1,4 +1,4 @@
-"""What a pickled store or handle carries: the address by which another process opens the store, and no password."""
+"""What a pickled store or handle carries: the address from which another process opens the store, no password."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _shared: dict[tuple[Any, ...], Any] = {}  # the stores that unpickled handles re
 class StoreAddress:
     """How a store is opened again.
 
-    A password is left out: where the store had one, the other process takes ``TRAINSTORE_URL`` if that names the same
+    A password is left out: if the store had one, the other process uses ``TRAINSTORE_URL`` if that names the same
     database, else what libpq finds (``PGPASSWORD``, ``~/.pgpass``).
     """
 
@@ -40,11 +40,11 @@ class StoreAddress:
         return self.factory(self._target(), **{**self.options, **options})
 
     def shared_service(self) -> RecordingService:
-        """What the unpickled handles of this address record with, in this process."""
+        """The service that unpickled handles of this address record with in this process."""
         key = (self.factory, self.url, *sorted(self.options.items()))
         store = _shared.get(key)
         if store is None or store._closed:
-            # A database that is away must not cost a training anything: the run goes on in a journal.
+            # An unreachable database must not harm a training: the run goes on in a journal.
             store = _shared[key] = self.open(offline_ok=True)
         service: RecordingService = store._service
         return service
@@ -58,6 +58,6 @@ class StoreAddress:
                 return given
         except StoreURLError:
             pass
-        address, question, parameters = self.url.replace(":***@", "@").partition("?")
+        address, mark, parameters = self.url.replace(":***@", "@").partition("?")
         kept = [item for item in parameters.split("&") if not item.endswith("=***")]
-        return address + (question + "&".join(kept) if kept else "")
+        return address + (mark + "&".join(kept) if kept else "")

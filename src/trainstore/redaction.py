@@ -1,11 +1,11 @@
 r"""Secrets are replaced by ``[redacted]`` before anything is written: by the name they stand under, and by their looks.
 
-Three kinds of rules, from the sure to the doubtful:
+Three kinds of rules:
 
-- A **name** that says "secret" (``hub_token``, ``AWS_SECRET_ACCESS_KEY``): every text, list or mapping under it goes.
-  Numbers, bools and None stay, as they only say whether one was set. A name that says what else it holds
-  (``password_file``, ``secret_size``) is no such name.
-- A name that may mean one (``account_key``, ``user_token``): a text goes if it looks drawn by lot.
+- A **name** that says "secret" (``hub_token``, ``AWS_SECRET_ACCESS_KEY``): every text, list or mapping under it is
+  redacted. Numbers, bools and None stay: they only tell whether one was set. A name that says what else it holds
+  (``password_file``, ``secret_size``) does not count.
+- A name that may mean one (``account_key``, ``user_token``): a text is redacted if it looks random.
 - A **value** that is known by its looks (``hf_…``, ``ghp_…``, PEM, JWT), or stands in a text where secrets stand: in a
   URL, after an option (``--api-key X``), in an assignment (``HF_TOKEN=X python``), in a header.
 
@@ -44,7 +44,7 @@ _SECRET_KEYS = re.compile(
     r"|^(?:token|pass)$|_KEY_ID$",
     re.IGNORECASE,
 )
-# A measure of a secret, or where it is found, is none.
+# The size of a secret, or its location, is not a secret.
 _ABOUT_A_SECRET = re.compile(
     r"[_\-. ](?:size|count|len|length|dim|bits|type|kind|env|env[_\-]?var|variable|name|path|file|filename|dir|folder|"
     r"ttl|timeout|expiry|expires[_\-]?(?:in|at)|required|enabled|prompt|policy|scopes?|uri|url|endpoint|field|column|"
@@ -120,7 +120,7 @@ _TOKENS = (
     ),
     _Rule(("github_pat_",), re.compile(r"\bgithub_pat_[A-Za-z0-9_]{20,}")),
     _Rule(("gl",), re.compile(r"\bgl(?:pat|ptt|dt|rt|soat|cbt|ft|imt|agent)-[A-Za-z0-9_.-]{10,}")),
-    # OpenAI and Anthropic: a stretch that is no word, unlike in sk-learn-something-long
+    # OpenAI and Anthropic: a part that is not a word, unlike in sk-learn-something-long
     _Rule(("sk-",), re.compile(r"(?<![\w-])sk-(?=[\w-]*[A-Za-z0-9]{12})(?=[\w-]*\d)[A-Za-z0-9_-]{16,}")),
     _Rule(("akia", "asia", "abia", "acca"), re.compile(r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b")),
     _Rule(("xox", "xapp-"), re.compile(r"\b(?:xox[abceoprsd]|xapp)(?:-|\.xox[a-z]-)[A-Za-z0-9-]{10,}")),
@@ -212,7 +212,7 @@ _VALUE = re.compile(
     r"|(?P<bare>[^\s,;&\"'()\[\]{}]{1,4096})(?P<code>[(\[]?)"
 )
 _REST = re.compile(r"[^\s,;&\"'()\[\]{}]*")  # of a longer one
-# What follows an option, or "password:", where a sentence speaks of it
+# What follows an option, or "password:", in ordinary sentences
 _PROSE = re.compile(
     r"(?:to|or|and|is|are|for|with|in|if|as|on|from|instead|option|flag|argument|must|was|not|can|will|the|an?|it|be|by|"
     r"of|at|you|your|this|that|should|may|when|where|before|after|again|try|set|expected|required|missing|invalid)"
@@ -297,8 +297,9 @@ def redact_text(text: str) -> str:
 def redact(value: Json) -> Json:
     """A canonical value with secrets replaced, by key and by looks, at any depth.
 
-    Under a secret key text and what contains it goes; numbers, bools and None stay (``token=True``, ``id_token=3``). A
-    list that is a command line is read as one, and ``{"name": "HF_TOKEN", "value": …}`` as what it means.
+    Under a secret key, texts and their containers are redacted; numbers, bools and None stay (``token=True``,
+    ``id_token=3``). A list that is a command line is read as one, and ``{"name": "HF_TOKEN", "value": …}`` as a name
+    with its value.
     """
     if type(value) is str:
         return redact_text(value)

@@ -1,7 +1,7 @@
 """The text of an object that is the same in every process: its ``repr`` without memory addresses.
 
 ``<function relu at 0x7f3c…>`` would make two runs of one script look different. Functions and methods are named by
-module and qualified name; from other texts the addresses are removed.
+module and qualified name; from other texts, addresses are removed.
 """
 
 from __future__ import annotations

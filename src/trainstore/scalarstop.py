@@ -1,7 +1,7 @@
 """ScalarStop's TrainStore: data sets, model templates, models and the metrics of their epochs.
 
 The methods have the names, keyword arguments, DataFrame columns and exceptions of ``scalarstop.TrainStore`` (4.0), so
-that ``KerasModel.fit(train_store=…)`` and other callers take a `TrainStore` of ours; ``table_name_prefix=
+that ``KerasModel.fit(train_store=…)`` and other callers can use our `TrainStore`; ``table_name_prefix=
 "scalarstop__"`` opens a database that ScalarStop wrote. Each call is one transaction, done when it returns.
 
 What is different, because ScalarStop's way loses data or is wrong:
@@ -69,7 +69,7 @@ class ScalarStopMethods:
         Raises:
             sqlalchemy.exc.IntegrityError: The name exists already.
             InvalidArgumentError: Hyperparameters that are neither None, a mapping, a dataclass nor pairs; a name that
-                is no text.
+                is not a str.
         """
         self.insert_datablob_by_str(
             name=datablob.name,
@@ -190,7 +190,7 @@ class ScalarStopMethods:
         Raises:
             sqlalchemy.exc.IntegrityError: The name exists already, or its data set or template does not (the latter
                 also with ``ignore_existing``).
-            InvalidArgumentError: A name that is no text.
+            InvalidArgumentError: A name that is not a str.
         """
         self.insert_model_by_str(
             name=model.name,
@@ -335,8 +335,8 @@ class ScalarStopMethods:
         Raises:
             sqlalchemy.exc.IntegrityError: The model has this epoch already, or there is no such model (the latter
                 also with ``ignore_existing``).
-            InvalidArgumentError: Metrics that are no mapping, a number that is not whole or beyond 32 bits, a name
-                that is no text.
+            InvalidArgumentError: Metrics that are not a mapping, a number that is not whole or beyond 32 bits, a name
+                that is not a str.
         """
         values = {
             "model_epoch_num": _integer("epoch_num", epoch_num),
@@ -390,10 +390,10 @@ class ScalarStopMethods:
             model_name: Its name.
 
         Raises:
-            InvalidArgumentError: ``model_name`` is no text (a ValueError, as in ScalarStop).
+            InvalidArgumentError: ``model_name`` is not a str (a ValueError, as in ScalarStop).
         """
         if not isinstance(model_name, str):
-            raise InvalidArgumentError(f"model_name {model_name!r} is no text; pass the name of one model")
+            raise InvalidArgumentError(f"model_name {model_name!r} is not a str; pass the name of one model")
         with self._reader() as reader:
             return scalarstop.get_current_epoch(reader, model_name)
 
@@ -411,9 +411,9 @@ class ScalarStopMethods:
 
 
 def _text(argument: str, value: str | None) -> str | None:
-    """As both databases take it. None goes on to them: they refuse it by an IntegrityError, as with ScalarStop."""
+    """A text that both databases take. None is passed on: they refuse it with an IntegrityError, as with ScalarStop."""
     if value is not None and not isinstance(value, str):
-        raise InvalidArgumentError(f"{argument} {value!r} is no text; pass a str")
+        raise InvalidArgumentError(f"{argument} {value!r} is not a str")
     return None if value is None else plain_text(value)
 
 
@@ -424,7 +424,7 @@ def _integer(argument: str, value: Any) -> int | None:
     try:
         number = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
     except TypeError:
-        raise InvalidArgumentError(f"{argument} {value!r} is no whole number") from None
+        raise InvalidArgumentError(f"{argument} {value!r} is not a whole number") from None
     if not -INT32_MAX <= number <= INT32_MAX:
         raise InvalidArgumentError(f"{argument} {number} is not within ±{INT32_MAX}, which the databases can hold")
     return number

@@ -1,7 +1,7 @@
-"""The schema in a database: made, upgraded, checked, with Alembic in this process.
+"""Creates, upgrades and checks the schema in a database, with Alembic in this process.
 
 At head, opening a store reads one row and never imports Alembic. DDL runs in one transaction under the backend's
-migration lock, so two processes may open a new database at once, and one that dies half-way leaves nothing behind.
+migration lock, so two processes may open a new database at once, and one that dies halfway leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ def migrations_directory() -> Path:
 
 
 def prepare(engine: Engine, backend: Backend, models: Models, *, auto_upgrade: bool | None = None) -> str:
-    """Make the schema fit, or say why it does not; the store's uid. Called at every opening.
+    """Create or upgrade the schema if needed, or raise why not; return the store's uid. Called at every opening.
 
     Args:
         engine: Of ``backend``.
         backend: The database.
         models: Of the store's prefix.
-        auto_upgrade: Whether an older schema is upgraded. None: what the backend does by itself.
+        auto_upgrade: Whether an older schema is upgraded. None: the backend's default.
 
     Raises:
         SchemaOutdatedError, SchemaTooNewError, SchemaForeignError, SchemaMissingError: Nothing was changed.
@@ -63,7 +63,7 @@ def prepare(engine: Engine, backend: Backend, models: Models, *, auto_upgrade: b
     if version is None and backend.read_only:
         prefixed = f" with the prefix {models.prefix}" if models.prefix else ""
         raise SchemaMissingError(
-            f"{backend.safe_url} has no trainstore tables{prefixed}, and read_only=True makes none; name another "
+            f"{backend.safe_url} has no trainstore tables{prefixed}, and read_only=True creates none; name another "
             "database or table_name_prefix"
         )
     if version is None:
@@ -82,7 +82,7 @@ def prepare(engine: Engine, backend: Backend, models: Models, *, auto_upgrade: b
 
 
 def upgrade(engine: Engine, backend: Backend, models: Models, revision: str = "head") -> None:
-    """Bring the schema to ``revision``, or make it; an SQLite file is copied beside itself before it is upgraded.
+    """Create the schema, or upgrade it to ``revision``; an SQLite file is copied beside itself before an upgrade.
 
     Raises the errors of `prepare`.
     """
@@ -92,13 +92,12 @@ def upgrade(engine: Engine, backend: Backend, models: Models, revision: str = "h
 
 
 def before_upgrade(connection: Connection, backend: Backend, models: Models) -> bool:
-    """Under the migration lock: refuse what is not ours, copy an SQLite file; whether there is work to do.
+    """Refuse foreign tables and back up an SQLite file; return whether an upgrade is needed.
 
-    What ScalarStop made is taken over.
-
-    Also called by ``migrations/env.py``, so that ``alembic upgrade`` is as careful as the library.
+    Runs under the migration lock. Tables that ScalarStop made are taken over. ``migrations/env.py`` calls it too, so
+    that ``alembic upgrade`` is as careful as the library.
     """
-    version = _version(connection, models)  # now that nobody else can change it
+    version = _version(connection, models)  # again, now that nobody else can change it
     if version is None:
         if not _of_scalarstop(connection, backend, models):
             return True
@@ -116,15 +115,15 @@ def before_upgrade(connection: Connection, backend: Backend, models: Models) -> 
 
 
 def current(engine: Engine, backend: Backend, models: Models) -> str | None:
-    """The revision of the schema, or None where there is none."""
+    """The revision of the schema, or None if there is none."""
     with _rights_explained(backend, models), backend.asking(engine) as connection:
         return _version(connection, models)
 
 
 def check(engine: Engine, backend: Backend, models: Models) -> list[str]:
-    """What differs between the database and the models, a line each; [] where they agree.
+    """The differences between the database and the models, one line each; [] if they agree.
 
-    Raises `SchemaError` where the schema is missing or not at head.
+    Raises `SchemaError` if the schema is missing or not at head.
     """
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
@@ -141,10 +140,10 @@ def check(engine: Engine, backend: Backend, models: Models) -> list[str]:
 
 
 def comparison_options(models: Models) -> dict[str, Any]:
-    """Alembic's options for this prefix, also those of ``migrations/env.py``: exactly our tables, no others.
+    """Alembic's options for this prefix, here and in ``migrations/env.py``: exactly our tables, no others.
 
-    By whole names: a test of the prefix would admit every table when it is empty. The version table and the view are
-    ours and are not compared: the one is Alembic's, of the other it knows nothing.
+    Tables are matched by their whole names, since every table has the empty prefix. The version table and the view are
+    not compared: the first is Alembic's, and it does not know views.
     """
     compared = models.table_names - {f"{models.prefix}{VERSION_TABLE}", f"{models.prefix}{VIEW_NAME}"}
 
@@ -167,7 +166,7 @@ def comparison_options(models: Models) -> dict[str, Any]:
 
 @contextmanager
 def view_dropped(operations: Any) -> Iterator[None]:
-    """For a migration of ``step_log`` or ``attempt``: the view is away meanwhile, as databases ask for."""
+    """For a migration of ``step_log`` or ``attempt``: drop the view meanwhile, as databases require."""
     prefix = operations.get_context().opts["trainstore_prefix"]
     operations.execute(f"DROP VIEW {prefix}{VIEW_NAME}")
     yield
@@ -175,10 +174,10 @@ def view_dropped(operations: Any) -> Iterator[None]:
 
 
 def create_view(operations: Any) -> None:
-    """For a migration: make ``current_step_log``."""
+    """For a migration: create ``current_step_log``."""
     prefix = operations.get_context().opts["trainstore_prefix"]
     step_log, attempt = f"{prefix}step_log", f"{prefix}attempt"
-    # Every column, whatever the revision that asks for the view has: so an old revision may call this for ever.
+    # With *, the view fits whatever columns a revision has, so old revisions can go on calling this.
     operations.execute(
         f"CREATE VIEW {prefix}{VIEW_NAME} AS SELECT {step_log}.* "
         f"FROM {step_log} JOIN {attempt} ON {step_log}.run_id = {attempt}.run_id "
@@ -190,7 +189,7 @@ def create_view(operations: Any) -> None:
 
 
 def _version(connection: Connection, models: Models) -> str | None:
-    """The revision in the version table; None where it is missing, or empty."""
+    """The revision in the version table; None if the table is missing or empty."""
     if not inspect(connection).has_table(models.trainstore_version.name):
         return None
     found = connection.execute(select(models.trainstore_version.c.version_num)).scalar()
@@ -198,7 +197,7 @@ def _version(connection: Connection, models: Models) -> str | None:
 
 
 def _uid_at_head(engine: Engine, backend: Backend, models: Models) -> str | None:
-    """The store's uid where the schema is at head, in one statement; None where it is not, for whatever reason."""
+    """The store's uid if the schema is at head, in one statement; None if it is not, for whatever reason."""
     version = models.trainstore_version
     both = models.store.join(version, true())
     statement = select(models.store.c.uid, version.c.version_num).select_from(both)
@@ -206,7 +205,7 @@ def _uid_at_head(engine: Engine, backend: Backend, models: Models) -> str | None
         with backend.asking(engine) as connection:
             row = connection.execute(statement).first()
     except (OperationalError, ProgrammingError, PermissionDeniedError):
-        return None  # most likely a table is missing: ask again, one thing after the other
+        return None  # most likely a table is missing: `prepare` then checks step by step
     return str(row.uid) if row is not None and row.version_num == HEAD else None
 
 
@@ -222,15 +221,15 @@ def _rights_explained(backend: Backend, models: Models) -> Iterator[None]:
         if isinstance(error, SQLAlchemyError) and not backend.is_privilege_error(error):
             raise
         raise SchemaMissingError(
-            f"this user may not create, change or read trainstore's tables in {backend.safe_url}; let a role that may "
-            f"create tables there run: {_command(backend, models)}"
+            f"this user may not create, change or read trainstore's tables in {backend.safe_url}; as a role that may "
+            f"create tables there, run: {_command(backend, models)}"
         ) from None
 
 
 def _of_scalarstop(connection: Connection, backend: Backend, models: Models) -> bool:
-    """Whether ScalarStop made the tables of our names that are there; False where there are none.
+    """Whether existing tables with our names are ScalarStop's; False if there are none.
 
-    Raises `SchemaForeignError` where somebody else did. ScalarStop's are known by their names, keys and columns, of
+    Raises `SchemaForeignError` if they are somebody else's. ScalarStop's are recognised by names, keys and columns, of
     which its older versions have fewer.
     """
     inspector = inspect(connection)
@@ -240,7 +239,7 @@ def _of_scalarstop(connection: Connection, backend: Backend, models: Models) -> 
     if foreign:
         raise SchemaForeignError(
             f"{backend.safe_url} already has {', '.join(map(repr, foreign))}, which trainstore did not make; nothing "
-            "was changed. Take another database, or keep them apart by table_name_prefix (--prefix, TRAINSTORE_PREFIX)"
+            "was changed. Use another database, or keep them apart with table_name_prefix (--prefix, TRAINSTORE_PREFIX)"
         )
     return bool(taken)
 
@@ -264,7 +263,7 @@ def _check_known(version: str, backend: Backend) -> None:
     if version not in known:
         raise SchemaTooNewError(
             f"the schema of {backend.safe_url} is at revision {version}, which this trainstore (at {HEAD}) does not "
-            "know; it was left as it is. Upgrade trainstore: pip install -U trainstore"
+            "know; it was not changed. Upgrade trainstore: pip install -U trainstore"
         )
 
 

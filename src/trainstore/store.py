@@ -45,10 +45,10 @@ logger = logging.getLogger("trainstore")
 
 READ_OWN_WRITES_TIMEOUT = 1.0  # seconds that a query waits for this store's own records
 CLOSE_TIMEOUT = 10.0
-NEWEST_IN_NOTEBOOK = 10  # runs that a store shows of itself
+NEWEST_IN_NOTEBOOK = 10  # runs in a store's HTML table
 
 _stores: WeakSet[TrainStore] = WeakSet()
-_of_the_parent: list[Connection | None] = []  # in a forked child: kept, as closing them would end the parent's
+_of_the_parent: list[Connection | None] = []  # in a forked child: never closed, as they are the parent's too
 
 
 class TrainStore(QueryMethods, ScalarStopMethods):
@@ -61,7 +61,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         table_name_prefix: Put before the name of every table, so that several stores share a database: at most 20 of
             ``a-z 0-9 _``, not a digit first. None: ``TRAINSTORE_PREFIX``, else none.
         echo: Log every SQL statement.
-        offline_ok: A server that cannot be reached is no error: runs begin in the journal and reach the database
+        offline_ok: Do not raise if the server cannot be reached: runs start in the journal and reach the database
             when it is back.
         auto_upgrade: Whether a schema of an older trainstore is upgraded at opening. None: SQLite yes (after a copy
             beside the file), PostgreSQL no.
@@ -95,14 +95,14 @@ class TrainStore(QueryMethods, ScalarStopMethods):
     ) -> None:
         if read_only and (offline_ok or auto_upgrade):
             raise InvalidArgumentError(
-                "read_only=True records and upgrades nothing: leave offline_ok and auto_upgrade out"
+                "read_only=True records and upgrades nothing: leave out offline_ok and auto_upgrade"
             )
         if table_name_prefix is None:
             table_name_prefix = os.environ.get("TRAINSTORE_PREFIX", "")
         self._models = models_for(table_name_prefix)
         self._backend = open_backend(connection_string, echo=echo, read_only=read_only)
         if read_only and self._backend.in_memory:
-            raise InvalidArgumentError("a store in memory begins empty: there is nothing to read with read_only=True")
+            raise InvalidArgumentError("a store in memory starts empty: read_only=True leaves nothing to read")
         self._auto_upgrade = auto_upgrade
         self._engine = self._backend.create_engine()
         self._service = RecordingService(self._backend, self._models, self._prepare_for_writer)
@@ -124,7 +124,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
             if not offline_ok or not self._backend.can_be_away:
                 self._engine.dispose()
                 raise
-            logger.warning("%s; runs begin in the journal %s", error, self._service.journal_root())
+            logger.warning("%s; runs start in the journal %s", error, self._service.journal_root())
         except BaseException:
             self._engine.dispose()
             raise
@@ -164,7 +164,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         return f"<TrainStore {self._backend.safe_url}{prefix}{state}>"
 
     def _repr_html_(self) -> str:
-        """The newest runs, for notebooks; only the address where they cannot be read."""
+        """The newest runs, for notebooks; only the address if they cannot be read."""
         try:
             runs = self.list_runs(hyperparams="varying", metrics=SHOWN_METRICS, limit=NEWEST_IN_NOTEBOOK)
         except (TrainStoreError, SQLAlchemyError) as error:
@@ -357,7 +357,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
             The names of the tags that were there and are removed, sorted.
 
         Raises:
-            InvalidArgumentError: Tags that are none.
+            InvalidArgumentError: ``tags`` is neither names nor a mapping.
             RunNotFoundError, RunNotUniqueError: ``run`` names none, or several.
         """
         tags = list(tags) if isinstance(tags, Iterator) else tags
@@ -383,11 +383,11 @@ class TrainStore(QueryMethods, ScalarStopMethods):
             The notes as they are then.
 
         Raises:
-            InvalidArgumentError: ``notes`` is no text.
+            InvalidArgumentError: ``notes`` is not a str.
             RunNotFoundError, RunNotUniqueError: ``run`` names none, or several.
         """
         if not isinstance(notes, str):
-            raise InvalidArgumentError(f"notes {notes!r} is no text")
+            raise InvalidArgumentError(f"notes {notes!r} is not a str")
         with self._reader() as reader:
             key = queries.resolve_run(reader, run)
         text = redact_text(plain_text(notes))
@@ -540,7 +540,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ClosedError(f"the store {self._backend.safe_url} was closed; open a new TrainStore")
+            raise ClosedError(f"the store {self._backend.safe_url} is closed; open a new TrainStore")
 
     def _prepare(self) -> str:
         return schema.prepare(self._engine, self._backend, self._models, auto_upgrade=self._auto_upgrade)
@@ -564,10 +564,10 @@ class TrainStore(QueryMethods, ScalarStopMethods):
     def _recover(self) -> Recovered:
         recovered = self._service.recover()
         if recovered.records:
-            logger.info("%d records of ended processes were delivered", recovered.records)
+            logger.info("delivered %d records of processes that have ended", recovered.records)
         if recovered.failed:
             failed = ", ".join(f"{folder} ({reason})" for folder, reason in recovered.failed.items())
-            logger.warning("these journals could not be delivered, and stay: %s", failed)
+            logger.warning("these journals could not be delivered and are kept: %s", failed)
         return recovered
 
     def _recording(self) -> RecordingService | None:
@@ -586,7 +586,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         self._attach()
         if not self._service.flush(None, READ_OWN_WRITES_TIMEOUT):
             warnings.warn(
-                f"{self._service.pending} records are not stored yet; the answer is without them",
+                f"{self._service.pending} records are not stored yet; the answer does not include them",
                 PendingRecordsWarning,
                 stacklevel=stacklevel,
             )

@@ -57,7 +57,7 @@ MAX_DEPTH = 64
 MAX_PARTS = 1_000_000
 MAX_REPR_LENGTH = 100_000
 EMPTY_NAME = "~empty"
-REPR_FAILS = "whose repr() fails"  # what is kept of such a value, after its type
+REPR_FAILS = "whose repr() fails"  # kept of such a value, after its type
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -71,7 +71,7 @@ def canonical(value: object) -> Json:
     try:
         return _item(value, _Path((), [MAX_PARTS]))
     except _TooManyPartsError:
-        # Not its repr, which may be as large: lists that hold the same list twice grow with two to the depth.
+        # Not its repr, which may be as large: nested lists that hold the same list twice double at every level.
         return {"$repr": f"<{type(value).__name__} of more than {MAX_PARTS:,} parts>"}
 
 
@@ -80,7 +80,7 @@ class _TooManyPartsError(Exception):
 
 
 class _Path(NamedTuple):
-    """Which containers a value is in, and how many more parts the whole may have."""
+    """The containers around a value, and how many more parts the whole may have."""
 
     parents: tuple[int, ...]
     left: list[int]
@@ -95,7 +95,7 @@ class _Path(NamedTuple):
 
 
 def _item(value: object, path: _Path) -> Json:
-    """A value, or its repr where it cannot be read: that costs what is around it nothing."""
+    """A value, or its repr if it cannot be read, so that the values around it are kept."""
     try:
         return _canonical(value, path)
     except _TooManyPartsError:
@@ -134,7 +134,7 @@ def _canonical(value: object, path: _Path) -> Json:
     if isinstance(value, Mapping):
         path.spend(value)
         result = {stored_name(key): _item(item, path) for key, item in value.items()}
-        # A caller's own {"$repr": …} would read back as its text: keep it as the repr that it is.
+        # A caller's own {"$repr": …} would be read back as its text: store its repr instead.
         return _as_repr(value) if len(result) == 1 and next(iter(result)) in _TAGS else result
     if isinstance(value, (list, tuple)):
         path.spend(value)
@@ -160,7 +160,7 @@ def _array(array: Any, path: _Path) -> Json:
 
 
 def _fields_of(instance: object) -> dict[str, Any]:
-    """A dataclass, field by field, not deeper.
+    """The fields of a dataclass, nested ones left as they are.
 
     Not by `dataclasses.fields`: that compares the kind of a field by identity, and finds no fields in an instance of a
     class that was itself pickled (cloudpickle, which ScalarStop saves data sets with).
@@ -245,7 +245,7 @@ def restore(value: Json) -> Any:
 
 
 def number_of(value: Json) -> float | None:
-    """The float64 of a stored value, or None where it is no number (bool, text, null, list, object)."""
+    """The float64 of a stored value, or None if it is not a number (bool, text, null, list, object)."""
     kind = type(value)
     if kind is float or kind is int:
         return float(value)
@@ -257,7 +257,7 @@ def stored_name(name: object) -> str:
 
     Text without NUL or lone surrogates, 1 to 255 characters, stays as it is. Those characters are escaped; a longer
     name becomes its first 240 characters, "~" and 8 hex digits of its SHA-256; the empty name becomes "~empty";
-    what is no text becomes its ``str()``, without memory addresses.
+    anything else becomes its ``str()``, without memory addresses.
     """
     if type(name) is not str:
         try:
@@ -282,7 +282,7 @@ def stored_key(name: str) -> str:
 
 
 def index_of(value: object) -> int | None:
-    """The int that an integer of any type is (NumPy's, a tensor's), or None: a bool is not one, nor is 1.0."""
+    """An integer of any type (NumPy's, a tensor's) as int; None for anything else, also for a bool or 1.0."""
     if isinstance(value, bool):
         return None
     try:
@@ -292,7 +292,7 @@ def index_of(value: object) -> int | None:
 
 
 def plain_text(text: object, limit: int = MAX_REPR_LENGTH) -> str:
-    """``text`` as text that both databases take: NUL and lone surrogates escaped, cut at ``limit`` characters."""
+    """``text`` as both databases take it: NUL and lone surrogates escaped, cut at ``limit`` characters."""
     result = _escape(text if isinstance(text, str) else str(text))
     return result if len(result) <= limit else f"{result[:limit]}…"
 

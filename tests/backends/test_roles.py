@@ -244,7 +244,7 @@ def test_recording_as_a_reader(roles: Roles, caplog: pytest.LogCaptureFixture, m
         assert list(store.list_runs()["name"]) == ["first"]
     told = [entry.getMessage() for entry in caplog.records if entry.levelno >= logging.WARNING]
     assert len(told) == 2  # once at opening and once when it was asked for
-    assert all("could not be delivered, and stay" in message for message in told)
+    assert all("could not be delivered and are kept" in message for message in told)
     with TrainStore(roles.url("writer")) as store:
         assert not store.recovered.failed
         assert store.get_run("second").status == "finished"

@@ -73,13 +73,13 @@ def test_a_file_that_is_there_is_left_alone(sqlite: str, place: Path) -> None:
     dangling.symlink_to(place / "nowhere")
     with TrainStore(sqlite) as store:
         for target in (there, dangling, place, Path(sqlite.removeprefix("sqlite:///"))):
-            with pytest.raises(BackupError, match="is there already"):
+            with pytest.raises(BackupError, match="already exists"):
                 store.backup(target)
         for target in (place / "no folder" / "x", there / "x"):
             with pytest.raises(BackupError, match="cannot be written"):
                 store.backup(target)
         (place / "slow.db.partial").touch()
-        with pytest.raises(BackupError, match=r"slow\.db\.partial is there already; .* delete it if it was left"):
+        with pytest.raises(BackupError, match=r"slow\.db\.partial already exists; .* delete it if it was left"):
             store.backup(place / "slow.db")
         assert store.list_runs()["name"].tolist() == ["a"]
     assert there.read_text() == "mine"
@@ -109,7 +109,7 @@ def test_the_command(call, sqlite: str, place: Path) -> None:
     assert "being recorded" not in done.out
     again = call("backup", place / "copy.db", "--store", sqlite)
     assert again.code == 1
-    assert "is there already" in again.err
+    assert "already exists" in again.err
     with TrainStore(sqlite) as store:
         store.start_run(name="live").flush(60)
         done = call("backup", place / "other.db", "--store", sqlite, "--json")

@@ -150,7 +150,7 @@ def test_a_server_that_refuses(
             producer.wait_for(producer.reported.numbers[-1] + 200)
             if fail is read_only:
                 # What ended the connection was told; what is the matter now says this opening.
-                with TrainStore(url) as store, pytest.raises(PermissionDeniedError, match="can only be read"):
+                with TrainStore(url) as store, pytest.raises(PermissionDeniedError, match="is read-only"):
                     store.set_notes(producer.run, "text")
             else:
                 assert "the right to INSERT" in producer.stderr

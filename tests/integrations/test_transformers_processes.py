@@ -136,7 +136,7 @@ def test_a_database_that_is_away_at_the_start_gets_everything_later(proxy, make_
     trainer = make_trainer(callbacks=[callback], max_steps=20)
     trainer.train()
     assert trainer.state.global_step == 20
-    begun = [r for r in caplog.records if r.name == "trainstore" and "begin in the journal" in r.message]
+    begun = [r for r in caplog.records if r.name == "trainstore" and "start in the journal" in r.message]
     assert [record.levelno for record in begun] == [logging.WARNING]
     proxy.open()
     assert callback.store.flush(timeout=60)

@@ -83,7 +83,7 @@ def test_notes_are_set_and_added_to(store, run):
 
 def test_what_cannot_be(store, run):
     """No text, no tags, no run, no one run: refused, and nothing is changed."""
-    with pytest.raises(InvalidArgumentError, match="3 is no text"):
+    with pytest.raises(InvalidArgumentError, match="3 is not a str"):
         store.set_notes(run, 3)
     with pytest.raises(InvalidArgumentError, match="tags"):
         store.set_tags(run, 3)

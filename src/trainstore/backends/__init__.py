@@ -44,7 +44,7 @@ def known_schemes() -> list[str]:
 
 
 def backend_class(scheme: str) -> type[Backend]:
-    """The backend of a URL scheme. Raises `StoreURLError` where there is none."""
+    """The backend for a URL scheme. Raises `StoreURLError` if there is none."""
     if scheme in _registered:
         return _registered[scheme]
     if scheme not in _BUILT_IN:
@@ -84,12 +84,14 @@ def _backend_of(target: str | os.PathLike[str] | URL, echo: bool) -> Backend:
     elif isinstance(target, str) and target:
         text = target
     else:
-        raise StoreURLError(f"{target!r} is no connection string: pass a path such as 'runs.db' or a database URL")
+        raise StoreURLError(f"{target!r} is not a connection string: pass a path such as 'runs.db' or a database URL")
     scheme, separator, _ = text.partition("://")
     if not separator:
         scheme, colon, _ = text.partition(":")
         if colon and re.fullmatch(r"[a-z0-9+]{3,}", scheme) and scheme.split("+")[0] in known_schemes():
-            raise StoreURLError(f"{safe_url(text.replace(':', '://', 1))!r} lacks the two slashes after '{scheme}:'")
+            raise StoreURLError(
+                f"{safe_url(text.replace(':', '://', 1))!r} is missing the two slashes after '{scheme}:'"
+            )
         return backend_class("sqlite").from_path(text, echo=echo)
     return backend_class(scheme.split("+")[0].lower()).from_url(text, echo=echo)
 

@@ -1,15 +1,15 @@
-"""What databases force apart, with defaults that any SQLAlchemy dialect can do.
+"""Where databases differ, with defaults that work on any SQLAlchemy dialect.
 
-A backend subclasses `Backend`, says its name, makes its engines, and overrides what it can do better. The rest of
+A backend subclasses `Backend`, sets its name, creates its engines, and overrides what it can do better. The rest of
 trainstore asks the backend and never looks at the dialect's name. The contract:
 
 - **Threads**: one backend serves one store object; its engines may be used from any thread.
-- **Transactions**: a writer's transaction sees the run's row locked (`lock_rows`) until it ends; DDL in
-  `migration_transaction` is rolled back as a whole where the database can do that.
+- **Transactions**: a writer's transaction keeps the run's row locked (`lock_rows`) until it ends; DDL in
+  `migration_transaction` is rolled back as a whole if the database can do that.
 - **Durability**: when a commit on the writer's engine returns, the rows survive a crash of the machine.
 - **Errors**: `translate` turns the driver's errors into ours; no message ever holds a password or a row's values.
 
-`trainstore.testing.BackendContract` tries all of it that can be tried from outside.
+`trainstore.testing.BackendContract` tests what can be tested from outside.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def dump_json(value: Any) -> str:
-    """JSON text of a canonical value, as both databases take it."""
+    """A canonical value as JSON text that both databases take."""
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def load_json(text: str | bytes) -> Any:
-    """A value of JSON text, also of the text with bare NaN that other programs (ScalarStop) put into SQLite."""
+    """Parse JSON text, also text with bare NaN, which other programs (ScalarStop) write into SQLite."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -79,20 +79,20 @@ class Backend:
     upgrades_on_open: ClassVar[bool] = False
     #: The database is gone when the process ends, so records need no journal on disk.
     in_memory: bool = False
-    #: Set by `open_backend`: nothing is written, and connections refuse to, where the database can.
+    #: Set by `open_backend`: nothing is written, and connections refuse writes if the database supports that.
     read_only: bool = False
     #: Connections may be open while the process forks; the child leaves them to its parent.
     may_fork_connected: ClassVar[bool] = True
-    #: A transaction may wait for longer than a second or two before it fails: a server that does not answer.
+    #: A transaction may wait longer than a second or two before it fails, as with a server that does not answer.
     may_fall_silent: ClassVar[bool] = True
 
     def exists(self) -> bool:
-        """Whether there may be a database: False only where opening would make a new one."""
+        """Whether the database may exist: False only if opening would create a new one."""
         return True
 
     @property
     def can_be_away(self) -> bool:
-        """Whether the database, unreachable now, may be there later: then a run may begin in its journal."""
+        """Whether a database that cannot be reached now may be reachable later; a run can then start in its journal."""
         return True
 
     def __init__(self, url: URL, *, echo: bool = False) -> None:
@@ -101,12 +101,12 @@ class Backend:
 
     @classmethod
     def from_url(cls, text: str, *, echo: bool = False) -> Backend:
-        """Make one from a connection string. Raises `StoreURLError`."""
+        """Create a backend from a connection string. Raises `StoreURLError`."""
         raise NotImplementedError
 
     @classmethod
     def from_path(cls, path: str, *, echo: bool = False) -> Backend:
-        """Make one from a path in the file system, where the database is a file."""
+        """Create a backend from a path, for databases that are files."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -137,7 +137,7 @@ class Backend:
         raise NotImplementedError
 
     def release_idle(self, engine: Engine) -> None:
-        """Close what the pool of ``create_engine`` keeps unused, where that is dear; the writer has one of its own."""
+        """Close the query pool's idle connections, on databases where connections are scarce."""
 
     @contextmanager
     def reading(self, engine: Engine) -> Iterator[Connection]:
@@ -147,66 +147,66 @@ class Backend:
 
     @contextmanager
     def asking(self, engine: Engine) -> Iterator[Connection]:
-        """A connection for short questions of the store itself, at its opening: as `reading`, no wait without end."""
+        """A connection for the store's own short queries while it opens: like `reading`, but it never waits forever."""
         with self.reading(engine) as connection:
             yield connection
 
     @contextmanager
     def snapshot(self, engine: Engine) -> Iterator[Connection]:
-        """A connection whose statements all see one moment of the database, for what reads long and only reads."""
+        """A connection whose statements all see the database at one moment; for reading only."""
         with self.translated(), engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self, connection: Connection, *, patient: bool = False) -> Iterator[None]:
-        """A transaction of a writer, with settings and time-outs that last as long as it.
+        """A writer's transaction, with settings and timeouts that end with it.
 
-        ``patient``: it may take minutes (an attempt is opened, and summaries are made anew).
+        ``patient``: it may take minutes, because an attempt is opened and summaries are recomputed.
         """
         with connection.begin():
             yield
 
     def refuse_if_read_only(self) -> None:
-        """Raise `ReadOnlyStoreError` if the database was opened to be read only."""
+        """Raise `ReadOnlyStoreError` if the database was opened with ``read_only=True``."""
         if self.read_only:
             raise self._read_only_error()
 
     def _read_only_error(self) -> ReadOnlyStoreError:
         return ReadOnlyStoreError(
-            f"{self.safe_url} was opened with read_only=True; open it without to record or to change something"
+            f"{self.safe_url} was opened with read_only=True; open it without that to record or edit"
         )
 
     #: Whether `settle` does anything.
     needs_settling: bool = False
 
     def settle(self, connection: Connection) -> bool:
-        """Bring what is committed to where a copy of the database's file finds it, without waiting for anybody.
+        """Move committed data into the database's main file, so that a copy of the file has it. Waits for nobody.
 
         Called on a writer's connection, outside a transaction, when nothing is being recorded. Never raises.
 
         Returns:
-            False if something is left that a later call may do.
+            False if something is left for a later call.
         """
         return True
 
     def check_recording(self) -> None:
-        """Raise an error of ours where the database must not be written, though it could be."""
+        """Raise a `TrainStoreError` if recording into the database is unsafe, although it is possible."""
 
     def journal_root(self) -> Path | None:
-        """The folder beside the database for the journals, or None: then they lie in the user's state folder."""
+        """The folder for journals beside the database, or None: they are then in the user's state folder."""
         return None
 
     def journal_roots(self) -> list[Path]:
-        """The folders beside the database in which its journals may lie, whatever name it was opened by."""
+        """The folders beside the database that may hold its journals, whatever name it was opened by."""
         root = self.journal_root()
         return [] if root is None else [root]
 
     def is_same(self, identity: str) -> bool:
-        """Whether a database of this `identity` is this one, perhaps under another name."""
+        """Whether this `identity` means this database, perhaps under another name."""
         return identity == self.identity
 
     def is_copy_of(self, identity: str, store_uid: str, prefix: str) -> bool:
-        """Whether this database was copied from the one of this `identity`, which is still there with its uid."""
+        """Whether this database is a copy of the one with this `identity`, which still exists and has the same uid."""
         return False
 
     def journal_key(self, prefix: str) -> str:
@@ -214,12 +214,12 @@ class Backend:
         return hashlib.sha256(f"{self.identity}#{prefix}".encode()).hexdigest()[:32]
 
     def close(self) -> None:
-        """The store is closed: let go of what outlives single connections."""
+        """Release what outlives single connections; called when the store is closed."""
 
     # --- Statements ------------------------------------------------------------------------------------------------
 
     def lock_rows(self, statement: Select[Any]) -> Select[Any]:
-        """The SELECT that also locks its rows against other writers until the transaction ends."""
+        """The SELECT, changed to lock its rows against other writers until the transaction ends."""
         return statement.with_for_update()
 
     def now(self) -> ColumnElement[datetime]:
@@ -227,7 +227,7 @@ class Backend:
         return type_coerce(func.current_timestamp(), UTCDateTime())
 
     def upsert(self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows) -> None:
-        """Insert whole rows, or replace every other column where ``keys`` exist. All rows name the same columns."""
+        """Insert rows, or replace all other columns of rows whose ``keys`` exist. All rows have the same columns."""
         if rows:
             self.write_rows(connection, table, keys, rows, replace=True)
 
@@ -239,12 +239,12 @@ class Backend:
         names: Sequence[str],
         batches: Iterable[Columns],
     ) -> None:
-        """Insert many rows whose ``keys`` are known not to be there; a database with a faster way overrides it.
+        """Insert many rows whose ``keys`` are known to be new. Override it if the database has a faster way.
 
         Args:
             names: The columns; all others stay NULL.
-            batches: Rows, some at a time, as one sequence of values for each name. Times are numbers here: microseconds
-                since 1970, as journals have them. Batches are made while they are read.
+            batches: The rows in batches, each one sequence of values per name. Times are microseconds since 1970, as in
+                journals. Batches are produced while they are read.
         """
         times = [name for name in names if isinstance(table.c[name].type, UTCDateTime)]
         for batch in batches:
@@ -254,14 +254,14 @@ class Backend:
             self.upsert(connection, table, keys, rows)
 
     def insert_missing(self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows) -> None:
-        """Insert the rows whose ``keys`` are not there yet; leave the others as they are."""
+        """Insert the rows whose ``keys`` do not exist yet; leave the others unchanged."""
         if rows:
             self.write_rows(connection, table, keys, rows, replace=False)
 
     def write_rows(
         self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows, *, replace: bool
     ) -> None:
-        """What both of these send: row by row here; a database that can do many at once overrides it."""
+        """Write the rows of both methods above, one by one. Override it if the database can write many at once."""
         for row in rows:
             there = [table.c[key] == row[key] for key in keys]
             exists = connection.execute(select(*(table.c[key] for key in keys)).where(*there)).first()
@@ -272,15 +272,15 @@ class Backend:
                 connection.execute(update(table).where(*there).values(others))
 
     def json_path_reaches(self, name: str) -> bool:
-        """Whether `json_value` can name this key in SQL; where not, the caller extracts it in Python."""
+        """Whether `json_value` can name this key in SQL; if not, the caller extracts it in Python."""
         return True
 
     def json_value(self, column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
-        """The value under a key of a JSON object column, of any type; None where the key is absent."""
+        """The value of a key in a JSON object column, of any type; None if the key is absent."""
         return column[name]
 
     def json_number(self, column: ColumnElement[Any], name: str) -> ColumnElement[float]:
-        """The finite number under a key of a JSON object column; NULL where it is absent or anything else."""
+        """The finite number of a key in a JSON object column; NULL if the key is absent or holds anything else."""
         raise NotImplementedError
 
     def json_text(self, column: ColumnElement[Any]) -> ColumnElement[str]:
@@ -290,18 +290,18 @@ class Backend:
     # --- Schema ----------------------------------------------------------------------------------------------------
 
     def back_up(self, target: Path, models: Models) -> None:
-        """Write a copy of the database, as it is at one moment, into a file that is not there yet.
+        """Write a copy of the database, as of one moment, into a new file.
 
         Raises:
-            BackupError: The target is there, cannot be written, or another program makes the backups.
+            BackupError: The target exists or cannot be written, or the database has its own backup tools.
         """
-        raise BackupError(f"trainstore makes no backups of {self.safe_url}; use the database's own tools")
+        raise BackupError(f"trainstore cannot back up {self.safe_url}; use the database's own tools")
 
     @contextmanager
     def migration_transaction(self, engine: Engine, prefix: str) -> Iterator[Connection]:
-        """A transaction that no other migration of this store can run beside; rolled back as a whole on an error.
+        """A transaction that excludes other migrations of this store; rolled back as a whole on an error.
 
-        The default is an ordinary one: enough where each transaction of the engine has the database to itself.
+        The default is an ordinary one, enough if each transaction of the engine has the database to itself.
         """
         with self.translated(), engine.begin() as connection:
             yield connection
@@ -311,28 +311,28 @@ class Backend:
         return None
 
     def resolved_schema(self, connection: Connection) -> str | None:
-        """The namespace that unqualified table names mean, where the database has such."""
+        """The schema (namespace) that unqualified table names refer to, if the database has such."""
         return None
 
     # --- Health ----------------------------------------------------------------------------------------------------
 
     def inspect_place(self) -> Iterator[Finding]:
-        """What ``trainstore doctor`` says before it connects: libraries, files. Changes nothing."""
+        """What ``trainstore doctor`` reports before it connects: libraries, files. Changes nothing."""
         return iter(())
 
     def inspect_database(self, connection: Connection, models: Models) -> Iterator[Finding]:
-        """What it says of the database behind a connection, which has our schema. Changes nothing."""
+        """What it reports about a connected database that has our schema. Changes nothing."""
         return iter(())
 
     # --- Errors ----------------------------------------------------------------------------------------------------
 
     def translate(self, error: SQLAlchemyError) -> TrainStoreError | None:
-        """The error of ours that a driver's error means, or None where it is no matter of reaching the database."""
+        """Our error for a driver's error, or None if we have none for it."""
         if isinstance(error, PoolTimeoutError):
             return StoreUnavailableError(
-                f"all connections of this store object to {self.safe_url} are in use, and none came back in time: "
-                "close what store.engine.connect() and store.session() gave you (use them in a with block), or let "
-                "fewer threads ask at once"
+                f"all connections of this store object to {self.safe_url} are in use, and none was returned in time: "
+                "close what store.engine.connect() and store.session() returned (use them in a with block), or query "
+                "from fewer threads at once"
             )
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             return StoreUnavailableError(f"the connection to {self.safe_url} was lost")
@@ -340,7 +340,7 @@ class Backend:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Raise the driver's errors as ours, where `translate` knows them. ``from None``: a cause could print a URL."""
+        """Raise our errors for the driver's errors that `translate` knows. ``from None``: a cause could print a URL."""
         try:
             yield
         except SQLAlchemyError as error:
@@ -350,7 +350,7 @@ class Backend:
             raise ours from None
 
     def is_refusal(self, error: Exception) -> bool:
-        """Whether the database refused a value, or a record makes no sense: then trying again cannot help."""
+        """Whether the database refused a value, or a record is invalid: trying again cannot help."""
         if isinstance(error, DBAPIError):
             return isinstance(error, (DataError, IntegrityError))
         return isinstance(error, (StatementError, LookupError, TypeError, ValueError, OverflowError, AttributeError))
@@ -367,7 +367,7 @@ def json_texts(column: Sequence[Any]) -> list[str | None]:
 
 
 def time_texts(column: Sequence[int], zone: str = "") -> list[str]:
-    """Times of `Backend.insert_new` as text, ``zone`` at the end."""
+    """The times of `Backend.insert_new` as text that ends with ``zone``."""
     return [f"{_second(at // 1_000_000)}.{at % 1_000_000:06d}{zone}" for at in column]
 
 
@@ -377,14 +377,14 @@ def _second(number: int) -> str:
 
 
 def too_many_values(database: str, limit: int | None = None) -> str:
-    """The message where one statement has more parameters than the database takes."""
+    """The message for a statement that has more parameters than the database takes."""
     known = f" ({limit:,})" if limit else ""
-    return f"the question names more values than {database} takes at once{known}; ask for some of them at a time"
+    return f"too many values in one query for {database}{known}; query them in batches"
 
 
 @contextmanager
 def driver_of(connection: Connection, statement: str) -> Iterator[Any]:
-    """The driver's own connection, for a statement that SQLAlchemy would slow down; errors are raised as by it."""
+    """The driver's own connection, for statements that SQLAlchemy would slow down; errors are SQLAlchemy's."""
     driver, dialect = connection.connection.driver_connection, connection.dialect
     assert dialect.dbapi is not None
     try:

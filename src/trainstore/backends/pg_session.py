@@ -1,10 +1,10 @@
 """What every connection to PostgreSQL depends on, whatever the server, role, URL or environment has set.
 
-The client encoding goes with the connection's start. The other settings are made once a session: PgBouncer in
+The client encoding is sent when the connection starts. The other settings are made once per session: PgBouncer in
 transaction mode carries those that the server reports (DateStyle, TimeZone, standard_conforming_strings) to each of its
-connections. It does not carry `extra_float_digits`, on which the exactness of numbers depends, so transactions that
-write set that once more. Settings that limit (statement_timeout, default_transaction_read_only) belong to whoever
-runs the server, and are left alone.
+connections. It does not carry `extra_float_digits`, on which the exactness of numbers depends, so writing transactions
+set it again. Limits (statement_timeout, default_transaction_read_only) belong to whoever runs the server and are left
+alone.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ SET_LOCAL = text(
 
 
 def settle(driver: Any) -> None:
-    """Make the settings of a new connection of psycopg.
+    """Apply the settings to a new psycopg connection.
 
     Raises:
-        StoreURLError: The database's encoding is not UTF-8: it could not hold every text.
+        StoreURLError: The database's encoding is not UTF-8, so it cannot hold every text.
     """
     encoding = (driver.pgconn.parameter_status(b"server_encoding") or b"").decode()
     if encoding != CLIENT_ENCODING:
         name = driver.info.dbname
         driver.close()
         raise StoreURLError(
-            f"the PostgreSQL database {name!r} has the encoding {encoding}, which cannot hold every text; use one made "
+            f"the PostgreSQL database {name!r} has the encoding {encoding}, which cannot hold every text; create one "
             "with: createdb --encoding=UTF8 --template=template0 NAME"
         )
     before, driver.autocommit = driver.autocommit, True
@@ -57,7 +57,7 @@ def settle(driver: Any) -> None:
 
 
 def may_round(driver: Any) -> bool:
-    """Whether queries may read rounded numbers: few digits are the default, and a pooler does not carry our setting."""
-    question = "SELECT pg_backend_pid(), reset_val::integer FROM pg_settings WHERE name = 'extra_float_digits'"
-    answering, digits = driver.execute(question).fetchone()
+    """Whether queries may read rounded numbers: the default has few digits, and a pooler does not carry our setting."""
+    query = "SELECT pg_backend_pid(), reset_val::integer FROM pg_settings WHERE name = 'extra_float_digits'"
+    answering, digits = driver.execute(query).fetchone()
     return bool(answering != driver.info.backend_pid and digits < int(SETTINGS["extra_float_digits"]))

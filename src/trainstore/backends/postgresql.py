@@ -1,7 +1,7 @@
 """PostgreSQL 14 and newer, by psycopg 3: when training spreads over machines.
 
-Nothing here needs a session of its own: no prepared statements, no settings but those that every connection has
-(`pg_session`) and SET LOCAL, transaction-level locks. So PgBouncer in transaction mode can stand between.
+Nothing here needs a session of its own: no prepared statements, no settings except those of every connection
+(`pg_session`) and SET LOCAL, only transaction-level locks. So PgBouncer may run in between, in transaction mode.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ from trainstore.models import Models, UTCDateTime
 logger = logging.getLogger("trainstore")
 
 MINIMUM_VERSION = 14_00_00
-CONNECT_TIMEOUT = 5  # seconds; libpq's unit
+CONNECT_TIMEOUT = 5  # seconds, as libpq counts
 PING_TIMEOUT = 5
-WRITER_TIMEOUT = 15  # of one statement, of one wait for a lock, and of a transaction in which nothing is answered
-PATIENT_TIMEOUT = 600  # of a migration, and where summaries are made anew
+WRITER_TIMEOUT = 15  # of one statement, of one wait for a lock, and of a transaction without any answer
+PATIENT_TIMEOUT = 600  # of a migration, and of a transaction that recomputes summaries
 FULL, STARTING = "it has no free connection", "it is starting up"
 
 
@@ -109,10 +109,10 @@ class PostgreSQLBackend(Backend):
             url = make_url(f"postgresql+psycopg://{rest}")
         except (ArgumentError, ValueError):
             raise StoreURLError(
-                f"{safe_url(text)!r} is no PostgreSQL URL: write postgresql://user:password@host:5432/database"
+                f"{safe_url(text)!r} is not a PostgreSQL URL: write postgresql://user:password@host:5432/database"
             ) from None
         _check_options(text, url)
-        if "@" in (url.host or ""):  # else the rest of the password would pass for a host, and be named in errors
+        if "@" in (url.host or ""):  # else the rest of the password would be taken for a host and shown in errors
             raise StoreURLError(f"{safe_url(text)!r} has a password with an '@' in it: write that as %40")
         return cls(url, echo=echo)
 
@@ -130,9 +130,9 @@ class PostgreSQLBackend(Backend):
     # --- Engines ---------------------------------------------------------------------------------------------------
 
     def create_engine(self) -> Engine:
-        """A small pool, each connection tried before it is used."""
+        """A small pool; each connection is tested before it is used."""
         engine = self._engine({"poolclass": QueuePool, "pool_size": 2, "max_overflow": 8})
-        # Instead of SQLAlchemy's pool_pre_ping, which waits for ever for a server that was stopped.
+        # Instead of SQLAlchemy's pool_pre_ping, which waits forever for a stopped server.
         event.listen(engine, "checkout", partial(_ping, engine.dialect))
         if self.read_only:
             event.listen(engine, "checkout", _make_read_only)
@@ -166,26 +166,26 @@ class PostgreSQLBackend(Backend):
         event.listen(engine, "do_connect", _connect)
         on_connect(engine, pg_session.settle)
         on_connect(engine, self._warn_of_clear_text)
-        _watch_first_questions(engine)
+        _watch_first_queries(engine)
         return engine
 
     def _warn_of_clear_text(self, driver: Any) -> None:
-        """Say once that a password went over the network without TLS. Sockets and this machine's own are no network."""
+        """Warn once if a password was sent over the network without TLS. Sockets and loopback do not count."""
         if not self._clear_text_told and _is_clear_text(driver.pgconn):
             self._clear_text_told = True
             logger.warning(
-                "the password of %s goes over the network without TLS, and so does all that is recorded; add "
-                "?sslmode=verify-full (at the least sslmode=require) to the connection string",
+                "the password of %s is sent over the network without TLS, and so is everything recorded; add "
+                "?sslmode=verify-full (or at least sslmode=require) to the connection string",
                 self.safe_url,
             )
 
     def release_idle(self, engine: Engine) -> None:
-        """A process that records keeps one connection, not two: clusters have many, servers a hundred."""
+        """A recording process keeps one connection, not two: clusters have many processes, servers few connections."""
         engine.dispose()
 
     @contextmanager
     def reading(self, engine: Engine) -> Iterator[Connection]:
-        """AUTOCOMMIT: a notebook that stops half-way leaves no transaction open on the server."""
+        """AUTOCOMMIT, so that a notebook that stops halfway leaves no open transaction on the server."""
         with self.translated(), engine.connect() as connection:
             if self.read_only:  # the transaction is what refuses to write
                 yield connection
@@ -194,7 +194,7 @@ class PostgreSQLBackend(Backend):
 
     @contextmanager
     def asking(self, engine: Engine) -> Iterator[Connection]:
-        """As `reading`; where the server is silent for `WRITER_TIMEOUT`, the connection is shut down."""
+        """Like `reading`; if the server is silent for `WRITER_TIMEOUT`, the connection is shut down."""
         with self.reading(engine) as connection, _watched(connection.connection.driver_connection, WRITER_TIMEOUT):
             yield connection
 
@@ -206,7 +206,7 @@ class PostgreSQLBackend(Backend):
 
     @contextmanager
     def writing(self, connection: Connection, *, patient: bool = False) -> Iterator[None]:
-        """Bound every wait of the transaction, on the server and, where that is silent, here."""
+        """Limit every wait of the transaction: on the server, and here in case the server is silent."""
         seconds = PATIENT_TIMEOUT if patient else WRITER_TIMEOUT
         with _watched(connection.connection.driver_connection, seconds), connection.begin():
             connection.execute(pg_session.SET_LOCAL, {"timeout": f"{seconds}s"})
@@ -215,11 +215,11 @@ class PostgreSQLBackend(Backend):
     # --- Statements ------------------------------------------------------------------------------------------------
 
     def lock_rows(self, statement: Select[Any]) -> Select[Any]:
-        """FOR NO KEY UPDATE: writers queue, rows that point at these do not."""
+        """FOR NO KEY UPDATE: other writers wait; inserting rows that refer to these does not."""
         return statement.with_for_update(key_share=True)
 
     def now(self) -> ColumnElement[datetime]:
-        """The server's clock at this moment, not at the transaction's start."""
+        """The server's clock now, not at the start of the transaction."""
         return type_coerce(func.clock_timestamp(), UTCDateTime())
 
     def write_rows(
@@ -237,7 +237,7 @@ class PostgreSQLBackend(Backend):
         names: Sequence[str],
         batches: Iterable[Columns],
     ) -> None:
-        """COPY: looks for no conflicts, and the server reads the first rows while the others are made."""
+        """COPY: checks no conflicts, and the server reads the first rows while the others are being produced."""
         statement = _copy_sql(table, tuple(names))
         with driver_of(connection, statement) as driver, driver.cursor() as cursor, cursor.copy(statement) as copy:
             for batch in batches:
@@ -267,7 +267,7 @@ class PostgreSQLBackend(Backend):
             yield connection
 
     def back_up(self, target: Path, models: Models) -> None:
-        """Nothing but the command: ``pg_dump`` is part of PostgreSQL, and of the server's version."""
+        """Only names the command: ``pg_dump`` comes with PostgreSQL and must match the server's version."""
         tables = f" --table={shlex.quote(f'{models.prefix}*')}" if models.prefix else ""
         url = self.safe_url.replace(":***@", "@")  # pg_dump asks for the password, or finds it in ~/.pgpass
         command = f"pg_dump --format=custom --file={shlex.quote(str(target))}{tables} {shlex.quote(url)}"
@@ -281,7 +281,7 @@ class PostgreSQLBackend(Backend):
     # --- Health ----------------------------------------------------------------------------------------------------
 
     def inspect_database(self, connection: Connection, models: Models) -> Iterator[Finding]:
-        """The server, whether it keeps what it was given, and whether this user may record."""
+        """The server's version, its durability, and whether this user may record."""
         version = str(connection.execute(text("SHOW server_version")).scalar())
         if int(str(connection.execute(text("SHOW server_version_num")).scalar())) < MINIMUM_VERSION:
             yield Finding("warning", "server", f"PostgreSQL {version} is too old", "upgrade the server to 14 or newer")
@@ -289,7 +289,7 @@ class PostgreSQLBackend(Backend):
             yield Finding("ok", "server", f"PostgreSQL {version}")
         if pg_session.may_round(connection.connection.driver_connection):
             yield Finding(
-                "warning", "server", "extra_float_digits is below 1, and behind a pooler numbers are read rounded",
+                "warning", "server", "extra_float_digits is below 1: behind a pooler, numbers are read rounded",
                 "ALTER ROLE … (or ALTER DATABASE …) RESET extra_float_digits",
             )  # fmt: skip
         if connection.execute(text("SHOW fsync")).scalar() == "off":
@@ -313,7 +313,7 @@ class PostgreSQLBackend(Backend):
     # --- Errors ----------------------------------------------------------------------------------------------------
 
     def translate(self, error: SQLAlchemyError) -> TrainStoreError | None:
-        """Connection failures, by SQLSTATE where there is one. Never the server's text: it may show a row."""
+        """Failures by SQLSTATE, if there is one. Never includes the server's text, which may show a row."""
         if not isinstance(error, DBAPIError):
             return super().translate(error)
         state = getattr(error.orig, "sqlstate", None)
@@ -328,7 +328,7 @@ class PostgreSQLBackend(Backend):
             return StoreUnavailableError(f"PostgreSQL at {where} cannot be reached: {reason}")
         if state is None and error.statement is None and type(error.orig).__name__ == "ProgrammingError":
             return StoreURLError(
-                f"an option in {self.safe_url!r} cannot be used; after the '?' stand libpq's connection parameters"
+                f"an option in {self.safe_url!r} cannot be used; after the '?' write libpq's connection parameters"
             )
         if state is None:
             return super().translate(error)
@@ -342,14 +342,14 @@ class PostgreSQLBackend(Backend):
         if state == "42501":
             return PermissionDeniedError(
                 f"PostgreSQL at {where} refused user {self.url.username!r} {_right(error.statement)} in database "
-                f"{self.url.database!r}; let another role do it, or grant it. The roles made by trainstore db roles: "
-                "reader (SELECT), writer (also INSERT and UPDATE), owner (also DELETE, and changing tables)"
+                f"{self.url.database!r}; use another role, or grant it. The roles that trainstore db roles creates: "
+                "reader (SELECT), writer (also INSERT and UPDATE), owner (also DELETE and changing tables)"
             )
         if state == "25006" and self.read_only:
             return self._read_only_error()
         if state == "25006":
             return PermissionDeniedError(
-                f"database {self.url.database!r} of PostgreSQL at {where} can only be read: it is a standby, or "
+                f"database {self.url.database!r} of PostgreSQL at {where} is read-only: it is a standby, or "
                 "default_transaction_read_only is set"
             )
         if state[:2] in ("08", "53", "57") or state in (*_REASONS, "55P03", "40001", "40P01"):
@@ -358,7 +358,7 @@ class PostgreSQLBackend(Backend):
         return None
 
     def is_refusal(self, error: Exception) -> bool:
-        """Also what exceeds a limit of the server (class 54): a value too long for an index, a text over 1 GB."""
+        """Also what exceeds a server limit (class 54): a value too long for an index, a text over 1 GB."""
         state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
         return state.startswith("54") or super().is_refusal(error)
 
@@ -368,7 +368,7 @@ class PostgreSQLBackend(Backend):
 
 
 def _check_options(text: str, url: URL) -> None:
-    """Refuse what libpq does not know now, by its name, and not at the first connection."""
+    """Refuse options that libpq does not know now, by name, rather than at the first connection."""
     from psycopg.pq import Conninfo
 
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
@@ -384,9 +384,9 @@ def _check_options(text: str, url: URL) -> None:
 
 
 def _connect(dialect: Any, _record: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Ask again for a while where a server has no connection to give now, or has just begun to start.
+    """Retry for a while if the server has no free connection or is starting up.
 
-    Jobs of a cluster begin at the same moment, and each needs one for a moment only.
+    Jobs of a cluster start at the same moment, and each needs a connection only briefly.
     """
     deadline = time.monotonic() + CONNECT_TIMEOUT
     while True:
@@ -400,10 +400,10 @@ def _connect(dialect: Any, _record: Any, args: Sequence[Any], options: dict[str,
 
 @contextmanager
 def _watched(driver: Any, seconds: float) -> Iterator[None]:
-    """Shut the connection down where this takes longer.
+    """Shut the connection down if the block takes longer than ``seconds``.
 
-    No time-out of libpq or of the server frees a client from a server that is stopped (SIGSTOP) or from a network that
-    swallows everything: its kernel still answers. A socket that is shut down does.
+    No timeout of libpq or of the server frees a client from a stopped server (SIGSTOP) or from a network that swallows
+    everything, because a kernel still answers. Shutting down the socket does.
     """
     guard = threading.Lock()
     ended = False
@@ -425,8 +425,8 @@ def _watched(driver: Any, seconds: float) -> Iterator[None]:
             ended = True
 
 
-def _watch_first_questions(engine: Engine) -> None:
-    """SQLAlchemy asks a new engine's first connection who the server is: before anybody could watch it."""
+def _watch_first_queries(engine: Engine) -> None:
+    """Limit the queries that SQLAlchemy itself sends on an engine's first connection, to learn the server's version."""
 
     def begin(driver: Any, record: Any) -> None:
         record.info["watch"] = watch = _watched(driver, CONNECT_TIMEOUT)
@@ -440,7 +440,7 @@ def _watch_first_questions(engine: Engine) -> None:
 
 
 def _ping(dialect: Any, driver: Any, _record: Any, _proxy: Any) -> None:
-    """Ask a pooled connection for an answer before it is used; the pool replaces one that has none."""
+    """Ping a pooled connection before it is used; the pool replaces one that does not answer."""
     try:
         with _watched(driver, PING_TIMEOUT):
             dialect.do_ping(driver)
@@ -449,12 +449,12 @@ def _ping(dialect: Any, driver: Any, _record: Any, _proxy: Any) -> None:
 
 
 def _make_read_only(driver: Any, _record: Any, _proxy: Any) -> None:
-    """Every transaction of this connection is begun as READ ONLY. By psycopg, so that a pooler need not keep it."""
+    """Begin every transaction of this connection as READ ONLY; by psycopg, so that no pooler has to keep a setting."""
     driver.read_only = True
 
 
 def _is_clear_text(pgconn: Any) -> bool:
-    """Whether a password was asked for and the connection leaves this machine without TLS."""
+    """Whether a password was used and the connection leaves this machine without TLS."""
     if not pgconn.used_password or pgconn.ssl_in_use:
         return False
     address = (pgconn.hostaddr or b"").decode()
@@ -464,7 +464,7 @@ def _is_clear_text(pgconn: Any) -> bool:
 
 
 def _right(statement: str | None) -> str:
-    """The right that a statement of ours needs, in words. Its first word says it; its values stand elsewhere."""
+    """The right that one of our statements needs, in words, by its first word."""
     verb = (statement or "").split(maxsplit=1)[0].upper() if statement else ""
     if verb == "SELECT" and "FOR NO KEY UPDATE" in str(statement):
         verb = "UPDATE"  # a row that is locked

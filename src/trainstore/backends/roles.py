@@ -19,17 +19,17 @@ def postgresql_roles(
     writer: str | None = None,
     reader: str | None = None,
 ) -> str:
-    """The script, which may be run again and again.
+    """The script; running it again is harmless.
 
     Args:
         prefix: The store's table_name_prefix.
-        schema: Where its tables are; it is made where it is missing.
-        owner: A role's name. None: ``<prefix>trainstore_owner``; so for the others.
-        writer: Another one.
-        reader: Another one.
+        schema: The schema of its tables, created if it is missing.
+        owner: The owning role's name. None: ``<prefix>trainstore_owner``.
+        writer: The recording role's name, likewise.
+        reader: The reading role's name, likewise.
 
     Raises:
-        InvalidArgumentError: A name of other signs than a-z, 0-9 and _, or longer than 63, or one name twice.
+        InvalidArgumentError: A name with characters other than a-z, 0-9 and _, longer than 63, or used twice.
     """
     models = models_for(prefix)
     names = {
@@ -39,9 +39,11 @@ def postgresql_roles(
     }
     for what, name in {**names, "schema": schema}.items():
         if not _NAME.fullmatch(name):
-            raise InvalidArgumentError(f"{what} {name!r} cannot be used: take 1 to 63 of a-z, 0-9 and _")
+            raise InvalidArgumentError(f"{what} {name!r} cannot be used: take 1 to 63 characters of a-z, 0-9 and _")
     if len(set(names.values())) < len(names):
-        raise InvalidArgumentError(f"owner, writer and reader are three roles, not {', '.join(names.values())}")
+        raise InvalidArgumentError(
+            f"owner, writer and reader must be three different roles, not {', '.join(names.values())}"
+        )
     fixed = ("store", VERSION_TABLE, VIEW_NAME)
     template = Path(__file__).with_name("postgresql_roles.sql").read_text(encoding="utf-8")
     return template.format(

@@ -1,8 +1,8 @@
 """SQLite: one file, or memory. The default.
 
 Files run in WAL mode with ``synchronous=FULL``: one commit a second costs 0.3 ms, and NORMAL loses acknowledged
-commits at a power cut. Transactions are begun by us, not by Python's driver: readers with BEGIN, writers with
-BEGIN IMMEDIATE, so a writer never finds its snapshot stale half-way, and DDL is rolled back as a whole.
+commits at a power cut. We begin transactions, not Python's driver: readers with BEGIN, writers with BEGIN
+IMMEDIATE, so a writer's snapshot is never stale halfway, and DDL is rolled back as a whole.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class SQLiteBackend(Backend):
 
     name = "sqlite"
     upgrades_on_open = True
-    # SQLite counts its locks in the process's memory: a child would inherit a count of locks that it does not hold.
+    # SQLite keeps track of its locks in memory: a child would inherit a record of locks that it does not hold.
     may_fork_connected = False
     may_fall_silent = False
 
@@ -177,7 +177,7 @@ class SQLiteBackend(Backend):
 
     @property
     def can_be_away(self) -> bool:
-        """A locked file may be free later; a folder that is missing is for the user to mend."""
+        """A locked file may be free later; a missing folder is for the user to fix."""
         return self.path is not None and os.path.isdir(self.path.parent) and not os.path.isdir(self.path)
 
     def journal_root(self) -> Path | None:
@@ -185,7 +185,7 @@ class SQLiteBackend(Backend):
         return None if self.path is None else journal_folder(Path(os.path.realpath(self.path)))
 
     def journal_roots(self) -> list[Path]:
-        """Also those of the file's other names: the path it was opened by, hard links in its folder, earlier names."""
+        """Also those of other names: the path it was opened by, hard links in its folder, earlier names."""
         if self.path is None:
             return []
         real = Path(os.path.realpath(self.path))
@@ -195,13 +195,13 @@ class SQLiteBackend(Backend):
         return list(roots)
 
     def is_same(self, identity: str) -> bool:
-        """By the file, which may have several names (links; capitals that the file system takes for small letters)."""
+        """By the file, which may have several names (links, case-insensitive file systems)."""
         if identity == self.identity:
             return True
         return self.path is not None and is_same_file(path_of(identity), self.path)
 
     def is_copy_of(self, identity: str, store_uid: str, prefix: str) -> bool:
-        """Whether another file is still there under that path, with the same uid in it."""
+        """Whether another file with the same uid still exists at that path."""
         other = path_of(identity)
         if self.path is None or not other.is_file() or is_same_file(other, self.path):
             return False
@@ -218,7 +218,7 @@ class SQLiteBackend(Backend):
         return engine
 
     def create_writer_engine(self) -> Engine:
-        """No pool; transactions take the write lock at once."""
+        """No pool: the writer thread keeps one connection. Transactions take the write lock at once."""
         engine = self._engine("BEGIN IMMEDIATE", WRITER_TIMEOUT, {"poolclass": NullPool})
         on_connect(engine, self._use_wal)
         return engine
@@ -239,7 +239,7 @@ class SQLiteBackend(Backend):
 
     @contextmanager
     def writing(self, connection: Connection, *, patient: bool = False) -> Iterator[None]:
-        """Not into a file that was deleted or replaced: SQLite would go on writing what nobody can open any more."""
+        """Refuse a file that was deleted or replaced: SQLite would go on writing into one that nobody can open."""
         self._check_file(connection)
         self._check_size(connection)
         with super().writing(connection, patient=patient):
@@ -247,20 +247,20 @@ class SQLiteBackend(Backend):
 
     @contextmanager
     def reading(self, engine: Engine) -> Iterator[Connection]:
-        """Nor out of such a file."""
+        """Refuse to read from such a file, too."""
         with super().reading(engine) as connection:
             self._check_file(connection)
             yield connection
 
     @contextmanager
     def snapshot(self, engine: Engine) -> Iterator[Connection]:
-        """One transaction: SQLite shows it the file as it was at its first statement. Nor of such a file."""
+        """One transaction, which sees the file as of its first statement; it refuses such a file, too."""
         with super().snapshot(engine) as connection:
             self._check_file(connection)
             yield connection
 
     def settle(self, connection: Connection) -> bool:
-        """A passive checkpoint: what stands in ``-wal`` goes into the file, as far as no reader needs the old pages."""
+        """A passive checkpoint: pages in ``-wal`` move into the file, unless a reader still needs the old ones."""
         try:
             driver: Any = connection.connection.driver_connection
             _busy, waiting, moved = driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -272,10 +272,10 @@ class SQLiteBackend(Backend):
     def _check_file(self, connection: Connection) -> None:
         if self.path is not None and connection.info.get("file") not in (None, file_identity(self.path)):
             connection.invalidate()
-            raise StoreUnavailableError(f"{self.path} was deleted, or another file was put in its place")
+            raise StoreUnavailableError(f"{self.path} was deleted or replaced by another file")
 
     def _check_size(self, connection: Connection) -> None:
-        """What SQLite has in its cache hides that a file was cut off; a connection made anew reads what is there."""
+        """SQLite's cache can hide that a file was truncated; a new connection reads what is really there."""
         if self.path is None:
             return
         size, known = self.path.stat().st_size, connection.info.get("size", 0)
@@ -285,7 +285,7 @@ class SQLiteBackend(Backend):
         connection.info["size"] = size
 
     def check_recording(self) -> None:
-        """Locks of network file systems are not those that SQLite needs."""
+        """Refuse network file systems, whose locks are not good enough for SQLite."""
         kind = None if self.path is None else health.network_file_system(self.path.parent)
         if kind is not None:
             raise NetworkFileSystemError(
@@ -294,7 +294,7 @@ class SQLiteBackend(Backend):
             )
 
     def close_idle_connections(self) -> None:
-        """Close what the pools hold; connections in use stay."""
+        """Close the pools' idle connections; those in use stay open."""
         for engine in list(self._engines):
             engine.dispose()
 
@@ -316,7 +316,7 @@ class SQLiteBackend(Backend):
             if self.read_only:
                 raise _OutOfReach(f"there is no file {self.path}")
             if self._was_there:
-                raise _OutOfReach(f"{self.path} was deleted")  # it is not made again behind anybody's back
+                raise _OutOfReach(f"{self.path} was deleted")  # creating it again silently would hide the loss
             self.check_recording()
         connection = self._driver_connect(timeout)
         if not self._was_there:
@@ -328,8 +328,8 @@ class SQLiteBackend(Backend):
         kind = None if self.path is None else health.network_file_system(self.path.parent)
         if kind is not None:
             logger.warning(
-                "%s is on a network file system (%s): nothing is recorded there, and what another machine writes may "
-                "be read wrongly; copy the file to a local disk", self.path, kind,
+                "%s is on a network file system (%s): nothing can be recorded there, and what another machine writes "
+                "may be read wrongly; copy the file to a local disk", self.path, kind,
             )  # fmt: skip
 
     def _driver_connect(self, timeout: float) -> sqlite3.Connection:
@@ -339,13 +339,13 @@ class SQLiteBackend(Backend):
             self._memory_name if self.path is None else str(self.path),
             uri=self.path is None,
             timeout=timeout,
-            isolation_level=None,  # the driver begins nothing by itself
+            isolation_level=None,  # the driver begins no transactions itself
             check_same_thread=False,
         )
 
     @staticmethod
     def _configure(connection: sqlite3.Connection) -> None:
-        # PRAGMAs outside any transaction; each is for this connection only.
+        # PRAGMAs must run outside a transaction; each holds for this connection only.
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
 
@@ -369,7 +369,7 @@ class SQLiteBackend(Backend):
         return bool(connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal")
 
     def close(self) -> None:
-        """A database in memory ends here."""
+        """A database in memory is gone after this."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.close()
@@ -381,7 +381,7 @@ class SQLiteBackend(Backend):
         return statement
 
     def now(self) -> ColumnElement[datetime]:
-        """The clock of this machine, as text with microseconds (SQLite knows milliseconds)."""
+        """This machine's clock, as text with microseconds (SQLite has milliseconds)."""
         return type_coerce(func.strftime("%Y-%m-%d %H:%M:%f", "now").concat("000"), UTCDateTime())
 
     def write_rows(
@@ -401,7 +401,7 @@ class SQLiteBackend(Backend):
         names: Sequence[str],
         batches: Iterable[Columns],
     ) -> None:
-        """One executemany a batch, without its empty columns: a None takes the driver as long as all other values."""
+        """One executemany per batch, without empty columns: a None costs the driver as much as any other value."""
         for batch in batches:
             filled = {name: column for name, column in zip(names, batch, strict=True) if _is_filled(column)}
             columns = [_converted(table, name, column) for name, column in filled.items()]
@@ -410,7 +410,7 @@ class SQLiteBackend(Backend):
                 driver.executemany(statement, zip(*columns, strict=True))
 
     def json_path_reaches(self, name: str) -> bool:
-        """SQLite's JSON paths have no escapes: a quote or a backslash cannot be named."""
+        """SQLite's JSON paths have no escapes, so they cannot name a quote or a backslash."""
         return '"' not in name and "\\" not in name
 
     def json_value(self, column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
@@ -418,7 +418,7 @@ class SQLiteBackend(Backend):
         return type_coerce(column.op("->")(literal(f'$."{name}"', String())), JsonType)
 
     def json_number(self, column: ColumnElement[Any], name: str) -> ColumnElement[float]:
-        """Guarded by the value's type: a text would otherwise take part in comparisons, above every number."""
+        """Guarded by the value's type: otherwise a text would compare as greater than every number."""
         path = literal(f'$."{name}"', String())
         kind = func.json_type(column, path)
         number = type_coerce(func.json_extract(column, path), Float())
@@ -432,7 +432,7 @@ class SQLiteBackend(Backend):
 
     @contextmanager
     def migration_transaction(self, engine: Engine, prefix: str) -> Iterator[Connection]:
-        """BEGIN IMMEDIATE on a connection of its own, with foreign keys off as SQLite's table rebuilds need it."""
+        """BEGIN IMMEDIATE on a connection of its own, with foreign keys off, as SQLite's table rebuilds need."""
         self.check_recording()
         migrator = self._engine("BEGIN IMMEDIATE", MIGRATION_TIMEOUT, {"poolclass": NullPool})
         on_connect(migrator, lambda connection: connection.execute("PRAGMA foreign_keys = OFF"))
@@ -454,15 +454,15 @@ class SQLiteBackend(Backend):
         return target
 
     def back_up(self, target: Path, models: Models) -> None:
-        """By SQLite's own backup, which reads one moment of the file and holds nobody up."""
+        """By SQLite's own backup, which reads the file as of one moment and blocks nobody."""
         try:
             if os.path.lexists(target):
-                raise BackupError(f"{target} is there already; name another file")
+                raise BackupError(f"{target} already exists; name another file")
             self._copy_to(target)
         except FileExistsError as error:
             raise BackupError(
-                f"{error.filename2 or error.filename} is there already; name another file, or delete it if it was left "
-                "by a backup that was killed"
+                f"{error.filename2 or error.filename} already exists; name another file, or delete it if it was left "
+                "behind by a backup that was killed"
             ) from None
         except OSError as error:
             raise BackupError(f"{target} cannot be written ({error.strerror or error})") from None
@@ -477,16 +477,16 @@ class SQLiteBackend(Backend):
     # --- Health ----------------------------------------------------------------------------------------------------
 
     def inspect_place(self) -> Iterator[health.Finding]:
-        """SQLite's version, the file and where it lies."""
+        """SQLite's version, the file and its folder."""
         version = sqlite3.sqlite_version
         if has_wal_reset_bug(sqlite3.sqlite_version_info):
             yield health.Finding(
                 "warning",
                 "sqlite",
-                f"SQLite {version} has the WAL-reset bug: rarely, two processes that write at the same moment damage "
-                "the file",
-                "use a Python whose SQLite is 3.51.3 or newer (3.50.7 and 3.44.6 have the repair too), or PostgreSQL; "
-                "keep copies of the file",
+                f"SQLite {version} has the WAL-reset bug: in rare cases, two processes that write at the same moment "
+                "damage the file",
+                "use a Python with SQLite 3.51.3 or newer (3.50.7 and 3.44.6 have the fix too), or PostgreSQL; keep "
+                "backups of the file",
             )
         else:
             yield health.Finding("ok", "sqlite", f"SQLite {version}")
@@ -525,16 +525,17 @@ class SQLiteBackend(Backend):
         ours = [row for row in lost if row[0] in models.table_names]
         if ours:
             yield health.Finding(
-                "problem", "foreign keys", f"{len(ours)} rows belong to nothing, the first in table {ours[0][0]!r}",
+                "problem", "foreign keys",
+                f"{len(ours)} rows refer to rows that do not exist, the first in table {ours[0][0]!r}",
                 "another program deleted rows without foreign keys; restore a copy, or delete these rows",
             )  # fmt: skip
         else:
-            yield health.Finding("ok", "foreign keys", "every row belongs to one that is there")
+            yield health.Finding("ok", "foreign keys", "every row refers to one that exists")
 
     # --- Errors ----------------------------------------------------------------------------------------------------
 
     def translate(self, error: SQLAlchemyError) -> TrainStoreError | None:
-        """What cannot be opened, what is no database, what is locked or full."""
+        """Failures by SQLite's result code: what cannot be opened, is not a database, is locked or full."""
         cause = error.orig if isinstance(error, DBAPIError) else None
         if not isinstance(cause, sqlite3.DatabaseError):
             return super().translate(error)
@@ -543,7 +544,7 @@ class SQLiteBackend(Backend):
         code = getattr(cause, "sqlite_errorcode", None)
         primary = code & 0xFF if code is not None else None
         if primary == sqlite3.SQLITE_NOTADB:
-            return NotADatabaseError(f"{self.path} is not an SQLite database; it was left as it is. Name another file")
+            return NotADatabaseError(f"{self.path} is not an SQLite database; it was not changed. Name another file")
         if primary == sqlite3.SQLITE_CORRUPT:
             return NotADatabaseError(
                 f"{self.path} is damaged ({cause}); restore a copy, or recover it with sqlite3's .recover"
@@ -558,7 +559,7 @@ class SQLiteBackend(Backend):
             return InvalidArgumentError(too_many_values("SQLite"))
         if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) and _lies_in_a_closed_folder(self.path):
             return StoreUnavailableError(
-                f"{self.path} cannot be used: SQLite keeps files beside it, also to read it, and you may not write "
+                f"{self.path} cannot be used: SQLite keeps files beside it, even to read it, and you may not write "
                 "into its folder; copy the file to one where you may (a copy by trainstore backup can be read there)"
             )
         if primary in _UNAVAILABLE:
@@ -566,14 +567,14 @@ class SQLiteBackend(Backend):
         return None
 
     def is_privilege_error(self, error: SQLAlchemyError) -> bool:
-        """A file that may not be written."""
+        """SQLITE_READONLY: the file may not be written."""
         cause = error.orig if isinstance(error, DBAPIError) else None
         code = getattr(cause, "sqlite_errorcode", None)
         return code is not None and code & 0xFF == sqlite3.SQLITE_READONLY
 
 
 def _parameter(value: Any) -> Any:
-    """Times as they are stored, and numbers as the driver takes them: it knows integers of 64 bits and floats."""
+    """Times as they are stored, and numbers as the driver takes them: 64-bit integers and floats."""
     if isinstance(value, datetime) and value.tzinfo is not None:
         return f"{UTCDateTime.utc(value):%Y-%m-%d %H:%M:%S.%f}"
     number = plain_number(value)
@@ -592,7 +593,7 @@ _UNAVAILABLE = (
 
 
 def _begin(statement: str, connection: Connection) -> None:
-    if not getattr(connection, "alone", False):  # else SQLite begins and commits by itself
+    if not getattr(connection, "alone", False):  # if so, SQLite begins and commits by itself
         connection.exec_driver_sql(statement)
 
 
@@ -605,7 +606,7 @@ def _converted(table: Table, name: str, column: Sequence[Any]) -> Sequence[Any]:
     kind = table.c[name].type
     if isinstance(kind, JSON):
         return json_texts(column)
-    if isinstance(kind, UTCDateTime) and isinstance(column[0], int):  # those of `insert_new`
+    if isinstance(kind, UTCDateTime) and isinstance(column[0], int):  # from `insert_new`
         return time_texts(column)
     if isinstance(kind, UTCDateTime):
         return [None if value is None else _datetime_text(value) for value in column]
@@ -613,7 +614,7 @@ def _converted(table: Table, name: str, column: Sequence[Any]) -> Sequence[Any]:
 
 
 def _datetime_text(value: datetime) -> str:
-    # orjson writes a time in a third of what isoformat() takes; whole seconds have no fraction there.
+    # orjson takes a third of the time of isoformat(); it writes whole seconds without a fraction.
     text = orjson.dumps(value if value.tzinfo is UTC else value.astimezone(UTC)).decode()
     return f"{text[1:11]} {text[12:27]}" if len(text) == 34 else f"{text[1:11]} {text[12:20]}.000000"
 
@@ -631,12 +632,12 @@ def _insert_sql(table: Table, keys: tuple[str, ...], names: tuple[str, ...], rep
 
 
 def _lies_in_a_closed_folder(path: Path | None) -> bool:
-    """Whether a file can be read, but nothing be written beside it."""
+    """Whether the file can be read, but nothing can be written beside it."""
     return path is not None and os.access(path, os.R_OK) and not os.access(path.parent, os.W_OK)
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
-    """Whether this SQLite has the bug that 3.51.3 repaired, and 3.50.7 and 3.44.6 too (sqlite.org/wal.html)."""
+    """Whether this SQLite has the bug fixed in 3.51.3, 3.50.7 and 3.44.6 (sqlite.org/wal.html)."""
     repaired = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
     return version >= (3, 7, 0) and not repaired
 

@@ -1,4 +1,4 @@
-"""A copy of an SQLite database, as it is at one moment, in a file that is whole or not there."""
+"""Copies an SQLite database, as of one moment, into a file that is whole or does not exist."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def copy_database(source: sqlite3.Connection, target: Path, mode: int) -> None:
 
     Args:
         source: A connection outside a transaction.
-        target: Must not be there: else `FileExistsError`.
-        mode: Of the new file. Those may open it to whom the original is open.
+        target: Must not exist, else `FileExistsError`.
+        mode: Permissions of the new file: those of the original.
     """
     partial = target.with_name(target.name + ".partial")
     os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -22,7 +22,7 @@ def copy_database(source: sqlite3.Connection, target: Path, mode: int) -> None:
     try:
         partial.chmod(mode)
         source.backup(copy)
-        # Without -wal: one file, which can be read where nothing can be written beside it. A writer sets WAL again.
+        # Without -wal it is one file, readable even if nothing can be written beside it. A writer sets WAL again.
         copy.execute("PRAGMA journal_mode = DELETE")
         copy.close()
         with partial.open("rb") as file:
@@ -36,7 +36,7 @@ def copy_database(source: sqlite3.Connection, target: Path, mode: int) -> None:
 
 
 def _put_in_place(partial: Path, target: Path) -> None:
-    """Give a file its name, which must be free: else `FileExistsError`."""
+    """Give the file its final name, which must be free, else `FileExistsError`."""
     try:
         os.link(partial, target)
     except FileExistsError:

@@ -32,9 +32,9 @@ def is_same_file(one: Path, other: Path) -> bool:
 
 
 def open_to_read(path: Path, timeout: float) -> sqlite3.Connection:
-    """A connection of the driver's that cannot write, nor make the file.
+    """A driver connection that can neither write nor create the file.
 
-    Not ``mode=ro``: that leaves ``-wal`` and ``-shm`` behind, as only who may write can clean up.
+    Not ``mode=ro``: that leaves ``-wal`` and ``-shm`` behind, since only a connection that may write can remove them.
     """
     connection = sqlite3.connect(
         f"file:{quote(os.fsencode(path))}?mode=rw",
@@ -48,7 +48,7 @@ def open_to_read(path: Path, timeout: float) -> sqlite3.Connection:
 
 
 def absolute_path(database: str) -> Path:
-    """The path from the current folder. Raises `StoreURLError` if that was deleted."""
+    """The path, made absolute. Raises `StoreURLError` if the current folder was deleted."""
     try:
         return Path(os.path.abspath(database))
     except OSError:
@@ -58,29 +58,29 @@ def absolute_path(database: str) -> Path:
 
 
 def checked_path(path: str) -> str:
-    """The path, unless SQLite could not take it as one; then `StoreURLError`."""
+    """The path. Raises `StoreURLError` if SQLite cannot use it as one."""
     if "\x00" in path:
-        raise StoreURLError(f"{path!r} is not a path: it holds a NUL character")
+        raise StoreURLError(f"{path!r} is not a path: it contains a NUL character")
     if path.startswith("file:"):
         raise StoreURLError(
-            f"{path!r} is one of SQLite's own URIs, which trainstore does not take: pass the path, and read_only=True "
+            f"{path!r} is an SQLite URI, which trainstore does not accept: pass the path, and read_only=True "
             f"for mode=ro (a file of this name: './{path}')"
         )
     return path
 
 
 def quoted_path(path: str) -> str:
-    """A path as part of a URL: readable, and quoted where it would mean something else."""
+    """A path as part of a URL: readable, and quoted where characters would mean something else."""
     return "".join(c if c.isprintable() and c not in "%?#" else quote(os.fsencode(c), safe="") for c in path)
 
 
 def unquoted_path(text: str) -> str:
-    """The path that stands in a URL. By its bytes, as a file name need not be UTF-8."""
+    """The path in a URL, by its bytes, as a file name need not be UTF-8."""
     return os.fsdecode(unquote_to_bytes(text.encode("utf-8", "surrogateescape")))
 
 
 def option_refused(text: str, query: str) -> str:
-    """The message about what stands after the ``?`` of a URL."""
+    """The message about an option after the ``?`` of a URL."""
     name, _, value = query.partition("&")[0].partition("=")
     remedy = "leave it out; a question mark in a path is written %3F"
     if (name, value) in (("mode", "ro"), ("immutable", "1")) or name == "read_only":
@@ -91,7 +91,7 @@ def option_refused(text: str, query: str) -> str:
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another one at the same place, or None where there is none."""
+    """Tells a file from another one at the same path; None if there is no file."""
     try:
         status = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""What SQLite keeps beside a file: ``-wal``, the newest pages, and what becomes of a file without it."""
+"""``-wal``, the newest pages, which SQLite keeps beside a file, and what a file without it lacks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _kept_open: list[int] = []
 
 
 def waiting_pages(path: Path) -> int:
-    """The pages that stand in ``-wal`` only; a copy of the file alone would be without them."""
+    """The pages that are only in ``-wal``; a copy of the file alone would lack them."""
     try:
         wal = path.with_name(path.name + WAL)
         size = wal.stat().st_size
@@ -67,7 +67,7 @@ def inspect_names(path: Path) -> Iterator[Finding]:
         database = wal.with_name(wal.name.removesuffix(WAL))
         if not database.exists() and wal.stat().st_size > _HEADER:
             yield Finding(
-                "warning", "file", f"{wal.name} is here without {database.name}: if {path.name} was called so, or was "
+                "warning", "file", f"{wal.name} is here without {database.name}: if {path.name} had that name, or was "
                 "copied from it, it lacks its newest records, which are there",
                 f"copy both into an empty folder, as {database.name} and {wal.name}, and look at them there",
             )  # fmt: skip

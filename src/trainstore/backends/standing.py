@@ -11,27 +11,28 @@ from sqlalchemy import Connection, CursorResult
 class StandingConnection(Connection):
     """Outside a ``begin()`` block each statement is a transaction of its own.
 
-    SQLAlchemy's own begins one at the first statement and waits for a ``commit()``. Until then SQLite shows what was
-    there at that moment, PostgreSQL refuses everything after a statement that failed, and both keep what they lock.
+    SQLAlchemy's own connection begins a transaction at the first statement and waits for a ``commit()``. Until then
+    SQLite shows the data of that moment, PostgreSQL refuses everything after a failed statement, and both keep their
+    locks.
     """
 
-    #: The statement under way is a transaction of its own.
+    #: The current statement is a transaction of its own.
     alone = False
 
     def execute(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
-        """As SQLAlchemy's."""
+        """Like SQLAlchemy's."""
         return self._execute_alone(super().execute, statement, parameters, execution_options)
 
     def exec_driver_sql(self, statement: str, parameters: Any = None, execution_options: Any = None) -> Any:
-        """As SQLAlchemy's."""
+        """Like SQLAlchemy's."""
         return self._execute_alone(super().exec_driver_sql, statement, parameters, execution_options)
 
     def scalar(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
-        """As SQLAlchemy's."""
+        """Like SQLAlchemy's."""
         return self.execute(statement, parameters, execution_options=execution_options).scalar()
 
     def scalars(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
-        """As SQLAlchemy's."""
+        """Like SQLAlchemy's."""
         return self.execute(statement, parameters, execution_options=execution_options).scalars()
 
     def _execute_alone(
