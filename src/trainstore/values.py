@@ -42,6 +42,7 @@ import operator
 import os
 import re
 from collections.abc import Mapping, Set, Sized
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -62,6 +63,7 @@ REPR_FAILS = "whose repr() fails"  # kept of such a value, after its type
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _TAGS = ("$repr", "$int")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Json = Any
 
@@ -250,6 +252,16 @@ def number_of(value: Json) -> float | None:
     if kind is float or kind is int:
         return float(value)
     return _NONFINITE.get(value) if kind is str else None
+
+
+def time_of(microseconds: int) -> datetime:
+    """The time that a journal's record gives in microseconds since 1970."""
+    return _EPOCH + timedelta(0, 0, microseconds)
+
+
+def microseconds_of(time: datetime) -> int:
+    """The exact inverse of `time_of`."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
 
 
 def stored_name(name: object) -> str:

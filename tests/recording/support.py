@@ -14,12 +14,12 @@ import pytest
 from sqlalchemy import Connection, select
 
 from trainstore.backends import open_backend
-from trainstore.backends.base import time_of
 from trainstore.models import models_for
 from trainstore.recording.delivery import decode
 from trainstore.recording.flush import Source, WatermarkMovedError, flush
 from trainstore.recording.statements import Statements
 from trainstore.recording.summary import Summary, summarize
+from trainstore.values import time_of
 
 START = 1_700_000_000_000_000  # microseconds since 1970; when the runs of these tests begin
 DEADLINE = 60.0  # seconds; it only ends a test that is broken

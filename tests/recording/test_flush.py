@@ -20,8 +20,8 @@ from recording.support import (
     opened_at,
     opener,
 )
-from trainstore.backends.base import time_of
 from trainstore.recording.flush import MANY, RunDeletedError
+from trainstore.values import time_of
 
 
 @pytest.fixture

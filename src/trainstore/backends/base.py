@@ -18,7 +18,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -47,10 +47,10 @@ from trainstore.backends.health import Finding
 from trainstore.backends.urls import safe_url
 from trainstore.errors import BackupError, ReadOnlyStoreError, StoreUnavailableError, TrainStoreError
 from trainstore.models import JsonType, Models, UTCDateTime
+from trainstore.values import time_of
 
 Rows = Sequence[Mapping[str, Any]]
 Columns = Sequence[Sequence[Any]]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def dump_json(value: Any) -> str:
@@ -64,11 +64,6 @@ def load_json(text: str | bytes) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return json.loads(text)
-
-
-def time_of(microseconds: int) -> datetime:
-    """The time of a record, which carries microseconds since 1970."""
-    return _EPOCH + timedelta(0, 0, microseconds)
 
 
 class Backend:
@@ -373,7 +368,7 @@ def time_texts(column: Sequence[int], zone: str = "") -> list[str]:
 
 @lru_cache(maxsize=16)
 def _second(number: int) -> str:
-    return (_EPOCH + timedelta(seconds=number)).replace(tzinfo=None).isoformat(" ")
+    return (time_of(0) + timedelta(seconds=number)).replace(tzinfo=None).isoformat(" ")
 
 
 def too_many_values(database: str, limit: int | None = None) -> str:

@@ -9,12 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from trainstore.backends.base import time_of
 from trainstore.errors import RunNotFoundError
 from trainstore.recording.edits import EDIT_KINDS, Edit, apply_edits, edit_of_notes
 from trainstore.recording.flush import now
 from trainstore.recording.statements import Statements
-from trainstore.values import Json
+from trainstore.values import Json, time_of
 
 
 def edit_tags(

@@ -12,13 +12,11 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection
 
-from trainstore.backends.base import time_of
 from trainstore.errors import TrainStoreError
 from trainstore.recording.attempts import Attempt
 from trainstore.recording.edits import Edit, apply_edits, edit_of_record, edited_tags
@@ -26,6 +24,7 @@ from trainstore.recording.merging import merge
 from trainstore.recording.new_steps import NewSteps
 from trainstore.recording.statements import Statements
 from trainstore.recording.summary import Summaries, Summary, summarize
+from trainstore.values import time_of
 
 Record = dict[str, Any]
 Records = Sequence[tuple[int, Record | bytes]]  # by number; those of steps as the JSON that the journal holds
@@ -40,11 +39,6 @@ def now() -> int:
 def kind_of(record: Record | bytes) -> str:
     """What a record says."""
     return "step" if isinstance(record, bytes) else str(record["kind"])
-
-
-def microseconds_of(time: datetime) -> int:
-    """The time of a record, which carries microseconds since 1970: the inverse of `time_of`, exactly."""
-    return (time - time_of(0)) // timedelta(microseconds=1)
 
 
 class WatermarkMovedError(TrainStoreError):

@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 
 from trainstore.errors import InvalidArgumentError
 from trainstore.recording.environment import attempt_facts
-from trainstore.recording.flush import microseconds_of, now
+from trainstore.recording.flush import now
 from trainstore.recording.statements import Statements
 from trainstore.redaction import redact_text
-from trainstore.values import MAX_STEP, index_of, plain_text, stored_label
+from trainstore.values import MAX_STEP, index_of, microseconds_of, plain_text, stored_label
 
 Lineage = list[list[Any]]
 _LATEST = 250_000_000_000_000_000  # microseconds since 1970; a datetime ends at the year 9999
