@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from fixtures.databases import migrate, opened
 from trainstore import TrainStore
-from trainstore.backends import open_backend, postgresql
+from trainstore.backends import open_backend, pg_connecting
 from trainstore.errors import (
     InvalidArgumentError,
     NotADatabaseError,
@@ -116,7 +116,7 @@ def test_a_free_connection_is_waited_for(crowded: str):
 
 def test_no_free_connection(crowded: str, monkeypatch: pytest.MonkeyPatch):
     """Where none becomes free, the error says so."""
-    monkeypatch.setattr(postgresql, "CONNECT_TIMEOUT", 1)
+    monkeypatch.setattr(pg_connecting, "CONNECT_TIMEOUT", 1)
     with psycopg.connect(crowded), pytest.raises(StoreUnavailableError, match="it has no free connection"):
         TrainStore(crowded)
 
@@ -280,7 +280,7 @@ def test_password_with_every_character(new_database, postgres_server):
 def test_more_values_than_a_statement_takes(database_url: str):
     """A filter of 300,000 names is refused for what it is, not as a database that cannot be reached."""
     with TrainStore(database_url) as store:
-        with pytest.raises(InvalidArgumentError, match=r"more values than (SQLite|PostgreSQL) takes at once"):
+        with pytest.raises(InvalidArgumentError, match=r"too many values in one query for (SQLite|PostgreSQL)"):
             store.list_runs(name=[f"run-{number}" for number in range(300_000)])
         assert store.list_runs(name=["run-1"]).empty
 

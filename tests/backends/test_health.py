@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from trainstore import TrainStore
 from trainstore.backends import open_backend
 from trainstore.backends.health import check_place, file_system_of
-from trainstore.backends.sqlite import has_wal_reset_bug
+from trainstore.backends.sqlite_health import has_wal_reset_bug
 
 MOUNTS = r"""
 21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw

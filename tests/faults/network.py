@@ -18,10 +18,10 @@ Way = Literal["pass", "hole", "trickle", "half-open"]
 #: Python code for a producer's ``before``: every time limit of the store, much shorter than it ships with.
 SHORT_LIMITS = """
 from trainstore import store
-from trainstore.backends import postgresql
+from trainstore.backends import pg_connecting, postgresql
 from trainstore.recording import writer
 postgresql.WRITER_TIMEOUT, postgresql.PATIENT_TIMEOUT = 2, 4
-postgresql.PING_TIMEOUT, postgresql.CONNECT_TIMEOUT = 1, 2
+pg_connecting.PING_TIMEOUT, pg_connecting.CONNECT_TIMEOUT = 1, 2
 writer.BACKOFF = (0.05, 0.5)
 store.CLOSE_TIMEOUT = 2.0
 """

@@ -15,7 +15,7 @@ from faults.databases import connect, connections, connections_on, stored
 from faults.network import SHORT_LIMITS
 from faults.oracle import Fault, Producer
 from recording.support import eventually
-from trainstore.backends import postgresql
+from trainstore.backends import pg_connecting
 from trainstore.store import TrainStore
 
 pytestmark = pytest.mark.parametrize("backend_name", ["postgresql"])
@@ -123,7 +123,7 @@ def test_the_postmaster(fault: Fault) -> None:
 
 def test_a_reader(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     """A query whose pooled connection was stopped meanwhile asks another one."""
-    monkeypatch.setattr(postgresql, "PING_TIMEOUT", 0.5)
+    monkeypatch.setattr(pg_connecting, "PING_TIMEOUT", 0.5)
     for _ in fault.times(short=1, long=5):
         producer = fault.start(count=20)
         producer.end()

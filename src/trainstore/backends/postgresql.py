@@ -6,35 +6,23 @@ Nothing here needs a session of its own: no prepared statements, no settings exc
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import os
-import random
 import shlex
-import socket
-import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
-from difflib import get_close_matches
-from functools import lru_cache, partial
+from functools import partial
 from importlib.util import find_spec
-from math import isinf
 from pathlib import Path
 from typing import Any
 
 import orjson
 from sqlalchemy import (
-    JSON,
-    URL,
     ColumnElement,
     Connection,
     Double,
     Engine,
-    Integer,
     NullPool,
-    Numeric,
     QueuePool,
     Select,
     Table,
@@ -48,10 +36,9 @@ from sqlalchemy import (
     text,
     type_coerce,
 )
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from trainstore.backends import pg_session
+from trainstore.backends import pg_connecting, pg_rows, pg_session
 from trainstore.backends.base import (
     Backend,
     Columns,
@@ -59,9 +46,7 @@ from trainstore.backends.base import (
     Rows,
     driver_of,
     json_options,
-    json_texts,
     on_connect,
-    time_texts,
     too_many_values,
 )
 from trainstore.backends.health import Finding
@@ -80,11 +65,8 @@ from trainstore.models import Models, UTCDateTime
 logger = logging.getLogger("trainstore")
 
 MINIMUM_VERSION = 14_00_00
-CONNECT_TIMEOUT = 5  # seconds, as libpq counts
-PING_TIMEOUT = 5
 WRITER_TIMEOUT = 15  # of one statement, of one wait for a lock, and of a transaction without any answer
 PATIENT_TIMEOUT = 600  # of a migration, and of a transaction that recomputes summaries
-FULL, STARTING = "it has no free connection", "it is starting up"
 
 
 class PostgreSQLBackend(Backend):
@@ -111,7 +93,7 @@ class PostgreSQLBackend(Backend):
             raise StoreURLError(
                 f"{safe_url(text)!r} is not a PostgreSQL URL: write postgresql://user:password@host:5432/database"
             ) from None
-        _check_options(text, url)
+        pg_connecting.check_options(text, url)
         if "@" in (url.host or ""):  # else the rest of the password would be taken for a host and shown in errors
             raise StoreURLError(f"{safe_url(text)!r} has a password with an '@' in it: write that as %40")
         return cls(url, echo=echo)
@@ -133,9 +115,9 @@ class PostgreSQLBackend(Backend):
         """A small pool; each connection is tested before it is used."""
         engine = self._engine({"poolclass": QueuePool, "pool_size": 2, "max_overflow": 8})
         # Instead of SQLAlchemy's pool_pre_ping, which waits forever for a stopped server.
-        event.listen(engine, "checkout", partial(_ping, engine.dialect))
+        event.listen(engine, "checkout", partial(pg_connecting.ping, engine.dialect))
         if self.read_only:
-            event.listen(engine, "checkout", _make_read_only)
+            event.listen(engine, "checkout", pg_connecting.make_read_only)
         convert_parameters(engine)
         return engine
 
@@ -145,7 +127,7 @@ class PostgreSQLBackend(Backend):
 
     def _engine(self, options: dict[str, Any]) -> Engine:
         defaults: dict[str, Any] = {
-            "connect_timeout": CONNECT_TIMEOUT,
+            "connect_timeout": pg_connecting.CONNECT_TIMEOUT,
             "tcp_user_timeout": 10_000,  # milliseconds
             "keepalives_idle": 30,
             "keepalives_interval": 10,
@@ -163,15 +145,15 @@ class PostgreSQLBackend(Backend):
             **json_options(),
             **options,
         )
-        event.listen(engine, "do_connect", _connect)
+        event.listen(engine, "do_connect", pg_connecting.connect)
         on_connect(engine, pg_session.settle)
         on_connect(engine, self._warn_of_clear_text)
-        _watch_first_queries(engine)
+        pg_connecting.watch_first_queries(engine)
         return engine
 
     def _warn_of_clear_text(self, driver: Any) -> None:
         """Warn once if a password was sent over the network without TLS. Sockets and loopback do not count."""
-        if not self._clear_text_told and _is_clear_text(driver.pgconn):
+        if not self._clear_text_told and pg_connecting.is_clear_text(driver.pgconn):
             self._clear_text_told = True
             logger.warning(
                 "the password of %s is sent over the network without TLS, and so is everything recorded; add "
@@ -195,7 +177,10 @@ class PostgreSQLBackend(Backend):
     @contextmanager
     def asking(self, engine: Engine) -> Iterator[Connection]:
         """Like `reading`; if the server is silent for `WRITER_TIMEOUT`, the connection is shut down."""
-        with self.reading(engine) as connection, _watched(connection.connection.driver_connection, WRITER_TIMEOUT):
+        with (
+            self.reading(engine) as connection,
+            pg_connecting.watched(connection.connection.driver_connection, WRITER_TIMEOUT),
+        ):
             yield connection
 
     @contextmanager
@@ -208,7 +193,7 @@ class PostgreSQLBackend(Backend):
     def writing(self, connection: Connection, *, patient: bool = False) -> Iterator[None]:
         """Limit every wait of the transaction: on the server, and here in case the server is silent."""
         seconds = PATIENT_TIMEOUT if patient else WRITER_TIMEOUT
-        with _watched(connection.connection.driver_connection, seconds), connection.begin():
+        with pg_connecting.watched(connection.connection.driver_connection, seconds), connection.begin():
             connection.execute(pg_session.SET_LOCAL, {"timeout": f"{seconds}s"})
             yield
 
@@ -226,8 +211,8 @@ class PostgreSQLBackend(Backend):
         self, connection: Connection, table: Table, keys: Sequence[str], rows: Rows, *, replace: bool
     ) -> None:
         """One statement for all rows, which travel as one JSON array: 4 × faster than executemany."""
-        statement = _insert_statement(table, tuple(keys), tuple(rows[0]), replace)
-        connection.execute(statement, {"batch": orjson.dumps(_jsonable(table, rows)).decode()})
+        statement = pg_rows.insert_statement(table, tuple(keys), tuple(rows[0]), replace)
+        connection.execute(statement, {"batch": orjson.dumps(pg_rows.jsonable(table, rows)).decode()})
 
     def insert_new(
         self,
@@ -238,10 +223,10 @@ class PostgreSQLBackend(Backend):
         batches: Iterable[Columns],
     ) -> None:
         """COPY: checks no conflicts, and the server reads the first rows while the others are being produced."""
-        statement = _copy_sql(table, tuple(names))
+        statement = pg_rows.copy_sql(table, tuple(names))
         with driver_of(connection, statement) as driver, driver.cursor() as cursor, cursor.copy(statement) as copy:
             for batch in batches:
-                columns = [_copied(table, name, column) for name, column in zip(names, batch, strict=True)]
+                columns = [pg_rows.copied(table, name, column) for name, column in zip(names, batch, strict=True)]
                 copy.write("".join([f"{row}\n" for row in map("\t".join, zip(*columns, strict=True))]))
 
     def json_value(self, column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
@@ -324,7 +309,7 @@ class PostgreSQLBackend(Backend):
             kind = str(error.orig).removeprefix("cannot adapt ").partition(" using")[0]
             return InvalidArgumentError(f"a value in this query cannot be used: {kind} is not supported")
         if state is None and type(error.orig).__name__ in ("OperationalError", "ConnectionTimeout"):
-            reason = _connection_reason(str(error.orig))
+            reason = pg_connecting.connection_reason(str(error.orig))
             return StoreUnavailableError(f"PostgreSQL at {where} cannot be reached: {reason}")
         if state is None and error.statement is None and type(error.orig).__name__ == "ProgrammingError":
             return StoreURLError(
@@ -367,102 +352,6 @@ class PostgreSQLBackend(Backend):
         return getattr(getattr(error, "orig", None), "sqlstate", None) in ("42501", "25006", "3F000")
 
 
-def _check_options(text: str, url: URL) -> None:
-    """Refuse options that libpq does not know now, by name, rather than at the first connection."""
-    from psycopg.pq import Conninfo
-
-    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
-    for name in url.query:
-        if name not in known:
-            like = get_close_matches(name, known, n=1)
-            remedy = f"did you mean {like[0]}?" if like else "leave it out"
-            if name in ("mode", "read_only", "readonly"):
-                remedy = "pass read_only=True to TrainStore"
-            raise StoreURLError(
-                f"{safe_url(text)!r} has the option {name!r}, which is not a connection parameter of libpq: {remedy}"
-            )
-
-
-def _connect(dialect: Any, _record: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Retry for a while if the server has no free connection or is starting up.
-
-    Jobs of a cluster start at the same moment, and each needs a connection only briefly.
-    """
-    deadline = time.monotonic() + CONNECT_TIMEOUT
-    while True:
-        try:
-            return dialect.connect(*args, **options)
-        except dialect.dbapi.OperationalError as error:
-            if _connection_reason(str(error)) not in (FULL, STARTING) or time.monotonic() > deadline:
-                raise
-        time.sleep(random.uniform(0.05, 0.25))
-
-
-@contextmanager
-def _watched(driver: Any, seconds: float) -> Iterator[None]:
-    """Shut the connection down if the block takes longer than ``seconds``.
-
-    No timeout of libpq or of the server frees a client from a stopped server (SIGSTOP) or from a network that swallows
-    everything, because a kernel still answers. Shutting down the socket does.
-    """
-    guard = threading.Lock()
-    ended = False
-
-    def shut_down() -> None:
-        with guard:
-            if not ended and not driver.closed:
-                with suppress(OSError), socket.socket(fileno=os.dup(driver.pgconn.socket)) as own:
-                    own.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, shut_down)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        with guard:
-            ended = True
-
-
-def _watch_first_queries(engine: Engine) -> None:
-    """Limit the queries that SQLAlchemy itself sends on an engine's first connection, to learn the server's version."""
-
-    def begin(driver: Any, record: Any) -> None:
-        record.info["watch"] = watch = _watched(driver, CONNECT_TIMEOUT)
-        watch.__enter__()
-
-    def end(_driver: Any, record: Any) -> None:
-        record.info.pop("watch").__exit__(None, None, None)
-
-    event.listen(engine, "connect", begin, insert=True)
-    event.listen(engine, "connect", end)
-
-
-def _ping(dialect: Any, driver: Any, _record: Any, _proxy: Any) -> None:
-    """Ping a pooled connection before it is used; the pool replaces one that does not answer."""
-    try:
-        with _watched(driver, PING_TIMEOUT):
-            dialect.do_ping(driver)
-    except dialect.dbapi.Error:
-        raise DisconnectionError from None
-
-
-def _make_read_only(driver: Any, _record: Any, _proxy: Any) -> None:
-    """Begin every transaction of this connection as READ ONLY; by psycopg, so that no pooler has to keep a setting."""
-    driver.read_only = True
-
-
-def _is_clear_text(pgconn: Any) -> bool:
-    """Whether a password was used and the connection leaves this machine without TLS."""
-    if not pgconn.used_password or pgconn.ssl_in_use:
-        return False
-    address = (pgconn.hostaddr or b"").decode()
-    with suppress(ValueError):  # a socket has no address
-        return not ipaddress.ip_address(address.partition("%")[0]).is_loopback
-    return False
-
-
 def _right(statement: str | None) -> str:
     """The right that one of our statements needs, in words, by its first word."""
     verb = (statement or "").split(maxsplit=1)[0].upper() if statement else ""
@@ -478,87 +367,3 @@ _REASONS = {
     "25P03": "ended a transaction because of idle_in_transaction_session_timeout",
     "25P04": "ended a transaction because of transaction_timeout",
 }
-
-
-def _connection_reason(message: str) -> str:
-    for words, reason in (
-        ("timeout", "no answer in time"),
-        ("refused", "connection refused; is the server running?"),
-        ("resolve", "the host name is not known"),
-        ("translate host", "the host name is not known"),
-        ("No such file", "no server listens on that socket"),
-        ("password", "the password was not accepted"),
-        ("authentication", "the login was not accepted"),
-        ("permission denied for database", "this user may not connect to the database"),
-        ("does not exist", "the database or the user does not exist"),
-        ("SSL", "TLS could not be agreed on"),
-        ("too many", FULL),
-        ("connection slots", FULL),
-        ("starting up", STARTING),
-        ("shutting down", "it is shutting down"),
-        ("invalid value for parameter", "a setting (PGTZ, PGDATESTYLE, PGOPTIONS, ?options=) has an invalid value"),
-    ):
-        if words in message:
-            return reason
-    return "the connection failed"
-
-
-def _jsonable(table: Table, rows: Rows) -> Rows:
-    # orjson would write an infinity as null; as text, the cast to double precision reads it.
-    numbers = [name for name in rows[0] if isinstance(table.c[name].type, Double)]
-    infinite = [name for name in numbers if any(row[name] is not None and isinf(row[name]) for row in rows)]
-    if not infinite:
-        return rows
-    return [
-        {
-            **row,
-            **{
-                name: "Infinity" if row[name] > 0 else "-Infinity"
-                for name in infinite
-                if row[name] is not None and isinf(row[name])
-            },
-        }
-        for row in rows
-    ]
-
-
-def _copied(table: Table, name: str, column: Sequence[Any]) -> Sequence[str]:
-    """The values of one column in COPY's text format; psycopg's ``write_row`` takes twice as long."""
-    kind = table.c[name].type
-    if isinstance(kind, UTCDateTime):
-        return time_texts(column, "+00")
-    if isinstance(kind, Numeric | Integer):
-        return ["\\N" if value is None else str(value) for value in column]
-    if isinstance(kind, JSON):  # its text has no tabs and line breaks
-        return ["\\N" if text is None else text.replace("\\", "\\\\") for text in json_texts(column)]
-    return ["\\N" if value is None else str(value).translate(_COPY_ESCAPES) for value in column]
-
-
-_COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-
-
-@lru_cache(maxsize=256)
-def _copy_sql(table: Table, names: tuple[str, ...]) -> str:
-    quote = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
-    return f"COPY {quote(table.name)} ({', '.join(quote(name) for name in names)}) FROM STDIN"
-
-
-@lru_cache(maxsize=256)
-def _insert_statement(table: Table, keys: tuple[str, ...], names: tuple[str, ...], replace: bool) -> Any:
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    quote = dialect.identifier_preparer.quote
-    columns = ", ".join(quote(name) for name in names)
-    types = ", ".join(f"{quote(name)} {_recordset_type(table, name, dialect)}" for name in names)
-    updates = ", ".join(f"{quote(name)} = EXCLUDED.{quote(name)}" for name in names if name not in keys)
-    action = f"DO UPDATE SET {updates}" if replace and updates else "DO NOTHING"
-    statement = (
-        f"INSERT INTO {quote(table.name)} ({columns}) SELECT {columns} "
-        f"FROM jsonb_to_recordset(CAST(:batch AS jsonb)) AS batch ({types}) "
-        f"ON CONFLICT ({', '.join(quote(key) for key in keys)}) {action}"
-    )
-    return text(statement)
-
-
-def _recordset_type(table: Table, name: str, dialect: Any) -> str:
-    kind: str = table.c[name].type.compile(dialect=dialect)
-    return {"BIGSERIAL": "BIGINT", "SERIAL": "INTEGER"}.get(kind, kind)

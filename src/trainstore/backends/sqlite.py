@@ -16,14 +16,12 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-import orjson
 from sqlalchemy import (
-    JSON,
     URL,
     ColumnElement,
     Connection,
@@ -39,13 +37,11 @@ from sqlalchemy import (
     event,
     func,
     literal,
-    select,
     type_coerce,
 )
-from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from trainstore.backends import health, sqlite_wal
+from trainstore.backends import health, sqlite_health, sqlite_rows
 from trainstore.backends.base import (
     Backend,
     Columns,
@@ -53,9 +49,7 @@ from trainstore.backends.base import (
     Rows,
     driver_of,
     json_options,
-    json_texts,
     on_connect,
-    time_texts,
     too_many_values,
 )
 from trainstore.backends.parameters import convert_parameters, plain_number
@@ -84,7 +78,7 @@ from trainstore.errors import (
     TrainStoreError,
 )
 from trainstore.models import Models, UTCDateTime
-from trainstore.values import INT64_MAX, INT64_MIN, plain_text
+from trainstore.values import INT64_MAX, INT64_MIN
 
 MINIMUM_VERSION = (3, 38, 0)
 READER_TIMEOUT = 5.0  # seconds that a query waits for a lock
@@ -389,9 +383,9 @@ class SQLiteBackend(Backend):
     ) -> None:
         """One executemany of INSERT … ON CONFLICT, straight to the driver."""
         names = tuple(rows[0])
-        columns = [_converted(table, name, [row[name] for row in rows]) for name in names]
+        columns = [sqlite_rows.converted(table, name, [row[name] for row in rows]) for name in names]
         parameters = list(zip(*columns, strict=True))
-        connection.exec_driver_sql(_insert_sql(table, tuple(keys), names, replace), parameters)
+        connection.exec_driver_sql(sqlite_rows.insert_sql(table, tuple(keys), names, replace), parameters)
 
     def insert_new(
         self,
@@ -403,9 +397,9 @@ class SQLiteBackend(Backend):
     ) -> None:
         """One executemany per batch, without empty columns: a None costs the driver as much as any other value."""
         for batch in batches:
-            filled = {name: column for name, column in zip(names, batch, strict=True) if _is_filled(column)}
-            columns = [_converted(table, name, column) for name, column in filled.items()]
-            statement = _insert_sql(table, tuple(keys), tuple(filled), replace=True)
+            filled = {name: column for name, column in zip(names, batch, strict=True) if sqlite_rows.is_filled(column)}
+            columns = [sqlite_rows.converted(table, name, column) for name, column in filled.items()]
+            statement = sqlite_rows.insert_sql(table, tuple(keys), tuple(filled), replace=True)
             with driver_of(connection, statement) as driver:
                 driver.executemany(statement, zip(*columns, strict=True))
 
@@ -478,59 +472,11 @@ class SQLiteBackend(Backend):
 
     def inspect_place(self) -> Iterator[health.Finding]:
         """SQLite's version, the file and its folder."""
-        version = sqlite3.sqlite_version
-        if has_wal_reset_bug(sqlite3.sqlite_version_info):
-            yield health.Finding(
-                "warning",
-                "sqlite",
-                f"SQLite {version} has the WAL-reset bug: in rare cases, two processes that write at the same moment "
-                "damage the file",
-                "use a Python with SQLite 3.51.3 or newer (3.50.7 and 3.44.6 have the fix too), or PostgreSQL; keep "
-                "backups of the file",
-            )
-        else:
-            yield health.Finding("ok", "sqlite", f"SQLite {version}")
-        if self.path is None:
-            return
-        yield from health.check_place("file", self.path.parent, "use PostgreSQL, or a folder on a local disk")
-        if os.path.isfile(self.path):
-            yield from health.check_file_rights("file", self.path)
-            yield from sqlite_wal.inspect_names(self.path)
+        return sqlite_health.inspect_place(self.path)
 
     def inspect_database(self, connection: Connection, models: Models) -> Iterator[health.Finding]:
         """The journal mode, the file's integrity, the foreign keys."""
-        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
-        if mode == "wal" or self.path is None:
-            yield health.Finding("ok", "file", f"journal mode {mode}")
-        elif mode == "delete":
-            yield health.Finding("ok", "file", "journal mode delete, as a backup has it; recording sets WAL")
-        else:
-            yield health.Finding(
-                "warning", "file", f"journal mode {mode}: readers and writers wait for each other",
-                "record a run, which sets WAL, or move the file to a local disk",
-            )  # fmt: skip
-        if self.path is not None:
-            uid = connection.execute(select(models.store.c.uid)).scalar_one()
-            runs = connection.execute(select(func.count()).select_from(models.run)).scalar_one()
-            yield from sqlite_wal.inspect_originals(self.path, models.run.name, uid, runs)
-        damage = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(10)")]
-        if damage == ["ok"]:
-            yield health.Finding("ok", "integrity", "the file is whole")
-        else:
-            yield health.Finding(
-                "problem", "integrity", f"the file is damaged: {plain_text('; '.join(damage), 500)}",
-                "restore a copy, or recover it with sqlite3's .recover",
-            )  # fmt: skip
-        lost = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(1_000)
-        ours = [row for row in lost if row[0] in models.table_names]
-        if ours:
-            yield health.Finding(
-                "problem", "foreign keys",
-                f"{len(ours)} rows refer to rows that do not exist, the first in table {ours[0][0]!r}",
-                "another program deleted rows without foreign keys; restore a copy, or delete these rows",
-            )  # fmt: skip
-        else:
-            yield health.Finding("ok", "foreign keys", "every row refers to one that exists")
+        return sqlite_health.inspect_database(self.path, connection, models)
 
     # --- Errors ----------------------------------------------------------------------------------------------------
 
@@ -597,49 +543,9 @@ def _begin(statement: str, connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-def _is_filled(column: Sequence[Any]) -> bool:
-    return column.count(None) < len(column)
-
-
-def _converted(table: Table, name: str, column: Sequence[Any]) -> Sequence[Any]:
-    """The values of one column as the driver takes them."""
-    kind = table.c[name].type
-    if isinstance(kind, JSON):
-        return json_texts(column)
-    if isinstance(kind, UTCDateTime) and isinstance(column[0], int):  # from `insert_new`
-        return time_texts(column)
-    if isinstance(kind, UTCDateTime):
-        return [None if value is None else _datetime_text(value) for value in column]
-    return column
-
-
-def _datetime_text(value: datetime) -> str:
-    # orjson takes a third of the time of isoformat(); it writes whole seconds without a fraction.
-    text = orjson.dumps(value if value.tzinfo is UTC else value.astimezone(UTC)).decode()
-    return f"{text[1:11]} {text[12:27]}" if len(text) == 34 else f"{text[1:11]} {text[12:20]}.000000"
-
-
-@lru_cache(maxsize=256)
-def _insert_sql(table: Table, keys: tuple[str, ...], names: tuple[str, ...], replace: bool) -> str:
-    quote = sqlite_dialect.dialect().identifier_preparer.quote
-    columns = ", ".join(quote(name) for name in names)
-    updates = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in names if name not in keys)
-    action = f"DO UPDATE SET {updates}" if replace and updates else "DO NOTHING"
-    return (
-        f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({', '.join('?' * len(names))}) "
-        f"ON CONFLICT ({', '.join(quote(key) for key in keys)}) {action}"
-    )
-
-
 def _lies_in_a_closed_folder(path: Path | None) -> bool:
     """Whether the file can be read, but nothing can be written beside it."""
     return path is not None and os.access(path, os.R_OK) and not os.access(path.parent, os.W_OK)
-
-
-def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
-    """Whether this SQLite has the bug fixed in 3.51.3, 3.50.7 and 3.44.6 (sqlite.org/wal.html)."""
-    repaired = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
-    return version >= (3, 7, 0) and not repaired
 
 
 def _close_before_fork() -> None:
