@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping
 from math import isfinite
-from time import time_ns
 from types import TracebackType
 from typing import Any
 from weakref import WeakSet
@@ -25,9 +24,17 @@ import orjson
 from trainstore.display import pairs_html
 from trainstore.errors import InvalidArgumentError, JournalError
 from trainstore.models import NAMESPACES, STATUSES
-from trainstore.recording.flush import now
 from trainstore.recording.merging import own_details
 from trainstore.recording.opening import joined_attempt
+from trainstore.recording.records import (
+    Record,
+    event_record,
+    hyperparam_record,
+    now,
+    status_record,
+    step_record,
+    tag_record,
+)
 from trainstore.recording.service import RecordingService
 from trainstore.recording.writer import Recorder
 from trainstore.redaction import redact, redact_item, redact_text
@@ -195,7 +202,7 @@ class ActiveRun:
                 values before); with anything else under it, it becomes ``details__earlier``.
         """
         try:
-            at = time_ns() // 1_000
+            at = now()
             if type(metrics) is dict and self._are_plain(metrics):
                 clean: dict[str, Json] = metrics  # only read
             elif isinstance(metrics, Mapping):
@@ -207,7 +214,7 @@ class ActiveRun:
             if number is None:
                 self._refuse(f"a step is an int from 0 to 2^63 - 1, not {_shown(step)}", step, clean)
                 return
-            record: dict[str, Any] = {"kind": "step", "at": at, "step": number, "metrics": clean}
+            record = step_record(at, number, clean)
             if epoch is not None:
                 value = _axis(epoch)
                 if value is not None:
@@ -247,17 +254,7 @@ class ActiveRun:
                 self.log({**metrics, "step_time": step_time}, step, epoch, details)
                 return
             self._step(step)
-            record = {
-                "kind": "step",
-                "at": now() if at is None else at,
-                "step": step,
-                "metrics": metrics,
-                "epoch": epoch,
-                "step_time": step_time,
-            }
-            if details is not None:
-                record["details"] = details
-            self._append(record)
+            self._append(step_record(now() if at is None else at, step, metrics, epoch, step_time, details))
         except Exception as error:  # noqa: BLE001 - nothing of ours may reach a training
             self._failed("a step", error)
 
@@ -280,7 +277,7 @@ class ActiveRun:
             if namespace == "tag":
                 self.set_tags(values)
                 return
-            self._append({"kind": "hyperparam", "namespace": namespace, "values": canonical_hyperparams(values)})
+            self._append(hyperparam_record(namespace, canonical_hyperparams(values)))
         except Exception as error:  # noqa: BLE001
             self._failed("hyperparameters", error)
 
@@ -291,13 +288,13 @@ class ActiveRun:
             tags: A mapping of names to values, or names alone (their value is True). Secrets are redacted.
         """
         try:
-            self._append({"kind": "tag", "at": self._edit_time(), "values": canonical_tags(tags)})
+            self._append(tag_record(self._edit_time(), canonical_tags(tags)))
         except Exception as error:  # noqa: BLE001
             self._failed("tags", error)
 
     def _begin_with_tags(self, tags: Mapping[str, Any] | Iterable[str] | str) -> None:
         """The tags that the run begins with: older than every edit."""
-        self._append({"kind": "hyperparam", "namespace": "tag", "values": canonical_tags(tags)})
+        self._append(hyperparam_record("tag", canonical_tags(tags)))
 
     def set_notes(self, notes: str) -> None:
         """Replace the run's notes; an event of kind ``note`` keeps what they were. Never raises.
@@ -307,7 +304,7 @@ class ActiveRun:
         """
         try:
             details = {"notes": plain_text(redact_text(str(notes)))}
-            self._append({"kind": "event", "event": "note", "at": self._edit_time(), "step": None, "details": details})
+            self._append(event_record("note", self._edit_time(), None, details))
         except Exception as error:  # noqa: BLE001 - what is no text may have a __str__ that raises
             self._failed("notes", error)
 
@@ -322,15 +319,7 @@ class ActiveRun:
         try:
             number = None if step is None else _whole_number(step)
             kept = None if details is None else redact(_object(details))
-            self._append(
-                {
-                    "kind": "event",
-                    "event": stored_label(str(kind)),
-                    "at": now(),
-                    "step": number,
-                    "details": kept,
-                }
-            )
+            self._append(event_record(stored_label(str(kind)), now(), number, kept))
         except Exception as error:  # noqa: BLE001
             self._failed("an event", error)
 
@@ -378,7 +367,7 @@ class ActiveRun:
         text = None if error is None else plain_text(redact_text(str(error)), 20_000)
         kept = status if self._finished is None else None
         try:
-            self._append({"kind": "status", "status": kept, "error": text, "at": now()})
+            self._append(status_record(kept, text, now()))
         except Exception as failure:  # noqa: BLE001
             self._failed("the end", failure)
         self._finished = self._finished or status
@@ -461,7 +450,7 @@ class ActiveRun:
             self._edited_at = max(now(), self._edited_at + 1)
             return self._edited_at
 
-    def _append(self, record: dict[str, Any]) -> None:
+    def _append(self, record: Record) -> None:
         try:
             payload = orjson.dumps(record)
         except TypeError:  # a name of a subclass of str that equals a known one
@@ -505,7 +494,7 @@ class ActiveRun:
         reason = redact_text(reason)
         self._warn_once(reason)
         details = {"reason": plain_text(reason, 500), "step": redact(canonical(step)), "metrics": metrics}
-        self._append({"kind": "event", "event": "refused", "at": now(), "step": None, "details": details})
+        self._append(event_record("refused", now(), None, details))
 
     def _failed(self, what: str, error: Exception) -> None:
         key = f"{what}: {type(error).__name__}"
@@ -576,7 +565,7 @@ def _axis(value: object) -> float | None:
     return number if isfinite(number) else None
 
 
-def _move_axes(record: dict[str, Any]) -> None:
+def _move_axes(record: Record) -> None:
     """Finite numbers called like a column belong there, where it is not given; the metrics are copied, not changed."""
     metrics = record["metrics"] = record["metrics"].copy()
     for axis in _AXES:

@@ -24,8 +24,8 @@ from faults.oracle import Fault, Reported
 from recording.support import eventually
 from trainstore.errors import TrainStoreError
 from trainstore.recording.delivery import decode
-from trainstore.recording.flush import kind_of
 from trainstore.recording.journal import claim, frames
+from trainstore.recording.records import kind_of
 from trainstore.store import TrainStore
 
 SQLITE_ONLY = pytest.mark.parametrize("backend_name", ["sqlite"])

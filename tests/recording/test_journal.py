@@ -20,7 +20,6 @@ import pytest
 from trainstore.errors import JournalError
 from trainstore.recording import journal as journals
 from trainstore.recording.delivery import decode
-from trainstore.recording.flush import kind_of
 from trainstore.recording.journal import (
     FileJournal,
     FoundJournal,
@@ -31,6 +30,7 @@ from trainstore.recording.journal import (
     is_live,
     journal_folders,
 )
+from trainstore.recording.records import kind_of
 
 MANY = 10_000  # records; more than any batch here
 

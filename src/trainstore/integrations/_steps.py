@@ -11,7 +11,7 @@ import torch
 
 from trainstore.integrations._incomplete import Unreadable, raise_it
 from trainstore.integrations._loss import DirectLoss, RingLoss, Values
-from trainstore.recording.flush import now
+from trainstore.recording.records import now
 from trainstore.run import ActiveRun
 
 SELF_CHECK_TOLERANCE = 1e-3  # relative; the Trainer adds a window up in float32

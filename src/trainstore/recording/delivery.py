@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
-from trainstore.recording.flush import Record, Records, RunDeletedError, WatermarkMovedError, kind_of, now
-from trainstore.recording.journal import STEP
+from trainstore.recording.flush import RunDeletedError, WatermarkMovedError
+from trainstore.recording.records import STEP, Record, Records, event_record, gap_record, kind_of, now
 from trainstore.values import plain_text
 
 logger = logging.getLogger("trainstore")
@@ -35,7 +35,7 @@ def decode(after: int, frames: Iterable[tuple[int, bytes]]) -> list[tuple[int, R
         record = payload if payload.startswith(STEP) else orjson.loads(payload)
         first = sequence if isinstance(record, bytes) else _stands_for(sequence, record)
         if first > known + 1:
-            records.append((first - 1, gap("damage", records=[known + 1, first - 1])))
+            records.append((first - 1, gap_record("damage", records=[known + 1, first - 1])))
         records.append((sequence, record))
         known = sequence
     return records
@@ -43,14 +43,9 @@ def decode(after: int, frames: Iterable[tuple[int, bytes]]) -> list[tuple[int, R
 
 def _stands_for(sequence: int, record: Record) -> int:
     """The first of the numbers, up to its own, that a record stands for."""
-    if record["kind"] == "gap":
+    if kind_of(record) == "gap":
         return int(record["details"].get("records", (sequence,))[0])
-    return int(record["first"]) if record["kind"] == "skip" else sequence
-
-
-def gap(reason: str, **details: object) -> Record:
-    """The record of records that are not there."""
-    return {"kind": "gap", "at": now(), "details": {"reason": reason, **details}}
+    return int(record["first"]) if kind_of(record) == "skip" else sequence
 
 
 def deliver(
@@ -93,13 +88,8 @@ def _refused(record: Record | bytes, error: Exception) -> Record:
     """An event that holds the record as text: ASCII, whatever made the database refuse it."""
     payload = record if isinstance(record, bytes) else orjson.dumps(record)
     text = plain_text(payload.decode().encode("ascii", "backslashreplace").decode(), MAX_REFUSED)
-    return {
-        "kind": "event",
-        "event": "refused",
-        "at": now(),  # nothing of the record itself: whatever it was refused for
-        "step": None,
-        "details": {"reason": describe(error), "record": text},
-    }
+    # Time and step are not the record's own: it may have been refused for them.
+    return event_record("refused", now(), None, {"reason": describe(error), "record": text})
 
 
 def describe(error: Exception) -> str:

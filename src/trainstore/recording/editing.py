@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from trainstore.errors import RunNotFoundError
 from trainstore.recording.edits import EDIT_KINDS, Edit, apply_edits, edit_of_notes
-from trainstore.recording.flush import now
+from trainstore.recording.records import now
 from trainstore.recording.statements import Statements
 from trainstore.values import Json, time_of
 

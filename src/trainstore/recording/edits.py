@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from trainstore.recording.merging import differ
+from trainstore.recording.records import Record, kind_of
 from trainstore.recording.statements import Statements
 from trainstore.values import Json
 
@@ -86,9 +87,9 @@ def edited_tags(connection: Connection, statements: Statements, run_id: int) -> 
     return {key for edit in edits for key in (*edit.set, *edit.removed)}
 
 
-def edit_of_record(writer_uid: str, seq: int, at: datetime, record: Mapping[str, Any]) -> Edit | None:
+def edit_of_record(writer_uid: str, seq: int, at: datetime, record: Record) -> Edit | None:
     """The edit that a record of a journal is; None if it is something else."""
-    if record["kind"] == "tag":
+    if kind_of(record) == "tag":
         return Edit("tag", at, writer_uid, seq, record["values"])
     details = record.get("details")
     # Anybody may log an event of this kind; only set_notes gives it this shape.

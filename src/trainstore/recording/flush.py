@@ -8,9 +8,7 @@ COMMIT never came, finds the watermark elsewhere and changes nothing.
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,23 +20,12 @@ from trainstore.recording.attempts import Attempt
 from trainstore.recording.edits import Edit, apply_edits, edit_of_record, edited_tags
 from trainstore.recording.merging import merge
 from trainstore.recording.new_steps import NewSteps
+from trainstore.recording.records import Record, Records
 from trainstore.recording.statements import Statements
 from trainstore.recording.summary import Summaries, Summary, summarize
 from trainstore.values import time_of
 
-Record = dict[str, Any]
-Records = Sequence[tuple[int, Record | bytes]]  # by number; those of steps as the JSON that the journal holds
 MANY = 50  # steps, from which on they are stored in bulk
-
-
-def now() -> int:
-    """The time of a record that is made now: microseconds since 1970 by this machine's clock."""
-    return time.time_ns() // 1_000
-
-
-def kind_of(record: Record | bytes) -> str:
-    """What a record says."""
-    return "step" if isinstance(record, bytes) else str(record["kind"])
 
 
 class WatermarkMovedError(TrainStoreError):

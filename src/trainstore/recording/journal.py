@@ -46,6 +46,7 @@ from zlib import crc32
 import orjson
 
 from trainstore.errors import JournalError
+from trainstore.recording.records import STATUS, STEP, gap_record, skip_record
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
@@ -65,8 +66,6 @@ RESERVE_BYTES = 64 * 1024
 RESERVE = "reserve"
 BLOCK = 4096  # bytes; less than that frees nothing
 LOOK_AGAIN = 0.1  # seconds between two looks whether a full disk has room again
-STEP = b'{"kind":"step"'
-_STATUS = b'{"kind":"status"'
 META = "meta.json"
 CHECK = "crc32"  # of the other entries as they were written
 PARTIAL = ".partial"
@@ -176,8 +175,7 @@ class _Lost:
             self.last_step = step if self.last_step is None else max(self.last_step, step)
 
     def gap(self, reason: str, **more: Any) -> bytes:
-        details = {"reason": reason, "lost": self.records, "steps": [self.first_step, self.last_step], **more}
-        return orjson.dumps({"kind": "gap", "at": time.time_ns() // 1_000, "details": details})
+        return orjson.dumps(gap_record(reason, lost=self.records, steps=[self.first_step, self.last_step], **more))
 
 
 @cache
@@ -245,7 +243,7 @@ class FileJournal(Journal):
         floor = RESERVE_BYTES // 4
         if payload.startswith(STEP):
             floor = RESERVE_BYTES
-        elif payload.startswith(_STATUS):
+        elif payload.startswith(STATUS):
             floor = 0
         try:
             if self._lost is not None:
@@ -496,7 +494,7 @@ class FileJournal(Journal):
                 begins = begins or number
                 if number + 1 not in dropped:
                     if number != last:
-                        kept.append((number, orjson.dumps({"kind": "skip", "first": begins})))
+                        kept.append((number, orjson.dumps(skip_record(begins))))
                     begins = 0
         data = b"".join(frame(sequence, payload) for sequence, payload in sorted(kept))
         _write_file(segment.path.with_suffix(PARTIAL), data, segment.path)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from trainstore.errors import InvalidArgumentError
 from trainstore.recording.environment import attempt_facts
-from trainstore.recording.flush import now
+from trainstore.recording.records import now
 from trainstore.recording.statements import Statements
 from trainstore.redaction import redact_text
 from trainstore.values import MAX_STEP, index_of, microseconds_of, plain_text, stored_label

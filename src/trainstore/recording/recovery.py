@@ -16,8 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore.errors import TrainStoreError
 from trainstore.recording.delivery import decode, deliver, describe
-from trainstore.recording.flush import Records, RunDeletedError, Source, WatermarkMovedError, flush, kind_of
+from trainstore.recording.flush import RunDeletedError, Source, WatermarkMovedError, flush
 from trainstore.recording.journal import LOCK, META, FoundJournal, claim, hostname, journal_folders, read_meta
+from trainstore.recording.records import Records, kind_of
 from trainstore.recording.statements import Statements
 from trainstore.recording.writer import MAX_RECORDS
 
@@ -164,7 +165,7 @@ def _following(found: FoundJournal, acked: int) -> Records:
     after = max(acked, len(opening))
     records = decode(after, islice(found.read(after), MAX_RECORDS))
     for _, record in records:
-        if not isinstance(record, bytes) and record["kind"] == "gap" and record["details"]["reason"] == "damage":
+        if not isinstance(record, bytes) and kind_of(record) == "gap" and record["details"]["reason"] == "damage":
             logger.warning("%s is damaged: records %d to %d are lost", found.folder, *record["details"]["records"])
     return [*(numbered for numbered in opening if numbered[0] > acked), *records]
 

@@ -26,9 +26,10 @@ from trainstore.errors import InvalidArgumentError, JournalError, StoreClosedErr
 from trainstore.models import Models
 from trainstore.recording import journal as journals
 from trainstore.recording.environment import writer_facts
-from trainstore.recording.flush import Record, Source, now
+from trainstore.recording.flush import Source
 from trainstore.recording.journal import FileJournal, Journal, MemoryJournal
 from trainstore.recording.places import JournalPlaces
+from trainstore.recording.records import Record, attempt_record, now, run_record
 from trainstore.recording.recovery import Recovered, recover
 from trainstore.recording.statements import Statements
 from trainstore.recording.writer import Recorder, Writer
@@ -106,7 +107,7 @@ class RecordingService:
             raise StoreClosedError("the store in memory was closed, and is gone")
         uid = attempt["uid"] if opener else str(uuid.uuid4())
         writer = {"uid": uid, "rank": rank, "started_at": now(), **writer_facts()}
-        opening = ({"kind": "run", **run, "seen": seen, "writer": writer}, {"kind": "attempt", **attempt})
+        opening = (run_record(run, seen=seen, writer=writer), attempt_record(attempt))
         journal = self._new_journal(uid, run["uid"], seen, opening)
         recorder = Recorder(journal, Source(uid, run["uid"], seen), self._wake)
         for record in opening:

@@ -21,8 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore.errors import SchemaError, TrainStoreError
 from trainstore.recording.delivery import decode, deliver, describe
-from trainstore.recording.flush import Records, RunDeletedError, Source, WatermarkMovedError, flush, now
+from trainstore.recording.flush import RunDeletedError, Source, WatermarkMovedError, flush
 from trainstore.recording.journal import Journal
+from trainstore.recording.records import Records, now, status_record
 from trainstore.recording.statements import Statements
 
 logger = logging.getLogger("trainstore")
@@ -71,7 +72,7 @@ class Recorder:
     def close(self) -> None:
         """Say that this process records no more; the attempt's status stays what it is."""
         if self.usable:
-            self.append(orjson.dumps({"kind": "status", "status": None, "error": None, "at": now()}))
+            self.append(orjson.dumps(status_record(None, None, now())))
             self.end()
 
     def end(self) -> None:
