@@ -91,3 +91,13 @@ def test_no_link_leads_nowhere():
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
             if page.is_relative_to(DOCS):
                 assert (page.parent / target).resolve().is_relative_to(DOCS), f"{page.name}: not on the site: {target}"
+
+
+def test_every_file_that_the_architecture_names_is_there():
+    """A module that moves takes its signposts along."""
+    folders = [ROOT / name for name in ("src", "migrations", "docs")]
+    files = [path.relative_to(ROOT) for folder in folders for path in folder.rglob("*.*")]
+    files += [path.relative_to(ROOT) for path in ROOT.glob("*.*")]
+    named = set(re.findall(r"[\w*/.-]+\.(?:py|sql|toml|ini|md)\b", TEXTS["architecture.md"]))
+    assert len(named) > 30
+    assert [name for name in sorted(named) if not any(file.match(name) for file in files)] == []
