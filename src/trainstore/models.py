@@ -298,7 +298,7 @@ class HyperparamColumns(_KeyedByRun):
     namespace: Mapped[str] = mapped_column(String(16), primary_key=True)
     key: Mapped[str] = mapped_column(Text, primary_key=True)
     value: Mapped[Any | None] = mapped_column(JsonType)  # values as in values.py
-    number: Mapped[float | None] = mapped_column(Double)  # the value where it is a finite number
+    number: Mapped[float | None] = mapped_column(Double)  # the value if it is a finite number
     attempt: Mapped[int] = mapped_column(Integer)  # that set it
 
     @declared_attr.directive

@@ -121,7 +121,7 @@ class QueryMethods:
         hyperparams: Mapping[str, Any] | None = None,
         where: Any = None,
     ) -> RunRecord | None:
-        """The best run by a metric; None where no run has a finite value of it.
+        """The best run by a metric; None if no run has a finite value of it.
 
         NaN and infinities never win; ties go to the earlier run. It reads no steps: the time does not depend on their
         number.
@@ -175,7 +175,7 @@ class QueryMethods:
         Returns:
             By run id and step. Columns: run object (the uid, for a list of runs), step, attempt (for "all") int64,
             epoch float64, step_time float64 (s), logged_at datetime64[us, UTC], details object (where asked for),
-            then one column a metric, float64 with NaN where a step has none, or object if it holds anything else, such
+            then one column a metric, float64 with NaN if a step has none, or object if it holds anything else, such
             as an int that float64 would round. A metric that is called like one of the fixed columns, or begins with
             ``metric__``, becomes ``metric__<name>``. Tidy: run, step, (attempt), metric object, value.
 
@@ -187,7 +187,7 @@ class QueryMethods:
             return queries.list_step_logs(reader, runs, metrics=metrics, tidy=tidy, attempts=attempts, details=details)
 
     def list_metrics(self, runs: Any = None) -> DataFrame:
-        """What every metric of a run, of several (a list) or of all runs (None) comes to, over the current steps.
+        """A summary of every metric over the current steps of a run, of several (a list) or of all runs (None).
 
         Args:
             runs: A run, a list, a DataFrame with a column ``uid``, or None.
@@ -209,7 +209,7 @@ class QueryMethods:
             key: Only this one, of whichever namespace, or spelled with one ("mth.n_layer").
 
         Returns:
-            Columns: uid, namespace, key object; value object (Python values); number float64 (where it is a finite
+            Columns: uid, namespace, key object; value object (Python values); number float64 (if it is a finite
             number); attempt int64, that set it.
         """
         with self._reader() as reader:
@@ -240,7 +240,7 @@ class QueryMethods:
 
         Returns:
             One row a key that is not the same in all ("hp.learning_rate", "hp.model.depth", "metric.loss", for "all"
-            "metric.loss.min", "status"), one column a run (its uid), object, None where a run has no such key. In the
+            "metric.loss.min", "status"), one column a run (its uid), object, None if a run has no such key. In the
             order of hyperparameters, metrics, model, data, tags, the run, environment, versions; last those metrics
             that are runtimes, speeds and counters.
 
@@ -252,7 +252,7 @@ class QueryMethods:
             return queries.compare_runs(reader, runs, summary=summary, everything=everything)
 
     def get_current_step(self, run: Any) -> int | None:
-        """The highest step that is shown of a run; None where it has none yet.
+        """The highest step shown of a run; None if it has none yet.
 
         Args:
             run: A handle, a record, a uid, an id, or a name that only one run has.

@@ -384,7 +384,7 @@ class ScalarStopMethods:
             return scalarstop.list_model_epochs(reader, model_name)
 
     def get_current_epoch(self, model_name: str) -> int:
-        """The highest epoch number of a model; 0 where it has none, or is not stored.
+        """The highest epoch number of a model; 0 if it has none, or is not stored.
 
         Args:
             model_name: Its name.

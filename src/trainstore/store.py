@@ -189,7 +189,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         model_name: str | None = None,
         rank: int = 0,
     ) -> ActiveRun:
-        """Begin a new run. It touches no database: the first records go there within a second.
+        """Start a new run. This does not touch the database: the first records reach it within a second.
 
         Args:
             project: None: ``TRAINSTORE_PROJECT``, else "default".
@@ -201,8 +201,8 @@ class TrainStore(QueryMethods, ScalarStopMethods):
                 run has is looked up in the database.
             parent_step: That checkpoint's step.
             source: Which integration records it.
-            model_name: A name in ``model``, where ScalarStop's tables are used.
-            rank: Of this process, where several train together.
+            model_name: A name in ``model``, if ScalarStop's tables are used.
+            rank: Of this process, if several train together.
 
         Raises:
             InvalidArgumentError: An argument of the wrong type.
@@ -215,7 +215,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         if hyperparams is not None:
             opening.check("hyperparams", canonical_hyperparams, hyperparams)
         if tags is not None:
-            tags = list(tags) if isinstance(tags, Iterator) else tags  # it is gone through twice
+            tags = list(tags) if isinstance(tags, Iterator) else tags  # it is iterated twice
             opening.check("tags", canonical_tags, tags)
         run = opening.new_run(
             project=project,
@@ -247,25 +247,25 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         source: str = "python",
         rank: int = 0,
     ) -> ActiveRun:
-        """Go on with a run: as its next attempt, or as one more writer of the attempt that is under way.
+        """Resume a run: as its next attempt, or as one more writer of the current attempt.
 
         Args:
             run: A handle, a record, a uid, an id, or a name that only one run has.
             step: The last step kept (a checkpoint's ``global_step``): later steps of the attempts before stay in the
                 database but are not shown any more. -1 keeps nothing. None joins the attempt that is shown now and
                 adds to it: another rank, a notebook that adds an evaluation.
-            lineage: `ActiveRun.lineage` of the attempt to resume or join, from a checkpoint. With it the database may
-                be away, or not know the run, which is then made under this uid. Without it the attempt is the one
-                that is shown now.
-            project: Of a run that has to be made, as for `start_run`.
+            lineage: `ActiveRun.lineage` of the attempt to resume or join, from a checkpoint. With it, the database may
+                be unreachable, or not have the run, which is then created under this uid. Without it, the attempt
+                is the one that is shown now.
+            project: Of a run that has to be created, as for `start_run`.
             name: Likewise.
             source: Likewise.
-            rank: Of this process, where several train together.
+            rank: Of this process, if several train together.
 
         Raises:
             RunNotFoundError, RunNotUniqueError: ``run`` names none, or several; their uids are listed.
-            StoreUnavailableError: The database is away and there is no ``lineage``.
-            InvalidArgumentError: A step or lineage that cannot be.
+            StoreUnavailableError: The database cannot be reached, and no ``lineage`` is given.
+            InvalidArgumentError: An impossible step or lineage.
             JournalError, StoreClosedError: As for `start_run`.
         """
         self._check_open()
@@ -302,7 +302,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         return self._service.is_recorded_here(self._uid_of(run))
 
     def recover(self) -> Recovered:
-        """Deliver the records that ended processes of this machine left; opening the store does it too.
+        """Deliver the records that ended processes left on this machine; opening the store does it too.
 
         Raises:
             ReadOnlyStoreError: The store was opened with ``read_only=True``; so for all that records or edits.
@@ -318,7 +318,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
             timeout: Seconds to wait.
 
         Returns:
-            Whether it is; if not, the journals keep it and delivery goes on.
+            True if it is; if not, the journals keep it and delivery goes on.
         """
         return self._service.flush(None, timeout)
 
@@ -329,7 +329,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
 
         Args:
             run: A handle, a record, a uid, an id, or a name that only one run has.
-            force: Delete it although a live process is recording it; what that still logs is set aside.
+            force: Delete it even if a live process is recording it; what that process still logs is set aside.
 
         Raises:
             RunActiveError: It is being recorded, and ``force`` is not given.
@@ -343,7 +343,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
     def set_tags(
         self, run: Any, tags: Mapping[str, Any] | Iterable[str] | str = (), *, remove: Iterable[str] | str = ()
     ) -> list[str]:
-        """Set or remove tags of a run that is stored. What its handle sets later stands beside them.
+        """Set or remove tags of a stored run. Tags that its handle sets later are added to them.
 
         An event of kind ``tag`` says what changed: ``{"set": {name: value}, "removed": [names], "before": {…}}``.
 
@@ -351,10 +351,10 @@ class TrainStore(QueryMethods, ScalarStopMethods):
             run: A handle, a record, a uid, an id, or a name that only one run has.
             tags: Names, or a mapping of names to values, as for `ActiveRun.set_tags`; a tag that is there already
                 gets the new value.
-            remove: Names of tags to take away; one that is set here too stays.
+            remove: Names of tags to remove; a tag that is also set here stays.
 
         Returns:
-            The names of the tags that were there and are removed, sorted.
+            The names of the tags that were removed, sorted.
 
         Raises:
             InvalidArgumentError: ``tags`` is neither names nor a mapping.
@@ -370,17 +370,17 @@ class TrainStore(QueryMethods, ScalarStopMethods):
             return edit_tags(connection, self._service.statements, key.uid, values, names)
 
     def set_notes(self, run: Any, notes: str, *, append: bool = False) -> str:
-        """Set the notes of a run that is stored.
+        """Set the notes of a stored run.
 
         An event of kind ``note`` says what changed: ``{"set": {"notes": …}, "removed": [], "before": {"notes": …}}``.
 
         Args:
             run: A handle, a record, a uid, an id, or a name that only one run has.
-            notes: The text; secrets are redacted. The empty text takes the notes away.
-            append: Add it, as a paragraph of its own, to the notes that are there.
+            notes: The text; secrets are redacted. An empty text removes the notes.
+            append: Add it to the existing notes, as a paragraph of its own.
 
         Returns:
-            The notes as they are then.
+            The resulting notes.
 
         Raises:
             InvalidArgumentError: ``notes`` is not a str.
@@ -395,7 +395,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
             return edit_notes(connection, self._service.statements, key.uid, text, append=append)
 
     def rename_run(self, run: Any, name: str) -> str:
-        """Give a run that is stored another name. Its uid stays, and so does the name that its handle shows.
+        """Rename a stored run. Its uid stays, and so does the name that its handle shows.
 
         An event of kind ``rename`` says what changed: ``{"set": {"name": …}, "removed": [], "before": {"name": …}}``.
 
@@ -420,19 +420,19 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         return kept
 
     def backup(self, path: str | os.PathLike[str]) -> Path:
-        """Copy the store into a new file, as it is at one moment, while others go on recording (SQLite).
+        """Copy the store into a new file, as of one moment, while others go on recording (SQLite).
 
         What this store object recorded, and what ended processes of this machine left in their journals, is delivered
         first. What live processes log is in the copy as far as they have delivered it, which they do every second.
 
         Args:
-            path: A file that is not there yet; ``~`` is the home folder.
+            path: A file that does not exist yet; ``~`` is the home folder.
 
         Returns:
-            Its absolute path. The file is whole or not there, and opens as a store: ``TrainStore(path)``.
+            Its absolute path. The file is whole or does not exist, and opens as a store: ``TrainStore(path)``.
 
         Raises:
-            BackupError: The file is there or cannot be written; or the store is on PostgreSQL: the message is the
+            BackupError: The file exists or cannot be written; or the store is on PostgreSQL, and the message gives the
                 ``pg_dump`` command to run.
 
         Warns:
@@ -514,7 +514,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
     # --- The end ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Deliver what waits, for at most 10 s, and let the database go. Closing again does nothing.
+        """Deliver what is waiting, for at most 10 s, and disconnect. Closing again does nothing.
 
         Runs that were not finished are shown as lost. A journal left behind is named in a warning. What a handle logs
         after this is still kept: in its journal, and delivered at the process's end.
@@ -575,7 +575,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
 
     @contextmanager
     def _reader(self) -> Iterator[Reader]:
-        """A connection for one query, after what this store object recorded."""
+        """A connection for one query, once this store object's own records are stored."""
         self._settle_own(stacklevel=5)
         with self._backend.reading(self._engine) as connection:
             yield Reader(connection, self._models, self._backend)
@@ -610,8 +610,8 @@ class TrainStore(QueryMethods, ScalarStopMethods):
     def _known_run(
         self, run: Any, lineage: Sequence[Sequence[Any]] | None
     ) -> tuple[dict[str, Any], opening.Lineage, int | None, int] | None:
-        """What the database knows of a run that is taken up again: its record, the head's lineage, its last step and
-        the time of its latest attempt. None where it does not know it, or is away, and there is a lineage."""
+        """What the database has of a run to be resumed: its record, the head's lineage, its last step and the time of
+        its latest attempt. None if it has no such run, or cannot be reached, and a lineage is given."""
         try:
             with self._reader() as reader:
                 if lineage is not None:

@@ -31,7 +31,7 @@ class Finding(NamedTuple):
 
 
 def file_system_of(path: Path, mounts: str | None = None) -> str | None:
-    """The type of the file system that a path lies on ("ext4", "nfs4"), or None where the system does not say.
+    """The type of the file system that a path lies on ("ext4", "nfs4"), or None if the system does not say.
 
     Args:
         path: Need not exist.
@@ -106,7 +106,7 @@ def check_file_rights(check: str, path: Path) -> Iterator[Finding]:
 
 
 def check_private(check: str, folder: Path) -> Iterator[Finding]:
-    """A warning where a folder that should be 0700, and its files 0600, lets others in; else nothing."""
+    """A warning if others may enter a folder that should be 0700, or read its files, which should be 0600."""
     open_paths = [path for path in (folder, *folder.glob("*")) if stat.S_IMODE(path.lstat().st_mode) & 0o077]
     if open_paths:
         yield Finding(

@@ -28,7 +28,7 @@ Convert = Callable[[Any], Any]
 def convert_parameters(engine: Engine, more: Convert | None = None) -> None:
     """Convert the values of every statement; ``more`` is what this database needs besides `plain_parameter`.
 
-    Raises `InvalidArgumentError`, from the user's own statements too, for a value that is not one: an array, a missing
+    Raises `InvalidArgumentError`, also from the user's own statements, for what is not one value: an array, a missing
     one.
     """
 
@@ -84,6 +84,6 @@ def _converted(row: Any, convert: Convert) -> Any:
 
 
 def _raise_ours(context: Any) -> TrainStoreError | None:
-    """An error of ours out of a column's type, which SQLAlchemy would wrap in its own."""
+    """Our own error raised in a column's type, which SQLAlchemy would wrap in one of its own."""
     error = context.original_exception
     return type(error)(*error.args) if isinstance(error, TrainStoreError) else None

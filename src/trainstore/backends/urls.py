@@ -10,7 +10,7 @@ _URL_PASSWORD = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*?):.*@(?=[^@]*$)
 
 
 def safe_url(url: object) -> str:
-    """A connection string without its password, for messages: also where it is malformed or holds a raw ``@``."""
+    """A connection string without its password, for messages; it may be malformed or contain a raw ``@``."""
     text = str(getattr(url, "render_as_string", lambda **_: url)(hide_password=True))
     if "://" in text:
         text = _URL_PASSWORD.sub(r"\1:***@", text)
