@@ -92,7 +92,7 @@ def _train(place: Place, accumulation: int) -> Figures:
 
     ours, empty = Stopwatch(), Stopwatch()
 
-    class LastOfStep(TrainerCallback):  # type: ignore[misc]
+    class LastOfStep(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             ours.end_step()
             empty.end_step()
@@ -113,9 +113,12 @@ def _train(place: Place, accumulation: int) -> Figures:
         ours.watch(callback)
         empty.watch(nothing)
         trainer = Trainer(
-            model=model, args=arguments, train_dataset=data, data_collator=default_data_collator,
+            model=model,
+            args=arguments,
+            train_dataset=data,
+            data_collator=default_data_collator,
             callbacks=[callback, nothing, LastOfStep()],
-        )  # fmt: skip
+        )
         training_step = trainer.training_step
 
         def remember_loss(*args: Any, **kwargs: Any) -> Any:
@@ -123,7 +126,7 @@ def _train(place: Place, accumulation: int) -> Figures:
             true_losses[trainer.state.global_step + 1] += loss.item()
             return loss
 
-        trainer.training_step = remember_loss  # type: ignore[method-assign]
+        trainer.training_step = remember_loss
         trainer.train()
         frame = store.list_step_logs(store.list_runs(), metrics=["loss"])
         check("steps", len(frame), steps)

@@ -121,12 +121,14 @@ def page(report: dict[str, Any], calls: int) -> str:
     """docs/benchmarks.md, without the chapter of other trackers."""
     where = report["environment"]
     versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
-    return "".join((
-        INTRODUCTION.format(rounds=report["rounds"]),
-        table(report["results"]),
-        f"\n\nMeasured on {where['date']} at {where['commit']}: {where['machine']}; {versions}.\n",
-        FLOORS.format(calls=calls),
-    ))  # fmt: skip
+    return "".join(
+        (
+            INTRODUCTION.format(rounds=report["rounds"]),
+            table(report["results"]),
+            f"\n\nMeasured on {where['date']} at {where['commit']}: {where['machine']}; {versions}.\n",
+            FLOORS.format(calls=calls),
+        )
+    )
 
 
 def write_page(path: Path, text: str) -> None:

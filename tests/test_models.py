@@ -24,7 +24,7 @@ def test_prefixes_that_are_taken(prefix: str):
 def test_prefixes_that_are_refused(prefix: object):
     """Anything else is refused by name before any database is touched."""
     with pytest.raises(InvalidArgumentError, match="table_name_prefix") as refused:
-        models_for(prefix)  # type: ignore[arg-type]
+        models_for(prefix)
     assert repr(prefix) in str(refused.value)
 
 

@@ -31,7 +31,7 @@ class Raises:
     def __repr__(self) -> str:
         raise RuntimeError("no repr")
 
-    __str__ = __index__ = __float__ = __repr__  # type: ignore[assignment]
+    __str__ = __index__ = __float__ = __repr__
 
     @property
     def shape(self) -> Any:
@@ -179,7 +179,7 @@ def test_names_of_any_kind_are_kept(store: TrainStore) -> None:
     for step, name in enumerate(HOSTILE_NAMES):
         run.log({name: float(step)}, step=step)
     for step, key in enumerate([3, None, 2.5, ("a", 1), Raises()], start=100):
-        run.log({key: float(step)}, step=step)  # type: ignore[dict-item]
+        run.log({key: float(step)}, step=step)
     found = stored_steps(store, run)
     assert len(found) == len(HOSTILE_NAMES) + 5
     names = {step: next(iter(metrics)) for step, metrics in found.items()}
@@ -227,7 +227,7 @@ def test_epoch_and_step_time_fill_their_columns(store: TrainStore) -> None:
     run.log({"epoch": "second", "step_time": math.inf}, step=2)
     run.log({"a": 1.0}, step=3, epoch=math.nan)
     run.log({"a": 1.0}, step=4, epoch=10**400)
-    run.log({"a": 1.0}, step=5, epoch=Raises())  # type: ignore[arg-type]
+    run.log({"a": 1.0}, step=5, epoch=Raises())
     run.log({"a": 1.0}, step=6, epoch=True)
     found = stored_steps(store, run)
     frame = store.list_step_logs(run)
@@ -245,7 +245,7 @@ def test_metrics_stay_what_they_were(store: TrainStore) -> None:
     run, metrics = store.start_run(), {"loss": 1.0, "epoch": 0.5, "step_time": 2}
     for step in range(3):
         run.log(metrics, step)
-    run.log(metrics, 3, epoch="third")  # type: ignore[arg-type]
+    run.log(metrics, 3, epoch="third")
     assert metrics == {"loss": 1.0, "epoch": 0.5, "step_time": 2}
     assert list(stored_steps(store, run).values()) == [{"loss": 1.0}] * 4
     frame = store.list_step_logs(run)
@@ -313,7 +313,7 @@ def test_bad_hyperparameters_cost_a_warning_only(store: TrainStore, caplog: pyte
     run = store.start_run()
     run.log_hyperparams([1, 2])
     run.log_hyperparams({"a": 1}, namespace="nowhere")
-    run.set_tags(3)  # type: ignore[arg-type]
+    run.set_tags(3)
     run.set_tags(["x", "y"])
     run.set_tags("z")
     run.set_tags({"stage": "draft"})
@@ -347,8 +347,8 @@ def test_notes_are_replaced_and_remembered(store: TrainStore, caplog: pytest.Log
     assert run.flush(60)
     assert store.list_runs()["notes"].tolist() == ["at the start"]
     run.set_notes("then")
-    run.set_notes(42)  # type: ignore[arg-type]
-    run.set_notes(Raises())  # type: ignore[arg-type]
+    run.set_notes(42)
+    run.set_notes(Raises())
     assert run.flush(60)
     assert store.list_runs()["notes"].tolist() == ["42"]
     assert events(store, run, "note") == [
@@ -363,9 +363,9 @@ def test_events_are_kept_whatever_they_hold(store: TrainStore) -> None:
     run = store.start_run()
     run.log_event("checkpoint", step=5, details={"path": "/x", "hub_token": "hf_abcdefghijklmnop"})
     run.log_event("plain")
-    run.log_event("odd", step=-3, details="text")  # type: ignore[arg-type]
+    run.log_event("odd", step=-3, details="text")
     run.log_event("note", details={"text": "a note of one's own shape"})
-    run.log_event(7, details=Raises())  # type: ignore[arg-type]
+    run.log_event(7, details=Raises())
     run.log({"loss": 1.0}, step=0)
     assert run.finish()
     frame = store.list_events(run)
@@ -427,11 +427,14 @@ def test_logging_after_the_end_is_kept(store: TrainStore, caplog: pytest.LogCapt
         (KeyboardInterrupt(), "interrupted", "KeyboardInterrupt"),
         (SystemExit(0), "finished", None),
         (SystemExit(2), "failed", "SystemExit: 2"),
-        (RuntimeError("postgresql://u:pw-secret@h/db failed \x00"), "failed",
-         "RuntimeError: postgresql://u:[redacted]@h/db failed \\u0000"),
+        (
+            RuntimeError("postgresql://u:pw-secret@h/db failed \x00"),
+            "failed",
+            "RuntimeError: postgresql://u:[redacted]@h/db failed \\u0000",
+        ),
     ],
     ids=["exception", "Ctrl-C", "exit 0", "exit 2", "secret"],
-)  # fmt: skip
+)
 def test_a_block_that_raises_marks_the_run(
     store: TrainStore, error: BaseException, status: str, text: str | None
 ) -> None:

@@ -262,9 +262,12 @@ def test_existing_model(store: TrainStore, stored: KerasModel):
     for ignored in (False, True):
         with pytest.raises(IntegrityError):
             store.insert_model_by_str(
-                name="new", model_class_name="K", datablob_name="nobody's", model_template_name="dense",
+                name="new",
+                model_class_name="K",
+                datablob_name="nobody's",
+                model_template_name="dense",
                 ignore_existing=ignored,
-            )  # fmt: skip
+            )
     assert len(store.list_models()) == 1
 
 
@@ -349,9 +352,12 @@ def test_metrics_of_any_kind(store: TrainStore, stored: KerasModel):
 def test_numpy_integers(store: TrainStore, stored: KerasModel):
     """The numbers of an epoch may be NumPy's, as a data set's cardinality is; SQLite would keep their bytes."""
     store.insert_model_epoch(
-        epoch_num=np.int64(1), model_name=stored.name, metrics={"loss": 1.0},
-        steps_per_epoch=np.int32(7), validation_steps_per_epoch=3.0,
-    )  # fmt: skip
+        epoch_num=np.int64(1),
+        model_name=stored.name,
+        metrics={"loss": 1.0},
+        steps_per_epoch=np.int32(7),
+        validation_steps_per_epoch=3.0,
+    )
     epochs = store.list_model_epochs()
     assert epochs[["epoch_num", "steps_per_epoch", "validation_steps_per_epoch"]].to_numpy().tolist() == [[1, 7, 3]]
     assert store.get_current_epoch(stored.name) == 1

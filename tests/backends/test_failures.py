@@ -212,7 +212,7 @@ def test_errors_of_the_driver_are_translated_by_code():
 
     def translated(code: int, message: str = "x"):
         cause = sqlite3.OperationalError(message)
-        cause.sqlite_errorcode = code  # type: ignore[misc]
+        cause.sqlite_errorcode = code
         return backend.translate(OperationalError("SELECT 1", {}, cause))
 
     assert isinstance(translated(sqlite3.SQLITE_BUSY), StoreUnavailableError)
@@ -239,7 +239,7 @@ def test_errors_of_the_server_are_translated_by_sqlstate(state: str, hint: str):
     """SQLSTATEs become our errors, without the server's text."""
     backend = open_backend(f"postgresql://me:{CANARY}@host/db")
     cause = OSError(f"DETAIL: {CANARY}")
-    cause.sqlstate = state  # type: ignore[attr-defined]
+    cause.sqlstate = state
     error = backend.translate(OperationalError("SELECT 1", {}, cause))
     assert isinstance(error, StoreUnavailableError)
     assert hint in str(error)

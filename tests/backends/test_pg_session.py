@@ -75,8 +75,9 @@ def test_settings_change_nothing(
 
         ask = store.connection.execute
         assert ask(text("SELECT CAST(:x AS double precision), bytea '\\x00ff'"), {"x": EXACT}).one() == (
-            EXACT, b"\0\xff",
-        )  # fmt: skip
+            EXACT,
+            b"\0\xff",
+        )
         assert ask(text("SELECT interval '1 day 01:00'")).scalar() == timedelta(days=1, hours=1)
         assert ask(select(func.max(store.table.run.c.started_at))).scalar() == row["started_at"]
         assert ask(text("SELECT CAST('01/02/2026' AS date)::text")).scalar() == "2026-01-02"

@@ -44,15 +44,15 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_targets(target: object, kind: type):
     """A path, a URL or SQLAlchemy's URL object opens the backend that serves it; nothing is connected."""
-    assert type(open_backend(target)) is kind  # type: ignore[arg-type]
+    assert type(open_backend(target)) is kind
 
 
 def test_a_path_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """No character of a path has a meaning, but for ~ at its start; relative paths are fixed when opened."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert open_backend("~/runs.db").path == tmp_path / "runs.db"  # type: ignore[attr-defined]
+    assert open_backend("~/runs.db").path == tmp_path / "runs.db"
     monkeypatch.chdir(tmp_path)
-    assert open_backend("a%20b?c=d#e.db").path == tmp_path / "a%20b?c=d#e.db"  # type: ignore[attr-defined]
+    assert open_backend("a%20b?c=d#e.db").path == tmp_path / "a%20b?c=d#e.db"
 
 
 def test_registered_backend(registered: None, tmp_path: Path):
@@ -104,7 +104,7 @@ def test_unknown_scheme(url: str):
 def test_no_connection_string(target: object):
     """What is no text and no path is refused with an example of what is."""
     with pytest.raises(StoreURLError, match=r"runs\.db|sqlite"):
-        open_backend(target)  # type: ignore[arg-type]
+        open_backend(target)
 
 
 @pytest.mark.parametrize(

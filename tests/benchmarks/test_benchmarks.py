@@ -107,9 +107,12 @@ def test_the_workload_of_other_trackers(tmp_path):
 def test_profiles_name_the_parts_of_each_operation(postgres_server):
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.profiles", "--size", "tiny"],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
         env={**os.environ, "TRAINSTORE_TEST_POSTGRES_URL": postgres_server.url.render_as_string(hide_password=False)},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     tables = {part.split(":")[0]: part for part in done.stdout.strip().split("\n\n\n")}
     assert len(tables) == 7

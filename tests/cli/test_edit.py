@@ -65,8 +65,9 @@ def test_a_run_is_renamed(trainstore, database_url):
     with TrainStore(database_url) as store:
         assert store.get_run("best").uid == shown["uid"]
         assert [entry["before"]["name"] for entry in store.list_events("best", kind="rename")["details"]] == [
-            "first", "better\x07",
-        ]  # fmt: skip
+            "first",
+            "better\x07",
+        ]
     assert trainstore("rename", "best", "").code == 2
     assert trainstore("rename", "best").code == 2
     assert "no run 'first'" in trainstore("rename", "first", "x").err

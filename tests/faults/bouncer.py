@@ -71,8 +71,11 @@ class Bouncer:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [PROGRAM, str(self.folder / "pgbouncer.ini")],
-                stdout=log, stderr=log, user=self._user, extra_groups=[] if self._user is not None else None,
-            )  # fmt: skip
+                stdout=log,
+                stderr=log,
+                user=self._user,
+                extra_groups=[] if self._user is not None else None,
+            )
         eventually(self._answers, "PgBouncer's answer")
 
     def kill(self) -> None:
@@ -88,9 +91,12 @@ class Bouncer:
     def url(self, database: str) -> str:
         """The connection string of a database that goes through it."""
         through = URL.create(
-            "postgresql", username=make_url(self._server.url).username, host="127.0.0.1", port=self.port,
+            "postgresql",
+            username=make_url(self._server.url).username,
+            host="127.0.0.1",
+            port=self.port,
             database=database,
-        )  # fmt: skip
+        )
         return through.render_as_string(hide_password=False)
 
     def _answers(self) -> bool:

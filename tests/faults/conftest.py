@@ -35,7 +35,7 @@ def number_and_title(item: pytest.Item) -> tuple[int, str]:
     """The fault's number in docs/guarantees.md, from the file's name, and the first line of its docstring."""
     match = re.match(r"test_(\d\d)_", item.path.name)
     assert match, f"{item.path.name} is not called test_NN_….py after the fault's number"
-    title = (item.module.__doc__ or item.path.stem).strip().splitlines()[0]  # type: ignore[attr-defined]
+    title = (item.module.__doc__ or item.path.stem).strip().splitlines()[0]
     return int(match[1]), title.rstrip(".")
 
 
@@ -71,7 +71,7 @@ def fault(
     seed = random.SystemRandom().randrange(2**32)
     found = Fault(
         tally, tmp_path, lambda: new_database(backend_name), long=LONG, kills=KILLS, seconds=SECONDS, seed=seed
-    )  # fmt: skip
+    )
     yield found
     found.close()
 

@@ -38,7 +38,7 @@ class Account:
         ranges = []
         for gap in self.gaps:
             if "more may follow" not in str(gap["reason"]):
-                first, last = gap["steps"]  # type: ignore[misc]
+                first, last = gap["steps"]
                 ranges.append((int(str(first)), int(str(last))))
         return ranges
 

@@ -119,8 +119,11 @@ class Soak:
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *group.tests],
-                cwd=ROOT, env={**os.environ, **environment}, stdout=output, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
             try:
                 status: int | str = process.wait(TIMEOUT)
             except subprocess.TimeoutExpired:
@@ -209,7 +212,7 @@ def facts(soak: Soak, found: list[dict[str, Any]]) -> dict[str, Any]:
     """What ran, where and when."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()  # fmt: skip
+    ).stdout.strip()
     return {
         "at": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": commit or None,

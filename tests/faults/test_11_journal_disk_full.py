@@ -45,9 +45,7 @@ def test_a_disk_that_has_room_again(fault: Fault, monkeypatch: pytest.MonkeyPatc
     """What is logged afterwards is kept, behind a gap that says what went meanwhile."""
     for index in fault.times(short=1, long=20):
         with small_disk(fault.folder / f"disk{index}", "512k") as disk:
-            producer = fault.start(
-                count=None, marks=0, before=SHORT_LIMITS, env={"TRAINSTORE_JOURNAL_DIR": str(disk)}
-            )  # fmt: skip
+            producer = fault.start(count=None, marks=0, before=SHORT_LIMITS, env={"TRAINSTORE_JOURNAL_DIR": str(disk)})
             producer.wait_for("{")
             with locked(fault.url):
                 while "could not be recorded" not in producer.stderr:

@@ -32,9 +32,12 @@ def test_while_it_records(fault: Fault, seconds: int) -> None:
     """Everything is stored in its order; the run is alive while its process is, and lost when that is killed."""
     for _ in fault.times(short=1, long=10):
         producer = fault.start(
-            count=400, before=CLOCK.format(seconds=0), then_at=fault.chance.randrange(50, 350), hold=True,
+            count=400,
+            before=CLOCK.format(seconds=0),
+            then_at=fault.chance.randrange(50, 350),
+            hold=True,
             then=f"offset[0] = {seconds}",
-        )  # fmt: skip
+        )
         producer.wait_for("produced")
         with TrainStore(fault.url) as store:
             assert store.get_run(producer.run).status == "running"
@@ -62,7 +65,7 @@ def test_between_attempts(fault: Fault, seconds: int) -> None:
     first.end()
     second = fault.start(
         count=200, run=first.run, resume_at=99, first=100, before=CLOCK.format(seconds=seconds), hold=True
-    )  # fmt: skip
+    )
     second.wait_for("produced")
     third = fault.start(count=200, run=first.run, resume_at=149, first=150, before=CLOCK.format(seconds=-seconds))
     third.end()

@@ -57,7 +57,7 @@ def test_names_everywhere(fault: Fault) -> None:
                 notes=text,
                 hyperparams={text: text, "nested": {text: [text]}},
                 tags={text: text},
-            )  # fmt: skip
+            )
             run.log({text: 0.5, "text": text}, step=0, details={text: text})
             run.log_event(f"kind {text}", step=0, details={text: text})
         assert store.flush(60)
@@ -70,10 +70,13 @@ def test_names_everywhere(fault: Fault) -> None:
             assert record.tags == {text: text}
             assert frame.loc[run.uid, "project"] == text
             found = [
-                store.list_runs(project=text), store.list_runs(name=[text]), store.list_runs(tag={text: text}),
-                store.list_runs(tag=text), store.list_runs(hyperparams={text: text}),
+                store.list_runs(project=text),
+                store.list_runs(name=[text]),
+                store.list_runs(tag={text: text}),
+                store.list_runs(tag=text),
+                store.list_runs(hyperparams={text: text}),
                 store.list_runs(project=text, metrics=[text]),
-            ]  # fmt: skip
+            ]
             assert [list(one["uid"]) for one in found] == [[run.uid]] * len(found), text
             steps = store.list_step_logs(run, details=True)
             assert steps[text].tolist() == [0.5]

@@ -68,7 +68,7 @@ class Hostile:
     def __repr__(self) -> str:
         raise RuntimeError("repr")
 
-    __str__ = __float__ = __int__ = __index__ = __iter__ = __len__ = __bool__ = __repr__  # type: ignore[assignment]
+    __str__ = __float__ = __int__ = __index__ = __iter__ = __len__ = __bool__ = __repr__
 
     @property
     def shape(self) -> Any:

@@ -58,8 +58,11 @@ def test_the_best_over_the_steps_or_the_best_at_the_end(
     found = best(builder, metric_direction=direction, by=by)
     assert found is not None
     assert (found.name, found.sort_metric_name, found.sort_metric_value, found.sort_metric_step) == (
-        winner, "loss", value, step,
-    )  # fmt: skip
+        winner,
+        "loss",
+        value,
+        step,
+    )
     frame = ranked(builder, metric_direction=direction, by=by)
     assert len(frame) == 4
     assert (frame["name"][0], frame["sort_metric_value"][0], frame["sort_metric_step"][0]) == (winner, value, step)
@@ -95,9 +98,12 @@ def test_ties_go_to_the_earlier_run(builder: Builder, direction: str) -> None:
 def test_the_record_is_the_whole_run(builder: Builder) -> None:
     """Hyperparameters by namespace, tags, last metrics, and what list_runs shows of it."""
     builder.run(
-        "x", notes="n", last_step=40, hyperparams={"hp.lr": 0.1, "mth.n": 1, "dbh.d": [1], "env.e": "E", "tag.t": True},
+        "x",
+        notes="n",
+        last_step=40,
+        hyperparams={"hp.lr": 0.1, "mth.n": 1, "dbh.d": [1], "env.e": "E", "tag.t": True},
         metrics={"loss": summary(0.1, 1.0, None), "acc": math.inf},
-    )  # fmt: skip
+    )
     found = best(builder)
     assert found is not None
     assert (found.hyperparams, found.model_hyperparams, found.data_hyperparams, found.environment, found.tags) == (

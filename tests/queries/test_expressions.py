@@ -123,8 +123,10 @@ def test_the_users_own_statements_take_them_too(store: TrainStore) -> None:
         session.get(store.models.Run, np.int64(frame["run_id"].iloc[0])).last_step = np.int64(31)
     assert store.get_current_step("to 30") == 31
     event = store.table.event
-    rows = [{"run_id": run_id, "writer_uid": "w", "seq": np.int64(number), "at": datetime.now(UTC), "kind": "k"}
-            for number, run_id in enumerate(frame["run_id"])]  # fmt: skip
+    rows = [
+        {"run_id": run_id, "writer_uid": "w", "seq": np.int64(number), "at": datetime.now(UTC), "kind": "k"}
+        for number, run_id in enumerate(frame["run_id"])
+    ]
     with store.engine.begin() as connection:
         connection.execute(event.insert(), rows)
         seqs = connection.execute(select(event.c.seq).where(event.c.kind == "k").order_by(event.c.seq))

@@ -169,16 +169,20 @@ def test_a_metric_is_compared_by_its_last_lowest_or_highest_value_or_by_all(buil
         "last": {'metric."loss.min"': [5.0, math.nan]},
         "min": {'metric."loss.min"': [5.0, None], "metric.loss": [1.0, 2.0]},
         "all": {
-            'metric."loss.min".last': [5.0, math.nan], 'metric."loss.min".max': [5.0, None],
-            'metric."loss.min".min': [5.0, None], "metric.loss.min": [1.0, 2.0],
+            'metric."loss.min".last': [5.0, math.nan],
+            'metric."loss.min".max': [5.0, None],
+            'metric."loss.min".min': [5.0, None],
+            "metric.loss.min": [1.0, 2.0],
         },
-    }.items():  # fmt: skip
+    }.items():
         frame = ask(builder, "compare_runs", uids, summary=summary)
         assert repr(frame.T.to_dict("list")) == repr({**flattened, **rows})
     everything = ask(builder, "compare_runs", uids, everything=True)
     assert everything.loc[["metric.loss", "project", "attempt.versions.python"]].values.tolist() == [
-        [9.0, 9.0], ["default", "default"], ["3.11", "3.11"],
-    ]  # fmt: skip
+        [9.0, 9.0],
+        ["default", "default"],
+        ["3.11", "3.11"],
+    ]
 
 
 def test_both_databases_see_the_same_differences(both: tuple[Builder, Builder]) -> None:

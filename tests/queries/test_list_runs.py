@@ -86,8 +86,11 @@ def test_columns_and_dtypes_are_as_documented(builder: Builder) -> None:
     assert (parent["last_step"], parent["parent_uid"]) == (7, None)
     assert child["last_step"] is pd.NA
     assert (child["host"], child["command"], child["git_commit"], child["git_dirty"]) == (
-        "node1", "train.py --lr 1", "c0ffee", False,
-    )  # fmt: skip
+        "node1",
+        "train.py --lr 1",
+        "c0ffee",
+        False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,7 +203,7 @@ def test_metrics_are_shown_by_their_last_lowest_or_highest_value(builder: Builde
             "nan": math.nan,
             "gone": {"count": 0},
         },
-    )  # fmt: skip
+    )
     builder.run("b", metrics={"acc": 1.0})
     frame = listed(builder, name="a")
     assert list(frame.columns[len(DTYPES) :]) == ["metric__loss", "metric__nan"]

@@ -66,9 +66,11 @@ def test_a_name_that_may_be_two_is_refused(
         builder.run(str(number), hyperparams={key: value})
     with builder.reader() as reader:
         for ask in (
-            lambda: resolve_name(reader, text), lambda: list_runs(reader, hyperparams=[text]),
-            lambda: list_runs(reader, hyperparams={text: 1}), lambda: list_hyperparams(reader, key=text),
-        ):  # fmt: skip
+            lambda: resolve_name(reader, text),
+            lambda: list_runs(reader, hyperparams=[text]),
+            lambda: list_runs(reader, hyperparams={text: 1}),
+            lambda: list_hyperparams(reader, key=text),
+        ):
             with pytest.raises(InvalidArgumentError, match="ambiguous") as error:
                 ask()
             assert all(spelling in str(error.value) for spelling in spellings)
@@ -94,9 +96,7 @@ def test_names_are_spelled_so_that_two_are_two(builder: Builder) -> None:
     """A key with dots is quoted wherever hyperparameters are flattened, and its spelling finds it."""
     values = {"a": {"b": 1, "e": {}, "f": {"g.h": 2}}, "a.b": 3, 'say "x"': 4, '"y': 5}
     names = flat("hp", values)
-    assert names == {
-        "hp.a.b": 1, "hp.a.e": {}, 'hp.a.f."g.h"': 2, 'hp."a.b"': 3, 'hp.say "x"': 4, 'hp."""y"': 5
-    }  # fmt: skip
+    assert names == {"hp.a.b": 1, "hp.a.e": {}, 'hp.a.f."g.h"': 2, 'hp."a.b"': 3, 'hp.say "x"': 4, 'hp."""y"': 5}
     builder.run("x", hyperparams={f"hp.{key}": value for key, value in values.items()})
     with builder.reader() as reader:
         for name in set(names) - {"hp.a.b"}:

@@ -134,7 +134,7 @@ def test_the_record_of_a_run(builder: Builder) -> None:
     assert pickle.loads(pickle.dumps(record)) == record
     assert len({record, record}) == 1
     with pytest.raises(AttributeError):
-        record.name = "y"  # type: ignore[misc]
+        record.name = "y"
 
 
 def test_a_record_shows_itself_in_a_notebook() -> None:

@@ -57,7 +57,7 @@ SECRET_TEXTS = [
     "train.py --api-key=⟨hunter2⟩ --lr 0.1",
     "train.py --hub_token '⟨two words⟩' --lr 0.1",
     "HF_TOKEN=⟨hunter2⟩ WANDB_API_KEY=⟨" + HEX40 + "⟩ python train.py --lr=1",
-    "export OPENAI_API_KEY=\"⟨hunter 2⟩\"; run",
+    'export OPENAI_API_KEY="⟨hunter 2⟩"; run',
     "docker run -e WANDB_API_KEY=⟨abc⟩ image",
     "docker login -u me -p ⟨hunter2⟩ registry.example.org",
     "sshpass -p ⟨hunter2⟩ ssh host",
@@ -81,16 +81,16 @@ SECRET_TEXTS = [
     "Driver={ODBC};Server=s;UID=me;PWD=⟨hunter2⟩;Encrypt=yes",
     # Texts of other texts: JSON, Python, INI, YAML
     '{"user": "me", "password": "⟨hunter2⟩", "n": 3}',
-    r'{\"password\": \"⟨hunter2⟩\", \"n\": 3}',
+    r"{\"password\": \"⟨hunter2⟩\", \"n\": 3}",
     "{'hf_token': '⟨hunter2⟩', 'lr': 0.1}",
     "Config(lr=0.1, api_key='⟨hunter2⟩', n=3)",
-    "client = Client(api_key=\"⟨hunter2⟩\")",
+    'client = Client(api_key="⟨hunter2⟩")',
     "b\"x\", client_secret=b'⟨hunter2⟩'",
     "aws_secret_access_key = ⟨wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY⟩\nregion = eu",
     "db:\n  password: ⟨hunter2⟩\n  host: x",
     'os.environ["HF_TOKEN"] = "⟨hunter2⟩"',
     "{'token': '⟨" + B62 + "⟩'}",
-]  # fmt: skip
+]
 
 #: Texts that must not change.
 PLAIN_TEXTS = [

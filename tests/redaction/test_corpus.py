@@ -98,8 +98,10 @@ def test_a_wandb_key_is_one_only_under_a_name():
     """40 hex digits are a commit too: they go where a name says key, and stay elsewhere."""
     assert redact({"wandb_key": HEX40, "WANDB_API_KEY": HEX40}) == {"wandb_key": REDACTED, "WANDB_API_KEY": REDACTED}
     assert redact({"commit": HEX40, "cache_key": HEX40, "x": f"at {HEX40}"}) == {
-        "commit": HEX40, "cache_key": HEX40, "x": f"at {HEX40}",
-    }  # fmt: skip
+        "commit": HEX40,
+        "cache_key": HEX40,
+        "x": f"at {HEX40}",
+    }
 
 
 @pytest.mark.parametrize("text", [B62, B62[:16], HEX40, UUID, "a1B2c3D4e5F6g7H8"])

@@ -31,20 +31,22 @@ class Odd:
 def record_everything(store: TrainStore) -> str:
     """A run that met secrets wherever a user can put one; its uid."""
     run = store.start_run(
-        project=f"p {TOKEN}", name=f"n {URL}", notes=f"began with {COMMAND}",
+        project=f"p {TOKEN}",
+        name=f"n {URL}",
+        notes=f"began with {COMMAND}",
         hyperparams={"hub_token": CANARY, "nested": NESTED, "odd": Odd(), URL: 1, "nul": f"\x00 {TOKEN}"},
         tags={"remote": URL, "api_key": CANARY, f"tag {TOKEN}": True},
-    )  # fmt: skip
+    )
     run.log_hyperparams({"headers": {"Authorization": f"Bearer {CANARY}"}, "odd": [Odd()]}, namespace="env")
     run.set_tags([f"by {TOKEN}"])
     run.set_notes(f"{COMMAND}\n{URL}\npassword: {CANARY}")
     run.log({"loss": 1.0, "sample": f"it said {TOKEN}", "config": NESTED, "odd": Odd()}, step=0, details=NESTED)
-    run.log({"loss": 0.5}, step=1, epoch=f"{TOKEN}", details={"text": [f"{URL}"], "password": CANARY})  # type: ignore[arg-type]
-    run.log({"loss": 0.5, "text": TOKEN}, step=TOKEN)  # type: ignore[arg-type]
-    run.log([URL, TOKEN])  # type: ignore[arg-type]
+    run.log({"loss": 0.5}, step=1, epoch=f"{TOKEN}", details={"text": [f"{URL}"], "password": CANARY})
+    run.log({"loss": 0.5, "text": TOKEN}, step=TOKEN)
+    run.log([URL, TOKEN])
     run.log_event("checkpoint", step=1, details={"command": COMMAND, "env": {"HF_TOKEN": CANARY}, "odd": Odd()})
     run.log_event(f"kind {TOKEN}")
-    run.log_event("x", step=TOKEN, details=[URL])  # type: ignore[arg-type]
+    run.log_event("x", step=TOKEN, details=[URL])
     assert run.flush(60)
     store.set_notes(run, f"later {URL}", append=True)
     store.set_tags(run, {"later": COMMAND})
