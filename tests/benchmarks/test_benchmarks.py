@@ -25,6 +25,7 @@ def figures_in_table(case, backend):
 
 @pytest.mark.parametrize(("case", "backend"), CASES, ids=[f"{case.name}-{backend}" for case, backend in CASES])
 def test_a_case_finds_what_it_recorded(case, backend, new_database, tmp_path):
+    """Each case runs at the smallest size, checks its answers, and gives every figure that the table shows."""
     url = new_database(backend, migrated=False)
     if case.stored:
         STORES[case.stored](url, TINY)
@@ -37,6 +38,7 @@ def test_a_case_finds_what_it_recorded(case, backend, new_database, tmp_path):
 
 
 def test_every_row_has_its_cases():
+    """No row of the table names a figure that no case measures."""
     known = {(case.name, backend) for case, backend in CASES}
     for row in ROWS:
         for figure in filter(None, (row.figure, row.floor)):
@@ -44,6 +46,7 @@ def test_every_row_has_its_cases():
 
 
 def test_a_wrong_answer_is_an_error():
+    """A benchmark that measures the wrong thing fails."""
     check("the sum", 0.1 + 0.2, 0.3)
     with pytest.raises(WrongAnswerError, match="steps: 9 instead of 10"):
         check("steps", 9, 10)
@@ -62,10 +65,12 @@ def test_a_wrong_answer_is_an_error():
     ],
 )
 def test_bounds(bounds, measured, ratio, met):
+    """A target is met if the figure and its ratio to the floor are within their bounds."""
     assert Row("row", "group.case.ms", "ms", "group.floor.ms", **bounds).is_met(measured, ratio) is met
 
 
 def test_the_driver_writes_table_json_and_page(postgres_server, tmp_path):
+    """`python -m benchmarks` prints the table, writes both files, and deletes its stores."""
     done = subprocess.run(
         [
             sys.executable, "-m", "benchmarks", "--size", "tiny", "--rounds", "2", "--only", "reading.best.",
@@ -86,6 +91,7 @@ def test_the_driver_writes_table_json_and_page(postgres_server, tmp_path):
 
 
 def test_page_and_peers_keep_each_other(tmp_path):
+    """Writing one half of the page leaves the other half as it is."""
     page = tmp_path / "benchmarks.md"
     write_page(page, "# Benchmarks\n\nours\n")
     write_peers(page, f"{PEERS_HEADING}\ntheirs\n")
@@ -96,6 +102,7 @@ def test_page_and_peers_keep_each_other(tmp_path):
 
 
 def test_the_workload_of_other_trackers(tmp_path):
+    """The workload that other trackers run also runs here, and gives the four figures that are compared."""
     adapters = ROOT / "benchmarks" / "peers" / "adapters.py"
     done = subprocess.run(
         [sys.executable, adapters, "trainstore", tmp_path, "50", "5"], capture_output=True, text=True, timeout=300
@@ -105,6 +112,7 @@ def test_the_workload_of_other_trackers(tmp_path):
 
 
 def test_profiles_name_the_parts_of_each_operation(postgres_server):
+    """Shares of each operation add up to 100%, and name the database driver."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.profiles", "--size", "tiny"],
         cwd=ROOT,
