@@ -216,10 +216,9 @@ def test_a_finite_float_keeps_every_bit_in_the_summary(target: Target, number: f
 @given(name=st.one_of(ANY_TEXT, st.integers(), st.sampled_from(["", "'; DROP TABLE run; --", '"', "\\", "a.b", "%s"])))
 def test_any_name_can_be_logged_and_asked_for(target: Target, name: Any) -> None:
     """A metric of any name is stored under one that the documentation foretells, and found by it."""
-    target.metric(name, 0.5)
     kept = expected(str(name)) if str(name) not in ("NaN", "Infinity", "-Infinity") else str(name)
-    if kept in ("epoch", "step_time"):
-        return
+    assume(kept not in ("epoch", "step_time"))  # a number of these names goes into its own column, not into the metrics
+    target.metric(name, 0.5)
     assert (kept if kept else "~empty") in set(target.store.list_metrics(target.run)["metric"])
 
 
