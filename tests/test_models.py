@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select
@@ -11,7 +12,9 @@ from sqlalchemy.exc import StatementError
 import trainstore
 from fixtures.databases import opened
 from trainstore.errors import InvalidArgumentError
-from trainstore.models import NAMESPACES, TABLE_NAMES, models_for
+from trainstore.models import HEARTBEAT, LOST_AFTER, NAMESPACES, TABLE_NAMES, models_for
+
+PAGES_OF_LOST = ("concepts", "guarantees", "querying", "recording")
 
 
 @pytest.mark.parametrize("prefix", ["", "a", "_", "ts_", "exp2_", "a" * 20])
@@ -99,3 +102,13 @@ def test_naive_times_are_refused(database_url: str):
 def test_namespaces_fit_their_column():
     """Every namespace fits the column that holds it."""
     assert max(map(len, NAMESPACES)) <= models_for("").hyperparam.c.namespace.type.length
+
+
+def test_the_texts_say_when_a_run_is_lost():
+    """Docstring and pages name the seconds of LOST_AFTER and HEARTBEAT; a writer has time for three heartbeats."""
+    assert timedelta(seconds=3 * HEARTBEAT) <= LOST_AFTER
+    root = Path(__file__).parents[1]
+    texts = [root / "src/trainstore/queries/records.py", *(root / f"docs/{page}.md" for page in PAGES_OF_LOST)]
+    for path in texts:
+        assert f"{LOST_AFTER.seconds} s" in path.read_text(encoding="utf-8"), path
+    assert f"every {HEARTBEAT:.0f} s" in (root / "docs/concepts.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -49,6 +49,9 @@ from trainstore.values import INT64_MAX, INT64_MIN, is_missing, scalar_of
 STATUSES = ("running", "finished", "failed", "interrupted", "pruned")
 NAMESPACES = ("hp", "mth", "dbh", "env", "tag")
 OPEN_END = 2**63 - 1
+# When a writer is alive: it renews `heartbeat_at`, and counts as dead when that is older than this.
+HEARTBEAT = 30.0  # seconds
+LOST_AFTER = timedelta(seconds=90)
 PREFIX_PATTERN = re.compile(r"(?:[a-z_][a-z0-9_]{0,19})?\Z")
 
 
@@ -319,7 +322,7 @@ class WriterColumns(_Columns):
     pid: Mapped[int] = mapped_column(Integer)
     started_at: Mapped[datetime] = mapped_column(UTCDateTime)
     closed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # the database's clock
-    heartbeat_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # the database's clock
+    heartbeat_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # the database's clock; see HEARTBEAT
     acked: Mapped[int] = mapped_column(WholeNumber)  # sequence number of its last record stored
 
     @declared_attr

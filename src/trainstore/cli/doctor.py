@@ -164,6 +164,7 @@ def _database(backend: Backend, models: Models, service: RecordingService, *, fu
 def _runs(backend: Backend, models: Models, connection: Connection) -> Iterator[Finding]:
     from trainstore import queries
     from trainstore.backends.health import Finding
+    from trainstore.models import LOST_AFTER
     from trainstore.queries import Reader
 
     reader = Reader(connection, models, backend)
@@ -177,7 +178,7 @@ def _runs(backend: Backend, models: Models, connection: Connection) -> Iterator[
         yield Finding(
             "warning",
             "runs",
-            f"{len(lost)} lost, not heard of for 90 s: {named}{' …' if len(lost) > 5 else ''}",
+            f"{len(lost)} lost, not heard of for {LOST_AFTER.seconds} s: {named}{' …' if len(lost) > 5 else ''}",
             "resume them, or delete them with: trainstore rm",
         )
 

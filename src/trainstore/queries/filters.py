@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -23,13 +22,12 @@ from sqlalchemy import (
 )
 
 from trainstore.errors import InvalidArgumentError
-from trainstore.models import STATUSES, Models
+from trainstore.models import LOST_AFTER, STATUSES, Models
 from trainstore.queries.matches import has_name, has_value, shown
 from trainstore.queries.names import Name, resolve_name
 from trainstore.queries.reader import Reader
 from trainstore.values import plain_text, stored_key, stored_label
 
-LOST_AFTER = timedelta(seconds=90)  # a heartbeat comes every 30 s
 SHOWN_STATUSES = (*STATUSES, "lost")
 _HEARD_AFTER = "heard_after"
 

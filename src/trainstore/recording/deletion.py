@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from sqlalchemy import Connection, delete, select
 
 from trainstore.errors import RunActiveError
+from trainstore.models import LOST_AFTER
 from trainstore.recording.statements import Statements
-
-FRESH = timedelta(seconds=90)  # a heartbeat comes every 30 s
 
 
 def delete_run(connection: Connection, statements: Statements, run_id: int, uid: str, *, force: bool) -> None:
@@ -25,7 +22,7 @@ def delete_run(connection: Connection, statements: Statements, run_id: int, uid:
         )
     ).all()
     now = statements.now(connection)
-    alive = [f"process {pid} on {host}" for host, pid, heartbeat_at in beats if now - heartbeat_at < FRESH]
+    alive = [f"process {pid} on {host}" for host, pid, heartbeat_at in beats if now - heartbeat_at < LOST_AFTER]
     if alive and not force:
         raise RunActiveError(
             f"run {uid} is being recorded by {', '.join(alive)}; finish it first, or pass force=True (its later "

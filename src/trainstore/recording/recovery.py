@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore.errors import TrainStoreError
+from trainstore.models import LOST_AFTER
 from trainstore.recording.delivery import decode, deliver, describe
 from trainstore.recording.flush import RunDeletedError, Source, WatermarkMovedError, flush
 from trainstore.recording.journal import LOCK, META, FoundJournal, claim, hostname, journal_folders, read_meta
@@ -24,7 +25,6 @@ from trainstore.recording.writer import MAX_RECORDS
 
 logger = logging.getLogger("trainstore")
 
-FOREIGN_HOST_AGE = 90.0  # seconds that another host's lock file must have been left alone
 PROGRESS_AFTER = 2.0  # seconds
 
 
@@ -121,7 +121,7 @@ def _maybe_live_elsewhere(folder: Path) -> bool:
     if meta.get("host") == hostname():
         return False
     try:
-        return time.time() - (folder / LOCK).stat().st_mtime < FOREIGN_HOST_AGE
+        return time.time() - (folder / LOCK).stat().st_mtime < LOST_AFTER.total_seconds()
     except OSError:
         return False
 
@@ -132,7 +132,7 @@ def _is_heard_of(connection: Connection, statements: Statements, found: FoundJou
         return False
     with statements.backend.writing(connection):
         beat = statements.writer_heartbeat(connection, found.uid)
-        return beat is not None and (statements.now(connection) - beat).total_seconds() < FOREIGN_HOST_AGE
+        return beat is not None and statements.now(connection) - beat < LOST_AFTER
 
 
 def _deliver(connection: Connection, statements: Statements, found: FoundJournal) -> int:

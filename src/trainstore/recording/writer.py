@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore.errors import SchemaError, TrainStoreError
+from trainstore.models import HEARTBEAT
 from trainstore.recording.delivery import decode, deliver, describe
 from trainstore.recording.flush import RunDeletedError, Source, WatermarkMovedError, flush
 from trainstore.recording.journal import Journal
@@ -34,7 +35,6 @@ ENOUGH_BYTES = 1024 * 1024
 MAX_RECORDS = 8_000  # of one transaction
 MAX_BYTES = 2 * 1024 * 1024
 SETTLE_AFTER = 0.5  # seconds without a record, after the last run has finished
-HEARTBEAT = 30.0  # seconds
 BACKOFF = (0.1, 30.0)  # seconds: the first and the longest pause after an error
 
 
