@@ -18,7 +18,7 @@ from benchmarks.workload import ROWS_A_TRANSACTION, NarrowTable, metrics_of, poi
 from trainstore import ActiveRun, TrainStore
 from trainstore.backends import open_backend
 from trainstore.models import models_for
-from trainstore.recording.writer import Writer
+from trainstore.recording.delivery_thread import DeliveryThread
 
 case = Cases("durable")
 
@@ -100,12 +100,12 @@ def _median_of(function: Callable[[int], None], count: int) -> Figures:
 @contextmanager
 def held_writer() -> Iterator[threading.Event]:
     """The writer delivers nothing until the event is set."""
-    go, deliver = threading.Event(), Writer._pass
-    Writer._pass = lambda self: deliver(self) if go.is_set() else None  # type: ignore[method-assign]
+    go, deliver = threading.Event(), DeliveryThread._pass
+    DeliveryThread._pass = lambda self: deliver(self) if go.is_set() else None  # type: ignore[method-assign]
     try:
         yield go
     finally:
-        Writer._pass = deliver  # type: ignore[method-assign]
+        DeliveryThread._pass = deliver  # type: ignore[method-assign]
 
 
 @contextmanager

@@ -114,7 +114,7 @@ def parts_of_flush(new_url: Callable[[], str], database: str, steps: int) -> str
 
     def drained(measure: Callable[[Callable[[], object]], Any]) -> Any:
         with full_queue(new_url(), steps) as (store, run, go):
-            writer = store._service._writer
+            writer = store._service._delivery
             writer._connected()  # before the clock starts
 
             def deliver_all() -> None:

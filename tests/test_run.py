@@ -260,7 +260,7 @@ def test_the_librarys_own_steps_are_stored_as_those_of_log(store: TrainStore) ->
     for step, value in values.items():
         metrics = {"loss": value, "grad_norm": 1.7e308, "tokens": 16}
         twin.log({**metrics, "step_time": 0.25}, step, step / 4)
-        run._log_own(metrics, step, step / 4, 0.25)
+        run.log_measured(metrics, step, step / 4, 0.25)
     for one in (run, twin):
         one.log({"after": 1})
     assert stored_steps(store, run) == stored_steps(store, twin)

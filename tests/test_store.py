@@ -25,7 +25,7 @@ from trainstore.errors import (
     StoreClosedError,
     StoreUnavailableError,
 )
-from trainstore.recording import writer as writers
+from trainstore.recording import delivery_thread
 from trainstore.store import TrainStore
 
 AWAY = "postgresql://someone:hidden-word@127.0.0.1:1/db"  # nothing listens on port 1
@@ -120,7 +120,7 @@ def test_names_of_any_length_and_kind_are_stored(store: TrainStore) -> None:
 
 def test_a_run_begins_without_touching_the_database(store: TrainStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """start_run and log() only write to the journal; the uid is known at once."""
-    monkeypatch.setattr(writers, "INTERVAL", 10_000.0)
+    monkeypatch.setattr(delivery_thread, "INTERVAL", 10_000.0)
     run = store.start_run()
     run.log({"loss": 1.0}, step=0)
     with store.engine.connect() as connection:
@@ -133,7 +133,7 @@ def test_the_journal_lies_where_it_is_told_to(
     new_database: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TRAINSTORE_JOURNAL_DIR; else beside an SQLite file, and in the user's state folder for PostgreSQL."""
-    monkeypatch.setattr(writers, "INTERVAL", 10_000.0)
+    monkeypatch.setattr(delivery_thread, "INTERVAL", 10_000.0)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     chosen = tmp_path / "chosen"
     for kind in ("sqlite", "postgresql"):
@@ -326,7 +326,7 @@ def test_a_run_begins_while_the_server_is_away_and_arrives_later(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The same process delivers everything when the server appears, the resume of a run unknown till then included."""
-    monkeypatch.setattr(writers, "BACKOFF", (0.01, 0.2))
+    monkeypatch.setattr(delivery_thread, "BACKOFF", (0.01, 0.2))
     lineage = [[str(uuid.uuid4()), -1, 1_700_000_000_000_000]]
     resumed_uid = str(uuid.uuid4())
     with TrainStore(proxy.url, offline_ok=True) as store:
@@ -375,8 +375,8 @@ def test_a_server_that_goes_and_comes_loses_nothing(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Training goes on meanwhile; a query warns with the number of records that wait, or says that it cannot."""
-    monkeypatch.setattr(writers, "INTERVAL", 0.02)
-    monkeypatch.setattr(writers, "BACKOFF", (0.01, 0.2))
+    monkeypatch.setattr(delivery_thread, "INTERVAL", 0.02)
+    monkeypatch.setattr(delivery_thread, "BACKOFF", (0.01, 0.2))
     proxy.up()
     with TrainStore(proxy.url) as store:
         run = store.start_run()

@@ -26,6 +26,7 @@ from trainstore.errors import InvalidArgumentError, JournalError
 from trainstore.models import NAMESPACES, STATUSES
 from trainstore.recording.merging import own_details
 from trainstore.recording.opening import joined_attempt
+from trainstore.recording.recorder import Recorder
 from trainstore.recording.records import (
     Record,
     event_record,
@@ -36,7 +37,6 @@ from trainstore.recording.records import (
     tag_record,
 )
 from trainstore.recording.service import RecordingService
-from trainstore.recording.writer import Recorder
 from trainstore.redaction import redact, redact_item, redact_text
 from trainstore.values import (
     INT64_MAX,
@@ -229,7 +229,7 @@ class ActiveRun:
         except Exception as error:  # noqa: BLE001 - nothing of ours may reach a training
             self._failed("a step", error)
 
-    def _log_own(
+    def log_measured(
         self,
         metrics: dict[str, float],
         step: int,

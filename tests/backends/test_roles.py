@@ -31,7 +31,7 @@ from trainstore.errors import (
     StoreUnavailableError,
 )
 from trainstore.models import VIEW_NAME, models_for
-from trainstore.recording import writer as writer_module
+from trainstore.recording import delivery_thread
 from trainstore.store import TrainStore
 
 ROLES = ("owner", "writer", "reader")
@@ -223,13 +223,13 @@ def test_reading_as_a_reader(roles: Roles):
 
 def test_recording_as_a_reader(roles: Roles, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
     """A reader's training goes on: one warning, however often it is tried; a writer delivers the records later."""
-    monkeypatch.setattr(writer_module, "BACKOFF", (0.01, 0.05))
+    monkeypatch.setattr(delivery_thread, "BACKOFF", (0.01, 0.05))
     monkeypatch.setattr("trainstore.store.CLOSE_TIMEOUT", 0.2)
     with TrainStore(roles.url("reader")) as store:
         run = store.start_run(name="second")
         run.log({"loss": 2.0}, step=0)
         deadline = time.monotonic() + 60
-        while store._service._writer._failures < 5:
+        while store._service._delivery._failures < 5:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert run.finish(timeout=0.1) is False
@@ -413,10 +413,10 @@ def test_the_writer_recovers_a_killed_writers_journal(roles: Roles, start_script
     script = start_script(
         """
         import sys, time
-        from trainstore.recording import writer
+        from trainstore.recording import delivery_thread
         from trainstore.store import TrainStore
 
-        writer.INTERVAL = 1_000
+        delivery_thread.INTERVAL = 1_000
         run = TrainStore(sys.argv[1]).start_run(name="killed")
         for step in range(100):
             run.log({"loss": step / 2}, step=step)

@@ -163,8 +163,8 @@ def test_journals_that_are_left(examine, database_url, start_script, tmp_path):
         """
         import sys
         from trainstore import TrainStore
-        from trainstore.recording import writer
-        writer.INTERVAL = 3600.0
+        from trainstore.recording import delivery_thread
+        delivery_thread.INTERVAL = 3600.0
         run = TrainStore(sys.argv[1]).start_run(name="killed")
         run.log({"loss": 1.0}, step=0)
         print("logged", flush=True)

@@ -187,8 +187,8 @@ def test_recover_delivers_what_a_killed_process_left(database_url, start_script,
         """
         import sys
         from trainstore import TrainStore
-        from trainstore.recording import writer
-        writer.INTERVAL = 3600.0  # nothing is delivered before the end
+        from trainstore.recording import delivery_thread
+        delivery_thread.INTERVAL = 3600.0  # nothing is delivered before the end
         run = TrainStore(sys.argv[1]).start_run(name="killed")
         for step in range(100):
             run.log({"loss": 1.0}, step=step)

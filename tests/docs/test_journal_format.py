@@ -83,7 +83,7 @@ def test_what_a_training_writes_has_these_fields(tmp_path: Path) -> None:
         segment = next(recorder.journal.folder.glob("*.seg"))  # type: ignore[attr-defined]
         entries = orjson.loads((segment.parent / "meta.json").read_bytes()).keys()
         run.log({"loss": 1.0, "epoch": 1}, details={"text": "a"})
-        run._log_own({"loss": 1.0}, 1, 0.5, 0.1)
+        run.log_measured({"loss": 1.0}, 1, 0.5, 0.1)
         run.log({"loss": 1.0}, step="no")  # type: ignore[arg-type]
         run.log_hyperparams({"lr": 1})
         run.set_tags(["b"])

@@ -19,10 +19,10 @@ Way = Literal["pass", "hole", "trickle", "half-open"]
 SHORT_LIMITS = """
 from trainstore import store
 from trainstore.backends import pg_connecting, postgresql
-from trainstore.recording import writer
+from trainstore.recording import delivery_thread
 postgresql.WRITER_TIMEOUT, postgresql.PATIENT_TIMEOUT = 2, 4
 pg_connecting.PING_TIMEOUT, pg_connecting.CONNECT_TIMEOUT = 1, 2
-writer.BACKOFF = (0.05, 0.5)
+delivery_thread.BACKOFF = (0.05, 0.5)
 store.CLOSE_TIMEOUT = 2.0
 """
 

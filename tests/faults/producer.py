@@ -48,7 +48,7 @@ class Plan:
     offline_ok: bool = False
     auto_upgrade: bool | None = None
     interval: float = 0.05
-    """Seconds between commits (`writer.INTERVAL`): short, so that a fault meets many."""
+    """Seconds between commits (`delivery_thread.INTERVAL`): short, so that a fault meets many."""
     segment_bytes: int = 20_000
     """Size of a journal's segment: small, so that a fault meets many."""
     before: str = ""
@@ -148,10 +148,10 @@ def main() -> None:
     scope: dict[str, Any] = {"plan": plan, "report": report, "__name__": "__plan__"}
     exec(plan.before, scope)
 
-    from trainstore.recording import journal, writer
+    from trainstore.recording import delivery_thread, journal
     from trainstore.store import TrainStore
 
-    writer.INTERVAL, journal.SEGMENT_BYTES = plan.interval, plan.segment_bytes
+    delivery_thread.INTERVAL, journal.SEGMENT_BYTES = plan.interval, plan.segment_bytes
     report.tell("opening")
     store = TrainStore(
         plan.url, table_name_prefix=plan.prefix, offline_ok=plan.offline_ok, auto_upgrade=plan.auto_upgrade

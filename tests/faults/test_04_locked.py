@@ -1,7 +1,7 @@
 """The database is locked
 
-Fault 4 of docs/guarantees.md: by another client, for longer than every timeout. tests/recording/test_writer.py has a
-lock of a moment.
+Fault 4 of docs/guarantees.md: by another client, for longer than every timeout.
+tests/recording/test_delivery_thread.py has a short lock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """PostgreSQL is restarted, its server processes are ended
 
 Fault 6 of docs/guarantees.md: restarts as after a crash and as an administrator does them, under load;
-pg_terminate_backend in a loop. tests/recording/test_writer.py ends single server processes at a time of its choice.
+pg_terminate_backend in a loop. tests/recording/test_delivery_thread.py ends single server processes
+at a time of its choice.
 """
 
 from __future__ import annotations

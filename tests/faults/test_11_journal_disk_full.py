@@ -87,7 +87,7 @@ def test_the_limit_of_a_journal(fault: Fault) -> None:
         assert found.named == found.missing
         assert found.counted == len(found.missing)
         assert found.status == "finished"
-        # The limit is looked after by the writer thread, which may wait for a lock for 2 s: what comes then is beyond.
+        # The limit is looked after by the delivery thread, which may wait 2 s for a lock: what comes then is beyond.
         assert largest < 6 * limit
         fault.verify(producer, status="finished", gaps=True)
 

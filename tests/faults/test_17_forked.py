@@ -47,7 +47,7 @@ import children, threading
 from trainstore.recording import journal
 
 service, recorder = run._service, run._recorder
-locks = [recorder.journal._guard, run._guard, service._writer._guard, service._writer._stored, journal._live_guard]
+locks = [recorder.journal._guard, run._guard, service._delivery._guard, service._delivery._stored, journal._live_guard]
 held, forked = threading.Event(), threading.Event()
 
 def hold():
@@ -71,7 +71,7 @@ children.wait_for(pid)
 
 
 def test_forks_between_commits_of_every_kind(fault: Fault) -> None:
-    """Many children, one after the other, while the writer thread commits all the time."""
+    """Many children, one after the other, while the delivery thread commits all the time."""
     fork = f"""
 import children
 for number in range(1, {41 if fault.long else 9}):

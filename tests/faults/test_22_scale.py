@@ -126,7 +126,7 @@ def test_ten_thousand_calls_a_second_while_the_database_is_away(fault: Fault) ->
         grown = peak_memory(producer) - before
         producer.go_on()
         producer.end()
-    # What comes between two looks of the writer thread (a second) comes on top; without a limit it were
+    # What comes between two looks of the delivery thread (a second) comes on top; without a limit it were
     # 7 MiB, in the long form 100.
     print(f"at most {largest / MIB:.1f} MiB on the disk, {grown / MIB:.1f} MiB more memory")
     assert largest < limit + (16 if fault.long else 5) * MIB

@@ -97,7 +97,7 @@ class HandJournal:
 
 
 class Desk:
-    """A database's tables and the statements of recording, without writer thread and journal folder."""
+    """A database's tables and the statements of recording, without delivery thread and journal folder."""
 
     def __init__(self, url: str) -> None:
         self.backend = open_backend(url)

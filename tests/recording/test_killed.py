@@ -15,12 +15,12 @@ KILLS = 6
 
 PRODUCER = """
     import os, sys, time
-    from trainstore.recording import journal, writer
+    from trainstore.recording import delivery_thread, journal
     from trainstore.store import TrainStore
 
     url, seed, run_uid, step = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
     # Many commits and many segments, so that a kill finds every moment of their lives.
-    writer.INTERVAL, journal.SEGMENT_BYTES = 0.02, 20_000
+    delivery_thread.INTERVAL, journal.SEGMENT_BYTES = 0.02, 20_000
     store = TrainStore(url)
     run = store.resume_run(run_uid, step=step) if run_uid else store.start_run(name=f"killed {seed}")
     os.write(1, f"run {run.uid}\\n".encode())

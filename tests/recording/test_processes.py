@@ -175,10 +175,10 @@ def test_a_fork_while_everything_is_busy_hangs_nobody(database_url: str, start_s
     script = start_script(
         """
         import os, sys, threading, time, traceback, warnings
-        from trainstore.recording import writer
+        from trainstore.recording import delivery_thread
         from trainstore.store import TrainStore
         warnings.simplefilter("ignore")  # Python warns of a fork beside threads
-        writer.INTERVAL = 0.001
+        delivery_thread.INTERVAL = 0.001
         store = TrainStore(sys.argv[1])
         run = store.start_run(name="busy")
         stop = threading.Event()
@@ -262,9 +262,9 @@ def test_an_orphaned_child_does_not_hold_its_parents_journal(
     script = start_script(
         """
         import os, sys, time
-        from trainstore.recording import writer
+        from trainstore.recording import delivery_thread
         from trainstore.store import TrainStore
-        writer.INTERVAL = 10_000
+        delivery_thread.INTERVAL = 10_000
         run = TrainStore(sys.argv[1]).start_run(name="orphan")
         run.log({"loss": 1.0}, step=0)
         child = os.fork()

@@ -384,7 +384,7 @@ def test_a_database_made_anew_gets_no_journal_of_the_old_one(
         with TrainStore(url) as anew:
             assert anew.recovered.runs == []
             run.log({"loss": 1.0}, step=0)
-            store._service._writer._drop_connection()
+            store._service._delivery._drop_connection()
             assert not run.flush(0.5)
             assert len(anew.list_runs()) == 0
         assert folder.is_dir()

@@ -128,7 +128,7 @@ class Backend:
         raise NotImplementedError
 
     def create_writer_engine(self) -> Engine:
-        """The engine of the writer thread: no pool, short timeouts; each commit is durable."""
+        """The engine of the delivery thread: no pool, short timeouts; each commit is durable."""
         raise NotImplementedError
 
     def release_idle(self, engine: Engine) -> None:

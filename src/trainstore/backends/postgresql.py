@@ -122,7 +122,7 @@ class PostgreSQLBackend(Backend):
         return engine
 
     def create_writer_engine(self) -> Engine:
-        """No pool: the writer thread keeps one connection and drops it after any error."""
+        """No pool: the delivery thread keeps one connection and drops it after any error."""
         return self._engine({"poolclass": NullPool})
 
     def _engine(self, options: dict[str, Any]) -> Engine:

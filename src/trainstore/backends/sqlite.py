@@ -82,7 +82,7 @@ from trainstore.values import INT64_MAX, INT64_MIN
 
 MINIMUM_VERSION = (3, 38, 0)
 READER_TIMEOUT = 5.0  # seconds that a query waits for a lock
-WRITER_TIMEOUT = 1.0  # the writer thread retries by itself
+WRITER_TIMEOUT = 1.0  # the delivery thread retries by itself
 MIGRATION_TIMEOUT = 60.0
 
 logger = logging.getLogger("trainstore")
@@ -212,7 +212,7 @@ class SQLiteBackend(Backend):
         return engine
 
     def create_writer_engine(self) -> Engine:
-        """No pool: the writer thread keeps one connection. Transactions take the write lock at once."""
+        """No pool: the delivery thread keeps one connection. Transactions take the write lock at once."""
         engine = self._engine("BEGIN IMMEDIATE", WRITER_TIMEOUT, {"poolclass": NullPool})
         on_connect(engine, self._use_wal)
         return engine

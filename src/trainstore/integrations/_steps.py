@@ -168,7 +168,7 @@ class StepRecorder:
             if log_follows:
                 self.held = _EndedStep(metrics, step, epoch, ended - began, now())
             else:
-                self.run._log_own(metrics, step, epoch, ended - began)
+                self.run.log_measured(metrics, step, epoch, ended - began)
         else:
             metrics["step_time"] = ended - began
             self.run.log(metrics, step, epoch)
@@ -180,7 +180,7 @@ class StepRecorder:
         """Record the step that is held, if there is one: something else than its log came."""
         held, self.held = self.held, None
         if held is not None:
-            self.run._log_own(*held)
+            self.run.log_measured(*held)
 
     def catch_up(self, *, wait: bool) -> None:
         """Record the losses and gradient norms that have reached the host; with ``wait``, all of them."""
@@ -224,7 +224,7 @@ class StepRecorder:
         held = self._held_for(metrics, step, epoch)
         if held is not None:
             self.held = None
-            self.run._log_own({**held.metrics, **metrics}, *held[1:], details)
+            self.run.log_measured({**held.metrics, **metrics}, *held[1:], details)
         else:
             self.release()
             self.run.log(metrics, step, epoch, details)

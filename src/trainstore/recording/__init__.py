@@ -1,6 +1,7 @@
-"""The way of a record: journal → writer thread → one transaction a flush; and recovery of what a process left.
+"""The way of a record: journal → delivery thread → one transaction a flush; and recovery of what a process left.
 
-``records`` says what a record is, ``journal`` keeps records on disk, ``writer`` is the thread that delivers them,
-``flush`` the transaction, ``attempts``, ``summary``, ``merging`` and ``edits`` the rules that it applies,
-``statements`` all SQL that any of them sends, ``recovery`` the delivery of journals whose process is gone.
+``records`` says what a record is, ``journal`` keeps records on disk, ``recorder`` is one run's way into it,
+``delivery_thread`` delivers what is waiting, ``flush`` is the transaction, ``attempts``, ``summary``, ``merging`` and
+``edits`` are the rules that it applies, ``statements`` has their SQL, ``recovery`` delivers the journals of processes
+that are gone.
 """

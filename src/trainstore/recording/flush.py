@@ -198,8 +198,8 @@ class _Flush:
         if stale:
             self._save_attempts()  # they say which steps are current
             before = self.sql.load_summaries(self.connection, self.run_id)
-            now = summarize(self.sql.current_steps(self.connection, self.run_id))
-            changed = {metric: now.get(metric, Summary()) for metric in before.keys() | now.keys()}
+            recomputed = summarize(self.sql.current_steps(self.connection, self.run_id))
+            changed = {metric: recomputed.get(metric, Summary()) for metric in before.keys() | recomputed.keys()}
             self.sql.upsert_summaries(
                 self.connection,
                 self.run_id,

@@ -122,7 +122,7 @@ class Journal:
         raise NotImplementedError
 
     def sync(self) -> None:
-        """Bring what was appended to the disk. Called by the writer thread, once a second while dirty."""
+        """Bring what was appended to the disk. Called by the delivery thread, once a second while dirty."""
 
     def make_room(self, acked: int, *, low_space: bool) -> None:
         """Drop old steps that are not stored, where the limit is passed; or the disk nearly full, if that counts."""
@@ -454,7 +454,7 @@ class FileJournal(Journal):
             )
 
     def make_room(self, acked: int, *, low_space: bool) -> None:
-        # Closed segments are touched by the writer thread alone, which is who calls this.
+        # Closed segments are touched by the delivery thread alone, which is who calls this.
         with self._guard:
             closed, total = self._segments[:-1], sum(segment.size for segment in self._segments)
         for segment in closed:

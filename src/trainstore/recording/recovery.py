@@ -17,11 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from trainstore.errors import TrainStoreError
 from trainstore.models import LOST_AFTER
 from trainstore.recording.delivery import decode, deliver, describe
+from trainstore.recording.delivery_thread import MAX_RECORDS
 from trainstore.recording.flush import RunDeletedError, Source, WatermarkMovedError, flush
 from trainstore.recording.journal import LOCK, META, FoundJournal, claim, hostname, journal_folders, read_meta
 from trainstore.recording.records import Records, kind_of
 from trainstore.recording.statements import Statements
-from trainstore.recording.writer import MAX_RECORDS
 
 logger = logging.getLogger("trainstore")
 

@@ -1,4 +1,4 @@
-"""Everything that one store object records: its journals, the writer thread, fork and exit.
+"""Everything that one store object records: its journals, the delivery thread, fork and exit.
 
 A fork: the child gets fresh locks and no inherited descriptor or socket; its first ``log()`` opens a writer of its
 own. Exit: what waits is delivered for at most ten seconds; then the journals left behind are named. Nothing here runs
@@ -25,14 +25,15 @@ from trainstore.backends.health import network_file_system
 from trainstore.errors import InvalidArgumentError, JournalError, StoreClosedError, StoreUnavailableError
 from trainstore.models import Models
 from trainstore.recording import journal as journals
+from trainstore.recording.delivery_thread import DeliveryThread
 from trainstore.recording.environment import writer_facts
 from trainstore.recording.flush import Source
 from trainstore.recording.journal import FileJournal, Journal, MemoryJournal
 from trainstore.recording.places import JournalPlaces
+from trainstore.recording.recorder import Recorder
 from trainstore.recording.records import Record, attempt_record, now, run_record
 from trainstore.recording.recovery import Recovered, recover
 from trainstore.recording.statements import Statements
-from trainstore.recording.writer import Recorder, Writer
 
 logger = logging.getLogger("trainstore")
 
@@ -41,7 +42,7 @@ EXIT_TIMEOUT = 10.0  # seconds
 FORK_TIMEOUT = 5.0  # seconds that a fork waits for a transaction to end
 
 _open: set[RecordingService] = set()  # those that record; strong, so that the exit finds them
-_of_the_parent: list[Writer] = []  # in a forked child
+_of_the_parent: list[DeliveryThread] = []  # in a forked child
 
 
 class RecordingService:
@@ -63,10 +64,10 @@ class RecordingService:
         self.statements = Statements(models, backend)
         self._attach = attach
         self._engine: Engine = backend.create_writer_engine()
-        self._writer = self._new_writer()
+        self._delivery = self._new_delivery()
 
-    def _new_writer(self) -> Writer:
-        return Writer(self._connect, self.statements, self.backend.safe_url)
+    def _new_delivery(self) -> DeliveryThread:
+        return DeliveryThread(self._connect, self.statements, self.backend.safe_url)
 
     # --- Where journals lie -----------------------------------------------------------------------------------------
 
@@ -113,7 +114,7 @@ class RecordingService:
         for record in opening:
             recorder.append(orjson.dumps(record))
         _open.add(self)
-        self._writer.add(recorder)
+        self._delivery.add(recorder)
         return recorder
 
     def _new_journal(self, uid: str, run_uid: str, seen: bool, opening: Sequence[Record]) -> Journal:
@@ -142,15 +143,15 @@ class RecordingService:
         self._network_told = True
 
     def _wake(self) -> None:
-        self._writer.wake()
+        self._delivery.wake()
 
     def flush(self, recorders: list[Recorder] | None, timeout: float) -> bool:
         """Wait until what was recorded is stored: by these recorders, or by all."""
-        return self._writer.flush(self._writer.recorders if recorders is None else recorders, timeout)
+        return self._delivery.wait_until_stored(self._delivery.recorders if recorders is None else recorders, timeout)
 
     def finish(self, recorder: Recorder, timeout: float) -> bool:
         """Wait for the last records of one that takes no more; its journal goes when they are stored."""
-        complete = self._writer.flush([recorder], timeout)
+        complete = self._delivery.wait_until_stored([recorder], timeout)
         if not complete:
             logger.warning(
                 "run %s: %d records are not stored yet; the journal keeps them until %s can be reached",
@@ -161,7 +162,7 @@ class RecordingService:
     @property
     def pending(self) -> int:
         """The number of records that wait."""
-        return sum(recorder.pending for recorder in self._writer.recorders)
+        return sum(recorder.pending for recorder in self._delivery.recorders)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -170,7 +171,7 @@ class RecordingService:
         with self._engine.connect() as connection, self.backend.writing(connection):
             yield connection
         _open.add(self)
-        self._writer.settle_soon()
+        self._delivery.settle_soon()
 
     def recover(self) -> Recovered:
         """Deliver the journals of this store whose process is gone."""
@@ -200,7 +201,7 @@ class RecordingService:
             connection.close()
             raise
         self.store_uid = uid
-        for recorder in self._writer.recorders:
+        for recorder in self._delivery.recorders:
             recorder.journal.update_meta(store_uid=uid, schema=self.schema)
         return connection
 
@@ -210,19 +211,19 @@ class RecordingService:
         """Deliver for at most ``timeout`` seconds, then stop. False, and a warning, where a journal is left behind."""
         self._closed = True
         deadline = time.monotonic() + timeout
-        for recorder in self._writer.recorders:
+        for recorder in self._delivery.recorders:
             try:
                 recorder.close()
             except (OSError, JournalError) as error:
                 logger.warning("the end of run %s could not be recorded (%s)", recorder.source.run_uid, error)
-        complete = self._writer.flush(self._writer.recorders, timeout)
+        complete = self._delivery.wait_until_stored(self._delivery.recorders, timeout)
         if not complete:
             logger.warning(
                 "%d records are not stored in %s yet; they are kept in %s. Deliver them with: trainstore recover "
                 "(or by opening the store again)",
                 self.pending, self.backend.safe_url, self.journal_root(),
             )  # fmt: skip
-        self._writer.stop(max(1.0, deadline - time.monotonic()))
+        self._delivery.stop(max(1.0, deadline - time.monotonic()))
         self._engine.dispose()
         _open.discard(self)
         return complete
@@ -230,22 +231,22 @@ class RecordingService:
     def hold_for_fork(self) -> None:
         """Before a fork: where the database cannot stand it, no connection of the writer is open."""
         if not self.backend.may_fork_connected:
-            self._writer.hold(FORK_TIMEOUT)
+            self._delivery.hold(FORK_TIMEOUT)
 
     def go_on_after_fork(self) -> None:
         """In the parent, after the fork."""
-        self._writer.release()
+        self._delivery.release()
 
     def renew_in_child(self) -> None:
         """After a fork: leave journals, connections and thread to the parent."""
-        for recorder in self._writer.recorders_unlocked:
+        for recorder in self._delivery.recorders_unlocked:
             recorder.usable = False
             recorder.abandoned = True
             recorder.journal.forget_in_child()
         self._engine.dispose(close=False)
         # Kept, not dropped: closing the parent's connection here would end it for the parent.
-        _of_the_parent.append(self._writer)
-        self._writer = self._new_writer()
+        _of_the_parent.append(self._delivery)
+        self._delivery = self._new_delivery()
 
 
 def _journal_limit() -> int:

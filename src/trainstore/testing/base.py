@@ -19,7 +19,7 @@ from sqlalchemy import insert
 from trainstore import schema
 from trainstore.backends import Backend, open_backend
 from trainstore.models import Models, models_for
-from trainstore.recording import writer
+from trainstore.recording import delivery_thread
 from trainstore.store import TrainStore
 
 DEADLINE = 120.0  # seconds; only ends a test that is broken
@@ -91,8 +91,8 @@ class ContractBase:
         for name in [name for name in os.environ if name.startswith("TRAINSTORE_")]:
             monkeypatch.delenv(name)
         monkeypatch.setenv("TRAINSTORE_JOURNAL_DIR", str(tmp_path / "contract-journals"))
-        monkeypatch.setattr(writer, "INTERVAL", 0.02)
-        monkeypatch.setattr(writer, "BACKOFF", (0.01, 0.1))
+        monkeypatch.setattr(delivery_thread, "INTERVAL", 0.02)
+        monkeypatch.setattr(delivery_thread, "BACKOFF", (0.01, 0.1))
 
     @pytest.fixture
     def lasting_url(self, database_url: str) -> str:

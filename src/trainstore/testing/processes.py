@@ -90,16 +90,16 @@ class Processes(ContractBase):
         """The next opening delivers the journal of a killed process; delivered again it changes nothing."""
         code = """
             import time
-            from trainstore.recording import writer
+            from trainstore.recording import delivery_thread
             from trainstore.store import TrainStore
-            writer.INTERVAL = 0.02
+            delivery_thread.INTERVAL = 0.02
             run = TrainStore(url).start_run(name="killed", hyperparams={"lr": 0.1})
             for step in range(300):
                 run.log({"loss": float(step)}, step=step)
                 run.log_event("mark", step=step)
                 if step == 100:
                     assert run.flush(60)
-                    writer.INTERVAL = 600
+                    delivery_thread.INTERVAL = 600
             print("logged", flush=True)
             time.sleep(600)
             """

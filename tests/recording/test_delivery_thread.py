@@ -1,4 +1,4 @@
-"""The writer thread: exactly once, whatever the database does meanwhile."""
+"""The delivery thread: exactly once, whatever the database does meanwhile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from recording.support import desk_at, eventually
 from trainstore import store as stores
 from trainstore.backends import health
 from trainstore.errors import NetworkFileSystemError, StoreUnavailableError
-from trainstore.recording import writer as writers
+from trainstore.recording import delivery_thread
 from trainstore.recording.journal import journal_folders
 from trainstore.run import ActiveRun
 from trainstore.store import TrainStore
@@ -31,8 +31,8 @@ PASSWORD = "s3cret-pass"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commits and retries come fast, so that a test sees many."""
-    monkeypatch.setattr(writers, "INTERVAL", 0.02)
-    monkeypatch.setattr(writers, "BACKOFF", (0.01, 0.05))
+    monkeypatch.setattr(delivery_thread, "INTERVAL", 0.02)
+    monkeypatch.setattr(delivery_thread, "BACKOFF", (0.01, 0.05))
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_flush_and_finish_wake_a_writer_that_pauses(
     """After errors the writer pauses for long; whoever waits for it ends the pause at once."""
     run = store.start_run()
     assert run.flush(60)
-    monkeypatch.setattr(writers, "BACKOFF", (10_000.0, 10_000.0))
+    monkeypatch.setattr(delivery_thread, "BACKOFF", (10_000.0, 10_000.0))
     commits.plan = ["refuse"]
     run.log({"loss": 1.0}, step=0)
     eventually(lambda: not commits.plan, "the failure")
@@ -208,7 +208,7 @@ def test_whoever_waits_is_served_when_the_database_comes_back(
     """While somebody waits, the pauses are short however long the database has been away."""
     run = store.start_run()
     assert run.flush(60)
-    monkeypatch.setattr(writers, "BACKOFF", (10_000.0, 10_000.0))
+    monkeypatch.setattr(delivery_thread, "BACKOFF", (10_000.0, 10_000.0))
     commits.plan = ["refuse"] * 5
     run.log({"loss": 1.0}, step=0)
     assert run.finish(timeout=60)
@@ -231,7 +231,7 @@ def test_a_process_that_records_keeps_one_connection(new_database: Callable[...,
 
 def test_a_thousand_records_do_not_wait_for_the_clock(store: TrainStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """With nobody waiting, 1,000 records or a mebibyte wake the writer before its interval is over."""
-    monkeypatch.setattr(writers, "INTERVAL", 10_000.0)
+    monkeypatch.setattr(delivery_thread, "INTERVAL", 10_000.0)
     for count, text in ((1_100, ""), (3, "x" * 500_000)):
         run = store.start_run()
         assert run.flush(60)
@@ -346,7 +346,7 @@ def test_the_heartbeat_says_that_a_silent_writer_lives(store: TrainStore, monkey
             return connection.execute(select(store.table.writer.c.heartbeat_at)).scalar_one()
 
     before = beat()
-    monkeypatch.setattr(writers, "HEARTBEAT", 0.0)
+    monkeypatch.setattr(delivery_thread, "HEARTBEAT", 0.0)
     eventually(lambda: beat() > before, "a heartbeat")
 
 

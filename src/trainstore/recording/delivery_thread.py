@@ -1,4 +1,4 @@
-"""The writer thread: brings the records of one store object's journals into the database.
+"""The delivery thread: brings the records of one store object's journals into the database.
 
 It knows recorders and one function that opens a connection, neither training nor SQL. What is waiting is committed
 once a second, at 1,000 records or 1 MiB, and when somebody waits for it; a transaction takes up to 8,000. After any
@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-import orjson
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,70 +22,20 @@ from trainstore.errors import SchemaError, TrainStoreError
 from trainstore.models import HEARTBEAT
 from trainstore.recording.delivery import decode, deliver, describe
 from trainstore.recording.flush import RunDeletedError, Source, WatermarkMovedError, flush
-from trainstore.recording.journal import Journal
-from trainstore.recording.records import Records, now, status_record
+from trainstore.recording.recorder import Recorder
+from trainstore.recording.records import Records
 from trainstore.recording.statements import Statements
 
 logger = logging.getLogger("trainstore")
 
 INTERVAL = 1.0  # seconds between commits
-ENOUGH_RECORDS = 1_000  # waiting: the writer is woken
-ENOUGH_BYTES = 1024 * 1024
 MAX_RECORDS = 8_000  # of one transaction
 MAX_BYTES = 2 * 1024 * 1024
 SETTLE_AFTER = 0.5  # seconds without a record, after the last run has finished
 BACKOFF = (0.1, 30.0)  # seconds: the first and the longest pause after an error
 
 
-class Recorder:
-    """One run's records on their way: a journal, and how far it is stored."""
-
-    def __init__(self, journal: Journal, source: Source, wake: Callable[[], None]) -> None:
-        self.journal = journal
-        self.source = source
-        self.acked = 0
-        self.usable = True  # False: finished, or left to the parent of a fork; further records need another one
-        self.abandoned = False  # the run was deleted, or the journal is a parent process's: records go nowhere
-        self.gone = False  # its journal is deleted or closed
-        self.last_heartbeat = time.monotonic()
-        self._wake = wake
-        self._waiting = 0
-        self._waiting_bytes = 0
-
-    def append(self, payload: bytes) -> None:
-        """Keep one record. Any thread; never waits for the database."""
-        if self.abandoned:
-            return
-        self.journal.append(payload)
-        self._waiting += 1
-        self._waiting_bytes += len(payload)
-        if self._waiting >= ENOUGH_RECORDS or self._waiting_bytes >= ENOUGH_BYTES:
-            self._waiting = self._waiting_bytes = 0
-            self._wake()
-
-    @property
-    def pending(self) -> int:
-        """The number of records that are not stored yet."""
-        return 0 if self.abandoned else self.journal.last - self.acked
-
-    def close(self) -> None:
-        """Say that this process records no more; the attempt's status stays what it is."""
-        if self.usable:
-            self.append(orjson.dumps(status_record(None, None, now())))
-            self.end()
-
-    def end(self) -> None:
-        """Take no more records; what waits is delivered."""
-        self.usable = False
-        self.journal.finish()
-
-    @property
-    def done(self) -> bool:
-        """Finished, and everything stored."""
-        return not self.usable and not self.pending
-
-
-class Writer:
+class DeliveryThread:
     """The thread and its recorders. It starts with the first one."""
 
     def __init__(self, connect: Callable[[], Connection], statements: Statements, store_name: str) -> None:
@@ -100,7 +49,7 @@ class Writer:
         self._stored = threading.Condition()
         self._transacting = threading.Lock()  # held during a transaction
         self._held = False  # by a fork
-        self._awaited = 0  # how many threads wait in `flush`
+        self._awaited = 0  # how many threads wait in `wait_until_stored`
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._failures = 0
@@ -140,8 +89,8 @@ class Writer:
         if not self._wake.is_set():
             self._wake.set()
 
-    def flush(self, recorders: Iterable[Recorder], timeout: float) -> bool:
-        """Wait until what these recorders hold now is stored; False where ``timeout`` seconds did not do."""
+    def wait_until_stored(self, recorders: Iterable[Recorder], timeout: float) -> bool:
+        """Wait until what these recorders hold now is stored; False if ``timeout`` seconds were not enough."""
         targets = [(recorder, recorder.journal.last) for recorder in recorders]
         deadline = time.monotonic() + timeout
 
@@ -254,9 +203,8 @@ class Writer:
                 return
             records = decode(recorder.acked, batch)
             try:
-                acked = deliver(
-                    partial(self._flush, recorder.source), self._statements.backend.is_refusal, recorder.acked, records
-                )
+                store = partial(self._store_batch, recorder.source)
+                acked = deliver(store, self._statements.backend.is_refusal, recorder.acked, records)
             except WatermarkMovedError as moved:
                 if moved.acked < recorder.acked:
                     # The database lost what it had acknowledged (a backup was restored); those segments are gone.
@@ -281,7 +229,7 @@ class Writer:
             with self._transacting, self._statements.backend.writing(connection := self._connected()):
                 self._statements.beat_writer(connection, recorder.source.writer_uid)
 
-    def _flush(self, source: Source, acked: int, records: Records) -> None:
+    def _store_batch(self, source: Source, acked: int, records: Records) -> None:
         with self._transacting:
             flush(self._connected(), self._statements, source, acked, records)
 
