@@ -151,7 +151,7 @@ def main() -> None:
     from trainstore.recording import delivery_thread, journal
     from trainstore.store import TrainStore
 
-    delivery_thread.INTERVAL, journal.SEGMENT_BYTES = plan.interval, plan.segment_bytes
+    delivery_thread.INTERVAL, journal.file.SEGMENT_BYTES = plan.interval, plan.segment_bytes
     report.tell("opening")
     store = TrainStore(
         plan.url, table_name_prefix=plan.prefix, offline_ok=plan.offline_ok, auto_upgrade=plan.auto_upgrade

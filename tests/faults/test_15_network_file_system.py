@@ -198,7 +198,7 @@ def elsewhere() -> tuple[str, ...]:
 def local_locks() -> Iterator[None]:
     """This machine sees no lock of another one, as on Lustre with localflock."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(journals, "_take_lock", lambda _descriptor: None)
+        patched.setattr(journals.disk, "take_lock", lambda _descriptor: None)
         yield
 
 

@@ -47,7 +47,8 @@ import children, threading
 from trainstore.recording import journal
 
 service, recorder = run._service, run._recorder
-locks = [recorder.journal._guard, run._guard, service._delivery._guard, service._delivery._stored, journal._live_guard]
+delivery = service._delivery
+locks = [recorder.journal._guard, run._guard, delivery._guard, delivery._stored, journal.folder._live_guard]
 held, forked = threading.Event(), threading.Event()
 
 def hold():

@@ -119,7 +119,7 @@ def test_an_interrupt_at_any_call_harms_no_other_record(
 ) -> None:
     """Ctrl-C after any call that an append makes, also of one that begins a segment: the records before and after it
     are there, each with its own number; what is left to a recovery, too."""
-    monkeypatch.setattr(journals, "SEGMENT_BYTES", 60)
+    monkeypatch.setattr(journals.file, "SEGMENT_BYTES", 60)
     for place in itertools.count(1):
         calls = itertools.count(1)
 
@@ -158,7 +158,7 @@ def test_segments_rotate_and_go_when_acknowledged(
     new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full segment is followed by the next; whole segments go once their records are stored, the open one stays."""
-    monkeypatch.setattr(journals, "SEGMENT_BYTES", 100)
+    monkeypatch.setattr(journals.file, "SEGMENT_BYTES", 100)
     journal = new_journal()
     for payload in payloads(40):
         journal.append(payload)
@@ -177,7 +177,7 @@ def test_a_record_may_be_larger_than_a_batch_and_a_segment(
     new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A record of any size is read whole, however small the batch, also when it has to be read again."""
-    monkeypatch.setattr(journals, "SEGMENT_BYTES", 1_000)
+    monkeypatch.setattr(journals.file, "SEGMENT_BYTES", 1_000)
     journal = new_journal()
     written = [b"small"] * 20 + [b"x" * 50_000] + [b"small"] * 20 + [b"y" * 50_000]
     for payload in written:
@@ -297,7 +297,7 @@ def test_a_claimed_journal_is_read_across_segments(
     new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Recovery reads every record after the watermark, whatever segment it stands in, and past damage."""
-    monkeypatch.setattr(journals, "SEGMENT_BYTES", 100)
+    monkeypatch.setattr(journals.file, "SEGMENT_BYTES", 100)
     journal = new_journal()
     for payload in payloads(30):
         journal.append(payload)
@@ -517,7 +517,7 @@ def test_a_full_disk_costs_steps_and_says_which(
     new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first step that finds no room is told at once, from what was put by; all of them when there is room again."""
-    monkeypatch.setattr(journals, "LOOK_AGAIN", 0.0)
+    monkeypatch.setattr(journals.file, "LOOK_AGAIN", 0.0)
     journal = new_journal()
     journal.sync()  # fills the reserve
     reserve = journal.folder / "reserve"
@@ -530,7 +530,7 @@ def test_a_full_disk_costs_steps_and_says_which(
     # Smaller files than before: there is some room, but not for what was put by and as much again.
     reserve.unlink()
     with monkeypatch.context() as patched:
-        patched.setattr(journals, "_free_space", lambda _folder: journals.RESERVE_BYTES - 1)
+        patched.setattr(journals.disk, "free_space", lambda _folder: journals.RESERVE_BYTES - 1)
         with pytest.raises(OSError, match="no space"):
             journal.append(step(4))
     journal.append(step(5))
@@ -545,7 +545,7 @@ def test_a_full_disk_that_is_not_looked_at_again_loses_steps_only(
     new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two looks a step is lost without being tried; an event is written, and the end tells what went."""
-    monkeypatch.setattr(journals, "LOOK_AGAIN", 3_600.0)
+    monkeypatch.setattr(journals.file, "LOOK_AGAIN", 3_600.0)
     journal = new_journal()
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", refusing("step"))
@@ -621,7 +621,7 @@ def test_a_nearly_full_disk_makes_room_only_where_nothing_is_delivered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the database answers, what waits is about to go by itself."""
-    monkeypatch.setattr(journals, "_free_space", lambda _folder: 1)
+    monkeypatch.setattr(journals.disk, "free_space", lambda _folder: 1)
     journal = FileJournal(tmp_path, str(uuid.uuid4()), {}, limit=1_000_000)
     monkeypatch.setattr(journal, "_segment_bytes", 5_000)
     for number in range(200):
@@ -635,14 +635,14 @@ def test_a_nearly_full_disk_makes_room_only_where_nothing_is_delivered(
 
 def test_room_is_made_on_a_full_disk(new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch) -> None:
     """What stays of a segment is written beside it first; the space for that was put by."""
-    monkeypatch.setattr(journals, "_free_space", lambda _folder: 1)
+    monkeypatch.setattr(journals.disk, "free_space", lambda _folder: 1)
     journal = new_journal()
     monkeypatch.setattr(journal, "_segment_bytes", 5_000)
     for number in range(200):
         journal.append(step(number, 50))
     journal.sync()  # fills the reserve
     reserve = journal.folder / "reserve"
-    write_file = journals._write_file
+    write_file = journals.disk.write_file
 
     def full(path: Path, data: bytes, target: Path, *, sync: bool = True) -> None:
         if reserve.stat().st_size == journals.RESERVE_BYTES:
@@ -650,7 +650,7 @@ def test_room_is_made_on_a_full_disk(new_journal: Callable[..., FileJournal], mo
         write_file(path, data, target, sync=sync)
 
     with monkeypatch.context() as patched:
-        patched.setattr(journals, "_write_file", full)
+        patched.setattr(journals.disk, "write_file", full)
         journal.make_room(acked=0, low_space=True)
     assert reserve.stat().st_size < journals.RESERVE_BYTES
     assert "gap" in {record["kind"] for _, record in records_of(journal)}
@@ -662,7 +662,7 @@ def test_a_full_disk_does_not_keep_records_from_the_database(
     """meta.json is brought up to date when there is room; of a journal that was left, what was put by makes some."""
     journal = new_journal()
     journal.sync()
-    write_file = journals._write_file
+    write_file = journals.disk.write_file
 
     def full(path: Path, data: bytes, target: Path, *, sync: bool = True) -> None:
         if (journal.folder / "reserve").stat().st_size:
@@ -670,7 +670,7 @@ def test_a_full_disk_does_not_keep_records_from_the_database(
         write_file(path, data, target, sync=sync)
 
     with monkeypatch.context() as patched:
-        patched.setattr(journals, "_write_file", full)
+        patched.setattr(journals.disk, "write_file", full)
         journal.update_meta(seen=True)
         assert "seen" not in (journals.read_meta(journal.folder) or {})
     journal.touch()
@@ -679,7 +679,7 @@ def test_a_full_disk_does_not_keep_records_from_the_database(
     found = claim(journal.folder)
     assert found is not None
     with monkeypatch.context() as patched:
-        patched.setattr(journals, "_write_file", full)
+        patched.setattr(journals.disk, "write_file", full)
         found.update_meta(seen=False)
     assert (journals.read_meta(journal.folder) or {})["seen"] is False
     found.release()
@@ -698,7 +698,7 @@ def test_a_journal_is_written_anew_after_a_failed_sync(
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr(journals, "_sync_file", broken)
+        patched.setattr(journals.disk, "sync_file", broken)
         journal.sync()
     assert segment.stat().st_ino != inode
     journal.append(step(2))

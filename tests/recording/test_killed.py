@@ -20,7 +20,7 @@ PRODUCER = """
 
     url, seed, run_uid, step = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
     # Many commits and many segments, so that a kill finds every moment of their lives.
-    delivery_thread.INTERVAL, journal.SEGMENT_BYTES = 0.02, 20_000
+    delivery_thread.INTERVAL, journal.file.SEGMENT_BYTES = 0.02, 20_000
     store = TrainStore(url)
     run = store.resume_run(run_uid, step=step) if run_uid else store.start_run(name=f"killed {seed}")
     os.write(1, f"run {run.uid}\\n".encode())

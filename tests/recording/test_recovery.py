@@ -109,7 +109,7 @@ def test_a_journal_of_nothing_new_just_goes(store: TrainStore) -> None:
 def test_many_records_come_in_several_transactions(store: TrainStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal longer than a batch, over several segments, is delivered whole."""
     monkeypatch.setattr(recovery, "MAX_RECORDS", 7)
-    monkeypatch.setattr(journals, "SEGMENT_BYTES", 500)
+    monkeypatch.setattr(journals.file, "SEGMENT_BYTES", 500)
     journal = hand_journal(steps=50)
     folder = abandoned(store, journal)
     assert len(list(folder.glob("*.seg"))) > 3

@@ -29,7 +29,7 @@ from trainstore.recording.delivery_thread import DeliveryThread
 from trainstore.recording.environment import writer_facts
 from trainstore.recording.flush import Source
 from trainstore.recording.journal import FileJournal, Journal, MemoryJournal
-from trainstore.recording.places import JournalPlaces
+from trainstore.recording.journal.places import JournalPlaces
 from trainstore.recording.recorder import Recorder
 from trainstore.recording.records import Record, attempt_record, now, run_record
 from trainstore.recording.recovery import Recovered, recover
