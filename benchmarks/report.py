@@ -21,38 +21,38 @@ PACKAGES = ("trainstore", "SQLAlchemy", "psycopg", "orjson", "pandas", "torch", 
 INTRODUCTION = """\
 # Benchmarks
 
-`make bench` measures this page, and writes it. A figure is the median of {rounds} rounds. In each round every case
-runs once, in a process and a store of its own, and so does its floor; the ratio is the median of the rounds' ratios.
-All guarantees are on: the journal, `synchronous = FULL`, one transaction a flush. Unless a row names several processes,
-everything of ours, the writer's thread too, shares one processor core; PostgreSQL's server has the other cores. What is
-read back is compared with what was recorded: a wrong answer ends the benchmark.
+`make bench` measures and writes this page. Each figure is the median of {rounds} rounds. In each round every case
+runs once, in its own process and store, and so does its floor; the ratio is the median of the rounds' ratios.
+All guarantees are on: the journal, `synchronous = FULL`, one transaction per flush. Unless a row names several
+processes, all of trainstore, including the delivery thread, shares one processor core; PostgreSQL's server has the
+other cores. What is read back is compared with what was recorded: a wrong answer ends the benchmark.
 
 """
 
 FLOORS = """
 ## What the floors are
 
-- `run.log`: the same metrics made JSON by orjson, and one `write` to a file.
+- `run.log`: the same metrics turned into JSON by orjson, and one `write` to a file.
 - Logged and durable: the same points into the narrowest table there is (run, number of the metric, step, value),
-  without names, times, summaries or a key, 1,000 rows a transaction: raw `sqlite3` by `executemany` in WAL mode with
-  `synchronous = FULL`, raw psycopg by COPY. Both clocks start when the table, or the run, is there, and stop when
-  everything is on the disk. The same for several processes, from a barrier behind which all connections are open.
-- A full queue: 10,000 records wait in the journal when the writer begins. The floor is the same rows of `step_log`,
+  without names, times, summaries or a key, 1,000 rows per transaction: raw `sqlite3` by `executemany` in WAL mode with
+  `synchronous = FULL`, raw psycopg by COPY. Both clocks start when the table, or the run, exists, and stop when
+  everything is on the disk. The same for several processes, from a barrier at which all connections are open.
+- A full queue: 10,000 records wait in the journal when delivery begins. The floor is the same rows of `step_log`,
   ready in memory, by an upsert of raw `sqlite3` or by one COPY; it reads no journal, and keeps no summaries and no
   watermark.
 - The callback: the sum of all its hooks and wrapped methods of one optimizer step, each timed where it runs, in a
-  training of a small GPT-2 on the CPU with `logging_steps=50`; what Python takes to call a hook, and to time it, is in
-  it. The floor is an empty callback, timed beside it. That an accelerator is read no more often than without the
-  callback is counted by `tests/integrations/test_host_reads.py`.
+  training of a small GPT-2 on the CPU with `logging_steps=50`; it includes the time that Python needs to call and
+  measure a hook. The floor is an empty callback, timed in the same training. `tests/integrations/test_host_reads.py`
+  checks that an accelerator is read no more often than without the callback.
 - The run table: the same rows fetched by raw `sqlite3`, JSON parsed, and one DataFrame made of the columns.
-- The best run: its uid alone, asked of the same tables on an open connection.
+- The best run: its uid alone, from the same tables on an open connection.
 - One series: step and value of the narrow table, with a primary key, into a DataFrame. All 6 metrics: the rows of
   `step_log` fetched by raw `sqlite3` and their JSON parsed by orjson, without a DataFrame.
 - Bytes on disk: the file after a checkpoint, on PostgreSQL the table with its index. The floor is the narrow table
-  without any index, which ours has; and then with a primary key (run, metric, step), by which a series is found.
+  without any index, which trainstore's has; and then with a primary key (run, metric, step), to find a series.
 - Start-up: the time of a whole process; the floor is Python that prints one number.
 
-A query's time is the median of {calls} calls that follow a first one, which is not counted.
+A query's time is the median of {calls} calls, after a first one that is not counted.
 """
 
 

@@ -45,10 +45,11 @@ INTRODUCTION = (
     PEERS_HEADING
     + """
 `make bench-peers` sends the same steps of 6 metrics through each tracker's own calls, with everything on one machine:
-the time of one call, and the time of a step until everything is stored, the end of the run included. Then small runs of
+the time of one call, and the time per step until everything is stored, including the end of the run. Then small runs of
 20 hyperparameters and 6 metrics: the time to record one, to read the table of all into a DataFrame, and to find the
-best. What was stored is counted. Medians of {rounds} rounds, each in a fresh process; the runs are recorded in the
-first round. All cores are everybody's. Empty: the tracker's Python package has no call for it without a server.
+best. What was stored is counted. Figures are medians of {rounds} rounds, each in a fresh process;
+the runs are recorded in the first round. All cores may be used. An empty cell: the
+tracker's Python package has no call for it without a server.
 
 | tracker | steps | one log call | p99 | stored, a step | a run | table of runs | best run |
 | --- | --: | --: | --: | --: | --: | --: | --: |"""
