@@ -1,8 +1,8 @@
 """ActiveRun: the handle that a training loop holds.
 
-What it may do to the training: nothing. `ActiveRun.log` and its like never raise and wait neither for the database nor
-for the disk's cache to be flushed; what cannot be recorded as given is kept in another form, and logged once by the
-logger ``trainstore``.
+It must never disturb the training. `ActiveRun.log` and its like never raise, and wait neither for the database nor for
+the disk's cache to be flushed. What cannot be recorded as given is kept in another form, and the logger ``trainstore``
+says so once.
 """
 
 from __future__ import annotations
@@ -198,8 +198,8 @@ class ActiveRun:
                 ``refused`` event of the run, where its metrics are kept.
             epoch: The epoch so far, fractions allowed.
             details: What is not a metric, such as text samples; merged like metrics. In it, and in metrics that are
-                text, secrets are redacted. The key ``earlier`` is ours (a mapping of metrics to lists is added to the
-                values before); with anything else under it, it becomes ``details__earlier``.
+                text, secrets are redacted. The key ``earlier`` is reserved (a mapping of metrics to lists is added
+                to the earlier values); with anything else under it, it becomes ``details__earlier``.
         """
         try:
             at = now()
@@ -226,7 +226,7 @@ class ActiveRun:
             if details is not None:
                 record["details"] = own_details(redact(_object(details)))
             self._append(record)
-        except Exception as error:  # noqa: BLE001 - nothing of ours may reach a training
+        except Exception as error:  # noqa: BLE001 - no error of the library may reach a training
             self._failed("a step", error)
 
     def log_measured(
@@ -255,13 +255,13 @@ class ActiveRun:
                 return
             self._step(step)
             self._append(step_record(now() if at is None else at, step, metrics, epoch, step_time, details))
-        except Exception as error:  # noqa: BLE001 - nothing of ours may reach a training
+        except Exception as error:  # noqa: BLE001 - no error of the library may reach a training
             self._failed("a step", error)
 
     def log_hyperparams(self, values: Mapping[str, Any] | Any, namespace: str = "hp") -> None:
         """Record hyperparameters, a mapping or a dataclass. Secrets are redacted before anything is written.
 
-        Setting a key again replaces its value; where a later attempt of the run does so, the attempt remembers both.
+        Setting a key again replaces its value; if a later attempt of the run does so, the attempt remembers both.
         Never raises; a value that JSON cannot hold is kept as its ``repr``, marked.
 
         Args:
@@ -282,7 +282,7 @@ class ActiveRun:
             self._failed("hyperparameters", error)
 
     def set_tags(self, tags: Mapping[str, Any] | Iterable[str] | str) -> None:
-        """Set tags; where they change something an event of kind ``tag`` says what, and what stood there. Never raises.
+        """Set tags; an event of kind ``tag`` says what that changed, and the values before. Never raises.
 
         Args:
             tags: A mapping of names to values, or names alone (their value is True). Secrets are redacted.
@@ -305,7 +305,7 @@ class ActiveRun:
         try:
             details = {"notes": plain_text(redact_text(str(notes)))}
             self._append(event_record("note", self._edit_time(), None, details))
-        except Exception as error:  # noqa: BLE001 - what is no text may have a __str__ that raises
+        except Exception as error:  # noqa: BLE001 - __str__ may raise
             self._failed("notes", error)
 
     def log_event(self, kind: str, step: int | None = None, details: Mapping[str, Any] | None = None) -> None:
@@ -330,7 +330,7 @@ class ActiveRun:
             timeout: Seconds to wait.
 
         Returns:
-            Whether it is; if not, the journal keeps it and delivery goes on.
+            Whether it is stored; if not, the journal keeps it and delivery goes on.
         """
         recorder = self._recorder
         if recorder is None or self._service is None:
@@ -407,7 +407,7 @@ class ActiveRun:
         return total - total == 0.0
 
     def _clean(self, metrics: Mapping[str, Any]) -> dict[str, Json]:
-        """Names and values as they are stored, in a dict of our own."""
+        """Names and values as they are stored, in a new dict."""
         names = self._names
         clean: dict[str, Json] = {}
         for key, value in metrics.items():
@@ -433,7 +433,7 @@ class ActiveRun:
         return clean
 
     def _step(self, step: object) -> int | None:
-        """The step as an int, or None where it is none; counts when it is left out."""
+        """The step as an int, or None if it is not one; counts on if it is left out."""
         number = _whole_number(step) if type(step) is not int and step is not None else step
         with self._guard:
             if step is None:
@@ -465,7 +465,7 @@ class ActiveRun:
                 recorder.append(payload)
                 return
             except JournalError:
-                # Another thread may have finished the run since the question above.
+                # Another thread may have finished the run since it was asked above.
                 if recorder.usable:
                     raise
 
@@ -522,7 +522,7 @@ def canonical_tags(tags: Mapping[str, Any] | Iterable[str] | str) -> dict[str, J
 
 
 def ending_of(error: BaseException | None) -> tuple[str, str | None]:
-    """Status and error of a run that ended by itself (None) or by this exception; ``sys.exit(0)`` is no failure."""
+    """Status and error of a run that ended by itself (None) or by this exception; ``sys.exit(0)`` is not a failure."""
     if error is None or (isinstance(error, SystemExit) and (error.code is None or error.code == 0)):
         return "finished", None
     return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", describe_exception(error)
@@ -533,7 +533,7 @@ def describe_exception(error: BaseException) -> str:
     try:
         text = str(error)
     except Exception:  # noqa: BLE001
-        text = "(its text cannot be had)"
+        text = "(its text cannot be read)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -566,7 +566,7 @@ def _axis(value: object) -> float | None:
 
 
 def _move_axes(record: Record) -> None:
-    """Finite numbers called like a column belong there, where it is not given; the metrics are copied, not changed."""
+    """Move finite numbers named like a column there, unless it is given; the metrics are copied, not changed."""
     metrics = record["metrics"] = record["metrics"].copy()
     for axis in _AXES:
         if axis in metrics and axis not in record and (value := _axis(metrics[axis])) is not None:
@@ -575,14 +575,14 @@ def _move_axes(record: Record) -> None:
 
 
 def _object(details: object) -> dict[str, Json]:
-    """Details as stored, always a JSON object: what is no mapping stands under the key ``value``."""
+    """Details as stored, always a JSON object: anything but a mapping is put under the key ``value``."""
     kept = canonical(details)
     plain = isinstance(kept, dict) and not (len(kept) == 1 and next(iter(kept)) in ("$repr", "$int"))
     return kept if plain else {"value": kept}
 
 
 def _shown(value: object) -> str:
-    """A value for a message, whatever its ``repr()`` does."""
+    """A value for a message, even if its ``repr()`` raises."""
     try:
         return repr(value)
     except Exception:  # noqa: BLE001

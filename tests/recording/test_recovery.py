@@ -388,7 +388,7 @@ def test_a_database_made_anew_gets_no_journal_of_the_old_one(
             assert not run.flush(0.5)
             assert len(anew.list_runs()) == 0
         assert folder.is_dir()
-    assert any("another store than before" in text for text in warnings(caplog))
+    assert any("not the same store as before" in text for text in warnings(caplog))
 
 
 def test_two_recoveries_at_once_store_each_record_once(database_url: str) -> None:

@@ -10,7 +10,7 @@ from trainstore.recording.statements import Statements
 
 
 def delete_run(connection: Connection, statements: Statements, run_id: int, uid: str, *, force: bool) -> None:
-    """Delete the run, inside the caller's transaction; what hangs on it goes by its foreign keys.
+    """Delete the run inside the caller's transaction; its other rows are deleted by their foreign keys.
 
     Raises `RunActiveError` while one of its writers is alive, unless ``force``.
     """

@@ -1,4 +1,4 @@
-"""From a journal's frames to flushes: what is missing becomes a gap, what the database refuses is put aside.
+"""From a journal's frames to flushes: missing records become a gap, refused ones an event.
 
 Nothing that a journal held is lost silently: a ``gap`` event names the numbers of records that are not there, a
 ``refused`` event holds the record that the database would not take.
@@ -22,15 +22,15 @@ MAX_REFUSED = 100_000  # characters of a refused record that its event keeps
 
 
 def decode(after: int, frames: Iterable[tuple[int, bytes]]) -> list[tuple[int, Record | bytes]]:
-    """The records of frames that follow ``after``, with a gap in the place of those that are missing.
+    """The records of frames that follow ``after``, with a gap in place of missing ones.
 
-    A step stays the JSON that it is: a flush takes many apart at once.
+    Steps stay JSON: a flush decodes many at once.
 
-    A gap that the journal itself wrote, when it had to make room, names the numbers that it stands for, and so does a
-    ``skip`` of each earlier row of them; any other missing number is damage.
+    Numbers dropped to make room are covered by a ``gap``, or by a ``skip`` for each earlier range. Any other missing
+    number is damage.
     """
     records: list[tuple[int, Record | bytes]] = []
-    known = after  # up to here nothing is missing that is not named
+    known = after  # up to here every number is there, or covered
     for sequence, payload in frames:
         record = payload if payload.startswith(STEP) else orjson.loads(payload)
         first = sequence if isinstance(record, bytes) else _stands_for(sequence, record)
@@ -53,8 +53,8 @@ def deliver(
 ) -> int:
     """Store records that follow ``acked``; the number of the last one stored.
 
-    Where the database refuses one of them the batch is halved until it is found: the others are stored as they are,
-    and it becomes an event.
+    If the database refuses one of them, the batch is halved until it is found. It becomes an event; the others are
+    stored as they are.
 
     Args:
         flush: Stores records after a watermark in one transaction, or raises.
@@ -85,7 +85,7 @@ def deliver(
 
 
 def _refused(record: Record | bytes, error: Exception) -> Record:
-    """An event that holds the record as text: ASCII, whatever made the database refuse it."""
+    """An event with the record as ASCII text, so that the database takes it."""
     payload = record if isinstance(record, bytes) else orjson.dumps(record)
     text = plain_text(payload.decode().encode("ascii", "backslashreplace").decode(), MAX_REFUSED)
     # Time and step are not the record's own: it may have been refused for them.
@@ -93,7 +93,7 @@ def _refused(record: Record | bytes, error: Exception) -> Record:
 
 
 def describe(error: Exception) -> str:
-    """An error without its text, which may hold values: its type, and the database's code where it has one."""
+    """An error without its text, which may contain values: its type, and the database's code if there is one."""
     cause = getattr(error, "orig", None) if isinstance(error, SQLAlchemyError) else None
     code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
     return f"{type(cause or error).__name__}{f' {code}' if code else ''}"

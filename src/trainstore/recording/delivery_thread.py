@@ -1,9 +1,9 @@
 """The delivery thread: brings the records of one store object's journals into the database.
 
-It knows recorders and one function that opens a connection, neither training nor SQL. What is waiting is committed
-once a second, at 1,000 records or 1 MiB, and when somebody waits for it; a transaction takes up to 8,000. After any
-error the connection is dropped and the watermark read back, so nothing is lost and nothing doubled, even when the
-answer to a COMMIT never came. Retries back off without end; a failure is logged once until it is over.
+It knows recorders and a function that opens a connection, but neither the training nor SQL. It commits what is waiting
+once a second, at 1,000 records or 1 MiB, and when somebody waits for it; a transaction takes up to 8,000 records. After
+any error it drops the connection and reads the watermark back, so nothing is lost and nothing is stored twice, even if
+the answer to a COMMIT never came. It retries forever, with growing pauses, and logs a failure once until it is over.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BACKOFF = (0.1, 30.0)  # seconds: the first and the longest pause after an error
 
 
 class DeliveryThread:
-    """The thread and its recorders. It starts with the first one."""
+    """The thread and its recorders. The first recorder starts it."""
 
     def __init__(self, connect: Callable[[], Connection], statements: Statements, store_name: str) -> None:
         self._connect = connect
@@ -62,7 +62,7 @@ class DeliveryThread:
             self._start()
 
     def settle_soon(self) -> None:
-        """Something was written beside the journals, which is for `Backend.settle` when nothing more comes."""
+        """Something was written without a journal: call `Backend.settle` once nothing more is waiting."""
         if self._statements.backend.needs_settling:
             self._settled = False
             with self._guard:
@@ -95,7 +95,7 @@ class DeliveryThread:
         deadline = time.monotonic() + timeout
 
         def stored() -> bool:
-            # Finished means also that nobody finds a journal any more and takes the run for one that is recorded.
+            # Finished also means that the journal is gone, so that nobody takes the run for one that is still recorded.
             return all(
                 recorder.abandoned or (recorder.acked >= last and (recorder.usable or recorder.gone))
                 for recorder, last in targets
@@ -183,7 +183,7 @@ class DeliveryThread:
         for recorder in self.recorders:
             if recorder.usable or self._failures or self._statements.backend.may_fall_silent:
                 recorder.journal.sync()
-            # Else it ends, and the COMMIT that comes next does as much; should it fail, the next pass is soon.
+            # Else it has ended: the next COMMIT makes it as safe, and if that fails, the next pass comes soon.
         for recorder in self.recorders:
             try:
                 self._deliver(recorder)
@@ -194,8 +194,8 @@ class DeliveryThread:
                 self._retire(recorder)
 
     def _deliver(self, recorder: Recorder) -> None:
-        # What comes meanwhile waits for the next pass: else a run that logs faster than a transaction takes would have
-        # one for every few of its records, and the other runs none.
+        # Records that arrive meanwhile wait for the next pass. Otherwise a run that logs fast would get a transaction
+        # for every few records and starve the others.
         last = recorder.journal.last
         while recorder.acked < last and recorder.pending:
             batch = recorder.journal.read(recorder.acked, MAX_RECORDS, MAX_BYTES)
@@ -207,7 +207,7 @@ class DeliveryThread:
                 acked = deliver(store, self._statements.backend.is_refusal, recorder.acked, records)
             except WatermarkMovedError as moved:
                 if moved.acked < recorder.acked:
-                    # The database lost what it had acknowledged (a backup was restored); those segments are gone.
+                    # The database lost what it had acknowledged (a backup was restored); those segments are deleted.
                     logger.warning(
                         "run %s: the database has forgotten records %d to %d of this process",
                         recorder.source.run_uid, moved.acked + 1, recorder.acked,
@@ -218,7 +218,7 @@ class DeliveryThread:
                 recorder.last_heartbeat = time.monotonic()
             if not recorder.source.seen:
                 recorder.source.seen = True
-                if not recorder.done:  # else its journal is about to go
+                if not recorder.done:  # else its journal is about to be deleted
                     recorder.journal.update_meta(seen=True)
             recorder.journal.acknowledge(recorder.acked)
             with self._stored:
@@ -249,7 +249,7 @@ class DeliveryThread:
     def _connected(self) -> Connection:
         if self._connection is None:
             self._connection = self._connect()
-        self._settled = False  # it is asked for to write
+        self._settled = False  # whoever asks for it will write
         return self._connection
 
     def _drop_connection(self) -> None:
@@ -271,7 +271,7 @@ class DeliveryThread:
         self._remove(recorder)
 
     def _retire(self, recorder: Recorder) -> None:
-        # A thread that took the recorder before it was finished may have appended a moment ago: then not yet.
+        # Not if another thread, which had the recorder before it was finished, has just appended a record.
         if recorder.journal.remove(recorder.acked):
             self._remove(recorder)
 

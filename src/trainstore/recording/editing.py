@@ -1,4 +1,4 @@
-"""Edits by hand of a run that is stored: beside the journals, in one transaction, by the rules of edits.py."""
+"""Edits by hand of a stored run: without a journal, in one transaction, by the rules of edits.py."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _apply(connection: Connection, statements: Statements, run_id: int, edit: Ed
 
 
 def _by_hand(connection: Connection, statements: Statements, run_id: int) -> tuple[datetime, str, int]:
-    """When, by which writer, and its number: later than every edit that is stored, whatever the clocks say."""
+    """Time, writer and number of an edit that is later than every stored one, even if the clock is slow."""
     latest = max((row[0] for row in statements.load_events(connection, run_id, EDIT_KINDS)), default=None)
     at = time_of(now())
     if latest is not None:

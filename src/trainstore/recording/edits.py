@@ -1,8 +1,8 @@
-"""Edits: tags, notes and name of a run that are changed while it is recorded, or afterwards by hand.
+"""Edits: changes to a run's tags, notes and name, while it is recorded or by hand afterwards.
 
 Each leaves an event of kind ``tag``, ``note`` or ``rename``, with ``{"set": {…}, "removed": […], "before": {…}}``. The
-last one counts, by (at, writer_uid, seq), in whatever order they arrive: an older edit that a journal brings late
-leaves its event, and changes nothing that a later one touched. An edit that changes nothing leaves no event.
+last one by (at, writer_uid, seq) counts, in whatever order they arrive: an older edit that arrives late leaves its
+event, but changes nothing that a later one touched. An edit that changes nothing leaves no event.
 """
 
 from __future__ import annotations

@@ -21,13 +21,13 @@ from trainstore.values import plain_text
 logger = logging.getLogger("trainstore")
 
 GIT_TIMEOUT = 2.0  # seconds
-GIT_VALID = 60.0  # seconds that an answer serves the runs which follow: to ask takes longer than a short run
-# Versions of these, where the process has loaded them: looking up more would cost start-up time.
+GIT_VALID = 60.0  # seconds that an answer serves later runs: asking takes longer than a short run
+# Versions of these, if the process has loaded them: looking up more would take start-up time.
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "peft", "trl", "lightning", "keras", "jax", "numpy")
 
 
 def attempt_facts() -> dict[str, Any]:
-    """The columns of ``attempt`` that tell where it runs; None where something cannot be had."""
+    """The columns of ``attempt`` that say where it runs; None for what cannot be found out."""
     commit, dirty = safely("the git commit", _git_now, (None, None))
     return {
         "git_commit": commit,
@@ -88,6 +88,6 @@ def safely(what: str, function: Callable[[], Any], default: Any = None) -> Any:
     """``function()``, or ``default`` and one log message that names ``what``: for facts that may be missing."""
     try:
         return function()
-    except Exception as error:  # noqa: BLE001 - a fact that cannot be had is no reason to stop
+    except Exception as error:  # noqa: BLE001 - a missing fact is not worth stopping for
         logger.info("%s could not be read (%s)", what, type(error).__name__)
         return default

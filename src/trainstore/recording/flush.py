@@ -1,9 +1,9 @@
 """The transaction of a flush: a batch of a journal's records into the database, once and only once.
 
-The order matters. The run's row is locked first, so that flushes of one run, the opening of an attempt and a recovery
-queue up there; without it a late flush of a superseded writer would leave a wrong summary for good. Then the watermark
-``writer.acked`` moves, in the same transaction as the rows: a batch that was stored already, though the answer to its
-COMMIT never came, finds the watermark elsewhere and changes nothing.
+The order matters. First the run's row is locked: flushes of one run, the opening of an attempt and a recovery queue up
+there. Without the lock, a late flush of a superseded writer would leave a wrong summary for good. Then the watermark
+``writer.acked`` moves, in the same transaction as the rows. A batch that was stored already, because only the answer to
+its COMMIT was lost, finds another watermark and changes nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class WatermarkMovedError(TrainStoreError):
 
 
 class RunDeletedError(TrainStoreError):
-    """The run that a journal belongs to was in the database and is no more."""
+    """The run that a journal belongs to was in the database, and has been deleted."""
 
 
 @dataclass(slots=True)
@@ -56,8 +56,8 @@ def flush(connection: Connection, statements: Statements, source: Source, acked:
     Raises `WatermarkMovedError` and `RunDeletedError`, and whatever the driver raises; then nothing was stored, or
     the answer to COMMIT was lost, which the next call finds out.
     """
-    # An attempt that goes back before what is stored makes every summary anew. That of a new run has nothing to go back
-    # to, and where the server falls silent at its opening nobody need wait for as long.
+    # Resuming at an earlier step recomputes every summary, so it gets the long time-out. A new run has nothing to
+    # recompute: with the short one a silent server is noticed sooner.
     steps = [record for _, record in records if isinstance(record, bytes)]
     others = [(number, record) for number, record in records if not isinstance(record, bytes)]
     goes_back = any(record["kind"] == "attempt" and (source.seen or record.get("lineage")) for _, record in others)
@@ -160,7 +160,7 @@ class _Flush:
                     last_step=None,
                     opened_at=time_of(opened_at),
                     closed_at=None,
-                    # Of an ancestor whose own journal has not come, this much is known: somebody went on from it.
+                    # All that is known of an ancestor whose own journal has not arrived: somebody resumed it.
                     status="running" if uid == record["uid"] else "interrupted",
                     error=None,
                 )
@@ -170,7 +170,7 @@ class _Flush:
         attempt = self.tree.by_uid[record["uid"]]
         self.sql.assign_writer(self.connection, self.source.writer_uid, attempt.attempt)
         if attempt.closed_at is None and attempt.status != "running":
-            # A descendant brought it; now that one of its own journals has come it is open until it is closed.
+            # A descendant inserted it. Now one of its own journals has arrived, so it is running until it is closed.
             attempt.status = "running"
             self.changed.add(attempt.attempt)
         if record["uid"] == self.source.writer_uid:
@@ -186,7 +186,7 @@ class _Flush:
         self.changed.clear()
 
     def _set_end_steps(self) -> None:
-        """Bring end_step of every attempt up to date; where rows begin or cease to be current, all that hangs on it."""
+        """Update end_step of every attempt and, if rows become current or stop being so, all that depends on it."""
         stale = False
         for number, end_step in self.tree.end_steps().items():
             attempt = self.tree.by_number[number]
@@ -229,7 +229,7 @@ class _Flush:
                     if setter.order > self.attempt.order:
                         continue
                     if number == self.attempt.attempt:
-                        # Set by this attempt before: what it changed is what stood there before it, if that is known.
+                        # Set by this attempt before: the old value is the one before the attempt, if it is known.
                         old = changes.pop(name)[0] if name in changes else value
                     if old != value:
                         changes[name] = [old, value]
@@ -259,7 +259,7 @@ class _Flush:
         )
 
     def _append_steps(self, records: list[bytes], summaries: Summaries) -> int:
-        """Store those that a training mostly brings: each a new step of this attempt, and current. How many."""
+        """Store the usual records, each a new and current step of this attempt. Returns how many it took."""
         new = NewSteps(self.run_id, self.attempt, summaries)
         self.sql.append_steps(self.connection, new.take(records))
         if new.count:
@@ -268,7 +268,7 @@ class _Flush:
         return new.count
 
     def _merge_steps(self, records: list[Record], summaries: Summaries) -> None:
-        """Store any: each belongs to an attempt by its number, and merges with what is there."""
+        """Store any records: the step says which attempt each belongs to, and it merges with what is there."""
         batch: defaultdict[int, dict[int, Record]] = defaultdict(dict)  # attempt → step → row
         simple = self.attempt.resumed_from is None
         for record in records:

@@ -2,7 +2,7 @@
 
 A value that another one replaces is kept in the row's ``details["earlier"]``, ``{metric: [values]}``, in the order in
 which they were recorded: several evaluations at one step, an evaluation's ``train_loss`` that the closing summary
-replaces. The same value again is no replacement. Invariant, by property test: ``earlier`` and then the value that
+replaces. The same value again does not replace. Invariant, by property test: ``earlier`` and then the value that
 counts are all values recorded, each different from the one before, however the records are batched.
 """
 
@@ -41,7 +41,7 @@ def own_details(details: dict[str, Json] | None) -> dict[str, Json]:
 
 
 def differ(one: Json, other: Json) -> bool:
-    """Whether two stored values are different. A number is not a bool, whatever Python says; NaN is a text here."""
+    """Whether two stored values are different. A number never equals a bool, unlike in Python; NaN is a text here."""
     return bool(one != other) or isinstance(one, bool) is not isinstance(other, bool)
 
 

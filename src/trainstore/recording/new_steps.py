@@ -1,4 +1,4 @@
-"""Steps in bulk: what a training mostly brings, rows that are new and whose step is higher than that of the one before.
+"""Steps in bulk: the usual case, new rows in ascending order of their steps.
 
 Records' JSON becomes columns, some records at a time: their objects are gone again before the garbage collector looks
 at them, and a server works on the first rows while the next are made.

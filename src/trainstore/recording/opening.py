@@ -31,12 +31,12 @@ def new_run(
     model_name: str | None = None,
     uid: str | None = None,
 ) -> dict[str, Any]:
-    """The record of a run that begins now. Raises `InvalidArgumentError` for what is no text."""
+    """The record of a run that begins now. Raises `InvalidArgumentError` for what is not text."""
     uid = uid or str(uuid.uuid4())
     texts = {"project": project, "name": name, "notes": notes, "source": source, "model_name": model_name}
     for argument, value in texts.items():
         if value is not None and not isinstance(value, str):
-            raise InvalidArgumentError(f"{argument} {value!r} is no text; pass a str")
+            raise InvalidArgumentError(f"{argument} {value!r} is not text; pass a str")
     project = project or os.environ.get("TRAINSTORE_PROJECT") or "default"
     name = name or os.environ.get("TRAINSTORE_RUN_NAME") or f"run-{uid[:8]}"
     if parent_step is not None:
@@ -59,8 +59,8 @@ def new_attempt(*, start_step: int, lineage: Lineage, latest: int = 0) -> dict[s
     """The record of an attempt that opens now.
 
     ``lineage`` are its ancestors, root first. Its time is fixed here for good: the clock's, or 1 µs after the latest
-    of the lineage and of the run (``latest``), so that an attempt is later than all it can know of, whatever the
-    clocks of different machines say.
+    of the lineage and of the run (``latest``), so that an attempt is later than all that it can know of, even if the
+    clocks of the machines differ.
     """
     opened_at = max(now(), latest + 1, *(entry[2] + 1 for entry in lineage))
     return {

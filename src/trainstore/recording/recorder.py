@@ -22,8 +22,8 @@ class Recorder:
         self.journal = journal
         self.source = source
         self.acked = 0
-        self.usable = True  # False: finished, or left to the parent of a fork; further records need another one
-        self.abandoned = False  # the run was deleted, or the journal is a parent process's: records go nowhere
+        self.usable = True  # False: finished, or left to the parent of a fork; further records need a new recorder
+        self.abandoned = False  # the run was deleted, or the journal is a parent process's: records are dropped
         self.gone = False  # its journal is deleted or closed
         self.last_heartbeat = time.monotonic()
         self._wake = wake
@@ -47,13 +47,13 @@ class Recorder:
         return 0 if self.abandoned else self.journal.last - self.acked
 
     def close(self) -> None:
-        """Say that this process records no more; the attempt's status stays what it is."""
+        """Record that this process is done; the attempt keeps its status."""
         if self.usable:
             self.append(orjson.dumps(status_record(None, None, now())))
             self.end()
 
     def end(self) -> None:
-        """Take no more records; what waits is delivered."""
+        """Take no more records; what is waiting is still delivered."""
         self.usable = False
         self.journal.finish()
 

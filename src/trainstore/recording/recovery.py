@@ -1,4 +1,4 @@
-"""Delivery of the journals whose process is gone: at the opening of a store and by ``trainstore recover``."""
+"""Delivery of journals whose process is gone: when a store is opened, and by ``trainstore recover``."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def recover(
 ) -> Recovered:
     """Deliver every journal under ``roots`` that ``belongs`` to this store and whose process is gone.
 
-    A journal that cannot be delivered stays where it is; the others are not held up by it.
+    A journal that cannot be delivered stays where it is, and does not hold up the others.
     """
     result = Recovered()
     connection: Connection | None = None
@@ -116,7 +116,7 @@ def _candidates(roots: Iterable[Path], belongs: Callable[[Path, dict[str, Any]],
 
 
 def _maybe_live_elsewhere(folder: Path) -> bool:
-    """Locks of a shared home may hold per node only: another host's journal must also have been left alone a while."""
+    """Locks in a shared home may hold on one host only: another host's journal must also be untouched for a while."""
     meta = read_meta(folder) or {}
     if meta.get("host") == hostname():
         return False
@@ -160,7 +160,7 @@ def _deliver(connection: Connection, statements: Statements, found: FoundJournal
 
 
 def _following(found: FoundJournal, acked: int) -> Records:
-    """The next records of a journal; those that it begins with are also in its ``meta.json``, if they are damaged."""
+    """The next records of a journal; the first two come from its ``meta.json``, in case the others are damaged."""
     opening = list(enumerate(found.meta.get("opening") or (), 1))
     after = max(acked, len(opening))
     records = decode(after, islice(found.read(after), MAX_RECORDS))

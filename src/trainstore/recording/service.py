@@ -1,8 +1,8 @@
 """Everything that one store object records: its journals, the delivery thread, fork and exit.
 
-A fork: the child gets fresh locks and no inherited descriptor or socket; its first ``log()`` opens a writer of its
-own. Exit: what waits is delivered for at most ten seconds; then the journals left behind are named. Nothing here runs
-in a finalizer.
+Fork: the child gets fresh locks, and no inherited descriptor or socket; its first ``log()`` opens a writer of its
+own. Exit: delivery goes on for at most ten seconds; then the journals left behind are named. Nothing here runs in a
+finalizer.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _of_the_parent: list[DeliveryThread] = []  # in a forked child
 class RecordingService:
     """The recording side of one ``TrainStore``.
 
-    ``attach`` checks the schema (and makes it, where that may be done) and returns the store's uid; it is asked before
+    ``attach`` checks the schema (and creates it, if that is allowed) and returns the store's uid; it is called before
     each connection of the writer, and raises while the database cannot be used.
     """
 
@@ -98,8 +98,9 @@ class RecordingService:
     def open_recorder(self, run: Record, attempt: Record, *, opener: bool, seen: bool, rank: int) -> Recorder:
         """Begin a journal with the run's and the attempt's record, and deliver it from now on.
 
-        Raises `JournalError` where no journal can be kept, `InvalidArgumentError` for a rank that is none, and
-        `StoreClosedError` for a store in memory that was closed: it is gone, where another one is only let go of.
+        Raises `JournalError` if no journal can be kept, `InvalidArgumentError` for an invalid rank, and
+        `StoreClosedError` for a closed in-memory store, whose data is gone (a closed file or server can still be
+        recorded into).
         """
         if not isinstance(rank, int) or isinstance(rank, bool) or not 0 <= rank <= MAX_RANK:
             raise InvalidArgumentError(f"rank {rank!r} is not an int from 0 to {MAX_RANK}")
@@ -127,7 +128,7 @@ class RecordingService:
             "schema": self.schema,
             "store_uid": self.store_uid,
             "seen": seen,
-            "opening": opening,  # nothing can be stored without these records: twice on disk, whatever happens to one
+            "opening": opening,  # nothing can be stored without these records, so they are on disk twice
         }
         root = self.journal_root()
         self._warn_of_network(root)
@@ -137,8 +138,8 @@ class RecordingService:
         kind = None if self._network_told else network_file_system(root)
         if kind is not None:
             logger.warning(
-                "the journal is on a network file system (%s): %s; name a folder on a local disk by "
-                "TRAINSTORE_JOURNAL_DIR", kind, root,
+                "the journal is on a network file system (%s): %s; set TRAINSTORE_JOURNAL_DIR to a folder "
+                "on a local disk", kind, root,
             )  # fmt: skip
         self._network_told = True
 
@@ -150,7 +151,7 @@ class RecordingService:
         return self._delivery.wait_until_stored(self._delivery.recorders if recorders is None else recorders, timeout)
 
     def finish(self, recorder: Recorder, timeout: float) -> bool:
-        """Wait for the last records of one that takes no more; its journal goes when they are stored."""
+        """Wait for the last records of a finished recorder; its journal is deleted when they are stored."""
         complete = self._delivery.wait_until_stored([recorder], timeout)
         if not complete:
             logger.warning(
@@ -190,12 +191,12 @@ class RecordingService:
         connection = self._engine.connect()
         try:
             with self.backend.writing(connection):
-                # Asked on this connection: the other's may lead to a file that was deleted since.
+                # Asked on this connection: the other one may lead to a file that has been deleted since.
                 found = self.statements.store_uid(connection)
                 self.schema = self.schema or self.backend.resolved_schema(connection)
             if found != (self.store_uid or uid):
                 raise StoreUnavailableError(
-                    f"{self.backend.safe_url} is another store than before: the database was made anew"
+                    f"{self.backend.safe_url} is not the same store as before: the database was replaced"
                 )
         except BaseException:
             connection.close()
@@ -208,7 +209,7 @@ class RecordingService:
     # --- The end ----------------------------------------------------------------------------------------------------
 
     def close(self, timeout: float) -> bool:
-        """Deliver for at most ``timeout`` seconds, then stop. False, and a warning, where a journal is left behind."""
+        """Deliver for at most ``timeout`` seconds, then stop. False, and a warning, if a journal is left behind."""
         self._closed = True
         deadline = time.monotonic() + timeout
         for recorder in self._delivery.recorders:
@@ -229,7 +230,7 @@ class RecordingService:
         return complete
 
     def hold_for_fork(self) -> None:
-        """Before a fork: where the database cannot stand it, no connection of the writer is open."""
+        """Before a fork: close the writer's connection, on databases that cannot be forked with one open."""
         if not self.backend.may_fork_connected:
             self._delivery.hold(FORK_TIMEOUT)
 
@@ -256,7 +257,7 @@ def _journal_limit() -> int:
         return journals.LIMIT
     if not configured.isdecimal() or int(configured) == 0:
         raise InvalidArgumentError(
-            f"TRAINSTORE_JOURNAL_LIMIT={configured!r} is no number of bytes; write for instance 1073741824"
+            f"TRAINSTORE_JOURNAL_LIMIT={configured!r} is not a number of bytes; write for example 1073741824"
         )
     return int(configured)
 

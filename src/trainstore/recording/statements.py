@@ -26,8 +26,8 @@ STEP_COLUMNS = (*_STEP_KEYS, "logged_at", "epoch", "step_time", "metrics", "deta
 class Statements:
     """The statements of one store; each takes the connection whose transaction it is part of.
 
-    Those of every flush are made once: to make one takes SQLAlchemy longer than to run it. The keys that they are
-    given have names with an underscore in front, as an UPDATE's other parameters are named like its columns.
+    Those of every flush are made once, because SQLAlchemy takes longer to make one than to run it. Parameters that
+    select rows begin with an underscore, as an UPDATE's other parameters are named like its columns.
     """
 
     def __init__(self, models: Models, backend: Backend) -> None:
@@ -68,7 +68,7 @@ class Statements:
     def lock_run(self, connection: Connection, uid: str, writer_uid: str | None = None) -> Row[Any] | None:
         """The run's row, locked until the transaction ends, with the attempt of a writer; None if there is no such run.
 
-        Raises `SchemaError` where the schema is no more that which this connection began with.
+        Raises `SchemaError` if the schema revision changed since this connection was opened.
         """
         row = connection.execute(self._lock_run, {"_uid": uid, "_writer": writer_uid}).first()
         if row is not None and connection.info.setdefault("revision", row.revision) != row.revision:
@@ -110,13 +110,13 @@ class Statements:
     # --- writer -----------------------------------------------------------------------------------------------------
 
     def writer_acked(self, connection: Connection, uid: str) -> int | None:
-        """The watermark: the number of the last record stored; None where the writer is not known."""
+        """The watermark: the number of the last record stored; None if the writer is unknown."""
         writer = self.models.writer.c
         acked: int | None = connection.execute(select(writer.acked).where(writer.uid == uid)).scalar()
         return acked
 
     def writer_heartbeat(self, connection: Connection, uid: str) -> datetime | None:
-        """When the writer was last heard of, by the database's clock; None where it is closed or not known."""
+        """When the writer was last heard of, by the database's clock; None if it is closed or unknown."""
         writer = self.models.writer.c
         statement = select(writer.heartbeat_at).where(writer.uid == uid, writer.closed_at.is_(None))
         beat: datetime | None = connection.execute(statement).scalar()
@@ -131,15 +131,15 @@ class Statements:
         connection.execute(self._update_writer, {"_uid": uid, "attempt": attempt})
 
     def beat_writer(self, connection: Connection, uid: str) -> None:
-        """Say that the writer lives."""
+        """Renew the writer's heartbeat."""
         connection.execute(self._beat, {"_uid": uid})
 
     def close_writer(self, connection: Connection, uid: str) -> None:
-        """Say that the writer has ended, unless that is known."""
+        """Mark the writer as closed, unless it already is."""
         connection.execute(self._close_writer, {"_uid": uid})
 
     def advance(self, connection: Connection, uid: str, low: int, high: int, *, heartbeat: bool) -> bool:
-        """Move the watermark from ``low`` to ``high``; False where it stands elsewhere."""
+        """Move the watermark from ``low`` to ``high``; False if it stands elsewhere."""
         statement = self._advance_and_beat if heartbeat else self._advance
         moved = connection.execute(statement, {"_uid": uid, "_low": low, "acked": high}).rowcount
         return moved == 1
