@@ -513,6 +513,14 @@ def test_the_reserve_is_made_with_the_first_sync(new_journal: Callable[..., File
     assert not short.folder.exists()
 
 
+def test_a_journal_that_grows_has_a_reserve_before_the_first_sync(new_journal: Callable[..., FileJournal]) -> None:
+    """A disk that fills within the first second finds room for the gap's record too."""
+    journal = new_journal()
+    while journal.last * len(step(0)) < journals.reserve.SHORT:
+        journal.append(step(0))
+    assert (journal.folder / "reserve").stat().st_size == journals.RESERVE_BYTES
+
+
 def test_a_full_disk_costs_steps_and_says_which(
     new_journal: Callable[..., FileJournal], monkeypatch: pytest.MonkeyPatch
 ) -> None:

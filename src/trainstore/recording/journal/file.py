@@ -30,7 +30,7 @@ from trainstore.recording.journal.folder import (
     write_meta,
 )
 from trainstore.recording.journal.frames import frame, frames
-from trainstore.recording.journal.reserve import RESERVE_BYTES, Lost, Reserve
+from trainstore.recording.journal.reserve import RESERVE_BYTES, SHORT, Lost, Reserve
 from trainstore.recording.records import STATUS, STEP, skip_record
 
 logger = logging.getLogger("trainstore")
@@ -64,6 +64,7 @@ class FileJournal(Journal):
         self._look_again = 0.0
         self._dirty = False
         self._settled = False  # its folder and meta.json are on the disk too, and the reserve is filled
+        self._has_reserve = False  # or there was no room for it
         self._told_deleted = False
         self._descriptor: int | None = None
         self._segments: list[_Segment] = []
@@ -133,7 +134,14 @@ class FileJournal(Journal):
         if end >= self._segment_bytes:
             with suppress(OSError):  # this one can go on growing; the next record tries again
                 self._begin_segment()
+        if not self._has_reserve and (end >= SHORT or len(self._segments) > 1):
+            self._fill_reserve()  # the disk may be full before the delivery thread calls sync()
         return sequence
+
+    def _fill_reserve(self) -> None:
+        self._has_reserve = True
+        with suppress(OSError):
+            self._reserve.fill()
 
     def _lose(self, payload: bytes, error: OSError) -> None:
         """Remember a record that cannot be written; after the first one write a gap at once."""
@@ -267,8 +275,7 @@ class FileJournal(Journal):
         with self._guard:
             if self._descriptor is None:
                 return
-            with suppress(OSError):
-                self._reserve.fill()
+            self._fill_reserve()
         try:
             disk.sync_path(self.folder / META)
         except OSError:

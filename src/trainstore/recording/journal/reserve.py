@@ -14,6 +14,7 @@ from trainstore.recording.records import STEP, gap_record
 
 RESERVE = "reserve"  # the file's name
 RESERVE_BYTES = 64 * 1024
+SHORT = RESERVE_BYTES // 2  # bytes; a journal that ends before it has so many needs no reserve
 BLOCK = 4096  # bytes; less than that frees nothing
 
 
