@@ -294,6 +294,15 @@ def test_details_that_are_no_mapping_are_kept(store: TrainStore, details: Any) -
 # --- Hyperparameters, tags, notes, events ----------------------------------------------------------------------------
 
 
+def test_keys_of_the_same_text_stay_apart(store: TrainStore) -> None:
+    """1 and "1" are two keys in Python and one text in a database: none is lost."""
+    with store.start_run(hyperparams={1: "int", "1": "text", "1~2": "taken", "labels": {0: "a", "0": "b"}}) as run:
+        pass
+    found = store.list_hyperparams(run)
+    stored = dict(zip(found["key"], found["value"], strict=True))
+    assert stored == {"1": "int", "1~2": "text", "1~2~2": "taken", "labels": {"0": "a", "0~2": "b"}}
+
+
 def test_hyperparameters_are_a_mapping_or_a_dataclass(store: TrainStore) -> None:
     """Values of any type are kept, secrets are not; a later value replaces the earlier one."""
     run = store.start_run(hyperparams={"lr": 0.1, "odd": object(), "nested": {"a": [1, math.nan]}})

@@ -568,4 +568,4 @@ def test_a_closed_store_shows_its_address(database_url: str):
     """Showing a result must not fail because there is nothing to read."""
     with TrainStore(database_url) as store:
         pass
-    assert "was closed" in store._repr_html_()
+    assert "is closed" in store._repr_html_()

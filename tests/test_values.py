@@ -354,6 +354,14 @@ def test_names_fit_the_column(name: str):
     assert b"\x00" not in result.encode()
 
 
+def test_a_secret_is_redacted_before_a_name_is_cut():
+    """Where the cut would leave a half of it, the half could not be known for a secret."""
+    for start in range(200, 245):
+        name = "x" * start + " postgresql://user:" + "hunter2" * 6 + "@host/db"
+        assert "hunter2" not in stored_name(name), start
+        assert "hunter2" not in str(canonical_hyperparams({name: {name: 1}})), start
+
+
 def test_unspeakable_name():
     """A name whose str() fails is named after its type."""
     assert stored_name(Unspeakable()) == "<Unspeakable>"

@@ -41,7 +41,7 @@ import numbers
 import operator
 import os
 import re
-from collections.abc import Mapping, Set, Sized
+from collections.abc import Iterator, Mapping, Set, Sized
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -135,7 +135,7 @@ def _canonical(value: object, path: _Path) -> Json:
         value = _fields_of(value)
     if isinstance(value, Mapping):
         path.spend(value)
-        result = {stored_name(key): _item(item, path) for key, item in value.items()}
+        result = {name: _item(item, path) for name, item in _by_name(value)}
         # A caller's own {"$repr": …} would be read back as its text: store its repr instead.
         return _as_repr(value) if len(result) == 1 and next(iter(result)) in _TAGS else result
     if isinstance(value, (list, tuple)):
@@ -268,8 +268,8 @@ def stored_name(name: object) -> str:
     """Return ``name`` as the name of a metric or hyperparameter. Never raises.
 
     Text without NUL or lone surrogates, 1 to 255 characters, stays as it is. Those characters are escaped; a longer
-    name becomes its first 240 characters, "~" and 8 hex digits of its SHA-256; the empty name becomes "~empty";
-    anything else becomes its ``str()``, without memory addresses.
+    name becomes its first 240 characters, "~" and 8 hex digits of its SHA-256, after its secrets are redacted; the
+    empty name becomes "~empty"; anything else becomes its ``str()``, without memory addresses.
     """
     if type(name) is not str:
         try:
@@ -279,8 +279,23 @@ def stored_name(name: object) -> str:
     if _UNSTORABLE.search(name):
         name = _escape(name)
     if len(name) > MAX_NAME_LENGTH:
+        name = redact_text(name)  # now: of a secret that is cut in two, the first half could not be known later
+    if len(name) > MAX_NAME_LENGTH:
         name = f"{name[:240]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return name or EMPTY_NAME
+
+
+def _by_name(values: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """The items by their stored names. Where keys become one name, as 1 and "1" do, later ones get "~2", "~3", …"""
+    seen: set[str] = set()
+    for key, item in values.items():
+        name = free = stored_name(key)
+        number = 1
+        while free in seen:
+            number += 1
+            free = stored_name(f"{name}~{number}")
+        seen.add(free)
+        yield free, item
 
 
 def stored_label(name: str) -> str:
@@ -313,10 +328,11 @@ def canonical_hyperparams(values: object) -> dict[str, Json]:
     """A mapping or dataclass of hyperparameters as stored: names and values canonical, secrets redacted.
 
     Nested mappings stay nested (one row each); a dataclass is read field by field. A value that JSON cannot hold is
-    kept as its repr, marked ``{"$repr": …}``.
+    kept as its repr, marked ``{"$repr": …}``. Of keys whose names are the same text, such as 1 and "1", the second is
+    kept as "1~2".
     """
     if dataclasses.is_dataclass(values) and not isinstance(values, type):
         values = _fields_of(values)
     if not isinstance(values, Mapping):
         raise TypeError(f"hyperparameters must be a mapping or a dataclass, not {type(values).__name__}")
-    return redact({stored_name(key): canonical(value) for key, value in values.items()})  # type: ignore[no-any-return]
+    return redact({name: canonical(value) for name, value in _by_name(values)})  # type: ignore[no-any-return]

@@ -216,6 +216,7 @@ def test_a_prefix_has_tables_of_its_own(new_database: Any) -> None:
         ({"where": True}, ["True", "expression"]),
         ({"where": "name = 'a'"}, ["name = 'a'", "expression"]),
         ({"hyperparams": {"x": lambda value: value > 1}}, ["lambda", "where="]),
+        ({"hyperparams": {"x": {"$gt": 1}}}, ["$gt", "operator", "where="]),
         ({"hyperparams": {"x": pd.DataFrame({"x": [1]})}}, ["shape (1, 1)"]),
         ({"where": pd.Series([True])}, ["Series"]),
         ({"hyperparams": {"x": slice(1, 2)}}, ["slice"]),

@@ -47,6 +47,15 @@ def test_a_name_that_no_run_has_is_a_key(builder: Builder) -> None:
         assert meant(builder, text) == name, text
 
 
+def test_a_quote_that_is_not_closed_is_refused_unless_a_name_begins_with_it(builder: Builder) -> None:
+    """It would name what nothing is called, and a filter by it find nothing."""
+    builder.run("a", hyperparams={"hp.lr": 1, 'hp."odd': 2})
+    assert meant(builder, '"odd') == Name("hp", '"odd')
+    for text in ('"lr', 'hp."lr', 'hp."a".b."c'):
+        with pytest.raises(InvalidArgumentError, match="a quote that is not closed"):
+            meant(builder, text)
+
+
 @pytest.mark.parametrize(
     ("hyperparams", "text", "spellings"),
     [

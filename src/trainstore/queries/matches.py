@@ -19,6 +19,7 @@ from trainstore.queries.frames import EXACT, comparable
 from trainstore.queries.names import Name, inside, nested_values, spelled
 from trainstore.queries.reader import Reader
 from trainstore.redaction import NONFINITE, redact
+from trainstore.reprs import stable_repr
 from trainstore.values import canonical, is_missing, restore
 
 _ONE_VALUE = (str, bytes, bytearray, memoryview, Mapping, Enum, type, os.PathLike)
@@ -112,6 +113,11 @@ def _several(value: Any) -> list[Any] | None:
         raise InvalidArgumentError(
             f"{shown(value)} is not a value to compare with; pass a value or a list of values, and conditions as where="
         )
+    if isinstance(value, Mapping) and value and all(isinstance(key, str) and key.startswith("$") for key in value):
+        raise InvalidArgumentError(
+            f"{shown(value)} looks like an operator, which filters do not have: select in the DataFrame, as in "
+            "runs[runs['hp__lr'] > 0.01], or pass a condition as where="
+        )
     if is_array(value):
         return list(elements(value)) if value.shape else None
     is_one = isinstance(value, _ONE_VALUE) or dataclasses.is_dataclass(value) or not isinstance(value, Iterable)
@@ -122,7 +128,7 @@ def shown(value: Any) -> str:
     """A value for a message: a table or an array by its kind and shape, anything else in a line."""
     if is_array(value) or is_table(value):
         return f"{type(value).__name__} of shape {tuple(value.shape)}"
-    text = repr(value).partition("\n")[0]
+    text = stable_repr(value).partition("\n")[0]
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 

@@ -71,7 +71,8 @@ def resolve_names(reader: Reader, texts: Iterable[object]) -> list[Name]:
 def resolve_name(reader: Reader, text: object) -> Name:
     """What a text means, as the module says; if the store has nothing of that name, a key without a path.
 
-    Raises `InvalidArgumentError` if it is not a text, or if it may be two that there are.
+    Raises `InvalidArgumentError` if it is not a text, if it may be two that there are, or if there is none and one of
+    its quotes is not closed.
     """
     if not isinstance(text, str):
         raise InvalidArgumentError(f"hyperparameter {text!r} is not a name; pass a str")
@@ -92,6 +93,8 @@ def resolve_name(reader: Reader, text: object) -> Name:
     if len(found) > 1:
         spellings = " and ".join(".".join((name.namespace, *map(_quoted, (name.key, *name.path)))) for name in found)
         raise InvalidArgumentError(f"hyperparameter {text!r} is ambiguous: there are {spellings}; write one of these")
+    if not found and any(part.text.startswith('"') and not part.quoted for part in _parts(text)):
+        raise InvalidArgumentError(f'hyperparameter {text!r} has a quote that is not closed; write hp."env.name"')
     return next(iter(found), _if_nothing_is_there(text))
 
 
