@@ -64,7 +64,7 @@ class Stopwatch:
 @contextmanager
 def _timed_wrappers(stopwatch: Stopwatch) -> Iterator[None]:
     """Time what `Wrappers.wrap` puts in place of a method, without the method itself."""
-    from trainstore.integrations._wrappers import Wrappers
+    from trainstore.integrations.transformers.wrappers import Wrappers
 
     wrap = Wrappers.wrap
 

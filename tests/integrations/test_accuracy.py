@@ -16,9 +16,9 @@ from transformers.optimization import Adafactor, AdafactorSchedule
 from fixtures.trainers import LENGTH, SEED, VOCABULARY, bert, gpt2, tokens
 from fixtures.twins import COMPARED, TOLERANCE, logged, recorded, worst_error
 from trainstore import TrainStore
-from trainstore.integrations import transformers as integration
-from trainstore.integrations._loss import RingLoss
 from trainstore.integrations.transformers import TrainStoreCallback
+from trainstore.integrations.transformers import callback as integration
+from trainstore.integrations.transformers.losses import RingLoss
 
 
 @pytest.fixture

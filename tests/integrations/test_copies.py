@@ -11,8 +11,8 @@ from transformers import TrainerCallback
 
 from fixtures.trainers import build_trainer
 from trainstore import TrainStore
-from trainstore.integrations._wrappers import Wrappers
 from trainstore.integrations.transformers import TrainStoreCallback
+from trainstore.integrations.transformers.wrappers import Wrappers
 
 SECRET = "pw-never-pickled"
 WRAPPED = ("training_step", "_run_epoch", "_evaluate")

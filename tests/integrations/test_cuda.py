@@ -16,10 +16,10 @@ from fixtures.host_reads import HostReads
 from fixtures.trainers import TESTS, Crash, CrashAt, build_trainer, gpt2, tokens
 from fixtures.twins import COMPARED, TOLERANCE, logged, recorded, worst_error
 from trainstore import TrainStore
-from trainstore.integrations import transformers as integration
-from trainstore.integrations._loss import SLOTS, RingLoss
-from trainstore.integrations._steps import StepRecorder
 from trainstore.integrations.transformers import TrainStoreCallback
+from trainstore.integrations.transformers import callback as integration
+from trainstore.integrations.transformers.losses import SLOTS, RingLoss
+from trainstore.integrations.transformers.steps import StepRecorder
 
 pytestmark = [
     pytest.mark.cuda,

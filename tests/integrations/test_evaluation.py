@@ -11,8 +11,8 @@ from transformers import EarlyStoppingCallback, Trainer
 from fixtures.trainers import build_trainer, tokens
 from fixtures.twins import logged, recorded
 from trainstore import TrainStore
-from trainstore.integrations import transformers as integration
 from trainstore.integrations.transformers import TrainStoreCallback, record
+from trainstore.integrations.transformers import callback as integration
 
 
 @pytest.fixture

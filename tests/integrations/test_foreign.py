@@ -9,8 +9,8 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import CallbackHandler, TrainerControl, TrainerState
 
 from trainstore import TrainStore
-from trainstore.integrations._foreign import Events
 from trainstore.integrations.transformers import TrainStoreCallback
+from trainstore.integrations.transformers.foreign import Events
 
 
 @dataclass

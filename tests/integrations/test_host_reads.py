@@ -6,12 +6,12 @@ Counted in a real Trainer on the CPU, where the operations are the same, once wi
 import pytest
 import torch
 
-import trainstore.integrations.transformers as integration
+import trainstore.integrations.transformers.callback as integration
 from fixtures.host_reads import HostReads
 from fixtures.trainers import gpt2, tokens
 from trainstore import TrainStore
-from trainstore.integrations._loss import RingLoss
 from trainstore.integrations.transformers import TrainStoreCallback
+from trainstore.integrations.transformers.losses import RingLoss
 
 STEPS = 10
 SLOTS = 4

@@ -10,13 +10,13 @@ from transformers import TrainingArguments, default_data_collator
 
 from fixtures.trainers import build_trainer, gpt2, tokens
 from trainstore import TrainStore
-from trainstore.integrations import transformers as integration
-from trainstore.integrations._checkpoint import output_dir_of
-from trainstore.integrations._incomplete import Incomplete
-from trainstore.integrations._loss import DirectLoss, RingLoss
-from trainstore.integrations._steps import StepRecorder
-from trainstore.integrations._wrappers import Wrappers
 from trainstore.integrations.transformers import TrainStoreCallback
+from trainstore.integrations.transformers import callback as integration
+from trainstore.integrations.transformers.checkpoint import output_dir_of
+from trainstore.integrations.transformers.incomplete import Incomplete
+from trainstore.integrations.transformers.losses import DirectLoss, RingLoss
+from trainstore.integrations.transformers.steps import StepRecorder
+from trainstore.integrations.transformers.wrappers import Wrappers
 
 
 class HiddenTokens(dict):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainstore.integrations._loss import DirectLoss, RingLoss
-from trainstore.integrations._steps import StepRecorder
+from trainstore.integrations.transformers.losses import DirectLoss, RingLoss
+from trainstore.integrations.transformers.steps import StepRecorder
 
 
 class Event:

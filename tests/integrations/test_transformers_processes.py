@@ -11,8 +11,8 @@ from sqlalchemy import make_url
 
 from fixtures.trainers import CrashAt
 from trainstore import TrainStore
-from trainstore.integrations import transformers as integration
 from trainstore.integrations.transformers import TrainStoreCallback
+from trainstore.integrations.transformers import callback as integration
 
 TRAINING = """
     import sys

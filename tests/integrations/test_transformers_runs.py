@@ -16,8 +16,8 @@ from trainstore.errors import (
     StoreUnavailableError,
     StoreURLError,
 )
-from trainstore.integrations import transformers as integration
 from trainstore.integrations.transformers import TrainStoreCallback, record
+from trainstore.integrations.transformers import callback as integration
 from trainstore.run import ActiveRun
 
 
@@ -535,7 +535,7 @@ def test_our_failure_is_raised_where_that_is_asked_for(local_store, make_trainer
 @pytest.mark.parametrize("logging_steps", [3, 500])
 def test_the_ring_of_an_accelerator_gives_the_same_losses(local_store, make_trainer, monkeypatch, logging_steps):
     """Through the device ring (here on the CPU) every step's loss and gradient norm arrive, later and the same."""
-    from trainstore.integrations._loss import RingLoss
+    from trainstore.integrations.transformers.losses import RingLoss
 
     options = {"max_steps": 70, "gradient_accumulation_steps": 2, "logging_steps": logging_steps}
     direct = TrainStoreCallback(local_store)
@@ -552,7 +552,7 @@ def test_the_ring_of_an_accelerator_gives_the_same_losses(local_store, make_trai
 
 def test_a_failed_training_brings_the_last_ring_home(local_store, make_trainer, monkeypatch):
     """The losses still in the ring when the training fails are recorded."""
-    from trainstore.integrations._loss import RingLoss
+    from trainstore.integrations.transformers.losses import RingLoss
 
     monkeypatch.setattr(integration, "DirectLoss", lambda: RingLoss("cpu"))
     callback = TrainStoreCallback(local_store)

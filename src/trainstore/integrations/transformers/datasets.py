@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from trainstore.integrations._incomplete import Incomplete
+from trainstore.integrations.transformers.incomplete import Incomplete
 
 _MAX_COLUMNS = 10_000
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trainstore.integrations._steps import StepRecorder
-from trainstore.integrations._training import Training
-from trainstore.integrations._wrappers import Method, attribute_of, callbacks_of
+from trainstore.integrations.transformers.steps import StepRecorder
+from trainstore.integrations.transformers.training import Training
+from trainstore.integrations.transformers.wrappers import Method, attribute_of, callbacks_of
 
 
 @dataclass(frozen=True)

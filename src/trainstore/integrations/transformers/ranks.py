@@ -15,7 +15,7 @@ from typing import Any
 
 import torch.distributed
 
-from trainstore.integrations._checkpoint import SavedRun
+from trainstore.integrations.transformers.checkpoint import SavedRun
 
 logger = logging.getLogger("trainstore")
 

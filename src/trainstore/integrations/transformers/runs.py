@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainstore.errors import InvalidArgumentError, RunNotFoundError, StoreUnavailableError
-from trainstore.integrations._checkpoint import SavedRun, import_history
+from trainstore.integrations.transformers.checkpoint import SavedRun, import_history
 from trainstore.run import ActiveRun, describe_exception, ending_of
 from trainstore.store import TrainStore
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import ref
 
-from trainstore.integrations._foreign import Events
-from trainstore.integrations._incomplete import Incomplete
-from trainstore.integrations._ranks import Ranks
-from trainstore.integrations._steps import StepRecorder
-from trainstore.integrations._wrappers import Wrappers
+from trainstore.integrations.transformers.foreign import Events
+from trainstore.integrations.transformers.incomplete import Incomplete
+from trainstore.integrations.transformers.ranks import Ranks
+from trainstore.integrations.transformers.steps import StepRecorder
+from trainstore.integrations.transformers.wrappers import Wrappers
 from trainstore.run import ActiveRun
 
 

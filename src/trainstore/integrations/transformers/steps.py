@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from trainstore.integrations._incomplete import Unreadable, raise_it
-from trainstore.integrations._loss import DirectLoss, RingLoss, Values
+from trainstore.integrations.transformers.incomplete import Unreadable, raise_it
+from trainstore.integrations.transformers.losses import DirectLoss, RingLoss, Values
 from trainstore.recording.records import now
 from trainstore.run import ActiveRun
 

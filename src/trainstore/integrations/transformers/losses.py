@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainstore.integrations._incomplete import Unreadable, raise_it
+from trainstore.integrations.transformers.incomplete import Unreadable, raise_it
 
 SLOTS = 32  # steps that a ring holds; so many losses, and no steps, a SIGKILL can cost on an accelerator
 COLUMNS = ("loss", "grad_norm", "learning_rate")  # of a ring

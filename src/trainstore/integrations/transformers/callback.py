@@ -1,16 +1,4 @@
-"""Hugging Face ``Trainer``: every optimizer step, its true loss, and all that is known of the run.
-
-::
-
-    from trainstore.integrations.transformers import TrainStoreCallback
-
-    trainer = Trainer(..., callbacks=[TrainStoreCallback("runs.db")])
-    trainer.train()
-
-The step's own loss is ``loss``: what ``trainer.training_step`` returned, added up over the micro-batches of the step,
-whatever ``logging_steps`` is. What the Trainer logs, the mean since its last log, is ``loss_window``, with the
-window's first and last step in the row's details. Importing this module makes ``report_to="trainstore"`` known.
-"""
+"""`TrainStoreCallback`: one method for each event of a ``transformers.Trainer``. `record` adds one for a block."""
 
 from __future__ import annotations
 
@@ -25,7 +13,6 @@ from time import perf_counter
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState
-from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from trainstore.backends import absolute_target, current_folder, open_backend
 from trainstore.backends.urls import safe_url
@@ -40,14 +27,14 @@ from trainstore.errors import (
     StoreURLError,
     TrainStoreError,
 )
-from trainstore.integrations._checkpoint import STATE_KEY, SavedRun, checkpoint_dir_of, trial_of
-from trainstore.integrations._facts import facts_of
-from trainstore.integrations._foreign import Events, given, missing_from
-from trainstore.integrations._incomplete import Incomplete
-from trainstore.integrations._loss import DirectLoss, RingLoss
-from trainstore.integrations._outside import LastRuns, OutsideLog, complete_logs
-from trainstore.integrations._ranks import Ranks, SharedRun
-from trainstore.integrations._runs import (
+from trainstore.integrations.transformers.checkpoint import SavedRun, checkpoint_dir_of, trial_of
+from trainstore.integrations.transformers.facts import facts_of
+from trainstore.integrations.transformers.foreign import Events, given, missing_from
+from trainstore.integrations.transformers.incomplete import Incomplete
+from trainstore.integrations.transformers.losses import DirectLoss, RingLoss
+from trainstore.integrations.transformers.outside import LastRuns, OutsideLog, complete_logs
+from trainstore.integrations.transformers.ranks import Ranks, SharedRun
+from trainstore.integrations.transformers.runs import (
     SOURCE,
     begin_again,
     ending_of_training,
@@ -56,11 +43,11 @@ from trainstore.integrations._runs import (
     log_exception,
     open_run,
 )
-from trainstore.integrations._steps import StepRecorder
-from trainstore.integrations._train import watch_train, when_train_ends
-from trainstore.integrations._training import Training
-from trainstore.integrations._watch import Watch
-from trainstore.integrations._wrappers import callbacks_of, calling_trainer, is_calling
+from trainstore.integrations.transformers.steps import StepRecorder
+from trainstore.integrations.transformers.train import watch_train, when_train_ends
+from trainstore.integrations.transformers.training import Training
+from trainstore.integrations.transformers.watch import Watch
+from trainstore.integrations.transformers.wrappers import callbacks_of, calling_trainer, is_calling
 from trainstore.pickling import StoreAddress
 from trainstore.run import ActiveRun, describe_exception, recording_is_disabled
 from trainstore.store import TrainStore
@@ -777,6 +764,3 @@ def record(trainer: Any, store: TrainStore | str | os.PathLike[str], **options: 
     finally:
         trainer.remove_callback(callback)
         callback.close()
-
-
-INTEGRATION_TO_CALLBACK[STATE_KEY] = TrainStoreCallback

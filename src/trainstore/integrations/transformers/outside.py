@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from weakref import ref
 
-from trainstore.integrations._steps import without_logged
+from trainstore.integrations.transformers.steps import without_logged
 from trainstore.run import ActiveRun
 
 

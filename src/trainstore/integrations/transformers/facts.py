@@ -21,10 +21,10 @@ from typing import Any
 import torch
 
 from trainstore import __version__
-from trainstore.integrations._datasets import dataset_facts
-from trainstore.integrations._foreign import given
-from trainstore.integrations._incomplete import Incomplete
-from trainstore.integrations._parameters import count_parameters
+from trainstore.integrations.transformers.datasets import dataset_facts
+from trainstore.integrations.transformers.foreign import given
+from trainstore.integrations.transformers.incomplete import Incomplete
+from trainstore.integrations.transformers.parameters import count_parameters
 
 LIBRARIES = ("transformers", "accelerate", "datasets", "peft", "trl")
 
