@@ -47,7 +47,7 @@ class QueryMethods:
                 list of names. A mapping of names to a value, or a list (array, set, generator, …) of values, admits
                 only runs that have it (and shows all). A name alone is one of namespace ``hp``; "mth.n_layer" is one of
                 another, "model.depth" stands inside "model", ``hp."a.b"`` is the key "a.b".
-            where: An SQLAlchemy expression over ``store.table.run``, or a list of them. Another table goes into a
+            where: An SQLAlchemy condition over ``store.table.run``, or a list of them. Another table goes into a
                 subquery.
             metrics: Which metrics to show; None: all.
             summary: What of them: "last", "min" or "max" (the latter two over finite values).
@@ -62,8 +62,8 @@ class QueryMethods:
             object, None where missing.
 
         Raises:
-            InvalidArgumentError: A value that is not among those named here, or a name that may be two
-                hyperparameters.
+            InvalidArgumentError: A value that is not among those named here, a condition that compares two kinds (a
+                number with a text), or a name that may be two hyperparameters.
         """
         with self._reader() as reader:
             return queries.list_runs(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import and_, case, exists, false, func, literal, or_, select, text, tuple_
 
 from queries.builders import START, Builder
 from trainstore.errors import InvalidArgumentError
+from trainstore.models import Models
 from trainstore.queries import list_runs
 from trainstore.store import TrainStore
 
@@ -94,6 +97,68 @@ def test_what_is_no_value_is_refused(three: Builder) -> None:
         with pytest.raises(InvalidArgumentError) as error:
             found(three, three.models.run.c[column].op("<=")(value))
         assert words in str(error.value), (column, value)
+
+
+MISFITS: list[tuple[Callable[[Any, Models], Any], str]] = [
+    (lambda run, _: run.last_step == "x", "run.last_step (a number) with 'x' (text); compare it with a number"),
+    (lambda run, _: run.last_step == "20", "with '20' (text)"),
+    (lambda run, _: run.last_step != "x", "with 'x' (text)"),
+    (lambda run, _: ~(run.last_step < "x"), "with 'x' (text)"),
+    (lambda run, _: run.last_step.op("<")("x"), "with 'x' (text)"),
+    (lambda run, _: run.last_step.in_([20, "x"]), "with 'x' (text)"),
+    (lambda run, _: run.last_step.not_in(["x", 20]), "with 'x' (text)"),
+    (lambda run, _: run.last_step.in_([run.id, "x"]), "with 'x' (text)"),
+    (lambda run, _: run.last_step.between(5, "x"), "with 'x' (text)"),
+    (lambda run, _: run.last_step == b"20", "with b'20' (bytes)"),
+    (lambda run, _: run.last_step == literal("20"), "with '20' (text)"),
+    (lambda run, _: literal("20") == run.last_step, "run.last_step (a number) with '20' (text)"),
+    (lambda run, _: run.last_step.is_(True), "with true (a truth value)"),
+    (lambda run, _: run.last_step > np.True_, "(a truth value)"),
+    (lambda run, _: (run.last_step > 5) == 1, "(a truth value) with 1 (a number)"),
+    (lambda run, _: func.coalesce(run.last_step, 0) + 1 == "x", "with 'x' (text)"),
+    (lambda run, _: case((run.last_step == "x", True), else_=False), "with 'x' (text)"),
+    (lambda run, _: or_(run.name == "a", run.last_step == "x"), "with 'x' (text)"),
+    (lambda run, _: run.name == 5, "run.name (text) with 5 (a number); compare it with text"),
+    (lambda run, _: run.name.in_(["a", np.float32(5)]), "(a number)"),
+    (lambda run, _: run.name == START, "(a time)"),
+    (lambda run, _: run.name == np.datetime64("2026-01-03"), "(a time)"),
+    (lambda run, _: run.uid == UUID(int=1), "(a UUID)"),
+    (lambda run, _: run.name == run.last_step, "run.name (text) with run.last_step (a number)"),
+    (lambda run, _: run.started_at == run.name, "run.started_at (a time) with run.name (text)"),
+    (lambda run, _: run.id.in_(select(run.name)), "(text)"),
+    (lambda run, _: tuple_(run.id, run.name).in_([(1, 2)]), "run.name (text) with 2 (a number)"),
+    (lambda run, _: tuple_(run.id, run.name) == tuple_(run.id, run.id), "run.name (text) with run.id (a number)"),
+    (lambda run, to: run.id.in_(select(to.hyperparam.c.run_id).where(to.hyperparam.c.number == "x")),
+     "hyperparam.number (a number) with 'x' (text)"),
+    (lambda run, _: run.last_step, "run.last_step is a number, not a condition"),
+    (lambda run, _: ~run.name, "run.name is text, not a condition"),
+    (lambda run, _: and_(run.name == "a", run.last_step), "run.last_step is a number, not a condition"),
+]  # fmt: skip
+
+
+def test_a_value_of_another_kind_than_its_column_is_refused(three: Builder) -> None:
+    """SQLite would find nothing, PostgreSQL fail; the message names both sides and the kind to write."""
+    for number, (make, words) in enumerate(MISFITS):
+        with pytest.raises(InvalidArgumentError) as error:
+            found(three, make(three.models.run.c, three.models))
+        assert words in str(error.value), number
+
+
+def test_what_is_of_one_kind_is_compared(three: Builder) -> None:
+    """Columns, functions, lists, tuples, NULL, and what a subquery gives."""
+    run, hyperparam = three.models.run.c, three.models.hyperparam.c
+    for where, names in (
+        (run.name.startswith("a") | run.name.regexp_match("b"), "ab"), (run.name == None, ""),  # noqa: E711
+        (run.ended_at.is_(None), "abc"), (run.ended_at.is_not(None), ""), (run.last_step + 1 == 21.0, "b"),
+        (run.last_step.in_([run.id, 20]), "b"), (run.last_step.in_([]), ""), (run.last_step.in_([None, 20]), "b"),
+        (tuple_(run.last_step, run.name).in_([(10, "a"), (10, "b")]), "a"), ((run.last_step > 5).is_(True), "abc"),
+        (run.id == select(func.max(run.id)).scalar_subquery(), "c"), (func.length(run.name) == 1, "abc"),
+        (tuple_(run.last_step, run.name).in_(select(run.last_step, run.name)), "abc"), (literal(True), "abc"),
+        (~exists().where(hyperparam.run_id == run.id, hyperparam.number > 1), "abc"), (false(), ""),
+        (run.started_at.in_(["2026-01-03T03:04:05.000678", date(2026, 1, 3)]), "b"),
+        (run.started_at == run.started_at, "abc"), (run.name == "2026-01-03", ""),
+    ):  # fmt: skip
+        assert found(three, where) == names, str(where)
 
 
 def test_the_users_own_statements_take_them_too(store: TrainStore) -> None:

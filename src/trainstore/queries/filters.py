@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from trainstore.errors import InvalidArgumentError
 from trainstore.models import LOST_AFTER, STATUSES, Models
+from trainstore.queries.comparisons import check_condition
 from trainstore.queries.matches import has_name, has_value, shown
 from trainstore.queries.names import Name, resolve_name
 from trainstore.queries.reader import Reader
@@ -157,6 +158,7 @@ def _expression(reader: Reader, where: object) -> ColumnElement[bool]:
             f"where {str(where)!r} speaks of {', '.join(sorted(others))}, not of {run.name} alone; "
             f"ask for other tables by {run.name}.c.id.in_(select(…))"
         )
+    check_condition(clause)
     return clause
 
 
