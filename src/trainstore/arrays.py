@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from trainstore.reprs import stable_repr
+from trainstore.times import is_numpy_time, numpy_texts
 
 MAX_ELEMENTS = 1_000  # of an array that is kept as a list
 MAX_DIGESTED_BYTES = 64 * 2**20
@@ -35,7 +36,9 @@ def size_of(array: Any) -> int:
 def elements(array: Any) -> Any:
     """Its elements: a list (of lists), or the bare element if it has no dimensions. Raises what the library raises."""
     array = _as_numpy(array)
-    return array.astype(str).tolist() if array.dtype.kind in "mM" else array.tolist()
+    if is_numpy_time(array):
+        return numpy_texts(array)
+    return array.astype(str).tolist() if array.dtype.kind == "m" else array.tolist()
 
 
 def describe(array: Any) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -44,7 +44,8 @@ from sqlalchemy.sql.ddl import CreateView
 from sqlalchemy.types import TypeDecorator
 
 from trainstore.errors import InvalidArgumentError
-from trainstore.values import INT64_MAX, INT64_MIN, is_missing, scalar_of
+from trainstore.times import utc
+from trainstore.values import INT64_MAX, INT64_MIN, scalar_of
 
 STATUSES = ("running", "finished", "failed", "interrupted", "pruned")
 NAMESPACES = ("hp", "mth", "dbh", "env", "tag")
@@ -62,51 +63,17 @@ class UTCDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: object, dialect: Dialect) -> datetime | None:
-        """The time in UTC for PostgreSQL; for SQLite without the time zone."""
+        """The moment that a value means (`times.utc`), in UTC; for SQLite without the time zone."""
         if value is None:
             return None
-        time = self.utc(value)
+        time = utc(value)
         return time.replace(tzinfo=None) if dialect.name == "sqlite" else time
-
-    @staticmethod
-    def utc(value: Any) -> datetime:
-        """The time in UTC that a value means.
-
-        An aware datetime; a date (its first moment), an ISO 8601 text or a ``datetime64``, in UTC unless the text has
-        an offset. A naive datetime may be local time, and is refused. Raises `InvalidArgumentError`.
-        """
-        if type(value) is datetime and value.tzinfo is not None:
-            return value.astimezone(UTC)
-        time: object = value
-        if is_missing(value):
-            raise InvalidArgumentError(f"{value!r} is a missing value; write column.is_(None)")
-        try:
-            if isinstance(value, str):
-                time = _in_utc(datetime.fromisoformat(value))
-            elif isinstance(value, date) and not isinstance(value, datetime):
-                time = datetime(value.year, value.month, value.day, tzinfo=UTC)
-            elif getattr(getattr(value, "dtype", None), "kind", None) == "M":
-                time = _in_utc(value.astype("datetime64[us]").item())
-        except ValueError:
-            time = None
-        if not isinstance(time, datetime):
-            raise InvalidArgumentError(
-                f"{value!r} is not a time; pass an aware datetime, a date or a text like '2026-01-31 12:00'"
-            )
-        if time.tzinfo is None:
-            raise InvalidArgumentError(f"{value!r} has no time zone; pass an aware datetime, e.g. datetime.now(UTC)")
-        plain: datetime = getattr(time, "to_pydatetime", lambda: time)()  # of pandas' Timestamp
-        return plain.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Give every value its time zone."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _in_utc(time: datetime | None) -> datetime | None:
-    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
 class WholeNumber(BigInteger):

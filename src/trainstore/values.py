@@ -21,6 +21,7 @@ larger array                                ``{"$repr": "<ndarray of shape …, 
 list, tuple, dict, dataclass                JSON, item by item                      list, dict
 pandas DataFrame                            its columns, each an array              dict
 Enum member, path                           its value, its text                     as that
+datetime, date, ``datetime64``              ISO 8601 text (times.py)                str
 text with NUL or lone surrogates            ``{"$repr": "<escaped text>"}``         str
 anything else                               ``{"$repr": "<repr>"}``, without        str
                                             memory addresses (reprs.py)
@@ -42,13 +43,14 @@ import operator
 import os
 import re
 from collections.abc import Iterator, Mapping, Set, Sized
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from trainstore.arrays import MAX_ELEMENTS, describe, elements, is_array, is_table, size_of
 from trainstore.redaction import redact, redact_text
 from trainstore.reprs import stable_repr, stable_str
+from trainstore.times import iso_text
 
 INT64_MIN = -(2**63)
 INT64_MAX = 2**63 - 1
@@ -141,8 +143,10 @@ def _canonical(value: object, path: _Path) -> Json:
     if isinstance(value, (list, tuple)):
         path.spend(value)
         return [_item(item, path) for item in value]
-    if isinstance(value, (Set, bytes, bytearray, memoryview, type)):
+    if isinstance(value, (Set, bytes, bytearray, memoryview, type)) or is_missing(value):
         return _as_repr(value)
+    if isinstance(value, date):
+        return iso_text(value)
     scalar = scalar_of(value)
     if scalar is not None:
         return _canonical(scalar, path)

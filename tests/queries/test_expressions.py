@@ -131,7 +131,7 @@ MISFITS: list[tuple[Callable[[Any, Models], Any], str]] = [
     (lambda run, to: run.id.in_(select(to.hyperparam.c.run_id).where(to.hyperparam.c.number == "x")),
      "hyperparam.number (a number) with 'x' (text)"),
     (lambda run, _: run.last_step, "run.last_step is a number, not a condition"),
-    (lambda run, _: ~run.name, "run.name is text, not a condition"),
+    (lambda run, _: ~run.last_step, "run.last_step is a number, not a condition"),
     (lambda run, _: and_(run.name == "a", run.last_step), "run.last_step is a number, not a condition"),
 ]  # fmt: skip
 

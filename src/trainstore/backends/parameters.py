@@ -17,7 +17,7 @@ from sqlalchemy import Engine, event
 
 from trainstore.arrays import is_array
 from trainstore.errors import InvalidArgumentError, TrainStoreError
-from trainstore.models import UTCDateTime
+from trainstore.times import is_numpy_time, utc
 from trainstore.values import is_missing, scalar_of
 
 _PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
@@ -55,8 +55,8 @@ def plain_parameter(value: Any) -> Any:
     if isinstance(value, datetime):
         return getattr(value, "to_pydatetime", lambda: value)()  # pandas' Timestamp
     if is_array(value):
-        if getattr(value.dtype, "kind", None) == "M" and value.shape == ():
-            return UTCDateTime.utc(value)
+        if is_numpy_time(value) and value.shape == ():
+            return utc(value)
         item = scalar_of(value)
         if item is None:
             raise InvalidArgumentError(

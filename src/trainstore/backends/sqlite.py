@@ -78,6 +78,7 @@ from trainstore.errors import (
     TrainStoreError,
 )
 from trainstore.models import Models, UTCDateTime
+from trainstore.times import utc
 from trainstore.values import INT64_MAX, INT64_MIN
 
 MINIMUM_VERSION = (3, 38, 0)
@@ -522,7 +523,7 @@ class SQLiteBackend(Backend):
 def _parameter(value: Any) -> Any:
     """Times as they are stored, and numbers as the driver takes them: 64-bit integers and floats."""
     if isinstance(value, datetime) and value.tzinfo is not None:
-        return f"{UTCDateTime.utc(value):%Y-%m-%d %H:%M:%S.%f}"
+        return f"{utc(value):%Y-%m-%d %H:%M:%S.%f}"
     number = plain_number(value)
     return float(number) if type(number) is int and not INT64_MIN <= number <= INT64_MAX else number
 

@@ -27,6 +27,7 @@ from sqlalchemy.sql.type_api import TypeEngine
 from trainstore.errors import InvalidArgumentError
 from trainstore.models import UTCDateTime
 from trainstore.queries.matches import shown
+from trainstore.times import is_numpy_time
 from trainstore.values import scalar_of
 
 _TRUTH, _NUMBER, _TEXT, _TIME, _BYTES, _UUID = "a truth value", "a number", "text", "a time", "bytes", "a UUID"
@@ -132,7 +133,7 @@ def _kind(side: Any) -> str | None:
 def _kind_of_value(value: object) -> str | None:
     if isinstance(value, str):
         return _TEXT
-    if isinstance(value, date) or getattr(getattr(value, "dtype", None), "kind", None) == "M":
+    if isinstance(value, date) or is_numpy_time(value):
         return _TIME
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _BYTES

@@ -20,6 +20,7 @@ from trainstore.queries.names import Name, inside, nested_values, spelled
 from trainstore.queries.reader import Reader
 from trainstore.redaction import NONFINITE, redact
 from trainstore.reprs import stable_repr
+from trainstore.times import as_iso_text
 from trainstore.values import canonical, is_missing, restore
 
 _ONE_VALUE = (str, bytes, bytearray, memoryview, Mapping, Enum, type, os.PathLike)
@@ -91,8 +92,8 @@ def _alternatives(name: Name, value: Any) -> list[Any]:
                 f"{spelled(name.namespace, name.key, *name.path)} cannot be compared with this value, which looks like "
                 "a secret: secrets are stored as '[redacted]'"
             )
-        if hasattr(item, "to_pydatetime") and kept is not None:  # pandas' Timestamp of a datetime
-            found.append(canonical(item.to_pydatetime()))
+        if isinstance(item, str) and (time := as_iso_text(item)) is not None:
+            found.append(time)  # a recorded time, spelled in another way
     return found
 
 
