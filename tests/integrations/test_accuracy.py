@@ -17,7 +17,6 @@ from fixtures.trainers import LENGTH, SEED, VOCABULARY, bert, gpt2, tokens
 from fixtures.twins import COMPARED, TOLERANCE, logged, recorded, worst_error
 from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
-from trainstore.integrations.transformers import callback as integration
 from trainstore.integrations.transformers.losses import RingLoss
 
 
@@ -331,7 +330,7 @@ class LogsBetween(Trainer):
 def test_what_is_logged_in_the_middle_of_a_step_costs_no_loss(local_store, make_trainer, monkeypatch, reader):
     """The losses come home at every log, also between two micro-batches: the step under way keeps what it has."""
     if reader == "ring":
-        monkeypatch.setattr(integration, "DirectLoss", lambda: RingLoss("cpu"))
+        monkeypatch.setattr("trainstore.integrations.transformers.losses.DirectLoss", lambda: RingLoss("cpu"))
     callback = TrainStoreCallback(local_store)
     options = {"gradient_accumulation_steps": 4}
     train(make_trainer, {"trainer_class": LogsBetween}, [callback], **options, logging_steps=3)

@@ -17,6 +17,16 @@ from trainstore.integrations.transformers.wrappers import Wrappers
 SECRET = "pw-never-pickled"
 WRAPPED = ("training_step", "_run_epoch", "_evaluate")
 
+#: Pickled by 0.1.0: TrainStoreCallback("DATABASE", project="p", tags=["t"], hyperparams={"a": 1}, loss="logs").
+PICKLED_BY_0_1_0 = (
+    b"ccopy_reg\n_reconstructor\np0\n(ctrainstore.integrations.transformers\nTrainStoreCallback\np1\nc__builtin__\n"
+    b"object\np2\nNtp3\nRp4\n(dp5\nVconfig\np6\n(dp7\nVstore_or_url\np8\ng0\n(ctrainstore.pickling\nStoreAddress\np9\n"
+    b"g2\nNtp10\nRp11\n(dp12\nVfactory\np13\nctrainstore.store\nTrainStore\np14\nsVurl\np15\nVDATABASE\np16\n"
+    b"sVoptions\np17\n(dp18\nsVin_memory\np19\nI00\nsbsVproject\np20\nVp\np21\nsVname\np22\nNsVtags\np23\n(lp24\nVt\n"
+    b"p25\nasVhyperparams\np26\n(dp27\nVa\np28\nI1\nssVresume\np29\nVauto\np30\nsVloss\np31\nVlogs\np32\nsVon_error\n"
+    b"p33\nVwarn\np34\nssb."
+)
+
 
 @pytest.fixture(autouse=True)
 def gradient_state():
@@ -198,7 +208,7 @@ def test_a_copied_callback_has_the_same_arguments_and_store(sqlite_store):
         assert type(copied) is Own
         assert copied is not callback
         assert copied.store is sqlite_store
-        assert copied._config == callback._config
+        assert copied._settings == callback._settings
 
 
 @pytest.mark.parametrize("backend_name", ["postgresql"])
@@ -228,3 +238,14 @@ def test_a_pickled_callback_keeps_the_prefix_and_does_without_a_store_in_memory(
         again = pickle.loads(pickle.dumps(TrainStoreCallback(store)))
         assert again.store is not store
         again.close()
+
+
+def test_a_callback_that_an_earlier_version_pickled_records(database_url, make_trainer):
+    """The modules it was made of have moved; its arguments are as they were."""
+    address = make_url(database_url).render_as_string(hide_password=False)
+    callback = pickle.loads(PICKLED_BY_0_1_0.replace(b"DATABASE", address.encode()))
+    make_trainer(callbacks=[callback]).train()
+    with TrainStore(database_url) as store:
+        run = store.get_run(callback.run_uid)
+        assert (run.project, run.tags, run.hyperparams["a"]) == ("p", {"t": True}, 1)
+        assert run.environment["loss_source"] == "logs"

@@ -17,7 +17,6 @@ from fixtures.trainers import TESTS, Crash, CrashAt, build_trainer, gpt2, tokens
 from fixtures.twins import COMPARED, TOLERANCE, logged, recorded, worst_error
 from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
-from trainstore.integrations.transformers import callback as integration
 from trainstore.integrations.transformers.losses import SLOTS, RingLoss
 from trainstore.integrations.transformers.steps import StepRecorder
 
@@ -285,7 +284,7 @@ def test_no_host_read_is_added_outside_the_drains(
         return into.counts
 
     without = count([], HostReads())["training"]
-    monkeypatch.setattr(integration, "RingLoss", CountedRing)
+    monkeypatch.setattr("trainstore.integrations.transformers.losses.RingLoss", CountedRing)
     callback = TrainStoreCallback(local_store)
     found = count([callback], reads)
     assert found["training"] == without

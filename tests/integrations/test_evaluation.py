@@ -6,13 +6,12 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
-from transformers import EarlyStoppingCallback, Trainer
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from fixtures.trainers import build_trainer, tokens
 from fixtures.twins import logged, recorded
 from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback, record
-from trainstore.integrations.transformers import callback as integration
 
 
 @pytest.fixture
@@ -304,7 +303,7 @@ def test_no_smaller_batch_is_tried_after_an_evaluation_without_memory(local_stor
 def test_what_fails_outside_epochs_and_evaluations_is_seen(local_store, tmp_path, recording):
     """Another callback's on_train_begin, which no event and no wrapper on the trainer shows: the run is failed."""
 
-    class Fails(integration.TrainerCallback):
+    class Fails(TrainerCallback):
         def on_train_begin(self, args, state, control, **kwargs):
             raise MemoryError("in the set-up")
 

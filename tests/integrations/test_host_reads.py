@@ -6,7 +6,6 @@ Counted in a real Trainer on the CPU, where the operations are the same, once wi
 import pytest
 import torch
 
-import trainstore.integrations.transformers.callback as integration
 from fixtures.host_reads import HostReads
 from fixtures.trainers import gpt2, tokens
 from trainstore import TrainStore
@@ -103,7 +102,7 @@ def test_the_ring_adds_no_read_outside_its_drains(local_store, make_trainer, mon
     options = {"gradient_accumulation_steps": accumulation, "logging_steps": logging_steps}
     without = reads_of(make_trainer, [], **options)["training"]
     reads = HostReads()
-    monkeypatch.setattr(integration, "DirectLoss", lambda: CountedRing(reads))
+    monkeypatch.setattr("trainstore.integrations.transformers.losses.DirectLoss", lambda: CountedRing(reads))
     callback = TrainStoreCallback(local_store)
     found = reads_of(make_trainer, [callback], reads, **options)
     assert found["training"] == without
@@ -120,7 +119,7 @@ def test_evaluations_and_checkpoints_add_no_read(local_store, make_trainer, monk
     options |= {"save_steps": 5, "include_num_input_tokens_seen": "all"}
     without = reads_of(make_trainer, [], **options)["training"]
     reads = HostReads()
-    monkeypatch.setattr(integration, "DirectLoss", lambda: CountedRing(reads))
+    monkeypatch.setattr("trainstore.integrations.transformers.losses.DirectLoss", lambda: CountedRing(reads))
     found = reads_of(make_trainer, [TrainStoreCallback(local_store)], reads, **options)
     assert found["training"] == without
     assert set(found["drain"]) == {"tolist"}

@@ -11,7 +11,6 @@ from transformers import TrainingArguments, default_data_collator
 from fixtures.trainers import build_trainer, gpt2, tokens
 from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
-from trainstore.integrations.transformers import callback as integration
 from trainstore.integrations.transformers.checkpoint import output_dir_of
 from trainstore.integrations.transformers.incomplete import Incomplete
 from trainstore.integrations.transformers.losses import DirectLoss, RingLoss
@@ -218,7 +217,7 @@ def test_a_device_without_room_for_the_losses_costs_them_alone(sqlite_store, mak
     def fails():
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(integration, "DirectLoss", fails)
+    monkeypatch.setattr("trainstore.integrations.transformers.losses.DirectLoss", fails)
     callback = TrainStoreCallback(sqlite_store)
     make_trainer(callbacks=[callback], max_steps=4, logging_steps=2).train()
     run = sqlite_store.get_run(callback.run_uid)

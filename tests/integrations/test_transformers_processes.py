@@ -12,7 +12,6 @@ from sqlalchemy import make_url
 from fixtures.trainers import CrashAt
 from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
-from trainstore.integrations.transformers import callback as integration
 
 TRAINING = """
     import sys
@@ -131,7 +130,7 @@ def test_a_killed_training_keeps_every_finished_step(database_url, start_script,
 
 def test_a_database_that_is_away_at_the_start_gets_everything_later(proxy, make_trainer, monkeypatch, caplog):
     """The training begins in the journal, with one warning; when the server is back, it gets the whole run."""
-    monkeypatch.setattr(integration, "FINISH_TIMEOUT", 0.2)
+    monkeypatch.setattr("trainstore.integrations.transformers.session.FINISH_TIMEOUT", 0.2)
     callback = TrainStoreCallback(proxy.url)
     trainer = make_trainer(callbacks=[callback], max_steps=20)
     trainer.train()
@@ -163,7 +162,7 @@ def test_a_training_killed_while_the_database_is_away_loses_nothing(proxy, start
 
 def test_a_checkpoint_resumes_while_the_database_is_away(proxy, make_trainer, monkeypatch):
     """The checkpoint alone knows the run and its attempts: the server gets one run with two attempts later."""
-    monkeypatch.setattr(integration, "FINISH_TIMEOUT", 0.2)
+    monkeypatch.setattr("trainstore.integrations.transformers.session.FINISH_TIMEOUT", 0.2)
     saving = {"save_strategy": "steps", "save_steps": 5}
     first = TrainStoreCallback(proxy.url)
     with pytest.raises(RuntimeError, match="at step 7"):

@@ -1,7 +1,8 @@
 """Which run a training belongs to, and how it ends: failures, resuming, our own trouble."""
 
-import logging
+import importlib
 import pickle
+import pkgutil
 import threading
 
 import pytest
@@ -16,8 +17,8 @@ from trainstore.errors import (
     StoreUnavailableError,
     StoreURLError,
 )
+from trainstore.integrations import transformers as package
 from trainstore.integrations.transformers import TrainStoreCallback, record
-from trainstore.integrations.transformers import callback as integration
 from trainstore.run import ActiveRun
 
 
@@ -366,7 +367,7 @@ def test_record_records_a_whole_training(local_url, local_store, make_trainer):
 
 def test_a_callback_whose_trainer_cannot_be_found_records_the_logs(local_store, make_trainer, monkeypatch, caplog):
     """Without the trainer there are the window means, one warning, and the source says so."""
-    monkeypatch.setattr(integration, "calling_trainer", lambda callback: None)
+    monkeypatch.setattr("trainstore.integrations.transformers.callback.calling_trainer", lambda callback: None)
     callback = TrainStoreCallback(local_store)
     make_trainer(callbacks=[callback]).train()
     steps = local_store.list_step_logs(callback.run_uid)
@@ -540,7 +541,7 @@ def test_the_ring_of_an_accelerator_gives_the_same_losses(local_store, make_trai
     options = {"max_steps": 70, "gradient_accumulation_steps": 2, "logging_steps": logging_steps}
     direct = TrainStoreCallback(local_store)
     make_trainer(model=gpt2(), callbacks=[direct], **options).train()
-    monkeypatch.setattr(integration, "DirectLoss", lambda: RingLoss("cpu"))
+    monkeypatch.setattr("trainstore.integrations.transformers.losses.DirectLoss", lambda: RingLoss("cpu"))
     ringed = TrainStoreCallback(local_store)
     make_trainer(model=gpt2(), callbacks=[ringed], **options).train()
     columns = ["step", "loss", "grad_norm", "learning_rate", "tokens"]
@@ -554,7 +555,7 @@ def test_a_failed_training_brings_the_last_ring_home(local_store, make_trainer, 
     """The losses still in the ring when the training fails are recorded."""
     from trainstore.integrations.transformers.losses import RingLoss
 
-    monkeypatch.setattr(integration, "DirectLoss", lambda: RingLoss("cpu"))
+    monkeypatch.setattr("trainstore.integrations.transformers.losses.DirectLoss", lambda: RingLoss("cpu"))
     callback = TrainStoreCallback(local_store)
     with pytest.raises(Crash):
         make_trainer(callbacks=[callback, CrashAt(7)], logging_steps=500).train()
@@ -562,5 +563,7 @@ def test_a_failed_training_brings_the_last_ring_home(local_store, make_trainer, 
 
 
 def test_the_callback_logs_as_trainstore():
-    """All that we say goes through one logger."""
-    assert integration.logger is logging.getLogger("trainstore")
+    """All that its modules say goes through one logger."""
+    names = [module.name for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")]
+    loggers = [getattr(importlib.import_module(name), "logger", None) for name in names]
+    assert {logger.name for logger in loggers if logger is not None} == {"trainstore"}

@@ -14,9 +14,12 @@ window's first and last step in the row's details. Importing this package makes 
 Inside::
 
     callback.py           the callback: one method for each event; `record`
-    training.py           one training under way; train.py: the end of train() itself; outside.py: before and after it
-    runs.py               which run a training belongs to; checkpoint.py: as a checkpoint says; ranks.py: to all ranks
-    steps.py, losses.py   the steps' rows; where their losses come from
+    settings.py           its arguments; failures.py: failures of trainstore itself
+    session.py            what it keeps from one event to the next: the store, the trainings under way, their runs
+    beginning.py          how a training begins; runs.py: with which run; checkpoint.py: that of its checkpoint
+    ending.py             how a training ends; train_call.py: as train() returns or raises
+    training.py           one training under way; ranks.py: its processes; outside.py: what comes before and after it
+    steps.py              the rows of the steps; losses.py: where their losses come from
     watch.py              what a trainer's methods tell; wrappers.py: how they are replaced for a while
     facts.py              what is known at the beginning; datasets.py, parameters.py: of the data, of the model's size
     incomplete.py         what could not be read; foreign.py: what another library's events lack

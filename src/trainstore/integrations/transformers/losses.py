@@ -193,3 +193,8 @@ class RingLoss:
     def discard(self) -> None:
         """Forget the step that has begun: it failed."""
         self._held, self._host_values = set(), {}
+
+
+def reader_for(args: Any) -> DirectLoss | RingLoss:
+    """What reads the losses of a training with these arguments, by the device that they name."""
+    return DirectLoss() if args.device.type == "cpu" else RingLoss(args.device)

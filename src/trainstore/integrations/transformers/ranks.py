@@ -32,16 +32,36 @@ class SharedRun:
 
 
 class Ranks:
-    """The processes of one training. Made on each of them when the training begins; nothing here raises.
+    """The processes of one training, as one of them sees them. Made when the training begins; nothing here raises.
 
-    What is published is of the training under way: no number of it is counted, as ranks may not count alike (one of
-    them had no callback in the training before).
+    What is published is about the training under way. It carries no count of trainings, as ranks may count differently
+    (one of them may have had no callback in the training before).
+
+    Attributes:
+        rank: This process's.
+        records: Whether this process records the run.
+        asks: Whether this process has yet to learn which run another one records.
     """
 
-    def __init__(self, rank: int) -> None:
+    def __init__(self, rank: int, world_size: int, *, records: bool) -> None:
         self.rank = rank
-        self._store = _store()
+        self.records = records
+        self.asks = world_size > 1 and not records
+        self._store = _store() if world_size > 1 else None
         self._known: SharedRun | None = None
+
+    @classmethod
+    def of(cls, args: Any, state: Any) -> Ranks:
+        """The processes of a training with these arguments and this state."""
+        rank = args.process_index if args.world_size > 1 else 0
+        return cls(rank, args.world_size, records=state.is_world_process_zero)
+
+    def learn_run(self, state: Any) -> None:
+        """After a step that rank 0 made too: its run is known by now, and goes into this rank's checkpoints."""
+        self.asks = False
+        shared = self.run()
+        if shared is not None:
+            shared.saved.write(state)
 
     def publish(self, run: SharedRun) -> None:
         """Rank 0: let the others know the run."""
@@ -60,7 +80,7 @@ class Ranks:
             found = self._get("run")
             if found is not None:
                 self._known = SharedRun(**{**found, "saved": SavedRun(**found["saved"])})
-            elif time.monotonic() >= deadline:
+            elif self._store is None or time.monotonic() >= deadline:
                 break
             else:
                 time.sleep(POLL)

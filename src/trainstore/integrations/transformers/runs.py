@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import traceback
-from collections.abc import Mapping
 from typing import Any
 
 from trainstore.errors import InvalidArgumentError, RunNotFoundError, StoreUnavailableError
 from trainstore.integrations.transformers.checkpoint import SavedRun, import_history
-from trainstore.run import ActiveRun, describe_exception, ending_of
+from trainstore.integrations.transformers.settings import Settings
+from trainstore.run import ActiveRun
 from trainstore.store import TrainStore
 
 logger = logging.getLogger("trainstore")
@@ -17,26 +16,24 @@ logger = logging.getLogger("trainstore")
 SOURCE = "transformers"
 
 
-def open_run(store: TrainStore, config: Mapping[str, Any], trainer: Any | None, args: Any, state: Any) -> ActiveRun:
+def open_run(store: TrainStore, settings: Settings, trainer: Any | None, args: Any, state: Any) -> ActiveRun:
     """The run of a training that begins: what its checkpoint says, or a new one."""
     step = state.global_step
-    labels = labels_of(config, args, state)
-    saved = SavedRun.read(state) if config["resume"] != "never" and step > 0 else None
+    labels = labels_of(settings, args, state)
+    saved = SavedRun.read(state) if settings.resume != "never" and step > 0 else None
     if saved is not None and saved.is_of(trainer, args, state) and not store.is_recorded_here(saved.run_uid):
-        return _resume(store, config, saved, labels, state)
-    if config["resume"] == "must":
+        return _resume(store, settings, saved, labels, state)
+    if settings.resume == "must":
         raise InvalidArgumentError(
             "resume='must', but this training does not go on from a checkpoint that trainstore recorded in this "
             "output_dir; pass resume_from_checkpoint to train(), or resume='auto'"
         )
     if saved is not None:
         labels |= {"parent": saved.run_uid, "parent_step": step}
-    return store.start_run(**labels, tags=config["tags"], source=SOURCE)
+    return store.start_run(**labels, tags=settings.tags, source=SOURCE)
 
 
-def _resume(
-    store: TrainStore, config: Mapping[str, Any], saved: SavedRun, labels: dict[str, Any], state: Any
-) -> ActiveRun:
+def _resume(store: TrainStore, settings: Settings, saved: SavedRun, labels: dict[str, Any], state: Any) -> ActiveRun:
     try:
         store.get_current_step(saved.run_uid)
         unknown = False
@@ -52,8 +49,8 @@ def _resume(
             saved.run_uid, store.url, state.global_step,
         )  # fmt: skip
         import_history(run, state)
-    if config["tags"]:
-        run.set_tags(config["tags"])
+    if settings.tags:
+        run.set_tags(settings.tags)
     return run
 
 
@@ -73,23 +70,9 @@ def _next_attempt(store: TrainStore, before: ActiveRun, step: int, lineage: list
     )
 
 
-def labels_of(config: Mapping[str, Any], args: Any, state: Any) -> dict[str, Any]:
+def labels_of(settings: Settings, args: Any, state: Any) -> dict[str, Any]:
     """The run's project and name: the callback's, else the trial's (``hp_name``), else the arguments' ``run_name``."""
     told = (getattr(state, "trial_name", None), getattr(args, "run_name", None))
     # Another library may call something else by these names; only what the user passed must be a text.
-    name = config["name"] or next((name for name in told if name and isinstance(name, str)), None)
-    return {"project": config["project"], "name": name}
-
-
-def ending_of_training(error: BaseException) -> tuple[str, str | None]:
-    """Status and error of a run that this exception ended; a trial that Optuna prunes has not failed."""
-    status, reason = ending_of(error)
-    pruned = any(kind.__name__ == "TrialPruned" and kind.__module__.startswith("optuna") for kind in type(error).mro())
-    return "pruned" if pruned else status, reason
-
-
-def log_exception(run: ActiveRun, step: int, error: BaseException, rank: int) -> None:
-    """Record an exception with its traceback as an event."""
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    details = {"type": type(error).__qualname__, "rank": rank, "traceback": "".join(lines)}
-    run.log_event("exception", step, {**details, "message": describe_exception(error)})
+    name = settings.name or next((name for name in told if name and isinstance(name, str)), None)
+    return {"project": settings.project, "name": name}

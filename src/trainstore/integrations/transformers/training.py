@@ -25,15 +25,15 @@ class Training:
         events: Reads what the events give.
         given_state: The state as the last event gave it. It tells trainings apart: a Trainer has the same object in all
             events of a training.
-        ranks: The processes that train together; None: there is one.
         run: The run. None: another rank records it.
         incomplete: What of it cannot be read.
         steps: Records its steps. None: nothing is recorded, here or any more.
-        asks: Whether this rank has yet to learn which run the training is.
         is_watched: Whether the end of ``train()`` will be told. Else the outermost of our wrappers ends the training.
         in_epoch: Whether an epoch is under way.
         failure: The last exception that was seen, as text.
         stopped_by: What stopped the training before its end, for the run's ``error``.
+        wrappers: The methods that are replaced while it lasts.
+        ranks: The processes that train together.
     """
 
     args: Any
@@ -41,21 +41,21 @@ class Training:
     trainer: ref[Any] | None
     events: Events
     given_state: Any = None
-    ranks: Ranks | None = None
     run: ActiveRun | None = None
     incomplete: Incomplete | None = None
     steps: StepRecorder | None = None
-    asks: bool = False
     is_watched: bool = False
     in_epoch: bool = False
     failure: str | None = None
     stopped_by: str | None = None
     wrappers: Wrappers = field(default_factory=Wrappers)
+    ranks: Ranks = field(init=False)
     _seen: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         self.args = self.events.arguments(self.args)
         self.is_told(self.state)
+        self.ranks = Ranks.of(self.args, self.state)
 
     def is_told(self, state: Any) -> None:
         """An event gives this state."""

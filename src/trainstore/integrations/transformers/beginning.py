@@ -1,0 +1,154 @@
+"""How a training begins: with which run, what is recorded about it, and what is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from trainstore.errors import (
+    InvalidArgumentError,
+    NetworkFileSystemError,
+    NotADatabaseError,
+    ReadOnlyStoreError,
+    SchemaError,
+    StoreClosedError,
+    StoreURLError,
+    TrainStoreError,
+)
+from trainstore.integrations.transformers.checkpoint import SavedRun, trial_of
+from trainstore.integrations.transformers.ending import saw_failure, saw_stop, train_ended
+from trainstore.integrations.transformers.foreign import missing_from
+from trainstore.integrations.transformers.incomplete import Incomplete
+from trainstore.integrations.transformers.losses import reader_for
+from trainstore.integrations.transformers.ranks import SharedRun
+from trainstore.integrations.transformers.runs import begin_again, go_on, open_run
+from trainstore.integrations.transformers.session import Session
+from trainstore.integrations.transformers.steps import StepRecorder
+from trainstore.integrations.transformers.train_call import when_train_ends
+from trainstore.integrations.transformers.training import Training
+from trainstore.integrations.transformers.watch import Watch
+from trainstore.integrations.transformers.wrappers import is_calling
+from trainstore.run import ActiveRun
+
+# What the user can fix before a training starts; everything else is our own trouble.
+USER_ERRORS = (
+    InvalidArgumentError,
+    StoreURLError,
+    SchemaError,
+    NotADatabaseError,
+    NetworkFileSystemError,
+    StoreClosedError,
+    ReadOnlyStoreError,
+)
+
+
+def is_for_the_user(session: Session, error: Exception) -> bool:
+    """Whether the user should fix this now, not find out after days of training. So is a store that does not open."""
+    return isinstance(error, USER_ERRORS) or (not session.is_open and isinstance(error, TrainStoreError))
+
+
+def begin(session: Session, training: Training, event: Mapping[str, Any]) -> None:
+    """Record a training from its beginning; on a rank that records nothing, watch for what makes it fail.
+
+    Args:
+        session: The callback's.
+        training: The training.
+        event: The event's keyword arguments: model and dataloaders.
+    """
+    trainer, args, state = training.known_trainer, training.args, training.state
+    before = _end_earlier(session, trainer)
+    training.is_watched = when_train_ends(trainer, partial(train_ended, session, training))
+    if not training.ranks.records:
+        if training.ranks.asks and trainer is not None:
+            session.trainings.append(training)
+            _watch_of(session, training).ends(trainer)
+        return
+    store = session.store  # opened before the run that needs it
+    run = _open_run(session, training) if before is None else begin_again(store, before, state.global_step)
+    incomplete = Incomplete(run)
+    for name in missing_from(args, state):
+        incomplete.note(name, "not given")
+    source = _record(session, training, run, incomplete)
+    session.record_facts(run, trainer, args, state, event, incomplete)
+    run.log_hyperparams({"loss_source": source}, "env")
+    if training.steps is not None:
+        training.steps.pause()
+
+
+def continue_training(session: Session, training: Training, last_step: int) -> Training | None:
+    """A training that was taken for failed makes another step: it goes on as the next attempt of its run."""
+    session.taken_for_failed = None
+    before, incomplete = training.run, training.incomplete
+    if before is None or incomplete is None:
+        return None
+    try:
+        run = go_on(session.store, before, last_step)
+        _record(session, training, run, incomplete.go_on(run))
+    except Exception as error:  # noqa: BLE001
+        session.report("a training that goes on", error)
+        return None
+    return training
+
+
+def _end_earlier(session: Session, trainer: Any | None) -> ActiveRun | None:
+    """End the trainings that were left open before another one began; return the run that goes on, if any.
+
+    A training that begins again inside one call of ``train()`` is another attempt of its run: auto_find_batch_size
+    tries a smaller batch. Other trainers' trainings go on.
+    """
+    again = None
+    for training in list(session.trainings):
+        if training.steps is not None:
+            training.steps.release()  # the next event of this training may be far away
+        known = training.known_trainer
+        if training.is_watched:
+            if known is trainer:
+                again = training.run
+                session.finish(training, "failed", training.failure or "begun again", keep_store=True)
+        elif known is None or known is trainer or not is_calling(known):
+            reason = training.failure or "left open when another training began"
+            session.finish(training, "failed", reason, keep_store=True)
+    return again
+
+
+def _open_run(session: Session, training: Training) -> ActiveRun:
+    """A new run, the checkpoint's run, or the run with what was logged before the training."""
+    trainer, args, state = training.known_trainer, training.args, training.state
+    waiting = session.last_runs.waiting(trainer)
+    fresh = state.global_step == 0 and session.settings.resume == "auto" and trial_of(trainer, state) is None
+    if fresh and waiting is not None:
+        return go_on(session.store, waiting, 0)
+    return open_run(session.store, session.settings, trainer, args, state)
+
+
+def _record(session: Session, training: Training, run: ActiveRun, incomplete: Incomplete) -> str:
+    """Record this training into this run from now on; return the source of the loss."""
+    training.run, training.incomplete = run, incomplete
+    session.trainings.append(training)
+    session.current, session.taken_for_failed = training, None
+    saved = SavedRun.of(run, training.known_trainer, training.args, training.state)
+    saved.write(training.state)
+    training.ranks.publish(SharedRun(saved, run.project, run.name))
+    return _watch(session, training, run, incomplete)
+
+
+def _watch(session: Session, training: Training, run: ActiveRun, incomplete: Incomplete) -> str:
+    """Wrap the methods that tell the loss, the gradient norm and a failure; return the source of the loss."""
+    trainer = training.known_trainer
+    watch = _watch_of(session, training)
+    if trainer is not None:
+        watch.ends(trainer)
+    steps = training.steps = StepRecorder(run, None, training.state.global_step, incomplete.lose)
+    if session.settings.loss == "logs":
+        return "logs"
+    reader = None if trainer is None else incomplete.attempt("loss", partial(reader_for, training.args))
+    if reader is None or not watch.losses(trainer, steps):
+        incomplete.note("loss", "the Trainer was not found; only the means that it logs are recorded")
+        return "logs"
+    steps.reader = reader
+    return "training_step"
+
+
+def _watch_of(session: Session, training: Training) -> Watch:
+    return Watch(training, partial(saw_failure, session), partial(saw_stop, session), session.report)

@@ -1,0 +1,129 @@
+"""How a training ends: of itself, by an exception, by a signal, or because another rank failed."""
+
+from __future__ import annotations
+
+import traceback
+
+from trainstore.integrations.transformers.runs import SOURCE
+from trainstore.integrations.transformers.session import Session
+from trainstore.integrations.transformers.training import Training
+from trainstore.run import ActiveRun, describe_exception, ending_of
+
+RANK_TIMEOUT = 5.0  # seconds that a failed rank waits to learn which run it belongs to
+
+
+def end(session: Session, training: Training) -> None:
+    """A training ended without an error: of itself, or because something stopped it."""
+    if training.stopped_by is None:
+        session.finish(training, "finished")
+    else:
+        session.finish(training, "interrupted", training.stopped_by)
+
+
+def train_ended(session: Session, training: Training, error: BaseException | None) -> None:
+    """``train()`` is left. Its training is still open if no event told its end. Never raises."""
+    try:
+        if training not in session.trainings:
+            _failed_late(session, training, error)
+        elif error is None:
+            end(session, training)
+        else:
+            _log_once(training, error)
+            _fail(session, training, error)
+    except Exception as failure:  # noqa: BLE001
+        session.report("the end of a training", failure, reraise=False)
+
+
+def end_all(session: Session, error: BaseException | None) -> None:
+    """End every training that is under way, with this error if there is one. Never raises."""
+    for training in list(session.trainings):
+        train_ended(session, training, error)
+
+
+def saw_failure(session: Session, training: Training, error: BaseException) -> None:
+    """An exception came out of a part of a training, which goes on if somebody catches it. Never raises."""
+    if training not in session.trainings:
+        return
+    try:
+        _log_once(training, error)
+        if not training.is_watched and not training.in_epoch:
+            if training.run is not None:
+                session.taken_for_failed = training
+            _fail(session, training, error)
+    except Exception as failure:  # noqa: BLE001
+        session.report("a failure", failure, reraise=False)
+
+
+def saw_stop(session: Session, training: Training) -> None:
+    """The Trainer saved a checkpoint because of a SIGTERM, which no event tells, and is about to stop."""
+    step = training.state.global_step
+    training.stopped_by = f"SIGTERM: the Trainer saved a checkpoint at step {step} and stopped"
+    session.log_checkpoint(training)
+
+
+def ending_of_training(error: BaseException) -> tuple[str, str | None]:
+    """Status and error of a run that this exception ended; a trial that Optuna prunes has not failed."""
+    status, reason = ending_of(error)
+    pruned = any(kind.__name__ == "TrialPruned" and kind.__module__.startswith("optuna") for kind in type(error).mro())
+    return "pruned" if pruned else status, reason
+
+
+def _fail(session: Session, training: Training, error: BaseException) -> None:
+    if training.run is None:
+        _rank_failed(session, training, error)
+        return
+    status, reason = ending_of_training(error)
+    if status == "failed":
+        reason = training.ranks.failure() or reason
+    session.finish(training, status, reason)
+
+
+def _failed_late(session: Session, training: Training, error: BaseException | None) -> None:
+    """A push or another callback failed after the training's end: an event of the run, which stays finished."""
+    run = training.run
+    if run is None or run.status != "finished" or session.failures.disabled:
+        return
+    if error is not None and ending_of_training(error)[0] == "failed":
+        joined = session.store.resume_run(run.uid, lineage=run.lineage, source=SOURCE)
+        _log_exception(joined, training.state.global_step, error)
+        session.finish_run(joined)
+
+
+def _rank_failed(session: Session, training: Training, error: BaseException) -> None:
+    """A rank that records nothing failed. It says so itself: rank 0 may not live long enough to do it."""
+    session.finish(training, "finished")  # there is no run here: this removes the wrappers
+    status, reason = ending_of_training(error)
+    if status != "failed" or reason is None:
+        return  # Ctrl-C and a pruned trial reach rank 0 too
+    ranks = training.ranks
+    ranks.publish_failure(reason)
+    shared = ranks.run(wait=RANK_TIMEOUT)
+    if shared is not None:
+        run = session.store.resume_run(
+            shared.saved.run_uid,
+            lineage=shared.saved.lineage,
+            rank=ranks.rank,
+            project=shared.project,
+            name=shared.name,
+            source=SOURCE,
+        )
+        _log_exception(run, training.state.global_step, error, ranks.rank)
+        session.finish_run(run, "failed", reason)
+
+
+def _log_once(training: Training, error: BaseException) -> None:
+    """Record an exception once on its way out. (A rank without a run records it when it has failed.)"""
+    if not training.is_new(error) or ending_of_training(error)[0] == "finished":
+        return
+    training.failure = describe_exception(error)
+    if training.steps is not None:
+        training.steps.release()
+    if training.run is not None:
+        _log_exception(training.run, training.state.global_step, error)
+
+
+def _log_exception(run: ActiveRun, step: int, error: BaseException, rank: int = 0) -> None:
+    """Record an exception with its traceback as an event."""
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    details = {"type": type(error).__qualname__, "rank": rank, "traceback": "".join(lines)}
+    run.log_event("exception", step, {**details, "message": describe_exception(error)})

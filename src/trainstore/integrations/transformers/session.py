@@ -1,0 +1,165 @@
+"""What one callback records: its store, the trainings under way, and the runs they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from trainstore.integrations.transformers.checkpoint import checkpoint_dir_of
+from trainstore.integrations.transformers.facts import facts_of
+from trainstore.integrations.transformers.failures import Failures
+from trainstore.integrations.transformers.incomplete import Incomplete
+from trainstore.integrations.transformers.outside import LastRuns
+from trainstore.integrations.transformers.runs import SOURCE, labels_of
+from trainstore.integrations.transformers.settings import Settings
+from trainstore.integrations.transformers.training import Training
+from trainstore.run import ActiveRun
+from trainstore.store import TrainStore
+
+FINISH_TIMEOUT = 10.0  # seconds that the end of a training waits for the database
+AWAY_TIMEOUT = 0.5  # seconds that what comes outside a training waits, if the database was away the last time
+
+
+class Session:
+    """What a callback keeps from one event to the next. ``beginning.py`` and ``ending.py`` have the rules.
+
+    Attributes:
+        settings: The callback's arguments.
+        trainings: Those under way. There are several if trainings are nested, or run in threads.
+        current: The training whose event came last.
+        taken_for_failed: The last training that seems to have failed, if nobody told that its ``train()`` ended.
+        last_runs: The runs that are joined by what comes outside a training.
+        failures: The failures of trainstore itself.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.trainings: list[Training] = []
+        self.current: Training | None = None
+        self.taken_for_failed: Training | None = None
+        self.last_runs = LastRuns()
+        self.failures = Failures(reraise=settings.on_error == "raise")
+        self._store: TrainStore | None = None
+        self._is_away = False  # whether the database was, when it was last waited for
+
+    @property
+    def store(self) -> TrainStore:
+        """The store that is recorded into; opened at first use."""
+        if self._store is None:
+            self._store = self.settings.open_store()
+        return self._store
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the store is open."""
+        return self._store is not None
+
+    @property
+    def run(self) -> ActiveRun | None:
+        """The run that is being recorded (of several, the one that began last), or the last one, finished."""
+        open_runs = [training.run for training in self.trainings if training.run is not None]
+        return open_runs[-1] if open_runs else self.last_runs.latest
+
+    def close(self) -> None:
+        """Close a store that was opened here; one that was passed stays open."""
+        store, self._store = self._store, None
+        if store is not None and store is not self.settings.store_or_url:
+            store.close()
+
+    def report(self, what: str, error: Exception, *, reraise: bool = True) -> None:
+        """A failure of trainstore itself, as for `Failures.report`; after too many no more steps are recorded."""
+        self.failures.report(what, error, reraise=reraise)
+        if self.failures.disabled:
+            for training in self.trainings:
+                training.let_go_of_steps()  # the run learns its end, and nothing else
+
+    def record_facts(
+        self,
+        run: ActiveRun,
+        trainer: Any | None,
+        args: Any,
+        state: Any,
+        event: Mapping[str, Any],
+        incomplete: Incomplete,
+    ) -> None:
+        """Record what is known when a training begins: arguments, model, data, environment."""
+        facts = facts_of(trainer, args, state, self.settings.hyperparams, event, incomplete)
+        for namespace, get in facts.items():
+            try:
+                run.log_hyperparams(get(), namespace)
+            except Exception as error:  # noqa: BLE001
+                self.report(f"the facts {namespace}", error)
+        incomplete.tell()
+
+    def log_checkpoint(self, training: Training) -> None:
+        """A checkpoint was written."""
+        if training.steps is not None:
+            path = checkpoint_dir_of(training.known_trainer, training.args, training.state)
+            training.steps.run.log_event("checkpoint", training.state.global_step, {"path": path})
+            training.steps.pause()
+
+    @contextmanager
+    def run_outside(
+        self, trainer: Any | None, args: Any, state: Any, event: Mapping[str, Any], *, waits: bool = False
+    ) -> Iterator[ActiveRun]:
+        """The run for what comes outside a training: the last one, whose status stays, or a new one.
+
+        Args:
+            trainer: The trainer, if it is known.
+            args: Its arguments.
+            state: Its state.
+            event: The event's keyword arguments: model and dataloaders.
+            waits: Whether the next training goes on with a run that is made here.
+        """
+        last = self.last_runs.of(trainer)
+        if last is not None:
+            run = self.store.resume_run(last.uid, lineage=last.lineage, source=SOURCE)
+        else:
+            labels = labels_of(self.settings, args, state)
+            run = self.store.start_run(**labels, tags=self.settings.tags, source=SOURCE)
+            self.record_facts(run, trainer, args, state, event, Incomplete(run))
+            self.last_runs.remember(trainer, run, waits=waits)
+        try:
+            yield run
+        finally:
+            self.finish_run(run, timeout=AWAY_TIMEOUT if self._is_away else None)
+
+    def finish(self, training: Training, status: str, error: str | None = None, *, keep_store: bool = False) -> None:
+        """Record no more of a training, and finish its run; the methods of its trainer are as they were.
+
+        Args:
+            training: The training.
+            status: The run's.
+            error: The run's.
+            keep_store: Whether another training is about to use the store.
+        """
+        self.trainings.remove(training)
+        if self.current is training:
+            self.current = None
+        training.wrappers.remove()
+        run, steps = training.run, training.let_go_of_steps()
+        if run is None:
+            return
+        training.ranks.withdraw()
+        self.last_runs.remember(training.known_trainer, run)
+        if steps is not None:
+            try:
+                steps.catch_up(wait=True)
+            except Exception as failure:  # noqa: BLE001 - a device that failed takes its last losses along
+                self.report("the last losses", failure, reraise=False)
+        self.finish_run(run, status, error, keep_store=keep_store)
+
+    def finish_run(
+        self,
+        run: ActiveRun,
+        status: str = "finished",
+        error: str | None = None,
+        *,
+        timeout: float | None = None,
+        keep_store: bool = False,
+    ) -> None:
+        """Finish a run, or leave one that was joined; then close a store that was opened here and is idle."""
+        self._is_away = not run.finish(status, error, FINISH_TIMEOUT if timeout is None else timeout)
+        if not self._is_away and not self.trainings and not keep_store:
+            self.close()  # otherwise it goes on delivering as long as the process lives
