@@ -303,6 +303,21 @@ def test_keys_of_the_same_text_stay_apart(store: TrainStore) -> None:
     assert stored == {"1": "int", "1~2": "text", "1~2~2": "taken", "labels": {"0": "a", "0~2": "b"}}
 
 
+def test_keys_that_are_secrets_stay_apart(store: TrainStore) -> None:
+    """Each is stored as "[redacted]", the second with a number; no value is lost, whatever it is stored with."""
+    one, other = ("hf_" + letter * 30 for letter in "ab")
+    given = {one: 1, other: 2, "nested": {one: 1, other: 2}}
+    kept = {"[redacted]": 1, "[redacted]~2": 2, "nested": {"[redacted]": 1, "[redacted]~2": 2}}
+    with store.start_run(hyperparams=given, tags=given) as run:
+        run.log({"loss": 1.0}, details=given)
+        run.log_event("odd", details=given)
+    record = store.get_run(run)
+    assert record.hyperparams == record.tags == kept
+    assert store.list_events(run, kind="odd")["details"].iloc[0] == kept
+    assert store.list_step_logs(run, details=True)["details"].iloc[0] == kept
+    assert len(store.list_runs(hyperparams={one: 1})) == len(store.list_runs(tag={one: 1})) == 1
+
+
 def test_hyperparameters_are_a_mapping_or_a_dataclass(store: TrainStore) -> None:
     """Values of any type are kept, secrets are not; a later value replaces the earlier one."""
     run = store.start_run(hyperparams={"lr": 0.1, "odd": object(), "nested": {"a": [1, math.nan]}})

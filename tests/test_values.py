@@ -28,12 +28,15 @@ from trainstore.redaction import REDACTED
 from trainstore.values import (
     INT64_MAX,
     INT64_MIN,
+    MAX_NAME_LENGTH,
     MAX_REPR_LENGTH,
     canonical,
     canonical_hyperparams,
+    index_of,
     number_of,
     plain_text,
     restore,
+    stored_label,
     stored_name,
 )
 
@@ -220,6 +223,7 @@ def test_large_arrays_of_objects_are_digested_by_what_they_hold():
 def test_arrays_without_readable_elements_are_described():
     """A tensor without contents, and an array too large to be digested, have shape and dtype."""
     assert canonical(torch.zeros(3, device="meta")) == {"$repr": "<Tensor of shape (3,), dtype float32>"}
+    assert canonical(torch.zeros((1, 1), device="meta")) == {"$repr": "<Tensor of shape (1, 1), dtype float32>"}
     large = np.broadcast_to(np.float64(0), (2**20, 2**20))
     assert canonical(large) == {"$repr": "<ndarray of shape (1048576, 1048576), dtype float64>"}
 
@@ -360,6 +364,28 @@ def test_a_secret_is_redacted_before_a_name_is_cut():
         name = "x" * start + " postgresql://user:" + "hunter2" * 6 + "@host/db"
         assert "hunter2" not in stored_name(name), start
         assert "hunter2" not in str(canonical_hyperparams({name: {name: 1}})), start
+
+
+@given(st.integers(0, 260), st.sampled_from(["password=ab12", "hf_" + "aB3" * 9, "Authorization: x", "cookie: a=b"]))
+def test_a_redacted_name_fits_its_column(length: int, secret: str):
+    """A label or key near the limit does not grow beyond it by "[redacted]", and is the same if it is stored again."""
+    name = f"{secret} ".ljust(length, "x")[:length] + f" {secret}"
+    kept = stored_label(name)
+    assert len(kept) <= MAX_NAME_LENGTH
+    assert secret not in kept
+    assert stored_label(kept) == kept
+    assert list(canonical_hyperparams({name: {name: 1}})) == [kept]
+    assert canonical({name: 1}) == {kept: 1}
+
+
+def test_integers_of_any_type_are_integers():
+    """NumPy's, a tensor's of one element in any shape; no bool, float, text, or what raises."""
+    for value in (3, Count(3), Level.HIGH, np.uint8(3), np.array([[3]]), torch.tensor(3), torch.tensor([3])):
+        assert index_of(value) == 3, repr(value)
+        assert type(index_of(value)) is int
+    for value in (True, np.True_, torch.tensor(True), 3.0, np.float64(3), "3", None, [3], np.array([3, 4]),
+                  Decimal(3), Hostile(), torch.zeros(1, dtype=torch.int64, device="meta")):  # fmt: skip
+        assert index_of(value) is None, repr(value)
 
 
 def test_unspeakable_name():

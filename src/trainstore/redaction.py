@@ -295,7 +295,7 @@ def redact_text(text: str) -> str:
 
 
 def redact(value: Json) -> Json:
-    """A canonical value with secrets replaced, by key and by looks, at any depth.
+    """A canonical value with secrets replaced, by key and by looks, at any depth. Its keys are without secrets already.
 
     Under a secret key, texts and their containers are redacted; numbers, bools and None stay (``token=True``,
     ``id_token=3``). A list that is a command line is read as one, and ``{"name": "HF_TOKEN", "value": …}`` as a name
@@ -304,7 +304,7 @@ def redact(value: Json) -> Json:
     if type(value) is str:
         return redact_text(value)
     if type(value) is dict:
-        result = {redact_text(key): redact_item(key, item) for key, item in value.items()}
+        result = {key: redact_item(key, item) for key, item in value.items()}
         name = value.get("name", value.get("key"))
         if type(name) is str and type(value.get("value")) is str and is_secret_key(name, value["value"]):
             result["value"] = REDACTED

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import operator
 import os
 import sys
 import threading
@@ -45,6 +44,7 @@ from trainstore.values import (
     Json,
     canonical,
     canonical_hyperparams,
+    index_of,
     plain_text,
     scalar_of,
     stored_label,
@@ -317,7 +317,9 @@ class ActiveRun:
             details: Anything about it; secrets are redacted.
         """
         try:
-            number = None if step is None else _whole_number(step)
+            number = index_of(step)
+            if number is not None and not 0 <= number <= MAX_STEP:
+                number = None
             kept = None if details is None else redact(_object(details))
             self._append(event_record(stored_label(str(kind)), now(), number, kept))
         except Exception as error:  # noqa: BLE001
@@ -434,7 +436,7 @@ class ActiveRun:
 
     def _step(self, step: object) -> int | None:
         """The step as an int, or None if it is not one; counts on if it is left out."""
-        number = _whole_number(step) if type(step) is not int and step is not None else step
+        number = index_of(step) if type(step) is not int and step is not None else step
         with self._guard:
             if step is None:
                 number = self._next_step
@@ -535,19 +537,6 @@ def describe_exception(error: BaseException) -> str:
     except Exception:  # noqa: BLE001
         text = "(its text cannot be read)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _whole_number(value: object) -> int | None:
-    """An int from 0 to 2^63 - 1, whatever integer type it comes as; None for anything else."""
-    if type(value) is not int:
-        try:
-            scalar = scalar_of(value)
-            if isinstance(scalar, bool):
-                return None
-            value = operator.index(value if scalar is None else scalar)  # type: ignore[arg-type]
-        except Exception:  # noqa: BLE001 - a hostile __index__
-            return None
-    return value if 0 <= value <= MAX_STEP else None
 
 
 def _axis(value: object) -> float | None:

@@ -39,7 +39,7 @@ from trainstore.recording.service import RecordingService
 from trainstore.redaction import redact_text
 from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
 from trainstore.scalarstop import ClosedError, ScalarStopMethods
-from trainstore.values import canonical_hyperparams, plain_text, stored_key, stored_label
+from trainstore.values import canonical_hyperparams, plain_text, stored_label
 
 logger = logging.getLogger("trainstore")
 
@@ -363,7 +363,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         tags = list(tags) if isinstance(tags, Iterator) else tags
         opening.check("tags", canonical_tags, tags)
         values = canonical_tags(tags)
-        names = {stored_key(name) for name in ([remove] if isinstance(remove, str) else remove)}
+        names = {stored_label(name) for name in ([remove] if isinstance(remove, str) else remove)}
         with self._reader() as reader:
             key = queries.resolve_run(reader, run)
         with self._transaction() as connection:

@@ -60,7 +60,6 @@ MAX_DEPTH = 64
 MAX_PARTS = 1_000_000
 MAX_REPR_LENGTH = 100_000
 EMPTY_NAME = "~empty"
-REPR_FAILS = "whose repr() fails"  # kept of such a value, after its type
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -181,7 +180,10 @@ def scalar_of(value: object) -> bool | int | float | str | None:
     if getattr(getattr(value, "dtype", None), "kind", None) in ("m", "M"):  # a time; NumPy gives some as ints
         return None
     if isinstance(getattr(value, "shape", None), tuple) and hasattr(value, "item") and size_of(value) == 1:
-        value = value.item()
+        try:
+            value = value.item()
+        except Exception:  # noqa: BLE001 - a tensor without contents, or on a device that is gone
+            return None
     if type(value) in (bool, int, float, str):
         return value  # type: ignore[return-value]
     if isinstance(value, numbers.Integral):
@@ -223,7 +225,7 @@ def _as_repr(value: object) -> Json:
     try:
         text = stable_repr(value)
     except Exception:  # noqa: BLE001 - a raising __repr__ must not cost the record
-        text = f"<{type(value).__name__} {REPR_FAILS}>"
+        text = f"<{type(value).__name__} whose repr() fails>"
     if len(text) > MAX_REPR_LENGTH:
         text = f"{text[:MAX_REPR_LENGTH]}… ({len(text) - MAX_REPR_LENGTH} more characters)"
     return _marked(text)
@@ -293,7 +295,7 @@ def _by_name(values: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
     """The items by their stored names. Where keys become one name, as 1 and "1" do, later ones get "~2", "~3", …"""
     seen: set[str] = set()
     for key, item in values.items():
-        name = free = stored_name(key)
+        name = free = stored_label(stored_name(key) if type(key) is not str else key)
         number = 1
         while free in seen:
             number += 1
@@ -303,22 +305,21 @@ def _by_name(values: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def stored_label(name: str) -> str:
-    """A run's or project's name, or an event's kind, as it is stored: without secrets, cut as a metric's name is."""
+    """Any other name as it is stored, of a run, project, hyperparameter, tag or kind of event: without secrets.
+
+    They are redacted first, then the name is cut like a metric's.
+    """
     return stored_name(redact_text(name))
 
 
-def stored_key(name: str) -> str:
-    """A hyperparameter's or tag's name as `canonical_hyperparams` stores it: cut, and without secrets."""
-    return redact_text(stored_name(name))
-
-
 def index_of(value: object) -> int | None:
-    """An integer of any type (NumPy's, a tensor's) as int; None for anything else, also for a bool or 1.0."""
-    if isinstance(value, bool):
-        return None
+    """An integer of any type (NumPy's, a tensor's of one element) as int; None for anything else, a bool or 1.0 too."""
+    if type(value) is int:
+        return value
     try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
+        scalar = scalar_of(value)
+        return None if isinstance(scalar, bool) else operator.index(value if scalar is None else scalar)  # type: ignore[arg-type]
+    except Exception:  # noqa: BLE001 - a hostile __index__
         return None
 
 

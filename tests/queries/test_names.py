@@ -10,7 +10,7 @@ from queries.builders import Builder
 from trainstore.errors import InvalidArgumentError
 from trainstore.queries import list_hyperparams, list_runs
 from trainstore.queries.names import Name, flat, resolve_name, resolve_names, spelled
-from trainstore.values import stored_key
+from trainstore.values import stored_label
 
 
 def meant(builder: Builder, text: str) -> Name:
@@ -41,8 +41,8 @@ def test_a_name_that_no_run_has_is_a_key(builder: Builder) -> None:
         "hp.a.b": Name("hp", "a.b"), "model.width": Name("hp", "model.width"), "": Name("hp", "~empty"),
         "model.depth.x": Name("hp", "model.depth.x"), 'hp."a"."b"': Name("hp", "a", ("b",)), "a..b": Name("hp", "a..b"),
         "hp.": Name("hp", "~empty"), 'say "x"': Name("hp", 'say "x"'), "text.upper": Name("hp", "text.upper"),
-        ".".join("x" * 3_000): Name("hp", stored_key(".".join("x" * 3_000))),
-        "hp." + "x" * 300: Name("hp", stored_key("x" * 300)),
+        ".".join("x" * 3_000): Name("hp", stored_label(".".join("x" * 3_000))),
+        "hp." + "x" * 300: Name("hp", stored_label("x" * 300)),
     }.items():  # fmt: skip
         assert meant(builder, text) == name, text
 

@@ -15,7 +15,7 @@ import pytest
 
 from queries.builders import START, Builder
 from trainstore.errors import InvalidArgumentError, RunNotFoundError, RunNotUniqueError
-from trainstore.queries import RunRecord, TypedRun, get_run, list_runs, resolve_run, resolve_runs
+from trainstore.queries import RunRecord, TypedRun, get_run, list_runs, list_step_logs, resolve_run, resolve_runs
 from trainstore.values import stored_label
 
 
@@ -105,6 +105,8 @@ def test_a_frame_of_runs_needs_their_uids(on_sqlite: Builder) -> None:
         with pytest.raises(InvalidArgumentError, match="column uid"):
             resolve_runs(reader, frame)
         assert [key.uid for key in resolve_runs(reader, frame["run_id"])] == [uid]
+        for several in (frame["run_id"], frame["run_id"].to_numpy(), [frame["run_id"].iloc[0]]):
+            assert "run" in list_step_logs(reader, several).columns
 
 
 @pytest.mark.parametrize("run", [None, True, 1.5, b"x", ["x"], {}, object()])

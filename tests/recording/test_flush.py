@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import uuid
 from collections.abc import Iterable, Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 
 from recording.support import (
     START,
@@ -364,6 +366,16 @@ def test_ancestors_come_with_the_lineage_and_are_filled_later(desk: Desk, run_ui
     assert (filled.attempt, filled.host, filled.status) == (stored[root.uid].attempt, "elsewhere", "running")
     assert [step for step, _ in desk.current(run_uid)] == [0, 1, 2, 3, 4, 5, 9]
     desk.check(run_uid)
+
+
+def test_an_attempt_whose_number_is_taken_is_refused(desk: Desk, run_uid: str) -> None:
+    """It would otherwise pass for the other one, and its steps would go there."""
+    desk.deliver(opener(run_uid, first_attempt()))
+    run_id = desk.run(run_uid).id
+    tree = desk.statements.load_attempts(desk.connection, run_id)
+    other = dataclasses.replace(tree.head, uid=str(uuid.uuid4()))
+    with pytest.raises(IntegrityError):
+        desk.statements.insert_attempt(desk.connection, run_id, other)
 
 
 def test_a_run_may_begin_again_from_nothing(desk: Desk, run_uid: str) -> None:

@@ -28,13 +28,13 @@ def tag(run: str, tags: Sequence[str], removed: Sequence[str], url: str, prefix:
     both = sorted(wanted.keys() & set(removed))
     if both:
         raise click.UsageError(f"{both[0]!r} cannot be both set and removed.")
-    from trainstore.values import stored_key
+    from trainstore.values import stored_label
 
     with open_store(url, prefix) as store:
         uid = store.get_run(run).uid
         if wanted or removed:
             gone = store.set_tags(uid, wanted, remove=removed)
-            missing = sorted(name for name in set(removed) if stored_key(name) not in gone)
+            missing = sorted(name for name in set(removed) if stored_label(name) not in gone)
             if missing:
                 fail(f"run {uid} has no tag {', '.join(map(repr, missing))}; the others were set and removed")
         found = store.get_run(uid).tags

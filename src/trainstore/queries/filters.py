@@ -27,7 +27,7 @@ from trainstore.queries.comparisons import check_condition
 from trainstore.queries.matches import has_name, has_value, shown
 from trainstore.queries.names import Name, resolve_name
 from trainstore.queries.reader import Reader
-from trainstore.values import plain_text, stored_key, stored_label
+from trainstore.values import plain_text, stored_label
 
 SHOWN_STATUSES = (*STATUSES, "lost")
 _HEARD_AFTER = "heard_after"
@@ -140,7 +140,7 @@ def conditions(reader: Reader, chosen: RunFilter, status: ColumnElement[str]) ->
 
 
 def _tag(name: str) -> Name:
-    return Name("tag", stored_key(name))
+    return Name("tag", stored_label(name))
 
 
 def _expression(reader: Reader, where: object) -> ColumnElement[bool]:

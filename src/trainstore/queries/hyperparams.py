@@ -12,7 +12,7 @@ from trainstore.queries.columns import sort_key
 from trainstore.queries.frames import COUNT, INTEGER, NUMBER, TEXT, TIME, frame, parse
 from trainstore.queries.names import resolve_name
 from trainstore.queries.reader import Reader, rows_of_runs
-from trainstore.values import stored_key, stored_label
+from trainstore.values import stored_label
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -51,7 +51,7 @@ def list_hyperparams(
         if name.path:
             raise InvalidArgumentError(f"{key!r} stands inside a hyperparameter; ask for that one: key={name.key!r}")
         statement = statement.where(
-            or_(h.key == stored_key(key), and_(h.namespace == name.namespace, h.key == name.key))
+            or_(h.key == stored_label(key), and_(h.namespace == name.namespace, h.key == name.key))
         )
     rows = sorted(rows_of_runs(reader, table, statement, runs), key=lambda row: (row[0], sort_key(*row[2:4])))
     return frame(HYPERPARAM_COLUMNS, [(*row[1:4], parse(row[4]), *row[5:]) for row in rows], exact=reader.exact)

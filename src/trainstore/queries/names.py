@@ -18,7 +18,7 @@ from trainstore.errors import InvalidArgumentError
 from trainstore.models import NAMESPACES
 from trainstore.queries.frames import parse
 from trainstore.queries.reader import Reader, RunKey
-from trainstore.values import stored_key
+from trainstore.values import stored_label
 
 # --- Hyperparameters -------------------------------------------------------------------------------------------------
 
@@ -77,7 +77,7 @@ def resolve_name(reader: Reader, text: object) -> Name:
     if not isinstance(text, str):
         raise InvalidArgumentError(f"hyperparameter {text!r} is not a name; pass a str")
     if "." not in text and '"' not in text:
-        return Name("hp", stored_key(text))
+        return Name("hp", stored_label(text))
     readings = _readings(text)
     run_has = reader.models.hyperparam.c
     asked: list[Any] = [exists().where(run_has.namespace == space, run_has.key == key) for space, key in readings]
@@ -117,7 +117,7 @@ def _readings(text: str) -> dict[tuple[str, str], Sequence[_Part]]:
     if len(parts) > 1 and not parts[0].quoted and parts[0].text in NAMESPACES:
         of_namespace = (parts[0].text, parts[1:])
         roots = [of_namespace] if parts[1].quoted else [*roots, of_namespace]
-    readings: dict[tuple[str, str], Sequence[_Part]] = {("hp", stored_key(text)): ()}
+    readings: dict[tuple[str, str], Sequence[_Part]] = {("hp", stored_label(text)): ()}
     for namespace, of_root in roots:
         for key, rest in _keys(of_root):
             readings.setdefault((namespace, key), rest)
@@ -131,8 +131,8 @@ def _if_nothing_is_there(text: str) -> Name:
         namespace, parts = parts[0].text, parts[1:]
     key, *path = [part.text for part in parts]
     if any(part.quoted for part in parts):
-        return Name(namespace, stored_key(key), tuple(map(stored_key, path)))
-    return Name(namespace, stored_key(".".join((key, *path))))
+        return Name(namespace, stored_label(key), tuple(map(stored_label, path)))
+    return Name(namespace, stored_label(".".join((key, *path))))
 
 
 def _parts(text: str) -> list[_Part]:
@@ -152,7 +152,7 @@ def _keys(parts: Sequence[_Part]) -> Iterator[tuple[str, Sequence[_Part]]]:
     """Each key that these parts may begin with, the longest first, and the parts after it."""
     together = next((place for place, part in enumerate(parts) if part.quoted), len(parts))
     for length in range(max(together, 1), 0, -1):
-        yield stored_key(".".join(part.text for part in parts[:length])), parts[length:]
+        yield stored_label(".".join(part.text for part in parts[:length])), parts[length:]
 
 
 def _paths(reader: Reader, namespace: str, key: str, rest: Sequence[_Part]) -> Iterator[tuple[str, ...]]:

@@ -111,7 +111,7 @@ def is_one_run(run: object) -> bool:
     """Whether this means one run, and not several."""
     uid = getattr(run, "uid", run)
     # An array of no dimension, which NumPy makes of one id, calls itself iterable.
-    return isinstance(uid, (str, bytes)) or not isinstance(uid, Iterable) or index_of(uid) is not None
+    return isinstance(uid, (str, bytes)) or not isinstance(uid, Iterable) or getattr(uid, "shape", None) == ()
 
 
 def _several(runs: Any) -> list[object]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from trainstore.backends import Backend
 from trainstore.backends.base import Columns
@@ -47,6 +47,7 @@ class Statements:
         self._load_attempts = select(*(attempt.c[name] for name in Attempt.__dataclass_fields__)).where(
             attempt.c.run_id == bindparam("_run")
         )
+        self._insert_attempt = insert(attempt)
         self._update_attempt = update(attempt).where(
             attempt.c.run_id == bindparam("_run"), attempt.c.attempt == bindparam("_attempt")
         )
@@ -160,7 +161,9 @@ class Statements:
         """Insert an attempt with what its descendants know of it."""
         names = ("attempt", "uid", "resumed_from", "start_step", "end_step", "opened_at", "status")
         row = {"run_id": run_id, **{name: getattr(attempt, name) for name in names}}
-        self.backend.insert_missing(connection, self.models.attempt, ("run_id", "attempt"), [row])
+        connection.execute(
+            self._insert_attempt, row
+        )  # a number that is taken is a fault, and must not pass for this one
 
     def describe_attempt(self, connection: Connection, run_id: int, number: int, facts: Mapping[str, Any]) -> None:
         """Set the columns that say where an attempt ran."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainstore.run import ActiveRun
-from trainstore.values import REPR_FAILS, canonical, stored_name
+from trainstore.values import stored_name
 
 _PLAIN = (bool, int, float, str, type(None))
 _ABSENT = object()
@@ -54,8 +54,8 @@ class Incomplete:
             value = self.attempt(field, get, _ABSENT)
             if value is not _ABSENT:
                 found[name] = value
-                if type(value) not in _PLAIN and REPR_FAILS in str(canonical(value)):
-                    self.note(field, f"a value {REPR_FAILS}")
+                if type(value) not in _PLAIN and not _has_repr(value):
+                    self.note(field, "a value whose repr() fails")
         return found
 
     def note(self, name: str, reason: str) -> None:
@@ -78,3 +78,12 @@ class Incomplete:
         if name not in self._names:
             self.note(name, type(error).__name__)
             self.tell()
+
+
+def _has_repr(value: object) -> bool:
+    """Whether it can be kept as its ``repr``; of a container, whether what it holds can."""
+    try:
+        repr(value)
+    except Exception:  # noqa: BLE001 - whatever a user's object raises
+        return False
+    return True
