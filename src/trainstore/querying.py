@@ -267,7 +267,8 @@ class QueryMethods:
 class Snapshot(QueryMethods):
     """The queries of a store, all answered as of one moment: what `TrainStore.snapshot` gives.
 
-    It is one connection: use it from one thread at a time, inside its ``with`` block.
+    It is one connection: use it from one thread at a time, inside its ``with`` block. A query that fails does not keep
+    the next from working.
     """
 
     def __init__(self, reader: Reader) -> None:
@@ -287,7 +288,7 @@ class Snapshot(QueryMethods):
     @contextmanager
     def _reader(self) -> Iterator[Reader]:
         reader = self.reader
-        with reader.backend.translated():
+        with reader.backend.translated(), reader.backend.recoverable(reader.connection):
             yield reader
 
     def _end(self) -> None:

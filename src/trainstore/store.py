@@ -453,8 +453,9 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         """A view of the store as it is now, for several queries that must fit together.
 
         ``with store.snapshot() as now:`` gives an object that has the query methods of the store, from `list_runs` to
-        `get_current_step`. They all read what was stored when the block began, whatever is recorded meanwhile. Keep the
-        block short: a long one holds the old rows on PostgreSQL, and lets an SQLite file's ``-wal`` grow.
+        `get_current_step`. They all read what was stored when the block began, whatever is recorded meanwhile. A query
+        that fails does not keep the next from working. Keep the block short: a long one holds the old rows on
+        PostgreSQL, and lets an SQLite file's ``-wal`` grow.
 
         Warns:
             PendingRecordsWarning: Records of this store object that could not be delivered are not in it.

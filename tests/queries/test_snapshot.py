@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func
+from sqlalchemy.exc import DBAPIError
 
 from trainstore import TrainStore
 from trainstore.errors import InvalidArgumentError, StoreClosedError, StoreUnavailableError
@@ -48,6 +50,33 @@ def test_a_mistake_leaves_it_usable(store: TrainStore) -> None:
         with pytest.raises(InvalidArgumentError):
             now.list_runs(summary="mean")
         assert len(now.list_runs()) == 1
+
+
+def test_a_query_that_the_database_refuses_leaves_it_usable(store: TrainStore) -> None:
+    """Each time, whichever query it was; what was seen before is still what is seen."""
+    record(store, "a", 1.0)
+    refused = func.no_such_function(store.table.run.c.name) == 1
+    with store.snapshot() as now:
+        for _ in range(3):
+            with pytest.raises(DBAPIError):
+                now.list_runs(where=refused)
+            assert now.list_runs()["name"].tolist() == ["a"]
+            with pytest.raises(DBAPIError):
+                now.get_best_run(metric_name="loss", metric_direction="min", where=refused)
+            record(store, "later", 0.5)
+            assert len(now.list_metrics()) == 1
+    assert len(store.list_runs()) == 4
+
+
+def test_a_connection_that_was_lost_is_said_to_be(store: TrainStore) -> None:
+    """The query's error is raised, not that of the way back to where the next query could start."""
+    with store.snapshot() as now:
+        now.list_runs()
+        driver = now.reader.connection.connection.driver_connection
+        assert driver is not None
+        driver.close()
+        with pytest.raises((DBAPIError, StoreUnavailableError), match=r"closed|cannot be reached"):
+            now.list_runs()
 
 
 def test_after_its_block(store: TrainStore) -> None:

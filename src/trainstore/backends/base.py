@@ -153,6 +153,14 @@ class Backend:
             yield connection
 
     @contextmanager
+    def recoverable(self, connection: Connection) -> Iterator[None]:
+        """One query on the connection of a `snapshot`: if it fails, later ones still work.
+
+        Override it if a failed statement spoils the whole transaction.
+        """
+        yield
+
+    @contextmanager
     def writing(self, connection: Connection, *, patient: bool = False) -> Iterator[None]:
         """A writer's transaction, with settings and timeouts that end with it.
 

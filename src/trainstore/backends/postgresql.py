@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
@@ -188,6 +188,17 @@ class PostgreSQLBackend(Backend):
         """REPEATABLE READ, and read only."""
         with self.translated(), engine.connect() as connection:
             yield connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    @contextmanager
+    def recoverable(self, connection: Connection) -> Iterator[None]:
+        """Go back to a savepoint after a failure; it is set once, not for every query."""
+        savepoint = connection.get_nested_transaction() or connection.begin_nested()
+        try:
+            yield
+        except BaseException:
+            with suppress(SQLAlchemyError):  # the connection may be lost
+                savepoint.rollback()
+            raise
 
     @contextmanager
     def writing(self, connection: Connection, *, patient: bool = False) -> Iterator[None]:
