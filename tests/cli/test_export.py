@@ -217,11 +217,11 @@ def test_superseded_attempts_are_exported_where_asked_for(call, database_url, mo
 
 def test_many_steps_are_read_in_pieces(call, database_url, monkeypatch, tmp_path):
     """More steps than one piece and one row group hold come out whole, in every format."""
-    from trainstore.cli import formats
+    from trainstore.cli import writers
     from trainstore.queries import stream
 
     monkeypatch.setattr(stream, "PIECE", 100)
-    monkeypatch.setattr(formats, "GROUP", 250)
+    monkeypatch.setattr(writers, "GROUP", 250)
     with TrainStore(database_url) as store, store.start_run(name="long") as run:
         for step in range(1_003):
             run.log({"loss": step / 3}, step=step)
@@ -270,12 +270,12 @@ def test_a_link_stays_a_link(call, rich_run, tmp_path):
 
 def test_what_fails_half_way_leaves_nothing(call, rich_run, tmp_path, monkeypatch):
     """An error while rows are written leaves neither the file nor a part of it, and no new folder."""
-    from trainstore.cli import formats
+    from trainstore.cli import writers
 
     def full(self, rows):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(formats._JSONLines, "write", full)
+    monkeypatch.setattr(writers._JSONLines, "write", full)
     code, _, err = call("export", "odd", "--format", "jsonl", "-o", tmp_path / "x.jsonl")
     assert code == 1
     assert err == f"Error: {tmp_path / 'x.jsonl'} cannot be written: No space left on device\n"

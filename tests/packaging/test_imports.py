@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import grimp
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "pandas", "numpy", "alembic", "sqlalchemy", "psycopg")
@@ -49,3 +52,10 @@ def test_imports_only_go_down():
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 broken" in done.stdout
+
+
+def test_there_is_no_circle_of_imports():
+    """No module imports itself through others, not even inside a function, nor a package through its own modules."""
+    graph = grimp.build_graph("trainstore", exclude_type_checking_imports=True, cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    TopologicalSorter(imports).prepare()  # raises CycleError, which names the circle

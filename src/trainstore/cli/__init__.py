@@ -1,10 +1,27 @@
 """The command ``trainstore``.
 
-Exit codes: 0 done; 1 an error, one line on standard error that says what to do; 2 a wrong command line; 130 Ctrl-C;
-143 SIGTERM. No traceback is ever printed, unless TRAINSTORE_TRACEBACK=1 asks for that of an error in trainstore.
+Exit codes: 0 done; 1 an error, one line on standard error that says what to do; 2 an invalid command line; 130 Ctrl-C;
+143 SIGTERM. There is never a traceback, except for an error in trainstore itself with TRAINSTORE_TRACEBACK=1.
 
-A command's module is imported when the command is asked for, and what is heavy (pandas, SQLAlchemy) inside its
-function: ``--help`` and the shell's completion must be quick.
+``COMMANDS`` names the file of each command. They share:
+
+====================  ==============================================================================
+``options.py``        the decorators for --store, --prefix and --json
+``types.py``          the arguments RUN and METRIC
+``completion.py``     what the shell offers for them
+``stores.py``         opening the store, a snapshot of it, or only its database
+``printing.py``       tables, pairs and progress bars
+``jsonable.py``       values as JSON
+``plot.py``           line plots
+``streams.py``        standard input and output, whatever their encoding
+``files.py``          writing a file whole or not at all
+``formats.py``        csv, jsonl and parquet: how each value is written; ``writers.py`` writes them
+``export_tables.py``  the tables that can be exported
+``reference.py``      the page docs/cli.md
+====================  ==============================================================================
+
+A command's module is imported when that command is used, and heavy libraries (pandas, SQLAlchemy) only inside its
+functions: ``--help`` and the shell's completion must be quick.
 """
 
 from __future__ import annotations
@@ -24,7 +41,7 @@ import click
 
 from trainstore import __version__
 from trainstore.cli import streams
-from trainstore.cli.common import visible
+from trainstore.cli.streams import visible
 from trainstore.errors import TrainStoreError
 
 TRACEBACK_VARIABLE = "TRAINSTORE_TRACEBACK"
@@ -48,14 +65,14 @@ COMMANDS = {
 
 
 class _Commands(click.Group):
-    """The commands, in the order of the table above."""
+    """The commands, in the order of `COMMANDS`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """One of them, its module imported."""
+        """Import a command's module and return the command."""
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
@@ -63,7 +80,7 @@ class _Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; that the reader of its output (head, less) has had enough is no error."""
+        """Run the command. It is not an error if the reader of its output (head, less) stops early."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -81,7 +98,7 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line, and exit: the entry point of the command ``trainstore``."""
     if arguments is None:
-        # This process is ours, and short-lived: the collector would walk through every module while it is loaded.
+        # In a short process of its own, the garbage collector would only slow the imports down.
         gc.set_threshold(100_000)
     streams.settle()
     try:
@@ -91,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: list[str] | None) -> int:
-    """The exit code; what went wrong has been said, in a line."""
+    """Run the command, print one line if it fails, and return the exit code."""
     try:
         result = cli.main(args=arguments, prog_name="trainstore", standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -109,24 +126,24 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _tell(say: Callable[[], None]) -> None:
-    with suppress(OSError):  # nobody listens on standard error
+    with suppress(OSError):  # standard error may be closed
         say()
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, TrainStoreError | OSError):
         return str(error)
-    # Not its text: that of a database's error may show a URL or a row, and so may any other.
+    # Not the error's text: it may contain a URL or a row.
     kind = type(error).__name__
     if type(error).__module__.partition(".")[0] != "sqlalchemy":
         places = extract_tb(error.__traceback__)
-        ours = [place for place in places if __package__.partition(".")[0] in Path(place.filename).parts]
-        place = (ours or places)[-1]
+        own = [place for place in places if __package__.partition(".")[0] in Path(place.filename).parts]
+        place = (own or places)[-1]
         return (
             f"trainstore failed ({kind} in {Path(place.filename).name}, line {place.lineno}); please report it, "
-            f"with what {TRACEBACK_VARIABLE}=1 prints"
+            f"with the output of {TRACEBACK_VARIABLE}=1"
         )
     state = getattr(getattr(error, "orig", None), "sqlstate", None)
     if state == "42501":
         return "permission denied for this database user; grant the right, or use a role that may change the tables"
-    return f"the database refused ({f'SQLSTATE {state}' if state else kind}); see: trainstore doctor"
+    return f"the database reported an error ({f'SQLSTATE {state}' if state else kind}); see: trainstore doctor"

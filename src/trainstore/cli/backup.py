@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
-from trainstore.cli.common import open_store, store_options, visible
 from trainstore.cli.files import ended_by_signals
+from trainstore.cli.options import store_options
 from trainstore.cli.printing import print_json
+from trainstore.cli.stores import open_store
+from trainstore.cli.streams import visible
 
 
 @click.command()

@@ -7,8 +7,11 @@ from typing import Any
 
 import click
 
-from trainstore.cli.common import RUN, open_store, store_options, visible
+from trainstore.cli.options import store_options
 from trainstore.cli.printing import print_json, print_table
+from trainstore.cli.stores import open_store
+from trainstore.cli.streams import visible
+from trainstore.cli.types import RUN
 
 
 @click.command()

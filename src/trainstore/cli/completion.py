@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
-from trainstore.cli.common import DEFAULT_STORE, PREFIX_VARIABLE, STORE_VARIABLE, fail, visible
+from trainstore.cli.options import DEFAULT_STORE, PREFIX_VARIABLE, STORE_VARIABLE
+from trainstore.cli.stores import open_database
+from trainstore.cli.streams import visible
+from trainstore.errors import TrainStoreError
 
 if TYPE_CHECKING:
     from trainstore.queries import Reader
@@ -34,13 +37,12 @@ def completion(shell: str) -> None:
     zsh:   trainstore completion zsh > a folder of $fpath, as _trainstore
     fish:  trainstore completion fish > ~/.config/fish/completions/trainstore.fish
     """
-    from trainstore.cli import cli
-
     kind = get_completion_class(shell)
     if kind is None:
-        fail(f"this version of Click knows no completion for {shell}")
+        raise TrainStoreError(f"this version of Click knows no completion for {shell}")
+    root = click.get_current_context().find_root().command
     # Not source(), which for bash runs bash to look at its version.
-    complete = kind(cli, {}, "trainstore", "_TRAINSTORE_COMPLETE")
+    complete = kind(root, {}, "trainstore", "_TRAINSTORE_COMPLETE")
     click.echo(complete.source_template % complete.source_vars())
 
 
@@ -70,20 +72,14 @@ def complete_metrics(ctx: click.Context, start: str) -> list[CompletionItem[Any]
 
 def _ask(ctx: click.Context, question: Callable[[Reader], Any], default: Any) -> Any:
     try:
-        from trainstore.backends import open_backend
-        from trainstore.models import models_for
         from trainstore.queries import Reader
 
-        backend = open_backend(ctx.params.get("url") or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE)
-        if not backend.exists():
-            return default
-        models = models_for(ctx.params.get("prefix") or os.environ.get(PREFIX_VARIABLE) or "")
-        engine = backend.create_engine()
-        try:
+        url = ctx.params.get("url") or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
+        prefix = ctx.params.get("prefix") or os.environ.get(PREFIX_VARIABLE) or ""
+        with open_database(url, prefix) as (engine, backend, models):
+            if not backend.exists():
+                return default
             with backend.snapshot(engine) as connection:
                 return question(Reader(connection, models, backend))
-        finally:
-            engine.dispose()
-            backend.close()
     except Exception:  # noqa: BLE001 - see above
         return default

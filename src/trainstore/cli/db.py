@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
-from trainstore.cli.common import PREFIX_OPTION, store_options, visible, with_schema
+from trainstore.cli.options import prefix_option, store_options
 from trainstore.cli.printing import print_json
+from trainstore.cli.stores import open_database
+from trainstore.cli.streams import visible
 
 
 @click.group()
@@ -22,12 +23,10 @@ def upgrade(url: str, prefix: str, as_json: bool) -> None:
     """Upgrade the schema to this trainstore's version; create it if there is none."""
     from trainstore import schema
 
-    def run(*parts: Any) -> tuple[str | None, str | None]:
-        before = schema.current(*parts)
-        schema.upgrade(*parts)
-        return before, schema.current(*parts)
-
-    before, after = with_schema(url, prefix, run)
+    with open_database(url, prefix) as database:
+        before = schema.current(*database)
+        schema.upgrade(*database)
+        after = schema.current(*database)
     if as_json:
         print_json({"before": before, "after": after})
     else:
@@ -40,7 +39,8 @@ def current(url: str, prefix: str, as_json: bool) -> None:
     """Show the schema's version, and this trainstore's."""
     from trainstore import schema
 
-    found = with_schema(url, prefix, schema.current)
+    with open_database(url, prefix) as database:
+        found = schema.current(*database)
     if as_json:
         print_json({"current": found, "head": schema.HEAD})
     else:
@@ -53,7 +53,8 @@ def check(url: str, prefix: str, as_json: bool) -> None:
     """Compare the database with the models; exit code 1 if they differ."""
     from trainstore import schema
 
-    differences = with_schema(url, prefix, schema.check)
+    with open_database(url, prefix) as database:
+        differences = schema.check(*database)
     if as_json:
         print_json({"differences": differences})
     elif not differences:
@@ -66,7 +67,7 @@ def check(url: str, prefix: str, as_json: bool) -> None:
 
 
 @db.command()
-@PREFIX_OPTION
+@prefix_option
 @click.option("--schema", metavar="TEXT", default="public", show_default=True, help="Where the tables are.")
 @click.option("--owner", metavar="TEXT", help="The owner's name.  [default: trainstore_owner, after the prefix]")
 @click.option("--writer", metavar="TEXT", help="The writer's name.  [default: trainstore_writer, after the prefix]")

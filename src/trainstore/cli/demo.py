@@ -6,9 +6,11 @@ import os
 
 import click
 
-from trainstore.cli.common import DEFAULT_STORE, fail, open_store, shown_url, snapshot_of, store_options
+from trainstore.cli.options import DEFAULT_STORE, STORE_VARIABLE, store_options
 from trainstore.cli.printing import new_console, print_json, print_table, progress_bar, record_fields, records
+from trainstore.cli.stores import open_store, shown_url, snapshot_of
 from trainstore.display import SHOWN_METRICS, overview
+from trainstore.errors import TrainStoreError
 
 
 @click.command()
@@ -33,7 +35,7 @@ def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
             )
             best = queries.get_best_run(reader, metric_name="eval_loss", metric_direction="min", where=mine)
         if best is None:
-            fail("no run of the demo has an eval_loss")
+            raise TrainStoreError("no run of the demo has an eval_loss")
         if as_json:
             print_json({"runs": records(runs), "best": record_fields(best)})
             return
@@ -46,9 +48,9 @@ def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
         for result in results:
             console.print(f"  {result.name}: {result.first_loss:.3f} → {result.last_loss:.3f}")
         # What the environment says need not be said again; and a URL that is shown lacks its password.
-        known = url in (DEFAULT_STORE, os.environ.get("TRAINSTORE_URL"))
+        known = url in (DEFAULT_STORE, os.environ.get(STORE_VARIABLE))
         option = "" if known else f" --store {shown_url(store)}"
-        target = f"'{shown_url(store)}'" if "***" not in store.url else "os.environ['TRAINSTORE_URL']"
+        target = f"'{shown_url(store)}'" if "***" not in store.url else f"os.environ['{STORE_VARIABLE}']"
         console.print(
             f"\nLook further:\n"
             f"  trainstore runs{option}\n"

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trainstore import __version__
-from trainstore.cli.common import store_options, visible
+from trainstore.cli.options import store_options
+from trainstore.cli.streams import visible
 from trainstore.errors import TrainStoreError
 
 if TYPE_CHECKING:

@@ -7,9 +7,12 @@ from typing import Any
 
 import click
 
-from trainstore.cli.common import RUN, at_terminal, fail, open_store, store_options, visible
+from trainstore.cli.options import store_options
 from trainstore.cli.printing import print_json, print_table
-from trainstore.cli.streams import read_input
+from trainstore.cli.stores import open_store
+from trainstore.cli.streams import at_terminal, read_input, visible
+from trainstore.cli.types import RUN
+from trainstore.errors import TrainStoreError
 
 SHOWN_BEFORE_REMOVAL = ("run_id", "name", "project", "status", "started_at", "last_step", "attempts", "events")
 
@@ -36,7 +39,9 @@ def tag(run: str, tags: Sequence[str], removed: Sequence[str], url: str, prefix:
             gone = store.set_tags(uid, wanted, remove=removed)
             missing = sorted(name for name in set(removed) if stored_label(name) not in gone)
             if missing:
-                fail(f"run {uid} has no tag {', '.join(map(repr, missing))}; the others were set and removed")
+                raise TrainStoreError(
+                    f"run {uid} has no tag {', '.join(map(repr, missing))}; the others were set and removed"
+                )
         found = store.get_run(uid).tags
     if as_json:
         print_json({"uid": uid, "tags": found})
@@ -122,7 +127,9 @@ def rm(runs: Sequence[str], yes: bool, force: bool, url: str, prefix: str, as_js
         uids = list(dict.fromkeys(store.get_run(run).uid for run in runs))
         if not yes:
             if as_json or not at_terminal():
-                fail("cannot ask for confirmation without a terminal; add --yes to delete without being asked")
+                raise TrainStoreError(
+                    "cannot ask for confirmation without a terminal; add --yes to delete without being asked"
+                )
             frame = store.list_runs(where=store.table.run.c.uid.in_(uids), hyperparams=[], metrics=[])
             events = store.list_events(uids)["uid"].value_counts()
             frame["events"] = [int(events.get(uid, 0)) for uid in frame["uid"]]
@@ -142,4 +149,4 @@ def rm(runs: Sequence[str], yes: bool, force: bool, url: str, prefix: str, as_js
     for uid in () if as_json else deleted:
         click.echo(f"deleted {uid}")
     if active:
-        fail("; ".join(active))
+        raise TrainStoreError("; ".join(active))

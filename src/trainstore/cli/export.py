@@ -1,21 +1,33 @@
-"""``trainstore export``: the command; the work is in exporting.py."""
+"""``trainstore export``: runs as files."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
 
 import click
 
-from trainstore.cli.common import METRIC, RUN, STORE_OPTIONS
+from trainstore.cli.export_tables import TABLES, ExportTables, Table
+from trainstore.cli.files import check_free, new_file, path_of
+from trainstore.cli.formats import FORMATS, check_format, format_of
+from trainstore.cli.options import prefix_option, store_option
+from trainstore.cli.stores import known_metrics, open_snapshot
+from trainstore.cli.streams import binary_output, visible
+from trainstore.cli.types import METRIC, RUN
+from trainstore.errors import TrainStoreError
 
-FORMATS = ("csv", "parquet", "jsonl")
-TABLES = ("runs", "hyperparams", "metrics", "steps", "events", "attempts")
+IN_A_FOLDER = {"steps": "step_logs"}  # files that are not called like their table
 
 
 @click.command()
 @click.argument("runs", metavar="[RUN]...", type=RUN, nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every run of the store.")
-@click.option("--format", "kind", type=click.Choice(FORMATS), help="Default: by the ending of --output, else csv.")
+@click.option(
+    "--format", "file_format", type=click.Choice(FORMATS), help="Default: by the ending of --output, else csv."
+)
 @click.option("--output", "-o", metavar="FILE|FOLDER|-", help="Where to write; - is standard output.")
 @click.option("--table", type=click.Choice(TABLES), help="Only this table, as one file.")
 @click.option("--metric", "metrics", multiple=True, type=METRIC, help="Only this metric; may be repeated.")
@@ -30,12 +42,12 @@ TABLES = ("runs", "hyperparams", "metrics", "steps", "events", "attempts")
 @click.option(
     "--escape-formulas", is_flag=True, help="csv: put ' before text that a spreadsheet would take for a formula."
 )
-@STORE_OPTIONS[0]
-@STORE_OPTIONS[1]
+@store_option
+@prefix_option
 def export(
     runs: Sequence[str],
     everything: bool,
-    kind: str | None,
+    file_format: str | None,
     output: str | None,
     table: str | None,
     metrics: Sequence[str],
@@ -57,6 +69,83 @@ def export(
     Text is written as it is, also if it begins with = + - @; --escape-formulas is for spreadsheets. An existing file is
     never overwritten without --force, and a file gets its name only when it is complete.
     """
-    from trainstore.cli.exporting import export_runs
+    if bool(runs) == everything:
+        raise click.UsageError("Name one or several RUNs, or --all." if everything else "Name a RUN, or --all.")
+    file_format = file_format or format_of(output)
+    if file_format is None:
+        raise click.UsageError(f"Name a format with --format: {', '.join(FORMATS)}.")
+    to_folder = _is_folder(output, table, several=everything or len(runs) > 1)
+    target = None if output is None or output == "-" else path_of(output)
+    if target is None and file_format == "parquet" and binary_output().isatty():
+        raise click.UsageError("parquet is binary: name a file with --output.")
+    check_format(file_format)
+    if target is not None and not to_folder:
+        check_free(target, force=force)
+    with open_snapshot(url, prefix) as (store, reader):
+        tables = ExportTables(
+            store, reader, None if everything else list(runs), list(dict.fromkeys(metrics)) or None, attempts
+        )
+        missing = set(metrics) - set(store.list_metrics()["metric"]) if metrics else ()
+        if missing:
+            raise TrainStoreError(
+                f"no run has {', '.join(map(repr, sorted(missing)))}; known metrics: {known_metrics(store)}"
+            )
+        if target is None:
+            _write(binary_output(), file_format, tables.of(table or "steps"), escape_formulas)
+        elif to_folder:
+            _write_folder(target, file_format, tables, escape_formulas, force)
+        else:
+            with new_file(target, force=force) as file:
+                count = _write(file, file_format, tables.of(table or "steps"), escape_formulas)
+            click.echo(f"{visible(target)}: {count} rows")
 
-    export_runs(runs, everything, kind, output, table, metrics, attempts, force, escape_formulas, url, prefix)
+
+def _is_folder(output: str | None, table: str | None, *, several: bool) -> bool:
+    """Whether --output is a folder, with a file for each table, and not one file."""
+    if table is not None:
+        return False
+    if several and output in (None, "-"):
+        raise click.UsageError(
+            "Several runs are written to a folder: name it with --output, or choose one table with --table."
+        )
+    return several or (output is not None and (output.endswith(os.sep) or path_of(output).is_dir()))
+
+
+def _write(file: IO[bytes], file_format: str, table: Table, escape_formulas: bool) -> int:
+    from trainstore.cli.writers import open_writer
+
+    columns, pieces = table
+    writer = open_writer(file_format, file, columns, escape_formulas=escape_formulas)
+    count = 0
+    for rows in pieces():
+        writer.write(rows)
+        count += len(rows)
+    writer.close()
+    file.flush()
+    return count
+
+
+def _write_folder(folder: Path, file_format: str, tables: ExportTables, escape_formulas: bool, force: bool) -> None:
+    """Write every table or none: the files get their names when the last one is complete."""
+    if folder.exists() and not folder.is_dir():
+        raise TrainStoreError(f"{folder} exists and is not a folder")
+    new = not folder.exists()
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise TrainStoreError(f"cannot create the folder {folder}: {error.strerror or error}") from error
+    paths = {name: folder / f"{IN_A_FOLDER.get(name, name)}.{file_format}" for name in TABLES}
+    counts: dict[str, int] = {}
+    try:
+        for path in paths.values():
+            check_free(path, force=force)
+        with ExitStack() as files:
+            for name, path in paths.items():
+                file = files.enter_context(new_file(path, force=force))
+                counts[name] = _write(file, file_format, tables.of(name), escape_formulas)
+    except BaseException:
+        if new and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+    for name, path in paths.items():
+        click.echo(f"{visible(path)}: {counts[name]} rows")

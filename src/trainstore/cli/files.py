@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from trainstore.cli.common import fail
+from trainstore.errors import TrainStoreError
 
 _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -21,8 +21,10 @@ def path_of(text: str) -> Path:
     """A path that a person wrote; ``~`` is the home folder."""
     try:
         return Path(text).expanduser()
-    except RuntimeError:
-        fail(f"there is no home folder for the ~ in {text}; set HOME, or write the whole path")
+    except RuntimeError as error:
+        raise TrainStoreError(
+            f"there is no home folder for the ~ in {text}; set HOME, or write the whole path"
+        ) from error
 
 
 @contextmanager
@@ -51,13 +53,13 @@ def new_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
 def check_free(path: Path, *, force: bool) -> None:
     """End with an error if a path cannot become a file of ours."""
     if path.is_dir():
-        fail(f"{path} is a folder; name a file")
+        raise TrainStoreError(f"{path} is a folder; name a file")
     if path.exists() and not path.is_file():
-        fail(f"{path} is not a regular file; for standard output write --output -")
+        raise TrainStoreError(f"{path} is not a regular file; for standard output write --output -")
     if path.exists() and not force:
-        fail(f"{path} already exists; --force overwrites it")
+        raise TrainStoreError(f"{path} already exists; --force overwrites it")
     if not path.parent.is_dir():
-        fail(f"the folder {path.parent} does not exist")
+        raise TrainStoreError(f"the folder {path.parent} does not exist")
 
 
 @contextmanager
@@ -87,13 +89,11 @@ def ended_by_signals() -> Iterator[None]:
 def _publish(partial: Path, path: Path, *, force: bool) -> None:
     if not force:
         try:
-            os.link(partial, path)  # unlike a renaming, never over another file
+            os.link(partial, path)  # unlike a rename, never replaces another file
             return
-        except FileExistsError:
-            fail(f"{path} already exists; --force overwrites it")
-        except OSError:
-            if path.exists():  # a file system without links
-                fail(f"{path} already exists; --force overwrites it")
+        except OSError as error:  # the file exists, or the file system has no links
+            if isinstance(error, FileExistsError) or path.exists():
+                raise TrainStoreError(f"{path} already exists; --force overwrites it") from error
     partial.replace(path)
 
 
@@ -104,4 +104,4 @@ def _explained(path: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        fail(f"{path} cannot be written: {error.strerror or error}")
+        raise TrainStoreError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from trainstore.cli.common import visible
-from trainstore.cli.streams import is_utf8
+from trainstore.cli.streams import is_utf8, visible
 from trainstore.display import value_text
 
 if TYPE_CHECKING:
@@ -125,9 +124,9 @@ def print_json(value: Any) -> None:
     """A result as JSON."""
     import orjson
 
-    from trainstore.cli.plain import plain
+    from trainstore.cli.jsonable import jsonable
 
-    text = orjson.dumps(plain(value), option=orjson.OPT_INDENT_2).decode()
+    text = orjson.dumps(jsonable(value), option=orjson.OPT_INDENT_2).decode()
     click.echo(text if is_utf8() else _in_ascii(text))
 
 

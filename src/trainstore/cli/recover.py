@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import click
 
-from trainstore.cli.common import fail, open_store, store_options, visible
+from trainstore.cli.options import store_options
 from trainstore.cli.printing import print_json
+from trainstore.cli.stores import open_store
+from trainstore.cli.streams import visible
+from trainstore.errors import TrainStoreError
 
 
 @click.command()
@@ -32,4 +35,6 @@ def recover(url: str, prefix: str, as_json: bool) -> None:
             for path in done.set_aside:
                 click.echo(f"set aside, its run was deleted: {visible(path)}")
         if done.failed:
-            fail("; ".join(f"{path} could not be delivered ({reason})" for path, reason in done.failed.items()))
+            raise TrainStoreError(
+                "; ".join(f"{path} could not be delivered ({reason})" for path, reason in done.failed.items())
+            )

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import click
 
-from trainstore.cli.common import METRIC, fail, known_metrics, open_snapshot, store_options
+from trainstore.cli.options import store_options
 from trainstore.cli.printing import print_json, print_table, records
+from trainstore.cli.stores import known_metrics, open_snapshot
+from trainstore.cli.types import METRIC
 from trainstore.display import SHOWN_METRICS, overview
+from trainstore.errors import TrainStoreError
 
 NEWEST = 50
 
@@ -87,7 +90,7 @@ def best(
             limit=limit,
         )
         if frame.empty:
-            fail(f"no run has a finite value of {metric!r}; known metrics: {known_metrics(store)}")
+            raise TrainStoreError(f"no run has a finite value of {metric!r}; known metrics: {known_metrics(store)}")
         if as_json:
             print_json(records(frame))
         else:

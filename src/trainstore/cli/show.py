@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trainstore.cli.common import METRIC, RUN, fail, open_snapshot, store_options, visible
+from trainstore.cli.options import store_options
 from trainstore.cli.printing import facts, new_console, print_json, print_pairs, print_table, record_fields, records
+from trainstore.cli.stores import open_snapshot
+from trainstore.cli.streams import visible
+from trainstore.cli.types import METRIC, RUN
 from trainstore.display import SHOWN_METRICS
+from trainstore.errors import TrainStoreError
 
 if TYPE_CHECKING:
     from trainstore.queries import Reader
@@ -83,7 +87,9 @@ def _show_steps(store: TrainStore, reader: Reader, run: str, wanted: list[str], 
         return
     if unknown:
         names = ", ".join(map(visible, known)) or "none"
-        fail(f"run {record.uid} has no numbers of {', '.join(map(repr, unknown))}; its metrics are: {names}")
+        raise TrainStoreError(
+            f"run {record.uid} has no numbers of {', '.join(map(repr, unknown))}; its metrics are: {names}"
+        )
     shown = wanted or sorted(known, key=lambda name: (name not in SHOWN_METRICS, name))[:PLOTS]
     points: dict[str, list[tuple[int, float]]] = {name: [] for name in shown}
     newest: deque[Step] = deque(maxlen=last)

@@ -43,6 +43,16 @@ def as_written(text: str) -> str:
     return sys.stdout.as_written(text) if isinstance(sys.stdout, _Limited) else text
 
 
+def visible(value: object) -> str:
+    """Text whose control characters are shown and not obeyed, as standard output can write it."""
+    return as_written("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)))
+
+
+def at_terminal() -> bool:
+    """Whether a person can be asked something."""
+    return sys.stdin.isatty()
+
+
 def read_input() -> str:
     """The text on standard input."""
     if isinstance(sys.stdin, _Closed):

@@ -1,7 +1,7 @@
 """Results as JSON, for ``--json`` and jsonl.
 
 Missing values are null, NaN and infinities the texts "NaN", "Infinity" and "-Infinity", times ISO 8601, and integers
-are numbers however large they are.
+are numbers of any size.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import orjson
 from trainstore.values import INT64_MAX, INT64_MIN, canonical
 
 
-def plain(value: Any) -> Any:
-    """What orjson writes so."""
+def jsonable(value: Any) -> Any:
+    """A value as orjson can write it."""
     kind = type(value)
     if kind is bool or value is None or kind is datetime:
         return value
     if (kind is float and isfinite(value)) or (kind is int and INT64_MIN <= value <= INT64_MAX):
         return value
     if isinstance(value, Mapping):
-        return {_text(key): plain(item) for key, item in value.items()}
+        return {_key(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [jsonable(item) for item in value]
     if kind.__name__ in ("NAType", "NaTType"):
         return None
     if hasattr(value, "isoformat"):
@@ -36,16 +36,16 @@ def plain(value: Any) -> Any:
 
 def json_text(value: Any) -> str:
     """The JSON of a value on one line."""
-    return orjson.dumps(plain(value)).decode()
+    return orjson.dumps(jsonable(value)).decode()
 
 
-def _text(key: Any) -> str:
+def _key(key: Any) -> str:
     text = _unmarked(canonical(key)) if isinstance(key, str) else key
     return str(text)
 
 
 def _unmarked(stored: Any) -> Any:
-    """A stored value without our marks."""
+    """A stored value without the marks ``$int`` and ``$repr``."""
     if isinstance(stored, list):
         return [_unmarked(item) for item in stored]
     if not isinstance(stored, dict):

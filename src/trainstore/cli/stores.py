@@ -1,0 +1,110 @@
+"""Opening the store that a command line names, as each kind of command needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from trainstore.cli.options import PREFIX_VARIABLE, STORE_VARIABLE
+from trainstore.cli.streams import visible
+from trainstore.errors import SchemaMissingError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from trainstore.backends import Backend
+    from trainstore.models import Models
+    from trainstore.queries import Reader
+    from trainstore.store import TrainStore
+
+
+class Database(NamedTuple):
+    """A database that may have any schema or none: what the functions of ``schema.py`` take."""
+
+    engine: Engine
+    backend: Backend
+    models: Models
+
+
+@contextmanager
+def open_database(url: str, prefix: str) -> Iterator[Database]:
+    """The database itself: nothing is created, upgraded or recovered."""
+    from trainstore.backends import open_backend
+    from trainstore.models import models_for
+
+    models = models_for(prefix)
+    backend = open_backend(url)
+    engine = backend.create_engine()
+    try:
+        yield Database(engine, backend, models)
+    finally:
+        engine.dispose()
+        backend.close()
+
+
+@contextmanager
+def open_store(url: str, prefix: str, *, make: bool = False, make_tables: bool = False) -> Iterator[TrainStore]:
+    """The store. If there is none, an error says how to begin.
+
+    Args:
+        url: What --store says.
+        prefix: What --prefix says.
+        make: Create the store if it does not exist.
+        make_tables: Create its tables if the database exists.
+
+    Raises:
+        StoreUnavailableError: There is no store, and it may not be created.
+        SchemaMissingError: The database does not have its tables, and they may not be created.
+    """
+    from trainstore.store import TrainStore
+
+    if not make:
+        _check_exists(url, prefix, tables=not make_tables)
+    with TrainStore(url, table_name_prefix=prefix) as store:
+        yield store
+
+
+def _check_exists(url: str, prefix: str, *, tables: bool) -> None:
+    """Refuse a mistyped path, database or prefix: opening it as a store would create a file or tables there."""
+    from trainstore import schema
+
+    with open_database(url, prefix) as database:
+        if not database.backend.exists():
+            raise StoreUnavailableError(
+                f"there is no store at {visible(url)}; name one with --store or {STORE_VARIABLE}, or create one "
+                "with: trainstore demo"
+            )
+        if tables and schema.current(*database) is None:
+            raise SchemaMissingError(
+                f"{visible(database.backend.safe_url)} has no trainstore tables"
+                f"{f' with the prefix {prefix}' if prefix else ''}; choose others with --store or {STORE_VARIABLE}, "
+                f"--prefix or {PREFIX_VARIABLE}, or create them with: trainstore db upgrade"
+            )
+
+
+@contextmanager
+def open_snapshot(url: str, prefix: str) -> Iterator[tuple[TrainStore, Reader]]:
+    """The store, and an exact reader whose statements all see the same moment of it."""
+    with open_store(url, prefix) as store, snapshot_of(store) as reader:
+        yield store, reader
+
+
+@contextmanager
+def snapshot_of(store: TrainStore) -> Iterator[Reader]:
+    """An exact reader of an open store, whose statements all see the same moment of it."""
+    from dataclasses import replace
+
+    with store.snapshot() as view:
+        yield replace(view.reader, exact=True)
+
+
+def shown_url(store: TrainStore) -> str:
+    """The store's URL as --store takes it, without the password."""
+    return store.url if "%" in store.url else store.url.removeprefix("sqlite:///")
+
+
+def known_metrics(store: TrainStore) -> str:
+    """The names of the store's first metrics, for a message."""
+    names = sorted(set(store.list_metrics()["metric"]))
+    return ", ".join(map(visible, names[:30])) + (" …" if len(names) > 30 else "") if names else "none"
