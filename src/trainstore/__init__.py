@@ -24,9 +24,9 @@ _HOMES = {
     ),
     **dict.fromkeys(
         (
-            "TrainStoreError", "InvalidArgumentError", "StoreURLError", "StoreUnavailableError", "StoreClosedError",
-            "NotADatabaseError", "NetworkFileSystemError", "PermissionDeniedError", "ReadOnlyStoreError",
-            "SchemaError", "SchemaOutdatedError", "SchemaTooNewError", "SchemaForeignError",
+            "TrainStoreError", "InvalidArgumentError", "FilterError", "StoreURLError", "StoreUnavailableError",
+            "StoreClosedError", "NotADatabaseError", "NetworkFileSystemError", "PermissionDeniedError",
+            "ReadOnlyStoreError", "SchemaError", "SchemaOutdatedError", "SchemaTooNewError", "SchemaForeignError",
             "SchemaMissingError", "RunNotFoundError", "RunNotUniqueError", "ModelNotFoundError", "RunActiveError",
             "JournalError", "BackupError", "TrainStoreWarning", "PendingRecordsWarning",
         ),

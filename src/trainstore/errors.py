@@ -4,6 +4,7 @@
 
     TrainStoreError
     ├── InvalidArgumentError (ValueError)   a value that the caller passed; the message names it and the fix
+    │   └── FilterError                     a filter (where="…") that cannot be read; position says where
     ├── StoreURLError (ValueError)          a connection string that names no backend or database we can use
     ├── StoreUnavailableError               the database cannot be reached or opened
     ├── PermissionDeniedError               the database's user lacks a right; the message names it
@@ -36,6 +37,20 @@ class TrainStoreError(Exception):
 
 class InvalidArgumentError(TrainStoreError, ValueError):
     """An argument has a value that cannot be used; the message names the value and the fix."""
+
+
+class FilterError(InvalidArgumentError):
+    """A filter, as in ``where="hp.lr < 1e-3"``, that cannot be read, or that names what the store does not have.
+
+    Attributes:
+        text: The filter.
+        position: The place in it that the message is about; 0 is its first character.
+    """
+
+    def __init__(self, message: str, text: str = "", position: int = 0) -> None:
+        super().__init__(message)
+        self.text = text
+        self.position = position
 
 
 class StoreURLError(TrainStoreError, ValueError):

@@ -47,8 +47,9 @@ class QueryMethods:
                 list of names. A mapping of names to a value, or a list (array, set, generator, …) of values, admits
                 only runs that have it (and shows all). A name alone is one of namespace ``hp``; "mth.n_layer" is one of
                 another, "model.depth" stands inside "model", ``hp."a.b"`` is the key "a.b".
-            where: An SQLAlchemy condition over ``store.table.run``, or a list of them. Another table goes into a
-                subquery.
+            where: A filter as text, such as ``"hp.lr < 1e-3 and not tag.bad"`` (the page on querying describes the
+                language); or an SQLAlchemy condition over ``store.table.run``, where another table goes into a
+                subquery; or a list of them, all of which must hold.
             metrics: Which metrics to show; None: all.
             summary: What of them: "last", "min" or "max" (the latter two over finite values).
             limit: At most so many, the newest.
@@ -64,6 +65,8 @@ class QueryMethods:
         Raises:
             InvalidArgumentError: A value that is not among those named here, a condition that compares two kinds (a
                 number with a text), or a name that may be two hyperparameters.
+            FilterError: ``where`` is a text that cannot be read, or names what the store does not have; its
+                ``position`` says where.
         """
         with self._reader() as reader:
             return queries.list_runs(
@@ -100,6 +103,7 @@ class QueryMethods:
 
         Raises:
             InvalidArgumentError: A value that is not among those named here.
+            FilterError: As for `list_runs`.
         """
         with self._reader() as reader:
             return queries.list_runs_grouped_by_metric(
@@ -133,6 +137,7 @@ class QueryMethods:
 
         Raises:
             InvalidArgumentError: A value that is not among those named there.
+            FilterError: As for `list_runs`.
         """
         with self._reader() as reader:
             return queries.get_best_run(

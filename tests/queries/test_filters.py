@@ -107,6 +107,16 @@ def test_hyperparameters_are_compared_by_value_and_type(builder: Builder) -> Non
         assert found(builder, hyperparams={"hp.x": value}) == names, value
 
 
+def test_a_list_of_values_may_be_long(builder: Builder) -> None:
+    """SQLite refuses a chain of some hundred ORs, so it is none."""
+    builder.run("text", hyperparams={"hp.x": "x7000"})
+    builder.run("number", hyperparams={"hp.x": 7000})
+    builder.run("other", hyperparams={"hp.x": None})
+    assert found(builder, hyperparams={"x": [f"x{number}" for number in range(8_000)]}) == {"text"}
+    assert found(builder, hyperparams={"x": range(8_000)}) == {"number"}
+    assert found(builder, hyperparams={"x": ["x7000", 7000, None]}) == {"text", "number", "other"}
+
+
 SEVERAL: list[Any] = [
     [1, 2], (1, 2), {1, 2}, np.array([1, 2]), np.array([1.0, 2.0]), pd.Series([1, 2, None], dtype="Int64"),
     pd.Series([1, 2]).unique(), pd.Index([1, 2]), range(1, 3), {1: 0, 2: 0}.keys(), {"a": 1, "b": 2}.values(),
@@ -214,7 +224,7 @@ def test_a_prefix_has_tables_of_its_own(new_database: Any) -> None:
         ({"tag": b"x"}, ["tag", "b'x'"]),
         ({"hyperparams": {7: 1}}, ["7"]),
         ({"where": True}, ["True", "expression"]),
-        ({"where": "name = 'a'"}, ["name = 'a'", "expression"]),
+        ({"where": b"name = 'a'"}, ["name = 'a'", "expression"]),
         ({"hyperparams": {"x": lambda value: value > 1}}, ["lambda", "where="]),
         ({"hyperparams": {"x": {"$gt": 1}}}, ["$gt", "operator", "where="]),
         ({"hyperparams": {"x": pd.DataFrame({"x": [1]})}}, ["shape (1, 1)"]),

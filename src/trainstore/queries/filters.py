@@ -1,4 +1,4 @@
-"""Which runs: project, name, status, tag, hyperparameters, and any SQLAlchemy expression."""
+"""Which runs: project, name, status, tag, hyperparameters, and a filter as text or any SQLAlchemy expression."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from trainstore.errors import InvalidArgumentError
 from trainstore.models import LOST_AFTER, STATUSES, Models
+from trainstore.queries import language
 from trainstore.queries.comparisons import check_condition
 from trainstore.queries.matches import has_name, has_value, shown
 from trainstore.queries.names import Name, resolve_name
@@ -135,12 +136,18 @@ def conditions(reader: Reader, chosen: RunFilter, status: ColumnElement[str]) ->
             asked.append(has_value(reader, resolve_name(reader, name), value))
     if chosen.where is not None:
         is_list = isinstance(chosen.where, (list, tuple, set, frozenset, Iterator))
-        asked += [_expression(reader, item) for item in (chosen.where if is_list else [chosen.where])]
+        asked += [_condition(reader, item) for item in (chosen.where if is_list else [chosen.where])]
     return asked
 
 
 def _tag(name: str) -> Name:
     return Name("tag", stored_label(name))
+
+
+def _condition(reader: Reader, where: object) -> ColumnElement[bool]:
+    if isinstance(where, str):
+        return language.condition(reader, where, run_source(reader.models), liveness(reader))
+    return _expression(reader, where)
 
 
 def _expression(reader: Reader, where: object) -> ColumnElement[bool]:
@@ -149,7 +156,8 @@ def _expression(reader: Reader, where: object) -> ColumnElement[bool]:
     clause = where.__clause_element__() if hasattr(where, "__clause_element__") else where
     if not isinstance(clause, ColumnElement):
         raise InvalidArgumentError(
-            f"where {shown(where)} is not an SQLAlchemy expression; write e.g. store.table.run.c.last_step > 100"
+            f"where {shown(where)} is not an SQLAlchemy expression or a text; write e.g. 'last_step > 100' or "
+            "store.table.run.c.last_step > 100"
         )
     others = {str(table) for table in select(literal(1)).where(clause).get_final_froms()} - {str(run)}
     if others:

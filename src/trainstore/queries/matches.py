@@ -40,39 +40,53 @@ def has_value(reader: Reader, name: Name, value: Any) -> ColumnElement[bool]:
     Raises `InvalidArgumentError` for what is not a value.
     """
     table = reader.models.hyperparam.c
-    simple: list[ColumnElement[bool]] = []
+    numbers: list[float] = []
+    forms: list[Any] = []
     others: dict[Any, None] = {}
+    conditions: list[ColumnElement[bool]] = [false()]
     for kept in _alternatives(name, value):
-        condition = None if name.path else _simple(table, kept)
-        if condition is None:
+        if name.path or not _alike(kept):
             others[comparable(restore(kept))] = None
+        elif kept is None:
+            conditions.append(table.value.is_(None))
+        elif type(kept) in (int, float):
+            numbers.append(float(kept))
         else:
-            simple.append(condition)
+            forms += _forms(kept)
+    # Lists, not a chain of ORs: SQLite refuses one of some hundred links.
+    conditions += [table.number.in_(numbers)] if numbers else []
+    conditions += [table.value.in_([type_coerce(form, JsonType) for form in forms])] if forms else []
     if others:
         # Databases compare objects and large numbers in ways of their own (order of keys, 1 and 1.0, doubles).
         text = reader.backend.json_text(table.value)
-        numbers = [_float(number) for kind, number in others if kind is float and not name.path]
-        there = nested_values(reader, name.namespace, name.key, or_numbers=[n for n in numbers if n is not None])
+        large = [_float(number) for kind, number in others if kind is float and not name.path]
+        there = nested_values(reader, name.namespace, name.key, or_numbers=[n for n in large if n is not None])
         equal = [found for found, stored in there.items() if comparable(inside(stored, name.path)) in others]
-        simple.append(text.in_(equal))
-    return has_name(reader, name, or_(false(), *simple))
+        conditions.append(text.in_(equal))
+    return has_name(reader, name, or_(*conditions))
 
 
-def _simple(table: Any, kept: Any) -> ColumnElement[bool] | None:
-    """The condition in SQL, where both databases compare such values as Python does."""
-    if kept is None:
-        condition: ColumnElement[bool] = table.value.is_(None)
-        return condition
+def _alike(kept: Any) -> bool:
+    """Whether both databases compare such a value as Python does."""
     if type(kept) in (int, float):
-        return table.number == float(kept) if -EXACT < kept < EXACT else None
-    by_repr = isinstance(kept, dict) and kept.keys() == {"$repr"}
-    if isinstance(kept, str) or by_repr:
-        # A text, and what is kept as one because JSON cannot hold it, look the same in a frame; the names of NaN and
-        # the infinities are numbers.
-        text = kept["$repr"] if by_repr else kept
-        forms = [kept] if text in NONFINITE else [text, {"$repr": text}]
-        return or_(*(table.value == type_coerce(form, JsonType) for form in forms))
-    return None if isinstance(kept, (dict, list)) else table.value == type_coerce(kept, JsonType)
+        return bool(-EXACT < kept < EXACT)
+    return not isinstance(kept, (dict, list)) or _is_repr(kept)
+
+
+def _forms(kept: Any) -> list[Any]:
+    """What is stored for a text or a bool.
+
+    A text, and what is kept as one because JSON cannot hold it, look the same in a frame; the names of NaN and the
+    infinities are numbers.
+    """
+    if not isinstance(kept, str) and not _is_repr(kept):
+        return [kept]
+    text = kept["$repr"] if isinstance(kept, dict) else kept
+    return [kept] if text in NONFINITE else [text, {"$repr": text}]
+
+
+def _is_repr(kept: Any) -> bool:
+    return isinstance(kept, dict) and kept.keys() == {"$repr"}
 
 
 def _alternatives(name: Name, value: Any) -> list[Any]:
@@ -116,8 +130,7 @@ def _several(value: Any) -> list[Any] | None:
         )
     if isinstance(value, Mapping) and value and all(isinstance(key, str) and key.startswith("$") for key in value):
         raise InvalidArgumentError(
-            f"{shown(value)} looks like an operator, which filters do not have: select in the DataFrame, as in "
-            "runs[runs['hp__lr'] > 0.01], or pass a condition as where="
+            f"{shown(value)} looks like an operator; write a condition as text: where='hp.lr > 0.01'"
         )
     if is_array(value):
         return list(elements(value)) if value.shape else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from sqlalchemy import exists, or_, select
@@ -18,7 +19,7 @@ from trainstore.errors import InvalidArgumentError
 from trainstore.models import NAMESPACES
 from trainstore.queries.frames import parse
 from trainstore.queries.reader import Reader, RunKey
-from trainstore.values import stored_label
+from trainstore.values import stored_label, stored_name
 
 # --- Hyperparameters -------------------------------------------------------------------------------------------------
 
@@ -44,7 +45,7 @@ _PART = re.compile(r'"((?:[^"]|"")+)"(?=\.|\Z)|([^.]*)')
 
 def spelled(namespace: str, *keys: str) -> str:
     """A name as a text: ``hp.model.depth``, ``hp."env.name"``. No two names are spelled alike."""
-    return ".".join((namespace, *(_quoted(key) if "." in key or key.startswith('"') else key for key in keys)))
+    return ".".join((namespace, *(spelled_key(key) if "." in key or key.startswith('"') else key for key in keys)))
 
 
 def flat(namespace: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +92,9 @@ def resolve_name(reader: Reader, text: object) -> Name:
         for path in _paths(reader, *reading, readings[reading])
     )
     if len(found) > 1:
-        spellings = " and ".join(".".join((name.namespace, *map(_quoted, (name.key, *name.path)))) for name in found)
+        spellings = " and ".join(
+            ".".join((name.namespace, *map(spelled_key, (name.key, *name.path)))) for name in found
+        )
         raise InvalidArgumentError(f"hyperparameter {text!r} is ambiguous: there are {spellings}; write one of these")
     if not found and any(part.text.startswith('"') and not part.quoted for part in _parts(text)):
         raise InvalidArgumentError(f'hyperparameter {text!r} has a quote that is not closed; write hp."env.name"')
@@ -182,8 +185,46 @@ def nested_values(reader: Reader, namespace: str, key: str, *, or_numbers: Seque
     return {found: parse(found) for (found,) in reader.rows(statement) if found is not None}
 
 
-def _quoted(key: str) -> str:
+def spelled_key(key: str) -> str:
+    """A key in quotes: it is read as it is."""
     return '"' + key.replace('"', '""') + '"'
+
+
+def is_there(reader: Reader, name: Name) -> bool:
+    """Whether a run has a value under this name."""
+    if name.path:
+        there = nested_values(reader, name.namespace, name.key).values()
+        return any(inside(value, name.path) is not NOTHING for value in there)
+    table = reader.models.hyperparam.c
+    return bool(reader.rows(select(exists().where(table.namespace == name.namespace, table.key == name.key)))[0][0])
+
+
+def known_names(reader: Reader) -> list[str]:
+    """The names of all hyperparameters, and of what stands inside them, as they are spelled."""
+    table = reader.models.hyperparam.c
+    keys = reader.rows(select(table.namespace, table.key).distinct())
+    names = {spelled(*row) for row in keys}
+    text = reader.backend.json_text(table.value)
+    objects = select(table.namespace, table.key, text).where(table.number.is_(None), text.startswith("{")).distinct()
+    for namespace, key, found in reader.rows(objects.limit(1_000)):
+        names.update(flat(namespace, {key: parse(found)}))
+    return sorted(names, key=lambda name: (NAMESPACES.index(name.partition(".")[0]), name))
+
+
+def did_you_mean(written: str, known: Sequence[str]) -> str:
+    """The end of an error about a name: the closest of those that there are, or the first of them."""
+    by_key: dict[str, str] = {}
+    for name in known:
+        by_key.setdefault(_without_namespace(name), name)
+    close = get_close_matches(_without_namespace(written.replace("__", ".")), by_key)
+    if close:
+        return f"; did you mean {' or '.join(by_key[key] for key in close)}?"
+    return f"; there are {', '.join(known[:10])}{', …' if len(known) > 10 else ''}" if known else "; no run has any"
+
+
+def _without_namespace(name: str) -> str:
+    namespace, _, key = name.lower().partition(".")
+    return key if namespace in (*NAMESPACES, "metric") else name.lower()
 
 
 # --- Runs and metrics ------------------------------------------------------------------------------------------------
@@ -215,6 +256,19 @@ def runs_beginning(reader: Reader, start: str, limit: int = 100) -> list[RunName
         .limit(limit)
     )
     return [RunName(*row) for row in reader.rows(statement)]
+
+
+def metric_readings(text: str, summaries: Sequence[str]) -> list[tuple[str, str]]:
+    """Each metric and summary that ``metric.train/loss.min`` may mean; without a summary it is the first of them."""
+    parts = _parts(text)[1:]
+    quoted = any(part.quoted for part in parts)
+    readings = []
+    if not quoted or len(parts) == 1:
+        readings.append((stored_name(".".join(part.text for part in parts)), summaries[0]))
+    *of_name, last = parts
+    if of_name and last.text in summaries and not last.quoted and (not quoted or len(of_name) == 1):
+        readings.append((stored_name(".".join(part.text for part in of_name)), last.text))
+    return readings
 
 
 def metrics_beginning(reader: Reader, start: str, limit: int = 200) -> list[str]:
