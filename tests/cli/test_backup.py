@@ -199,7 +199,7 @@ def test_the_doctor_sees_a_store_that_is_behind_its_journals(call, unsettled: Pa
         run = store.start_run(name="live")
         assert run.flush(60)
         unsettled.rename(unsettled.with_name("gone.db"))
-        assert any(f"the store had run {run.uid}" in text for text in findings(call, copy))
+        assert any(f"run {run.uid} of " in text and "is missing now" in text for text in findings(call, copy))
         unsettled.with_name("gone.db").rename(unsettled)
 
 

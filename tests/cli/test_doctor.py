@@ -42,9 +42,9 @@ def test_a_healthy_store_has_no_problem(examine, call, database_url, backend_nam
     with_steps(database_url)
     code, findings = examine("--full")
     assert code == 0
-    assert of(findings, "schema", "ok") == [f"{HEAD}, as this trainstore needs it"]
+    assert of(findings, "schema", "ok") == [f"{HEAD}, as this version of trainstore needs it"]
     assert of(findings, "runs", "ok") == ["1: 1 finished"]
-    assert of(findings, "summaries", "ok") == ["those of 1 runs agree with their steps"]
+    assert of(findings, "summaries", "ok") == ["match the steps of all runs"]
     assert any(line.startswith("none left in ") for line in of(findings, "journals", "ok"))
     assert any("sqlalchemy 2" in line for line in of(findings, "libraries"))
     if backend_name == "sqlite":
@@ -175,12 +175,12 @@ def test_journals_that_are_left(examine, database_url, start_script, tmp_path):
     process.wait_for("logged")
     code, findings = examine()
     assert code == 0
-    assert any("whose processes live" in line for line in of(findings, "journals", "ok"))
+    assert any("their processes are running" in line for line in of(findings, "journals", "ok"))
     process.kill()
     for _ in range(2):
         code, findings = examine()
         assert code == 0
-        assert any("left by processes that ended" in line for line in of(findings, "journals", "warning"))
+        assert any("left by processes that have ended" in line for line in of(findings, "journals", "warning"))
     journal = next(tmp_path.glob("journals/*/*/meta.json")).parent
     journal.chmod(0o755)
     code, findings = examine()

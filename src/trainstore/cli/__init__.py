@@ -17,6 +17,7 @@ Exit codes: 0 done; 1 an error, one line on standard error that says what to do;
 ``files.py``          writing a file whole or not at all
 ``formats.py``        csv, jsonl and parquet: how each value is written; ``writers.py`` writes them
 ``export_tables.py``  the tables that can be exported
+``doctor_checks.py``  what ``doctor`` checks
 ``reference.py``      the page docs/cli.md
 ====================  ==============================================================================
 

@@ -79,15 +79,8 @@ class RecordingService:
         return self._places.belongs(folder, meta, self.store_uid)
 
     def journals(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """The journals of this store on this machine, each with its ``meta.json``.
-
-        Before the store's uid is known, those that were written for this database's address.
-        """
-        for root in self._places.roots():
-            for folder in journals.journal_folders(root):
-                meta = journals.read_meta(folder)
-                if meta is not None and self._belongs(folder, meta):
-                    yield folder, meta
+        """The journals of this store on this machine, each with its ``meta.json``."""
+        return self._places.journals(self.store_uid)
 
     def is_recorded_here(self, run_uid: str) -> bool:
         """Whether a live process on this machine holds a journal of this run."""

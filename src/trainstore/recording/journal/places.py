@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import platformdirs
 
 from trainstore.backends import Backend, current_folder
 from trainstore.errors import JournalError
+from trainstore.recording.journal.folder import journal_folders, read_meta
 
 logger = logging.getLogger("trainstore")
 
@@ -44,6 +46,17 @@ class JournalPlaces:
             others = []
             logger.warning("%s cannot be searched for journals (%s)", state, error.strerror or error)
         return [*self._backend.journal_roots(), *others]
+
+    def journals(self, store_uid: str | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """The journals of the store on this machine, each with its ``meta.json``.
+
+        Before the store's uid is known, those that were written for this database's address.
+        """
+        for root in self.roots():
+            for folder in journal_folders(root):
+                meta = read_meta(folder)
+                if meta is not None and self.belongs(folder, meta, store_uid):
+                    yield folder, meta
 
     def belongs(self, folder: Path, meta: dict[str, Any], store_uid: str | None) -> bool:
         """Whether a journal, with this ``meta.json``, is of the store.
