@@ -1,5 +1,5 @@
 """A training library's events → ActiveRun: one package for each library, named after it.
 
-``transformers`` is Hugging Face's ``Trainer``. What is in a package is that library's alone; others stand beside it.
-A package here knows the facade and its library, and nothing else of trainstore's inside.
+``transformers`` records Hugging Face's ``Trainer``. A package holds what only its library needs; no package imports
+another.
 """

@@ -1,4 +1,4 @@
-"""Hugging Face ``Trainer``: every optimizer step, its true loss, and all that is known of the run.
+"""Records a Hugging Face ``Trainer``: every optimizer step, its true loss, and everything known about the run.
 
 ::
 
@@ -7,9 +7,9 @@
     trainer = Trainer(..., callbacks=[TrainStoreCallback("runs.db")])
     trainer.train()
 
-The step's own loss is ``loss``: what ``trainer.training_step`` returned, added up over the micro-batches of the step,
-whatever ``logging_steps`` is. What the Trainer logs, the mean since its last log, is ``loss_window``, with the
-window's first and last step in the row's details. Importing this package makes ``report_to="trainstore"`` known.
+``loss`` is the step's own loss: what ``trainer.training_step`` returned, summed over the step's micro-batches, whatever
+``logging_steps`` is. ``loss_window`` is what the Trainer logs, the mean since its last log; the row's details name the
+window's first and last step. Importing this package registers ``report_to="trainstore"``.
 
 Inside::
 
@@ -17,12 +17,12 @@ Inside::
     settings.py           its arguments; failures.py: failures of trainstore itself
     session.py            what it keeps from one event to the next: the store, the trainings under way, their runs
     beginning.py          how a training begins; runs.py: with which run; checkpoint.py: that of its checkpoint
-    ending.py             how a training ends; train_call.py: as train() returns or raises
+    ending.py             how a training ends; train_call.py: when train() returns or raises
     training.py           one training under way; ranks.py: its processes; outside.py: what comes before and after it
     steps.py              the rows of the steps; losses.py: where their losses come from
-    watch.py              what a trainer's methods tell; wrappers.py: how they are replaced for a while
-    facts.py              what is known at the beginning; datasets.py, parameters.py: of the data, of the model's size
-    incomplete.py         what could not be read; foreign.py: what another library's events lack
+    watch.py              what a trainer's methods reveal; wrappers.py: how they are replaced during a training
+    facts.py              what is known at the beginning; datasets.py: about the data; parameters.py: the model's size
+    incomplete.py         what could not be read; foreign.py: other libraries' trainers, whose events may lack fields
 """
 
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK

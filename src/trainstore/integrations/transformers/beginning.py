@@ -31,7 +31,7 @@ from trainstore.integrations.transformers.watch import Watch
 from trainstore.integrations.transformers.wrappers import is_calling
 from trainstore.run import ActiveRun
 
-# What the user can fix before a training starts; everything else is our own trouble.
+# What the user can fix before a training starts. Any other error is ours, and does not stop the training.
 USER_ERRORS = (
     InvalidArgumentError,
     StoreURLError,
@@ -44,7 +44,7 @@ USER_ERRORS = (
 
 
 def is_for_the_user(session: Session, error: Exception) -> bool:
-    """Whether the user should fix this now, not find out after days of training. So is a store that does not open."""
+    """Whether the user should fix this now, and not notice it after days of training: also if the store cannot open."""
     return isinstance(error, USER_ERRORS) or (not session.is_open and isinstance(error, TrainStoreError))
 
 
@@ -134,7 +134,7 @@ def _record(session: Session, training: Training, run: ActiveRun, incomplete: In
 
 
 def _watch(session: Session, training: Training, run: ActiveRun, incomplete: Incomplete) -> str:
-    """Wrap the methods that tell the loss, the gradient norm and a failure; return the source of the loss."""
+    """Watch the training for losses, gradient norms and failures; return the source of the loss."""
     trainer = training.known_trainer
     watch = _watch_of(session, training)
     if trainer is not None:

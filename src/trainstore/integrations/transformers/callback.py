@@ -1,4 +1,4 @@
-"""`TrainStoreCallback`: one method for each event of a ``transformers.Trainer``. `record` adds one for a block."""
+"""`TrainStoreCallback`: one method for each event of a ``transformers.Trainer``; `record`: the same for one block."""
 
 from __future__ import annotations
 
@@ -45,27 +45,27 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     """Records a ``transformers.Trainer`` into a store.
 
     Args:
-        store_or_url: An open `TrainStore`, which stays open; or what one is opened with (then a database that is away
-            is no error: the run begins in the journal), closed when the training ends. None: ``TRAINSTORE_URL``, else
+        store_or_url: An open `TrainStore`, which stays open; or a path or URL, which is opened here and closed when the
+            training ends (if its database is away, the run begins in the journal). None: ``TRAINSTORE_URL``, else
             ``trainstore.db``.
         project: None: ``TRAINSTORE_PROJECT``, else "default".
         name: The run's label. None: the arguments' ``run_name``, ``TRAINSTORE_RUN_NAME``, else made from the uid.
         tags: As for `TrainStore.start_run`.
-        hyperparams: Recorded beside the training arguments; they win where a name is the same.
-        resume: What a checkpoint that carries our key means. "auto": the next attempt of the same run (in the same
-            output_dir; elsewhere a new run whose parent it is). "never": always a new run. "must": an error where
-            there is no run to go on with.
+        hyperparams: Recorded beside the training arguments; of two with the same name, yours is kept.
+        resume: What to do with a checkpoint that names a run. "auto": record the next attempt of that run (if the
+            output_dir is the same; otherwise a new run whose parent it is). "never": always a new run. "must": an
+            error if there is no run to continue.
         loss: "auto": the true loss of every step. "logs": only the window means that the Trainer logs.
-        on_error: "warn": a failure of ours is logged once, and the training goes on. "raise": it is raised.
+        on_error: "warn": a failure of trainstore is logged once, and the training goes on. "raise": it is raised.
 
     Raises:
         InvalidArgumentError: An argument that cannot be used, here or when training begins.
-        TrainStoreError: When training begins, and only what you can mend: a store that cannot be opened
-            (`StoreURLError`, `SchemaError`, `NotADatabaseError`, a file in a missing folder), is closed, or read only.
+        TrainStoreError: When training begins, and only if you can fix it: a store that cannot be opened
+            (`StoreURLError`, `SchemaError`, `NotADatabaseError`, a file in a missing folder), is closed, or read-only.
 
-    It may be copied and pickled, alone or with its trainer, also in the middle of a training: the copy has the same
-    arguments, and what it records is a run of its own. A copy shares an open store. Pickled, the store travels as its
-    URL without the password: then ``TRAINSTORE_URL`` is used if it names the same database, else what libpq finds.
+    It may be copied and pickled, alone or with its trainer, even in the middle of a training: the copy has the same
+    arguments, and records a run of its own. A copy shares an open store. A pickle carries the store's URL without its
+    password: to open it, ``TRAINSTORE_URL`` is used if it names the same database, else the password that libpq finds.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         return self.__deepcopy__({})
 
     def __deepcopy__(self, memo: object) -> TrainStoreCallback:
-        """A callback with the same arguments that has recorded nothing: what it records is not the original's run."""
+        """A callback with the same arguments that has recorded nothing yet, and will not record into the same run."""
         copied = type(self).__new__(type(self))
         copied._reset(self._settings)
         return copied
@@ -129,7 +129,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     # --- The beginning ----------------------------------------------------------------------------------------------
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin a run, or go on with the one that the checkpoint names."""
+        """Begin a run, or continue the one that the checkpoint names."""
         if self._session.failures.disabled or recording_is_disabled():
             return
         try:
@@ -145,7 +145,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     # --- The trainer ------------------------------------------------------------------------------------------------
 
     def _find_trainer(self) -> Any | None:
-        """The trainer that calls now, or that of `record`."""
+        """The trainer that is calling, or the one that `record` was given."""
         trainer = calling_trainer(self)
         if trainer is None and self._trainer is not None:
             return self._trainer()
@@ -155,9 +155,9 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         """The training whose event this is; None if it comes from outside a training.
 
         Args:
-            state: That of the event.
-            steps_since: If the event shows that a training is under way, how many steps have ended in it unrecorded.
-                Then one that was taken for failed goes on.
+            state: The event's.
+            steps_since: Given if the event shows that a training is under way: how many of its steps have ended since
+                the last one recorded. A training that was taken for failed then goes on.
         """
         try:
             return self._find_training(state, steps_since)
@@ -170,7 +170,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         found = next((one for one in session.trainings if one.given_state is state or one.state is state), None)
         if found is None and session.trainings:
             trainer = self._find_trainer()
-            # Without a trainer it may be a library that makes a state for every event.
+            # Without a trainer it may be a library that makes a new state for every event.
             found = next((one for one in reversed(session.trainings) if one.known_trainer is trainer), None)
             if found is not None:
                 found.is_told(state)
@@ -182,7 +182,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         return found
 
     def _is_second_of(self, trainer: Any | None) -> bool:
-        """Whether another of us records this trainer: the first that was given a store, or else the first."""
+        """Whether another callback records this trainer: the first that was given a store, or else the first."""
         ours = [one for one in callbacks_of(trainer) if isinstance(one, TrainStoreCallback)]
         chosen = next((one for one in ours if one._settings.store_or_url is not None), None) or (ours or [self])[0]
         if chosen is self:
@@ -215,7 +215,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
                 self._session.report("on_pre_optimizer_step", error)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """One record: the whole step (on accelerators its loss and gradient norm follow), and a log that comes next."""
+        """One record: the whole step (on accelerators without loss and gradient norm), and a log right after it."""
         training = self._session.current
         if training is None or training.given_state is not state:
             training = self._training_of(state, steps_since=1)
@@ -243,7 +243,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             training.steps.begin_epoch()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Whatever the Trainer logs, in the row of its step."""
+        """Whatever the Trainer logs, into the row of its step."""
         if logs is None:
             return
         training = self._session.current
@@ -288,14 +288,14 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         trainer, last_runs = self._find_trainer(), self._session.last_runs
         last = last_runs.of(trainer)
         if last is not None:
-            last_runs.remember(trainer, last)  # an evaluation is a result: the next training has a run of its own
+            last_runs.remember(trainer, last)  # an evaluation is a result: the next training gets its own run
         left = self._outside.unlogged(metrics, state.global_step)
         if left:
             with self._session.run_outside(trainer, args, state, kwargs) as run:
                 self._outside.record(run, left, state.global_step)
 
     def _records_outside(self, state: Any) -> bool:
-        """Whether what comes outside a training is for us to record."""
+        """Whether this callback records what comes outside a training."""
         if self._session.failures.disabled or recording_is_disabled() or not state.is_world_process_zero:
             return False
         return not self._is_second_of(self._find_trainer())
@@ -309,7 +309,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     @_guarded
     def on_push_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The model goes to the Hub: in a training, or after one."""
+        """The model is pushed to the Hub, during a training or after one."""
         training = self._training_of(state)
         details = {"hub_model_id": args.hub_model_id}
         if training is not None:
@@ -323,7 +323,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     @_guarded
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The end that the Trainer announces; an exception is seen by our wrappers."""
+        """The end that the Trainer announces. (Only our wrappers see an exception.)"""
         training = self._training_of(state)
         if training is None:
             return
@@ -348,12 +348,12 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 def record(trainer: Any, store: TrainStore | str | os.PathLike[str], **options: Any) -> Iterator[TrainStoreCallback]:
     """Record what a trainer does inside the block.
 
-    The same as `TrainStoreCallback`, but the trainer is known without looking for it. A training ends with the block at
-    the latest, also if the trainer has a ``train()`` of its own.
+    The same as adding a `TrainStoreCallback`, but the callback knows its trainer from the start. A training ends with
+    the block at the latest, even if the trainer has its own ``train()``.
 
     Args:
         trainer: A ``transformers.Trainer``.
-        store: An open store, which stays open, or what one is opened with.
+        store: An open store, which stays open, or a path or URL.
         **options: The other arguments of `TrainStoreCallback`.
 
     Yields:

@@ -1,4 +1,4 @@
-"""What a checkpoint carries of ours, so that a training that goes on from it goes on with its run."""
+"""What we put into each checkpoint, so that a training that resumes from it also continues its run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ STATE_KEY = "trainstore"
 class SavedRun:
     """The run that a training belongs to, and where that training keeps its checkpoints.
 
-    It lies in ``state.stateful_callbacks``, which every checkpoint saves. It is written there by us: a callback that
-    is an ``ExportableState`` stops a training that resumes a checkpoint made without it, at its first save.
+    It is stored in ``state.stateful_callbacks``, which every checkpoint saves. We write it there ourselves: if the
+    callback were an ``ExportableState``, resuming from a checkpoint made without it would fail at the first save.
     """
 
     run_uid: str
@@ -31,12 +31,12 @@ class SavedRun:
 
     @classmethod
     def of(cls, run: ActiveRun, trainer: Any | None, args: Any, state: Any) -> SavedRun:
-        """What the checkpoints of this training shall carry."""
+        """What the checkpoints of this training will carry."""
         return cls(run.uid, run.lineage, trial_of(trainer, state), output_dir_of(args))
 
     @classmethod
     def read(cls, state: Any) -> SavedRun | None:
-        """What the checkpoint that was loaded carries; None where there is nothing, or nothing that makes sense."""
+        """What the loaded checkpoint carries; None if it carries nothing, or nothing that makes sense."""
         try:
             attributes = state.stateful_callbacks[STATE_KEY]["attributes"]
             saved = cls(**{name: attributes[name] for name in cls.__dataclass_fields__})
@@ -50,7 +50,7 @@ class SavedRun:
         return saved if sound else None
 
     def write(self, state: Any) -> None:
-        """Let the checkpoints to come carry it."""
+        """Put it into all later checkpoints of this training."""
         state.stateful_callbacks[STATE_KEY] = {"args": {}, "attributes": asdict(self)}
 
     def is_of(self, trainer: Any | None, args: Any, state: Any) -> bool:
@@ -59,16 +59,16 @@ class SavedRun:
 
 
 def output_dir_of(args: Any) -> str:
-    """The folder of a training's checkpoints, the same whatever it is called relative to."""
+    """The folder of a training's checkpoints, as an absolute path."""
     folder = Path(args.output_dir or ".")
     try:
         return str(folder.resolve())
-    except OSError:  # the current folder was deleted, say
+    except OSError:  # for example, the current folder was deleted
         return str(folder)
 
 
 def checkpoint_dir_of(trainer: Any | None, args: Any, state: Any) -> str:
-    """Where the Trainer keeps the checkpoint of this step: a trial has a folder of its own in output_dir."""
+    """Where the Trainer keeps the checkpoint of this step: a trial has its own folder in output_dir."""
     folder = Path(output_dir_of(args))
     if trainer is not None:
         get = functools.partial(trainer._get_output_dir, getattr(trainer, "_trial", None))
@@ -77,10 +77,10 @@ def checkpoint_dir_of(trainer: Any | None, args: Any, state: Any) -> str:
 
 
 def trial_of(trainer: Any | None, state: Any) -> str | None:
-    """What tells a trial of a hyperparameter search from every other; None outside a search.
+    """What identifies a trial of a hyperparameter search; None outside a search.
 
-    Optuna's trials have a study and a number. The state alone does not know: a checkpoint of a trial brings its name
-    and ``is_hyper_param_search`` along, wherever it is loaded.
+    Optuna's trials have a study and a number. The state alone cannot tell: a trial's checkpoint carries its name and
+    ``is_hyper_param_search`` into any training that loads it.
     """
     trial = getattr(trainer, "_trial", None)
     if trainer is not None and trial is None:
@@ -95,7 +95,7 @@ def trial_of(trainer: Any | None, state: Any) -> str | None:
 
 
 def import_history(run: ActiveRun, state: Any) -> None:
-    """Record what a checkpoint remembers of the steps before it, into a run that this database has never seen."""
+    """Record the steps that a checkpoint remembers into a run that this database has never seen."""
     for entry in state.log_history:
         metrics = {key: value for key, value in entry.items() if key not in ("step", "epoch")}
         if "loss" in metrics:

@@ -1,4 +1,4 @@
-"""What a run says of a data set: its class, size, columns and fingerprint. Never what is in it."""
+"""What is recorded about a data set: its class, size, columns and fingerprint. Never its contents."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _TYPE_CLASSES = {
 
 
 def dataset_facts(part: str, dataset: Any, incomplete: Incomplete) -> dict[str, Any]:
-    """Class, size, columns, types of the columns and fingerprint, as far as the data set has them.
+    """Class, size, columns, column types and fingerprint, as far as the data set has them.
 
     Args:
         part: What the names begin with: ``train``, ``eval``, ``eval_<name>``.
         dataset: Any data set.
-        incomplete: Where the facts that cannot be read are noted.
+        incomplete: Notes the facts that cannot be read.
     """
     getters = {
         f"{part}_class": lambda: type(dataset).__name__,
@@ -57,7 +57,7 @@ def _text(fingerprint: Any) -> str | None:
 
 
 def _types(features: Any) -> dict[str, str] | None:
-    """The columns' types. None for anything else: many data sets keep the data itself as ``features``."""
+    """The columns' types. None for anything else: many data sets keep their data in ``features``."""
     if not isinstance(features, Mapping) or not 0 < len(features) <= _MAX_COLUMNS:
         return None
     if not (_is_of_datasets(features) or all(type(name) is str and _is_type(kind) for name, kind in features.items())):
@@ -66,7 +66,7 @@ def _types(features: Any) -> dict[str, str] | None:
 
 
 def _is_type(kind: Any) -> bool:
-    """Whether it is a type, by its class or by its name, and not a value."""
+    """Whether it is a type or a type's name, and not a value."""
     if isinstance(kind, str):
         return _TYPE_NAME.fullmatch(kind) is not None
     if isinstance(kind, (list, tuple)):
@@ -76,5 +76,5 @@ def _is_type(kind: Any) -> bool:
 
 
 def _is_of_datasets(kind: Any) -> bool:
-    """Whether it is a `datasets.Features`, or a type of such."""
+    """Whether it is a `datasets.Features`, or a type in one."""
     return any(base.__module__.startswith("datasets.features") for base in type(kind).__mro__)

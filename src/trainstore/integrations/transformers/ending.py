@@ -21,7 +21,7 @@ def end(session: Session, training: Training) -> None:
 
 
 def train_ended(session: Session, training: Training, error: BaseException | None) -> None:
-    """``train()`` is left. Its training is still open if no event told its end. Never raises."""
+    """``train()`` returned or raised. Its training is still open if no event told its end. Never raises."""
     try:
         if training not in session.trainings:
             _failed_late(session, training, error)

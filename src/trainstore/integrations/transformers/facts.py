@@ -1,6 +1,6 @@
-"""What is known when a training begins: arguments, model, data, environment. Nothing live is changed by reading it.
+"""What is known when a training begins: arguments, model, data, environment. Reading them changes no live object.
 
-Each fact is read by itself (`Incomplete.read`): one that cannot be read costs no other.
+Each fact is read by itself (`Incomplete.read`): if one cannot be read, the others still are.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ def facts_of(
     event: Mapping[str, Any],
     incomplete: Incomplete,
 ) -> dict[str, Callable[[], dict[str, Any]]]:
-    """By namespace, how to get what is known when a training begins.
+    """For each namespace, how to get what is known when a training begins.
 
     Args:
         trainer: The trainer, if it is known.
         args: Its arguments.
         state: Its state.
-        hyperparams: What the user passed, a mapping or a dataclass; it wins over arguments of the same name.
+        hyperparams: What the user passed, a mapping or a dataclass; kept instead of arguments with the same name.
         event: The event's keyword arguments: model and dataloaders.
-        incomplete: Where the facts that cannot be read are noted.
+        incomplete: Notes the facts that cannot be read.
     """
 
     def hyper() -> dict[str, Any]:
@@ -71,17 +71,17 @@ def trial_facts(trainer: Any | None, state: Any) -> dict[str, Any]:
     """The parameters of a trial of a hyperparameter search, its number and its name, if it has one."""
     trial = getattr(trainer, "_trial", None)
     if trainer is not None and trial is None:
-        return {}  # whatever the state of a trial's checkpoint says
+        return {}  # even if the state, loaded from a trial's checkpoint, names one
     facts = {"trial_number": getattr(trial, "number", None), "trial_name": getattr(state, "trial_name", None)}
     facts = {name: value for name, value in facts.items() if value is not None}
     return facts | dict(getattr(state, "trial_params", None) or {})
 
 
 def training_arguments(args: Any, incomplete: Incomplete) -> dict[str, Any]:
-    """Every field of the arguments, by its name. Not ``to_dict()``, which changes nested dicts of the live ones.
+    """Every field of the arguments, by name. Not by ``to_dict()``, which changes nested dicts of the live arguments.
 
-    Another library's arguments may be a mapping or a namespace too. Of any other object only plain values are taken:
-    it may hold the model or the data.
+    Another library's arguments may also be a mapping or a namespace. Any other object may hold the model or the data:
+    only its plain values are taken.
     """
     if dataclasses.is_dataclass(args) or isinstance(args, (Mapping, argparse.Namespace, types.SimpleNamespace)):
         return fields_of(args, "hp", incomplete)
@@ -117,14 +117,14 @@ def model_facts(model: Any, incomplete: Incomplete) -> dict[str, Any]:
 
 
 def _configuration(model: Any, incomplete: Incomplete) -> dict[str, Any]:
-    """A copy, whatever a model outside transformers keeps under this name."""
+    """A copy of the model's ``config``, which may be anything if the model is not from transformers."""
     config = getattr(model, "config", None)
     if config is None:
         return {}
     if hasattr(config, "to_dict"):
         try:
             return dict(config.to_dict())
-        except Exception:  # noqa: BLE001 - it copies all fields; now one by one, to lose no more than one
+        except Exception:  # noqa: BLE001 - one field that cannot be copied fails them all; read them one by one
             names = [name for name in vars(config) if not name.startswith("_")]
             facts = incomplete.read("mth", {name: partial(_copied, config, name) for name in names})
             return facts | {"model_type": getattr(config, "model_type", None)}
@@ -145,7 +145,7 @@ def _peft(model: Any, incomplete: Incomplete) -> dict[str, Any] | None:
 
 
 def _adapter(config: Any) -> dict[str, Any]:
-    """Sets as sorted lists, as PEFT saves them: the text of a set is in another order in each process."""
+    """With sets as sorted lists, as PEFT saves them: a set's order differs between processes."""
     values = config.to_dict().items()
     return {key: sorted(item, key=str) if isinstance(item, (set, frozenset)) else item for key, item in values}
 
@@ -170,7 +170,7 @@ def _dataset_of(trainer: Any | None, part: str, dataloader: Any) -> Any:
 
 
 def environment_facts(trainer: Any | None, args: Any, incomplete: Incomplete) -> dict[str, Any]:
-    """Versions, device, number of processes, precision, and the batch size that is really used."""
+    """Versions, device, number of processes, precision, and the batch size actually used."""
     device = getattr(args, "device", None)
     getters: dict[str, Callable[[], Any]] = {
         "python": platform.python_version,
@@ -187,14 +187,14 @@ def environment_facts(trainer: Any | None, args: Any, incomplete: Incomplete) ->
         getters["device_name"] = lambda: torch.cuda.get_device_name(device)
     facts = incomplete.read("env", getters)
     if getattr(trainer, "_train_batch_size", None) is not None:
-        # Not that of the arguments, which auto_find_batch_size leaves as they are.
+        # auto_find_batch_size may use a smaller one, and leaves the arguments as they are.
         facts["train_batch_size"] = trainer._train_batch_size  # type: ignore[union-attr]
     return facts | {name: release for name in LIBRARIES if (release := _release_of(name)) is not None}
 
 
 @cache
 def _release_of(library: str) -> str | None:
-    """The version that is loaded, or else installed; to read what is installed takes milliseconds."""
+    """The loaded version, else the installed one, which takes milliseconds to read."""
     loaded = getattr(sys.modules.get(library), "__version__", None)
     if isinstance(loaded, str):
         return loaded

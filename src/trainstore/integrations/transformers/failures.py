@@ -1,4 +1,4 @@
-"""Failures of trainstore itself: they are logged, and a training goes on as if nothing had happened."""
+"""Failures of trainstore itself: they are logged, and the training goes on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_FAILURES = 5  # after these, nothing more is recorded
 
 
 class Failures:
-    """Counts the failures of one callback, and logs them: the first one, and the last one that it puts up with.
+    """Counts one callback's failures. Logs the first one, and when there are too many.
 
     Args:
         reraise: Raise a failure instead of logging it, if the caller can handle that.
@@ -37,14 +37,14 @@ class Failures:
         self._count += 1
         kind = type(error).__name__
         if self._count == 1:
-            # Only the text of our own errors: another's may hold a value or a URL.
+            # Only our own errors are logged with their text: others may contain a value or a URL.
             text = f": {error}" if isinstance(error, TrainStoreError) else ""
             logger.warning("%s could not be recorded (%s%s); the training goes on", what, kind, text)
         else:
             logger.debug("%s could not be recorded (%s)", what, kind)
         if self._count >= MAX_FAILURES and not self.disabled:
             self.disabled = True
-            logger.warning("trainstore failed %d times and records no more of this training", self._count)
+            logger.warning("trainstore failed %d times and stops recording this training", self._count)
 
     def warn_once(self, message: str, *args: object) -> None:
         """Log a warning, unless the same message was logged before."""

@@ -1,4 +1,4 @@
-"""The events of another library's trainer: its arguments and state need not have all that those of a Trainer have."""
+"""The events of another library's trainer, whose arguments and state may lack what a Trainer's have."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import distributed
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-_Field = tuple[Callable[[Any], Any], Callable[[], Any]]  # a value as it is used, or an error; what there is without one
+_Field = tuple[Callable[[Any], Any], Callable[[], Any]]  # checks and converts a value; the default without one
 
 
 def _rank() -> int:
@@ -59,7 +59,7 @@ STATE: Mapping[str, _Field] = {
     "log_history": (_of(list), list),
     "stateful_callbacks": (_of(dict), dict),
 }
-# What is asked only now and then, and not missed.
+# Optional fields and their defaults: if they are missing, nothing is reported.
 OPTIONAL: Mapping[str, Any] = {
     "auto_find_batch_size": False,
     "hub_model_id": None,
@@ -71,7 +71,7 @@ OPTIONAL: Mapping[str, Any] = {
 
 
 class Foreign:
-    """Reads like ``given``, an object or a mapping. What it lacks, or has as something else, is what ``fields`` say."""
+    """Reads like ``given``, an object or a mapping. ``fields`` has defaults for what is missing or of another type."""
 
     __slots__ = ("_fields", "_given", "_name")
 
@@ -98,10 +98,10 @@ class Foreign:
 
 
 class Events:
-    """What the events of one training tell: a Trainer's own objects as they are, any others as a `Foreign`."""
+    """What one training's events carry: a Trainer's own objects as they are, any others wrapped in a `Foreign`."""
 
     def __init__(self, model: Any = None) -> None:
-        self._model = model  # tells its device if the arguments do not
+        self._model = model  # its device is used if the arguments name none
         self._last: dict[str, Foreign] = {}
         self._steps_ended = 0
 
@@ -113,7 +113,7 @@ class Events:
         return self._foreign("args", args, {**ARGUMENTS, "device": device})
 
     def state(self, state: Any, *, step_ends: bool = False) -> Any:
-        """The training's state, the same object for the same state. Without ``global_step``, steps are counted here."""
+        """The training's state: the same object for the same state. Without ``global_step``, we count the steps."""
         if isinstance(state, TrainerState):
             return state
         self._steps_ended += step_ends
@@ -121,7 +121,7 @@ class Events:
         return self._foreign("state", state, {**STATE, "global_step": step})
 
     def control(self, control: Any) -> Any:
-        """What the callbacks ask of the training."""
+        """What callbacks ask the training to do."""
         return control if isinstance(control, TrainerControl) else self._foreign("control", control, {})
 
     def _foreign(self, name: str, given: Any, fields: Mapping[str, _Field]) -> Foreign:
@@ -132,12 +132,12 @@ class Events:
 
 
 def given(one: Any) -> Any:
-    """The object itself that a `Foreign` stands for; any other object as it is."""
+    """The object that a `Foreign` wraps; any other object as it is."""
     return one._given if isinstance(one, Foreign) else one
 
 
 def missing_from(*events: Any) -> Iterator[str]:
-    """The names of what each `Foreign` among these has not got, such as "args.world_size"."""
+    """The names of the fields that each `Foreign` among these lacks, such as "args.world_size"."""
     for one in events:
         if isinstance(one, Foreign):
             for name in one._fields:

@@ -1,4 +1,4 @@
-"""What of a run could not be read: each field costs itself alone, is told once, and the run says that it is missing."""
+"""The fields that could not be read: only they are missing, one warning names them, and the run lists them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _ABSENT = object()
 
 logger = logging.getLogger("trainstore")
 
-KEY = "incomplete"  # of the namespace env: the names of the missing fields
+KEY = "incomplete"  # in the namespace env: the names of the missing fields
 
 Unreadable = Callable[[str, Exception], None]  # takes the name of a field, and why it cannot be read
 
 
 def raise_it(name: str, error: Exception) -> None:
-    """An `Unreadable` for readers that are used alone."""
+    """An `Unreadable` for a reader that is used by itself."""
     raise error
 
 
@@ -33,13 +33,13 @@ class Incomplete:
         self._untold: dict[str, str] = {}  # name → why
 
     def go_on(self, run: ActiveRun) -> Incomplete:
-        """For another attempt of the run: the fields that are missing already are not told again."""
+        """For another attempt of the run: fields already known to be missing are not reported again."""
         other = Incomplete(run)
         other._names |= self._names
         return other
 
     def attempt(self, name: str, get: Callable[[], Any], default: Any = None) -> Any:
-        """What ``get`` returns; if it raises, the default, and the field is noted, for `tell`."""
+        """What ``get`` returns. If it raises, note the field for `tell` and return the default."""
         try:
             return get()
         except Exception as error:  # noqa: BLE001 - whatever a user's object raises
@@ -47,7 +47,7 @@ class Incomplete:
             return default
 
     def read(self, namespace: str, getters: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
-        """The fields that can be read, by name. The others are noted, for `tell`."""
+        """The fields that can be read, by name. The others are noted for `tell`."""
         found = {}
         for name, get in getters.items():
             field = f"{namespace}.{stored_name(name)}"  # a user's name may be anything
@@ -59,18 +59,20 @@ class Incomplete:
         return found
 
     def note(self, name: str, reason: str) -> None:
-        """Note that a field is missing, for `tell`."""
+        """Note that a field is missing; `tell` reports it."""
         if name not in self._names:
             self._names.add(name)
             self._untold[name] = reason
 
     def tell(self) -> None:
-        """Log one warning that names the fields noted since the last call, and record all of them in the run."""
+        """Log one warning that names the fields noted since the last call, and record all missing fields in the run."""
         if self._untold:
-            # Only the type of the error: its text may hold a value.
+            # Only the error's type: its text may contain a value.
             fields = ", ".join(f"{name} ({reason})" for name, reason in self._untold.items())
             self._untold.clear()
-            logger.warning("some fields of the run cannot be read and are missing: %s; the training goes on", fields)
+            logger.warning(
+                "some fields cannot be read and will be missing from the run: %s; the training goes on", fields
+            )
             self._run.log_hyperparams({KEY: sorted(self._names)}, "env")
 
     def lose(self, name: str, error: Exception) -> None:

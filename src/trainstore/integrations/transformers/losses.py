@@ -1,7 +1,7 @@
-"""Where the loss of a step comes from: the tensors that the Trainer computed, read without holding it up.
+"""Where the loss of a step comes from: the tensors that the Trainer computed, read without delaying it.
 
-On the CPU a value is read when its step ends. On an accelerator reading would wait for the device, so values go into a
-ring there, by copies on the same stream, and are read when the ring's copy in pinned memory is ready.
+On the CPU a value is read when its step ends. On an accelerator reading would wait for the device. So values are copied
+into a ring on the device, on the same stream, and read when the ring's copy in pinned memory is ready.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from torch import Tensor
 
 from trainstore.integrations.transformers.incomplete import Unreadable, raise_it
 
-SLOTS = 32  # steps that a ring holds; so many losses, and no steps, a SIGKILL can cost on an accelerator
+SLOTS = 32  # steps that a ring holds: a SIGKILL can lose that many losses, but no steps, on an accelerator
 COLUMNS = ("loss", "grad_norm", "learning_rate")  # of a ring
 
 Values = dict[str, float]
-_Slot = tuple[int, set[int], Values]  # a step, the columns that it has on the device, what was never there
+_Slot = tuple[int, set[int], Values]  # a step, its columns on the device, its values that are on the host already
 
 
 def _is_readable(norm: Any) -> bool:
-    """Whether one rank alone may read it: reading a DTensor is a collective, which the other ranks do not join."""
+    """Whether one rank may read it alone: reading a DTensor is a collective, which the other ranks would not join."""
     return type(norm) is torch.Tensor or isinstance(norm, (int, float))
 
 
 def _sum(losses: list[Any]) -> float:
-    """The losses of a step's micro-batches, added up in the order and precision in which the Trainer does it."""
+    """The sum of a step's micro-batch losses, in the order and precision in which the Trainer adds them up."""
     if losses[0].dtype is torch.float32:
-        # In Python, a fraction of the time that tensors take: a sum of two float32 in float64, rounded to float32, is
-        # what float32 would have given.
+        # Much faster in Python than with tensors, and exact: the sum of two float32 in float64, rounded to float32, is
+        # their float32 sum.
         total = losses[0].item()
         for loss in losses[1:]:
             total = c_float(total + loss.item()).value
@@ -46,7 +46,7 @@ def _sum(losses: list[Any]) -> float:
 class DirectLoss:
     """Reads each step's loss and gradient norm when the step ends. For the CPU."""
 
-    reads_at_once = True  # nothing comes later
+    reads_at_once = True  # no value comes later
     is_behind = False
 
     def __init__(self) -> None:
@@ -63,13 +63,13 @@ class DirectLoss:
             self._grad_norm = norm
 
     def end_step(self, step: int, unreadable: Unreadable = raise_it) -> Values:
-        """The values of the step that ends now, as far as they can be read at once."""
+        """The values of the step that is ending, as far as they can be read."""
         values: Values = {}
         losses, norm = self._losses, self._grad_norm
         if losses:
             try:
                 values["loss"] = losses[0].item() if len(losses) == 1 else _sum(losses)
-            except Exception as error:  # noqa: BLE001 - whatever a trainer of one's own returned as its loss
+            except Exception as error:  # noqa: BLE001 - a user's trainer may return anything as its loss
                 unreadable("loss", error)
             losses.clear()
         if norm is not None:
@@ -81,7 +81,7 @@ class DirectLoss:
         return values
 
     def later(self, *, wait: bool) -> Iterator[tuple[int, Values]]:
-        """Values of earlier steps that have become readable; here there are none."""
+        """Values of earlier steps that have become readable: here, none."""
         return iter(())
 
     def discard(self) -> None:
@@ -91,7 +91,7 @@ class DirectLoss:
 
 
 class RingLoss:
-    """Keeps loss and gradient norm on the device, and reads them a ring at a time. For accelerators."""
+    """Keeps loss and gradient norm on the device, and reads a whole ring of them at a time. For accelerators."""
 
     reads_at_once = False
 
@@ -99,18 +99,18 @@ class RingLoss:
         self._slots = slots
         self._device = torch.device(device)
         self._asynchronous = self._device.type == "cuda"
-        # Two, so that one can be copied away while the other is written.
+        # Two, so that one can be written while the other is copied to the host.
         shape = (slots, len(COLUMNS))
         self._rings = [torch.zeros(shape, dtype=torch.float32, device=device) for _ in range(2)]
         self._views = [[list(row) for row in ring] for ring in self._rings]  # [ring][slot][column]
         self._current = 0
-        self._steps: list[_Slot] = []  # those that ended, of the current ring
+        self._steps: list[_Slot] = []  # the steps that ended, in the current ring
         self._held: set[int] = set()  # columns that the step under way has written
-        self._host_values: Values = {}  # of the step under way, never on the device
+        self._host_values: Values = {}  # values of the step under way that were never on the device
         self._on_their_way: deque[tuple[list[_Slot], Any, Any]] = deque()
 
     def add_loss(self, loss: Any) -> None:
-        """What ``training_step`` returned for one micro-batch: copied, never referred to (CUDA graphs overwrite)."""
+        """What ``training_step`` returned for one micro-batch. Copied, as CUDA graphs overwrite it."""
         if 0 not in self._held:
             self._write(0, loss)
             return
@@ -133,7 +133,7 @@ class RingLoss:
 
     def _write(self, column: int, value: Any) -> None:
         if value.requires_grad:
-            value = value.detach()  # else the ring would become part of its graph, and keep it
+            value = value.detach()  # otherwise the ring would join its graph and keep it alive
         self._views[self._current][len(self._steps)][column].copy_(value, non_blocking=True)
         self._held.add(column)
 
@@ -151,7 +151,7 @@ class RingLoss:
         return bool(self._on_their_way)
 
     def _send(self) -> None:
-        """Copy the ring to the host, behind what the device still has to do, and write the other one meanwhile."""
+        """Start copying the ring to the host, after the work that the device has queued; write to the other ring."""
         if not self._steps:
             return
         # The other ring may be written again: its copy was queued before, on the same stream.
@@ -160,22 +160,22 @@ class RingLoss:
         slot, before = len(self._steps), self._current
         self._steps = []
         self._current = 1 - before
-        for column in self._held:  # in the middle of a step: what it has so far comes along
+        for column in self._held:  # in the middle of a step: its values so far move to the other ring
             self._views[self._current][0][column].copy_(self._views[before][slot][column], non_blocking=True)
 
     def _copy_to_host(self, ring: Any) -> tuple[Any, Any]:
-        """A copy in pinned memory and the event that says when it is there; None: it is there."""
+        """A copy in pinned memory, and the event that tells when it is complete; None: it already is."""
         if not self._asynchronous:
             return ring.to("cpu", copy=True), None
-        # "cpu" by name: the user may have set another default device, whose memory cannot be pinned.
+        # "cpu" explicitly: the user may have set another default device, whose memory cannot be pinned.
         host = torch.empty(ring.shape, dtype=ring.dtype, device="cpu", pin_memory=True)
         host.copy_(ring, non_blocking=True)
         ready = torch.cuda.Event()
-        ready.record(torch.cuda.current_stream(self._device))  # of the ring's device, whichever is the current one
+        ready.record(torch.cuda.current_stream(self._device))  # of the ring's device, which may not be the current one
         return host, ready
 
     def later(self, *, wait: bool) -> Iterator[tuple[int, Values]]:
-        """Values of earlier steps that have become readable; with ``wait``, of all that ended."""
+        """Values of earlier steps that have become readable; with ``wait``, of all steps that ended."""
         if wait:
             self._send()
         while self._on_their_way:
@@ -196,5 +196,5 @@ class RingLoss:
 
 
 def reader_for(args: Any) -> DirectLoss | RingLoss:
-    """What reads the losses of a training with these arguments, by the device that they name."""
+    """The reader for the losses of a training with these arguments, by their device."""
     return DirectLoss() if args.device.type == "cpu" else RingLoss(args.device)

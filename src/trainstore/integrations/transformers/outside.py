@@ -1,4 +1,4 @@
-"""What comes before and after a training: the run that it belongs to, and what is logged twice."""
+"""What comes before and after a training: the run it belongs to, and what is logged twice."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from trainstore.run import ActiveRun
 class _LastRun(NamedTuple):
     trainer: ref[Any]
     run: ActiveRun
-    waits: bool  # has only what was logged before a training, which will go on with it
+    waits: bool  # holds only what was logged before a training, which will continue it
 
 
 class LastRuns:
     """The last run of each trainer."""
 
     def __init__(self) -> None:
-        self.latest: ActiveRun | None = None  # of any
-        self._by_trainer: dict[int, _LastRun] = {}  # by its id: a trainer need not be hashable
+        self.latest: ActiveRun | None = None  # of any trainer
+        self._by_trainer: dict[int, _LastRun] = {}  # by id: a trainer need not be hashable
 
     def remember(self, trainer: Any | None, run: ActiveRun, *, waits: bool = False) -> None:
-        """What comes next outside a training belongs to this run; with ``waits``, the next training, too."""
+        """What comes next outside a training belongs to this run; with ``waits``, so does the next training."""
         self.latest = run
         self._by_trainer = {key: last for key, last in self._by_trainer.items() if last.trainer() is not None}
         if trainer is not None:
             self._by_trainer[id(trainer)] = _LastRun(ref(trainer), run, waits)
 
     def of(self, trainer: Any | None) -> ActiveRun | None:
-        """The last run of this trainer; of any, if it has none."""
+        """The last run of this trainer; of any trainer, if it has none."""
         last = self._entry(trainer)
         return self.latest if last is None else last.run
 
     def waiting(self, trainer: Any | None) -> ActiveRun | None:
-        """The run that a training of this trainer goes on with."""
+        """The run that the next training of this trainer continues."""
         last = self._entry(trainer)
         return last.run if last is not None and last.waits else None
 
@@ -46,13 +46,13 @@ class LastRuns:
 
 
 class OutsideLog:
-    """What is logged and evaluated outside a training, under the same names as in one."""
+    """What is logged and evaluated outside a training, under the same names as inside one."""
 
     def __init__(self) -> None:
         self._logged: tuple[int, Mapping[str, Any]] = (-1, {})  # the last log, and its step
 
     def record(self, run: ActiveRun, metrics: Any, step: int) -> None:
-        """Record metrics; the mean loss that is logged is no step's own."""
+        """Record metrics. A logged loss is a mean, so it is recorded as ``loss_window``."""
         self._logged = (-1, {})
         if isinstance(metrics, Mapping):
             self._logged = step, dict(metrics)
@@ -60,17 +60,17 @@ class OutsideLog:
         run.log(metrics, step)
 
     def unlogged(self, metrics: Any, step: int) -> Any:
-        """The results of an evaluation, without what it has just logged itself."""
+        """The results of an evaluation, without those that it has just logged itself."""
         (logged_at, logged), self._logged = self._logged, (-1, {})
         return without_logged(metrics, logged) if isinstance(metrics, Mapping) and step == logged_at else metrics
 
 
 def complete_logs(logs: Any, state: Any) -> Any:
-    """What is logged, with what a callback before us took out (PrinterCallback: total_flos)."""
+    """What is logged, including what an earlier callback removed (PrinterCallback removes total_flos)."""
     history = state.log_history[-1] if state.log_history else None
     if type(logs) is not dict or type(history) is not dict:
         return logs
-    if len(history) == len(logs) + 1 and "step" not in logs:  # the step, and nothing that was taken out
+    if len(history) == len(logs) + 1 and "step" not in logs:  # only the step differs: nothing was removed
         return logs
     if history.get("step") == state.global_step and logs.keys() <= history.keys():
         return {key: value for key, value in {**history, **logs}.items() if key != "step"}

@@ -8,9 +8,9 @@ from typing import Any
 
 
 def count_parameters(model: Any, *, trainable: bool = False) -> int:
-    """The number of the model's parameters, or of those that are trained.
+    """The number of the model's parameters, or of its trainable ones.
 
-    Counted at their full size, on every rank: DeepSpeed's ZeRO-3 and FSDP leave a rank a part of each parameter or
+    Counted at full size on every rank: with DeepSpeed's ZeRO-3 and FSDP, a rank holds a part of each parameter or
     nothing, and 4-bit weights are packed into bytes. (``DTensor``, which FSDP2 uses, knows its full size itself.)
     """
     return sum(size for size, is_trained in _sizes(model) if is_trained or not trainable)
@@ -20,7 +20,7 @@ def _sizes(model: Any) -> Iterator[tuple[int, bool]]:
     """Size and ``requires_grad`` of each parameter."""
     counted = set()
     for flat in _flat_parameters(model):
-        originals = flat._params or [flat] * len(flat._shapes)  # the parameters themselves with use_orig_params
+        originals = flat._params or [flat] * len(flat._shapes)  # _params: with use_orig_params
         counted |= {id(flat), *map(id, originals), *map(id, flat._shared_params or ())}
         for shape, parameter in zip(flat._shapes, originals, strict=True):
             yield math.prod(shape), parameter.requires_grad
@@ -30,7 +30,7 @@ def _sizes(model: Any) -> Iterator[tuple[int, bool]]:
 
 
 def _flat_parameters(model: Any) -> list[Any]:
-    """Those that FSDP (version 1) made of the parameters of each module that it wraps."""
+    """The flat parameters that FSDP (version 1) made, one for each module that it wraps."""
     handles = (getattr(module, "_handle", None) for module in model.modules())
     found = (getattr(handle, "flat_param", None) for handle in handles)
     return [flat for flat in found if hasattr(flat, "_shapes")]

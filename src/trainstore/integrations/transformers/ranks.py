@@ -1,8 +1,8 @@
-"""One run for all processes of a distributed training: rank 0 records, the others may say that it failed.
+"""One run for all processes of a distributed training: rank 0 records it, another rank only adds why it failed.
 
-When another rank fails, ``torchrun`` ends rank 0 by SIGTERM, which no hook sees; so each rank must know the run. Rank 0
-leaves it in the process group's key-value store, where the others find it. It is no collective on purpose: a collective
-that not every rank enters (a callback on rank 0 alone, recording disabled on one machine) would stop the training.
+When another rank fails, ``torchrun`` ends rank 0 by SIGTERM, which no hook sees, so each rank must know the run. Rank 0
+puts it into the process group's key-value store, where the others find it. Not by a collective: if one rank does not
+enter it (a callback on rank 0 alone, recording disabled on one machine), the training would hang.
 """
 
 from __future__ import annotations
@@ -64,17 +64,17 @@ class Ranks:
             shared.saved.write(state)
 
     def publish(self, run: SharedRun) -> None:
-        """Rank 0: let the others know the run."""
+        """Rank 0: tell the others the run."""
         self._known = run
         self._set("failure", None)
         self._set("run", asdict(run))
 
     def withdraw(self) -> None:
-        """Rank 0: the training is over, and the next one is another run's."""
+        """Rank 0: the training is over, and the next one belongs to another run."""
         self._set("run", None)
 
     def run(self, wait: float = 0.0) -> SharedRun | None:
-        """The run that rank 0 records, once it is known, after ``wait`` seconds at most."""
+        """The run that rank 0 records; None if it is not known after ``wait`` seconds."""
         deadline = time.monotonic() + wait
         while self._known is None:
             found = self._get("run")
@@ -87,11 +87,11 @@ class Ranks:
         return self._known
 
     def publish_failure(self, error: str) -> None:
-        """Let rank 0 know what ended this rank: what it sees itself, if anything, is a lost connection."""
+        """Tell rank 0 what ended this rank: all it can see itself is a lost connection."""
         self._set("failure", [None if self._known is None else self._known.saved.run_uid, error])
 
     def failure(self) -> str | None:
-        """What ended another rank before this one, as far as it is known."""
+        """What ended another rank before this one, if that is known."""
         found = self._get("failure")
         if found is None or self._known is None or found[0] not in (None, self._known.saved.run_uid):
             return None
@@ -101,8 +101,8 @@ class Ranks:
         try:
             if self._store is not None:
                 self._store.set(f"trainstore/{what}", json.dumps(value))
-        except Exception as error:  # noqa: BLE001 - whoever kept the store is gone
-            logger.debug("the other ranks cannot be told of the %s (%s)", what, type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the process that kept the store is gone
+            logger.debug("the other ranks cannot be told the %s (%s)", what, type(error).__name__)
 
     def _get(self, what: str) -> Any:
         key = f"trainstore/{what}"
@@ -111,12 +111,12 @@ class Ranks:
                 return None
             return json.loads(self._store.get(key))
         except Exception as error:  # noqa: BLE001
-            logger.debug("the other ranks' %s cannot be had (%s)", what, type(error).__name__)
+            logger.debug("the other ranks' %s cannot be read (%s)", what, type(error).__name__)
             return None
 
 
 def _store() -> Any | None:
-    """The key-value store through which the process group was made; None where there is no group."""
+    """The key-value store that the process group was made with; None if there is no group."""
     try:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             return torch.distributed.distributed_c10d._get_default_store()

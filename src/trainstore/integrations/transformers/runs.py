@@ -17,7 +17,7 @@ SOURCE = "transformers"
 
 
 def open_run(store: TrainStore, settings: Settings, trainer: Any | None, args: Any, state: Any) -> ActiveRun:
-    """The run of a training that begins: what its checkpoint says, or a new one."""
+    """The run of a training that begins: the one that its checkpoint names, or a new one."""
     step = state.global_step
     labels = labels_of(settings, args, state)
     saved = SavedRun.read(state) if settings.resume != "never" and step > 0 else None
@@ -25,7 +25,7 @@ def open_run(store: TrainStore, settings: Settings, trainer: Any | None, args: A
         return _resume(store, settings, saved, labels, state)
     if settings.resume == "must":
         raise InvalidArgumentError(
-            "resume='must', but this training does not go on from a checkpoint that trainstore recorded in this "
+            "resume='must', but this training does not start from a checkpoint that trainstore recorded in this "
             "output_dir; pass resume_from_checkpoint to train(), or resume='auto'"
         )
     if saved is not None:
@@ -44,10 +44,13 @@ def _resume(store: TrainStore, settings: Settings, saved: SavedRun, labels: dict
     run = store.resume_run(saved.run_uid, step=state.global_step, lineage=saved.lineage, source=SOURCE, **labels)
     if unknown:
         logger.warning(
-            "the checkpoint is of run %s, which %s does not know; it is made there, with what the checkpoint remembers "
-            "of its %d steps (if this is the wrong database, pass the other one; resume='never' makes a new run)",
-            saved.run_uid, store.url, state.global_step,
-        )  # fmt: skip
+            "the checkpoint belongs to run %s, which is not in %s: the run is created there, with what the checkpoint "
+            "remembers of its %d steps (if this is the wrong database, pass the right one; resume='never' makes a new "
+            "run)",
+            saved.run_uid,
+            store.url,
+            state.global_step,
+        )
         import_history(run, state)
     if settings.tags:
         run.set_tags(settings.tags)
@@ -55,12 +58,12 @@ def _resume(store: TrainStore, settings: Settings, saved: SavedRun, labels: dict
 
 
 def begin_again(store: TrainStore, before: ActiveRun, step: int) -> ActiveRun:
-    """Another attempt of a run whose last one began at ``step`` and failed; it resumes what that one resumed."""
+    """Another attempt of a run whose last attempt began at ``step`` and failed; it resumes from where that one did."""
     return _next_attempt(store, before, step or -1, before.lineage[:-1] if step else [])
 
 
 def go_on(store: TrainStore, before: ActiveRun, step: int) -> ActiveRun:
-    """Another attempt of a run that was ended after ``step`` too early; it keeps all of the last one."""
+    """Another attempt of a run that was ended too early, after ``step``; it keeps all of the last attempt."""
     return _next_attempt(store, before, step, before.lineage)
 
 
@@ -73,6 +76,6 @@ def _next_attempt(store: TrainStore, before: ActiveRun, step: int, lineage: list
 def labels_of(settings: Settings, args: Any, state: Any) -> dict[str, Any]:
     """The run's project and name: the callback's, else the trial's (``hp_name``), else the arguments' ``run_name``."""
     told = (getattr(state, "trial_name", None), getattr(args, "run_name", None))
-    # Another library may call something else by these names; only what the user passed must be a text.
+    # Another library may use these names for something else: anything but a text is ignored, unless the user passed it.
     name = settings.name or next((name for name in told if name and isinstance(name, str)), None)
     return {"project": settings.project, "name": name}

@@ -68,7 +68,7 @@ class Session:
             store.close()
 
     def report(self, what: str, error: Exception, *, reraise: bool = True) -> None:
-        """A failure of trainstore itself, as for `Failures.report`; after too many no more steps are recorded."""
+        """Report a failure of trainstore, as `Failures.report` does; after too many, record no more steps."""
         self.failures.report(what, error, reraise=reraise)
         if self.failures.disabled:
             for training in self.trainings:
@@ -126,7 +126,7 @@ class Session:
             self.finish_run(run, timeout=AWAY_TIMEOUT if self._is_away else None)
 
     def finish(self, training: Training, status: str, error: str | None = None, *, keep_store: bool = False) -> None:
-        """Record no more of a training, and finish its run; the methods of its trainer are as they were.
+        """Stop recording a training and finish its run; put back the trainer's methods.
 
         Args:
             training: The training.

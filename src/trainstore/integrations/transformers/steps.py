@@ -1,4 +1,4 @@
-"""The steps of one training, as its events tell them, into the rows of its run."""
+"""Turns the events of one training's steps into the rows of its run."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from trainstore.integrations.transformers.losses import DirectLoss, RingLoss, Va
 from trainstore.recording.records import now
 from trainstore.run import ActiveRun
 
-SELF_CHECK_TOLERANCE = 1e-3  # relative; the Trainer adds a window up in float32
+SELF_CHECK_TOLERANCE = 1e-3  # relative; the Trainer sums a window in float32
 
-Doubt = tuple[Any, ...]  # a message and what stands in it
+Doubt = tuple[Any, ...]  # a message and its arguments
 
 
 def _rate_on_host(rate: Any) -> Any:
-    """A learning rate as a number, or None: an optimizer may keep it on its device, or find it by itself.
+    """A learning rate as a number; None if it is on the optimizer's device, or if the optimizer computes it itself.
 
-    A tensor is read now, as the scheduler changes it in place.
+    A tensor is read now, because the scheduler changes it in place.
     """
     if isinstance(rate, (float, int)):
         return rate
     if isinstance(rate, torch.Tensor):
-        return rate.item() if rate.device.type == "cpu" else None  # else reading it would wait for the device
+        return rate.item() if rate.device.type == "cpu" else None  # reading it would wait for the device
     return None if rate is None else float(rate)
 
 
 def without_logged(metrics: Mapping[str, Any], logged: Mapping[str, Any]) -> dict[str, Any]:
-    """The results of an evaluation that are not among what was just logged, as the same objects."""
+    """The results of an evaluation without those just logged (the same objects under the same names)."""
     return {key: value for key, value in metrics.items() if key not in logged or logged[key] is not value}
 
 
 class _EndedStep(NamedTuple):
-    """A step that is not recorded yet: the Trainer is about to log, and one record holds both."""
+    """A step that is not recorded yet: the Trainer is about to log, and one record will hold both."""
 
     metrics: dict[str, float]
     step: int
@@ -47,11 +47,11 @@ class _EndedStep(NamedTuple):
 
 
 class StepRecorder:
-    """What is known of the step under way, and of the window since the Trainer's last log.
+    """What is known about the step under way, and about the window since the Trainer's last log.
 
-    One for each training, called by the hooks of the callback in the training's thread. ``reader`` tells the true
-    loss of each step; without it there are only the means that the Trainer logs. ``unreadable`` is told of what cannot
-    be read of a step; the rest of the step is recorded.
+    One for each training, called by the callback's hooks in the training's thread. ``reader`` reads the true loss of
+    each step; without it there are only the means that the Trainer logs. ``unreadable`` is called for each field of a
+    step that cannot be read; the rest of the step is recorded.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class StepRecorder:
         self.run = run
         self.reader = reader
         self._unreadable = unreadable
-        self._learning_rate: float | None = None  # of all groups
-        self._learning_rates: dict[str, Any] = {}  # where there are several
+        self._learning_rate: float | None = None  # of all parameter groups
+        self._learning_rates: dict[str, Any] = {}  # if there are several
         self._tokens = 0
         self.idle_since = perf_counter()
-        # Both set by the hook of every step itself. What is done inside a step (a log, an evaluation) moves idle_since,
-        # so the wait for data is measured when the step begins. None: no step has begun.
+        # The hook on_step_begin sets both. A log or an evaluation within a step moves idle_since, so the wait for data
+        # is measured when the step begins. None: no step has begun.
         self.step_began: float | None = None
         self.data_time = 0.0
         self._window_first = global_step + 1
@@ -79,7 +79,7 @@ class StepRecorder:
         self.held: _EndedStep | None = None
 
     def begin_epoch(self) -> None:
-        """The wait for the first batch begins; a step that the epoch before left unfinished is forgotten."""
+        """The wait for the first batch begins. A step that the previous epoch left unfinished is dropped."""
         if self.reader is not None:
             self.reader.discard()
         self._tokens = 0
@@ -89,14 +89,14 @@ class StepRecorder:
         """A forward and backward pass is done."""
         try:
             self.reader.add_loss(loss)  # type: ignore[union-attr]
-        except Exception as error:  # noqa: BLE001 - whatever a trainer of one's own returned as its loss
+        except Exception as error:  # noqa: BLE001 - a user's trainer may return anything as its loss
             self._unreadable("loss", error)
         try:
-            # Asked for by type first: an abstract class takes its time to answer.
+            # The type is compared first because isinstance() is slow with an abstract class.
             if type(inputs) is dict or isinstance(inputs, Mapping):
                 ids = inputs.get("input_ids")
                 if ids is not None:
-                    self._tokens += ids.numel()  # its shape is known here: no wait for a device
+                    self._tokens += ids.numel()  # the shape is known on the host: no wait for a device
         except Exception as error:  # noqa: BLE001 - input_ids may be a list, or not there yet
             self._unreadable("tokens", error)
 
@@ -108,7 +108,7 @@ class StepRecorder:
             self._unreadable("grad_norm", error)
 
     def before_optimizer(self, optimizer: Any) -> None:
-        """Keep the learning rate that this step is made with: at its end the scheduler has gone on."""
+        """Keep the learning rate of this step: when the step ends, the scheduler has already changed it."""
         self._learning_rate, self._learning_rates = None, {}
         try:
             groups = optimizer.param_groups
@@ -119,11 +119,11 @@ class StepRecorder:
                     self._learning_rates = self._several_rates(groups)
                     return
             self._learning_rate = first
-        except Exception as error:  # noqa: BLE001 - an optimizer of one's own
+        except Exception as error:  # noqa: BLE001 - a user's optimizer may lack any of it
             self._unreadable("learning_rate", error)
 
     def _several_rates(self, groups: Any) -> dict[str, Any]:
-        """Those of groups that differ, or that are not plain numbers."""
+        """The learning rates by name, if those of the groups differ or are not plain numbers."""
         rates: dict[str, Any] = {}
         first: Any = None
         for index, group in enumerate(groups):
@@ -142,9 +142,9 @@ class StepRecorder:
         return rates
 
     def end_step(self, step: int, epoch: float, *, log_follows: bool = False) -> None:
-        """Record the step: on the CPU whole, on an accelerator without its loss and gradient norm, which follow.
+        """Record the step: all of it on the CPU; on an accelerator, loss and gradient norm follow later.
 
-        Where a log follows at once the step is held for it. Whatever comes instead must call `release`.
+        If a log follows at once, the step is held for it. Whatever comes instead must call `release`.
         """
         began, ended, reader = self.step_began, perf_counter(), self.reader
         self.step_began = None
@@ -177,13 +177,13 @@ class StepRecorder:
         self.idle_since = perf_counter()
 
     def release(self) -> None:
-        """Record the step that is held, if there is one: something else than its log came."""
+        """Record the step that is held, if there is one: what comes next is not its log."""
         held, self.held = self.held, None
         if held is not None:
             self.run.log_measured(*held)
 
     def catch_up(self, *, wait: bool) -> None:
-        """Record the losses and gradient norms that have reached the host; with ``wait``, all of them."""
+        """Record the losses and gradient norms that have reached the host; with ``wait``, wait for all of them."""
         if self.reader is None or self.reader.reads_at_once:
             return
         arrived: list[tuple[int, Values]] = []
@@ -204,10 +204,10 @@ class StepRecorder:
         """Record what the Trainer logs; the mean loss since its last log becomes ``loss_window``.
 
         Returns:
-            Why the source of the losses is not what we take it for, where the window says so.
+            If the recorded losses do not match the window's mean: a message that says so. Otherwise None.
         """
-        self.catch_up(wait=True)  # the Trainer has just waited for the device
-        if not isinstance(logs, Mapping):  # of a library that logs something else: an event keeps it
+        self.catch_up(wait=True)  # costs nothing: the Trainer has just waited for the device
+        if not isinstance(logs, Mapping):  # another library logs something else: kept as an event
             self.release()
             self.run.log(logs, step)
             return None
@@ -219,7 +219,7 @@ class StepRecorder:
         if "loss" in metrics:
             window = metrics["loss_window"] = metrics.pop("loss")
             details = {"loss_window": {"first_step": self._window_first, "last_step": step}}
-            if "learning_rate" in metrics:  # else somebody else logs, and not the Trainer
+            if "learning_rate" in metrics:  # otherwise the log is not the Trainer's
                 doubt = self._end_window(window, step)
         held = self._held_for(metrics, step, epoch)
         if held is not None:
@@ -233,7 +233,7 @@ class StepRecorder:
         return doubt
 
     def _held_for(self, metrics: dict[str, Any], step: int, epoch: Any) -> _EndedStep | None:
-        """The step that is held, if one record can hold it and this log: nothing in them contradicts."""
+        """The step that is held, if one record can hold it and this log: they must not contradict each other."""
         held = self.held
         if held is None or held.step != step or epoch != held.epoch or not self.run._are_plain(metrics):
             return None
@@ -243,7 +243,7 @@ class StepRecorder:
         return held
 
     def log_results(self, metrics: Any, step: int) -> None:
-        """Record what an evaluation found, as far as it was not logged."""
+        """Record the results of an evaluation that were not logged already."""
         self.release()
         if not isinstance(metrics, Mapping):
             self.run.log(metrics, step)
@@ -256,7 +256,7 @@ class StepRecorder:
         self.idle_since = perf_counter()
 
     def pause(self) -> None:
-        """Something else than training was done until now."""
+        """Something other than training took place until now."""
         self.release()
         self.idle_since = perf_counter()
 
@@ -270,7 +270,7 @@ class StepRecorder:
         if not isinstance(logged, (int, float)):
             return None
         mean = total / count
-        # Not finite: nothing to compare, as the Trainer hides a NaN or drags it along; the steps show it.
+        # A mean that is not finite cannot be compared: the Trainer filters NaNs out, or carries them into later means.
         if isfinite(mean) and abs(mean - logged) > SELF_CHECK_TOLERANCE * max(abs(mean), abs(logged)) + 1e-6:
-            return "the recorded losses do not add up to the logged one (%g and %g)", mean, float(logged)
+            return "the mean of the recorded losses does not match the logged one (%g and %g)", mean, float(logged)
         return None

@@ -1,7 +1,7 @@
-"""The call of ``Trainer.train`` itself, whose end no event tells: it may raise, or just return.
+"""Learns when a call of ``Trainer.train`` returns or raises, which no event tells.
 
-``train`` is wrapped on the class. A wrapper on one trainer would have to be there before the training begins, and would
-keep the trainer, and so the model, in a reference cycle. A trainer without our callback is not affected.
+``train`` is wrapped on the class. A wrapper on a single trainer would have to be there before the training begins, and
+would keep the trainer, and so the model, in a reference cycle. A trainer without our callback is not affected.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from transformers import Trainer
 
 Listener = Callable[[BaseException | None], None]
 
-_calls: dict[int, list[Listener]] = {}  # by the id of each trainer whose train() is under way
+_calls: dict[int, list[Listener]] = {}  # for each train() under way, by its trainer's id
 
 
 def watch_train() -> None:
-    """Wrap ``Trainer.train``, unless that is done."""
+    """Wrap ``Trainer.train``, unless it already is."""
     original = Trainer.train
     if hasattr(original, "__trainstore__"):
         return
 
     @functools.wraps(original)
     def train(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if id(self) in _calls:  # train() inside of train(): the outer call tells
+        if id(self) in _calls:  # train() inside train(): the outer call tells the end
             return original(self, *args, **kwargs)
         listeners = _calls[id(self)] = []
         error: BaseException | None = None
@@ -38,7 +38,7 @@ def watch_train() -> None:
             del _calls[id(self)]
             for listener in listeners:
                 listener(error)
-            error = None  # else its traceback, which has this frame, would keep the frames of the training
+            error = None  # its traceback refers to this frame: a cycle that would keep the training's frames alive
 
     wrapped: Any = train
     wrapped.__trainstore__ = True
@@ -46,14 +46,14 @@ def watch_train() -> None:
 
 
 def when_train_ends(trainer: Any | None, listener: Listener) -> bool:
-    """Let ``listener`` know the end of the call of ``trainer.train()`` that is under way.
+    """Call ``listener`` when the call of ``trainer.train()`` that is under way ends.
 
     Args:
         trainer: The trainer, if it is known.
         listener: Called once, in the trainer's thread, with the exception or None. It must not raise.
 
     Returns:
-        False if there is no such call: a subclass has a ``train()`` of its own, or it is no ``transformers.Trainer``.
+        False if there is no such call: the trainer has its own ``train()``, or is not a ``transformers.Trainer``.
     """
     listeners = _calls.get(id(trainer))
     if listeners is None:

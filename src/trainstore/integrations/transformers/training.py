@@ -1,4 +1,4 @@
-"""One training under way, and how it ended."""
+"""What the callback knows about one training under way."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from trainstore.run import ActiveRun
 
 @dataclass(eq=False)
 class Training:
-    """What the callback knows of one training. A callback has several if trainings are nested, or run in threads.
+    """One training under way. A callback has several if trainings are nested, or run in threads.
 
     Attributes:
-        args: The trainer's arguments; of another library's, a `Foreign`.
+        args: The trainer's arguments; those of another library are wrapped in a `Foreign`.
         state: The trainer's state, likewise.
         trainer: The trainer, if it was found.
-        events: Reads what the events give.
-        given_state: The state as the last event gave it. It tells trainings apart: a Trainer has the same object in all
-            events of a training.
+        events: Reads what the events carry.
+        given_state: The state as the last event gave it. It identifies the training: a Trainer passes the same object
+            in all events of a training.
         run: The run. None: another rank records it.
-        incomplete: What of it cannot be read.
-        steps: Records its steps. None: nothing is recorded, here or any more.
-        is_watched: Whether the end of ``train()`` will be told. Else the outermost of our wrappers ends the training.
+        incomplete: The run's fields that cannot be read.
+        steps: Records the steps. None: they are not recorded, or no longer.
+        is_watched: Whether we will learn when ``train()`` ends. Otherwise the outermost of our wrappers ends the
+            training.
         in_epoch: Whether an epoch is under way.
         failure: The last exception that was seen, as text.
-        stopped_by: What stopped the training before its end, for the run's ``error``.
-        wrappers: The methods that are replaced while it lasts.
+        stopped_by: What stopped the training early, for the run's ``error``.
+        wrappers: The methods that are replaced during the training.
         ranks: The processes that train together.
     """
 
@@ -67,15 +68,15 @@ class Training:
         return None if self.trainer is None else self.trainer()
 
     def is_new(self, error: BaseException) -> bool:
-        """Whether an exception on its way out was not seen yet; it passes several of our wrappers.
+        """Whether an exception on its way out is seen for the first time: it passes several of our wrappers.
 
-        The exception is not kept: its traceback refers to what the failed step holds on the device.
+        The exception itself is not kept: its traceback refers to what the failed step holds on the device.
         """
         seen, self._seen = self._seen, (id(error), self.state.global_step)
         return seen != self._seen
 
     def let_go_of_steps(self) -> StepRecorder | None:
-        """Record no more steps; the one that waits for its log is recorded."""
+        """Record the step that waits for its log, and no more steps."""
         steps, self.steps = self.steps, None
         if steps is not None:
             steps.release()

@@ -1,4 +1,4 @@
-"""What no event of a training tells: its losses and gradient norms, what fails in it, and what stops it."""
+"""Sees what no event of a training tells: losses and gradient norms, what fails, and what stops the training."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Watch:
 
     Attributes:
         training: The training.
-        saw_failure: Called with an exception on its way out of a part of the training; it may be caught later.
+        saw_failure: Called with an exception that leaves a part of the training; it may be caught later.
         saw_stop: Called when the Trainer has saved a checkpoint because of a SIGTERM, and is about to stop.
-        missed: Called with the name of a method and why what it told could not be recorded.
+        missed: Called with the name of a method and the reason why its result could not be recorded.
     """
 
     training: Training
@@ -29,7 +29,7 @@ class Watch:
     missed: Callable[[str, Exception], None]
 
     def ends(self, trainer: Any) -> None:
-        """See what fails in the training, though it may be caught, and what stops it."""
+        """Watch for what fails in the training, even if it is caught, and for what stops it."""
         wrap = self.training.wrappers.wrap
         wrap(trainer, "_evaluate", self._failures)
         wrap(trainer, "training_step", self._failures)
@@ -40,7 +40,7 @@ class Watch:
                 wrap(manager, "execute_jit_checkpoint", self._stop)
 
     def losses(self, trainer: Any, steps: StepRecorder) -> bool:
-        """See the loss and the gradient norm of each step; False if there is no ``training_step``."""
+        """Watch the loss and the gradient norm of each step; False if there is no ``training_step``."""
         wrap = self.training.wrappers.wrap
         if not wrap(trainer, "training_step", functools.partial(self._training_step, steps)):
             return False

@@ -1,4 +1,4 @@
-"""What no event of a Trainer tells: which trainer calls, and what its methods return."""
+"""Finds the trainer that calls a callback, and replaces methods of it for the length of a training."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Method = Callable[..., Any]
 def calling_trainer(callback: object) -> Any | None:
     """The trainer whose event ``callback`` handles now, or None.
 
-    It is the ``self`` of a frame above, known by its callback handler: no event carries it. Reading a frame's locals
-    keeps copies of them until the function returns, so this is for once a training, not for every step.
+    No event carries it. It is the ``self`` of a frame further up, recognised by its callback handler. Reading a frame's
+    locals keeps copies of them until that function returns, so do this once a training, not at every step.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
@@ -32,7 +32,7 @@ def calling_trainer(callback: object) -> Any | None:
 
 
 def is_calling(trainer: object) -> bool:
-    """Whether a method of the trainer is under way in this thread."""
+    """Whether a method of the trainer is running in this thread."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if "self" in frame.f_code.co_varnames and frame.f_locals.get("self") is trainer:
@@ -42,7 +42,7 @@ def is_calling(trainer: object) -> bool:
 
 
 def attribute_of(owner: Any, name: str) -> Any | None:
-    """An attribute of an object of any library; None if there is none, or if asking for it raises."""
+    """An attribute of any library's object; None if it has none, or if reading it raises."""
     try:
         return getattr(owner, name, None)
     except Exception:  # noqa: BLE001
@@ -50,24 +50,24 @@ def attribute_of(owner: Any, name: str) -> Any | None:
 
 
 def callbacks_of(trainer: object) -> list[Any]:
-    """A trainer's callbacks; an empty list for what is no trainer."""
+    """A trainer's callbacks; an empty list for anything that is not a trainer."""
     try:
         found = vars(trainer)["callback_handler"].callbacks
-    except Exception:  # noqa: BLE001 - any object of any frame above may be asked
+    except Exception:  # noqa: BLE001 - it may be any object from any frame further up
         return []
     return found if isinstance(found, list) else []
 
 
 class _Wrapper:
-    """A method of one object, replaced there; a copy of that object has the method as it was.
+    """Replaces a method of one object; a copy of that object gets the original method back.
 
-    A trainer may be copied or pickled in the middle of its training. A function in its attributes would go along as it
-    is, and the copy would train the model of the original.
+    A trainer may be copied or pickled in the middle of its training. A plain function among its attributes would be
+    copied as it is, and the copy would train the original's model.
     """
 
     def __init__(self, original: Method, replacement: Method) -> None:
         functools.update_wrapper(self, original, updated=())
-        self.original = original  # bound to its object, which copying and pickling find
+        self.original = original  # bound to its object, so copying and pickling lead to the object's copy
         self._replacement = replacement
         self.__trainstore__ = True
 
@@ -86,7 +86,7 @@ def _itself(one: Any) -> Any:
 
 
 def _method(owner: Any, name: str) -> Any:
-    """The method of ``owner``; None if it has none. A shallow copy brings the wrappers of what it was copied from."""
+    """The method of ``owner``; None if it has none. A shallow copy still has the wrappers of its original."""
     found = getattr(owner, name, None)
     method = found
     while isinstance(method, _Wrapper):
@@ -97,7 +97,7 @@ def _method(owner: Any, name: str) -> Any:
 
 
 class Wrappers:
-    """Methods replaced on single objects for the length of a training, and put back after it."""
+    """Methods that are replaced on single objects during a training, and put back after it."""
 
     def __init__(self) -> None:
         self._undo: list[Callable[[], None]] = []
@@ -111,13 +111,13 @@ class Wrappers:
             had_own = name in vars(owner)
             wrapped = _Wrapper(original, make(original))
             setattr(owner, name, wrapped)
-        except Exception as error:  # noqa: BLE001 - an object of any library may refuse, as with __slots__
+        except Exception as error:  # noqa: BLE001 - an object of any library may refuse, for example with __slots__
             logger.debug("%s cannot be watched (%s)", name, type(error).__name__)
             return False
 
         def undo() -> None:
             if vars(owner).get(name) is not wrapped:
-                return  # somebody wrapped it after us: taking ours out would take theirs too
+                return  # somebody else wrapped it after us: removing our wrapper would remove theirs too
             if had_own:
                 setattr(owner, name, original)
             else:
