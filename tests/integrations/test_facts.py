@@ -60,9 +60,8 @@ def test_no_training_data_reaches_the_database(store, tmp_path):
     data, more = Records([("patient 1: text", "label")]), Records(torch.zeros(8, 4))
     build_trainer(tmp_path, callbacks=[callback], max_steps=1, train_dataset=data, eval_dataset={"more": more}).train()
     run = store.get_run(callback.run_uid)
-    assert run.data_hyperparams == {
-        "train_class": "Records", "train_size": 8, "eval_more_class": "Records", "eval_more_size": 8
-    }  # fmt: skip
+    train, evaluation = {"train_class": "Records", "train_size": 8}, {"eval_more_class": "Records", "eval_more_size": 8}
+    assert run.data_hyperparams == train | evaluation
     assert "incomplete" not in run.environment
 
 

@@ -109,7 +109,7 @@ def test_what_cannot_be_read_costs_itself_and_the_run_says_so(store, unreadable,
     ours = [record.getMessage() for record in caplog.records if record.name == "trainstore"]
     assert [sum(message.count(name) for message in ours) for name in MISSING] == [1] * len(MISSING)
     assert "mth.lock (TypeError)" in caplog.text
-    assert "records no more" not in caplog.text
+    assert "stops recording" not in caplog.text
 
 
 def test_a_complete_run_says_nothing(sqlite_store, make_trainer):
@@ -149,8 +149,8 @@ def test_a_loss_that_is_not_a_number_costs_this_step_its_loss(recorder, sqlite_s
         recorder.before_optimizer(SimpleNamespace(param_groups=[{"lr": 0.1}]))
         recorder.end_step(step, 0.5)
     rest = {"epoch": 0.5, "grad_norm": 2.0, "learning_rate": 0.1, "tokens": 6}
-    found = [{key: value for key, value in row.items() if key in (*rest, "step", "loss")} for row in
-             recorded(recorder, sqlite_store)]  # fmt: skip
+    rows = recorded(recorder, sqlite_store)
+    found = [{key: value for key, value in row.items() if key in (*rest, "step", "loss")} for row in rows]
     assert found == [{"step": 1, **rest}, {"step": 2, **rest}, {"step": 3, "loss": 0.5, **rest}]
     assert sqlite_store.get_run("steps").environment["incomplete"] == ["loss"]
     assert caplog.text.count("loss (") == 1
