@@ -1,4 +1,4 @@
-"""The queries of a store, and the snapshot that answers several of them from one moment.
+"""The queries of a store, and the snapshot in which several of them see the same moment.
 
 Each method opens a reader and delegates: the SELECTs are in ``queries/``.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class QueryMethods:
-    """The methods that read runs; `TrainStore` and `Snapshot` provide what they read with."""
+    """The methods that read runs; `TrainStore` and `Snapshot` provide the connection."""
 
     def _reader(self) -> AbstractContextManager[Reader]:
         raise NotImplementedError
@@ -39,32 +39,34 @@ class QueryMethods:
         """The runs, newest first.
 
         Args:
-            project: Only this one's, or these ones'. An empty list matches nothing; so for each list here.
-            name: Only runs called so.
-            status: running, finished, failed, interrupted, pruned, lost.
+            project: Only runs of this project, or of these. An empty list matches nothing, here and below.
+            name: Only runs with this name, or with one of these.
+            status: Only runs with this status, or with one of these: running, finished, failed, interrupted, pruned,
+                lost.
             tag: Only runs with this tag, with all of these, or with these values (mapping).
             hyperparams: Which columns to show: "all"; "varying", those that are not the same in all these runs; or a
-                list of names. A mapping of names to a value, or a list (array, set, generator, …) of values, admits
-                only runs that have it (and shows all). A name alone is one of namespace ``hp``; "mth.n_layer" is one of
-                another, "model.depth" stands inside "model", ``hp."a.b"`` is the key "a.b".
+                list of names. A mapping of names to values, or to lists (arrays, sets, generators, …) of values, keeps
+                only runs that have one of them, and shows all columns. A name alone belongs to namespace ``hp``;
+                "mth.n_layer" names another namespace, "model.depth" looks inside "model", ``hp."a.b"`` is the key
+                "a.b".
             where: A filter as text, such as ``"hp.lr < 1e-3 and not tag.bad"`` (the page on querying describes the
                 language); or an SQLAlchemy condition over ``store.table.run``, where another table goes into a
                 subquery; or a list of them, all of which must hold.
             metrics: Which metrics to show; None: all.
-            summary: What of them: "last", "min" or "max" (the latter two over finite values).
-            limit: At most so many, the newest.
+            summary: Which value of each: "last", "min" or "max" (the latter two over finite values).
+            limit: At most this many runs, the newest.
 
         Returns:
-            One row a run. Columns: run_id int64; uid, project, name, status object; started_at, ended_at
+            One row per run. Columns: run_id int64; uid, project, name, status object; started_at, ended_at
             datetime64[us, UTC]; last_step Int64; attempts int64 (their number); source, error, notes, model_name,
             parent_uid object; parent_step Int64; host, command, git_commit object, git_dirty boolean (of the attempt
             that is shown). Then ``hp__*``, ``mth__*``, ``dbh__*``, ``env__*``, ``tag__*`` (boolean, Int64, float64 or
-            object, by what they hold: object too if float64 would round an int) and ``metric__*`` float64. Text is
-            object, None where missing.
+            object, depending on their values: also object if float64 would round an int) and ``metric__*`` float64.
+            Text is object, None if missing.
 
         Raises:
-            InvalidArgumentError: A value that is not among those named here, a condition that compares two kinds (a
-                number with a text), or a name that may be two hyperparameters.
+            InvalidArgumentError: A value that is not listed here, a condition that compares two kinds (a number with a
+                text), or a name that may mean two hyperparameters.
             FilterError: ``where`` is a text that cannot be read, or names what the store does not have; its
                 ``position`` says where.
         """
@@ -102,7 +104,7 @@ class QueryMethods:
             The columns of `list_runs`, with sort_metric_value float64 and sort_metric_step Int64 before ``hp__*``.
 
         Raises:
-            InvalidArgumentError: A value that is not among those named here.
+            InvalidArgumentError: A value that is not listed here.
             FilterError: As for `list_runs`.
         """
         with self._reader() as reader:
@@ -136,7 +138,7 @@ class QueryMethods:
             hyperparams: Only runs that have these values.
 
         Raises:
-            InvalidArgumentError: A value that is not among those named there.
+            InvalidArgumentError: A value that is not listed there.
             FilterError: As for `list_runs`.
         """
         with self._reader() as reader:
@@ -149,10 +151,10 @@ class QueryMethods:
         """One run, with its hyperparameters, tags and last metrics.
 
         Args:
-            run: A handle, a record, a uid, an id, or a name that only one run has. So wherever a run is asked for.
+            run: A handle, a record, a uid, an id, or a name that only one run has, as wherever a run is expected.
 
         Raises:
-            RunNotFoundError, RunNotUniqueError: ``run`` names none, or several; their uids are listed.
+            RunNotFoundError, RunNotUniqueError: No run matches, or several do; the message lists their uids.
         """
         with self._reader() as reader:
             return queries.get_run(reader, run)
@@ -171,22 +173,22 @@ class QueryMethods:
         Args:
             runs: A run, a list of them, or a DataFrame that has a column ``uid``.
             metrics: Only these; None: all.
-            tidy: One row a value instead of one row a step (``epoch`` and ``step_time`` where ``metrics`` names them).
-            attempts: "current": each step once, of the attempt that is shown there. "all": those of superseded
-                attempts too.
-            details: Add what was logged as ``details``; in it ``earlier``, ``{metric: [values]}``: what later values of
-                the same step replaced, in order.
+            tidy: One row per value instead of one row per step (``epoch`` and ``step_time`` if ``metrics`` names them).
+            attempts: "current": each step once, from the attempt that counts there. "all": also the steps of superseded
+                attempts.
+            details: Add what was logged as ``details``. Its key ``earlier``, ``{metric: [values]}``, holds the values
+                that later ones of the same step replaced, in order.
 
         Returns:
-            By run id and step. Columns: run object (the uid, for a list of runs), step, attempt (for "all") int64,
-            epoch float64, step_time float64 (s), logged_at datetime64[us, UTC], details object (where asked for),
-            then one column a metric, float64 with NaN if a step has none, or object if it holds anything else, such
-            as an int that float64 would round. A metric that is called like one of the fixed columns, or begins with
+            Sorted by run id and step. Columns: run object (the uid, for a list of runs), step, attempt (for "all")
+            int64, epoch float64, step_time float64 (s), logged_at datetime64[us, UTC], details object (if asked for),
+            then one column per metric, float64 with NaN if a step has none, or object if it holds anything else, such
+            as an int that float64 would round. A metric that has the name of a fixed column, or begins with
             ``metric__``, becomes ``metric__<name>``. Tidy: run, step, (attempt), metric object, value.
 
         Raises:
             RunNotFoundError, RunNotUniqueError: As for `get_run`.
-            InvalidArgumentError: A value that is not among those named here.
+            InvalidArgumentError: A value that is not listed here.
         """
         with self._reader() as reader:
             return queries.list_step_logs(reader, runs, metrics=metrics, tidy=tidy, attempts=attempts, details=details)
@@ -199,23 +201,23 @@ class QueryMethods:
 
         Returns:
             Columns: uid, metric object; count int64 (numeric values), nonfinite_count int64 (NaN, infinities); min,
-            max float64 over finite values, with min_step, max_step Int64, the earliest that has it; last float64 at
-            last_step Int64.
+            max float64 over finite values, with min_step, max_step Int64, the earliest steps that have them; last
+            float64 at last_step Int64.
         """
         with self._reader() as reader:
             return queries.list_metrics(reader, runs)
 
     def list_hyperparams(self, runs: Any = None, *, namespace: str | None = None, key: str | None = None) -> DataFrame:
-        """Hyperparameters of a run, of several (a list) or of all runs (None), one a row.
+        """Hyperparameters of a run, of several (a list) or of all runs (None), one per row.
 
         Args:
             runs: A run, a list, a DataFrame with a column ``uid``, or None.
             namespace: Only this one: hp, mth, dbh, env, tag.
-            key: Only this one, of whichever namespace, or spelled with one ("mth.n_layer").
+            key: Only this key, in any namespace, or in the one that it is spelled with ("mth.n_layer").
 
         Returns:
             Columns: uid, namespace, key object; value object (Python values); number float64 (if it is a finite
-            number); attempt int64, that set it.
+            number); attempt int64, the one that set it.
         """
         with self._reader() as reader:
             return queries.list_hyperparams(reader, runs, namespace=namespace, key=key)
@@ -225,7 +227,7 @@ class QueryMethods:
 
         Args:
             runs: A run, a list, a DataFrame with a column ``uid``, or None.
-            kind: Only these.
+            kind: Only events of this kind.
 
         Returns:
             In the order in which they happened. Columns: uid object; at datetime64[us, UTC]; step Int64; kind,
@@ -239,19 +241,19 @@ class QueryMethods:
 
         Args:
             runs: A list of runs, or a DataFrame with a column ``uid``.
-            summary: What of each metric: "last", "min" or "max" (the latter two over finite values), or "all", three
-                rows.
-            everything: Also what is the same in all of them.
+            summary: Which value of each metric: "last", "min" or "max" (the latter two over finite values), or "all",
+                three rows.
+            everything: Also show what is the same in all of them.
 
         Returns:
-            One row a key that is not the same in all ("hp.learning_rate", "hp.model.depth", "metric.loss", for "all"
-            "metric.loss.min", "status"), one column a run (its uid), object, None if a run has no such key. In the
-            order of hyperparameters, metrics, model, data, tags, the run, environment, versions; last those metrics
-            that are runtimes, speeds and counters.
+            One row per key that is not the same in all ("hp.learning_rate", "hp.model.depth", "metric.loss", for "all"
+            "metric.loss.min", "status"), one column per run (its uid), object, None if a run has no such key. The order
+            is hyperparameters, metrics, model, data, tags, the run, environment, versions, and last the metrics that
+            are runtimes, speeds and counters.
 
         Raises:
             RunNotFoundError, RunNotUniqueError: As for `get_run`.
-            InvalidArgumentError: A single run, or a summary that is not among those named here.
+            InvalidArgumentError: A single run, or a summary that is not listed here.
         """
         with self._reader() as reader:
             return queries.compare_runs(reader, runs, summary=summary, everything=everything)
@@ -270,7 +272,7 @@ class QueryMethods:
 
 
 class Snapshot(QueryMethods):
-    """The queries of a store, all answered as of one moment: what `TrainStore.snapshot` gives.
+    """The queries of a store, all answered as of one moment: what `TrainStore.snapshot` returns.
 
     It is one connection: use it from one thread at a time, inside its ``with`` block. A query that fails does not keep
     the next from working.

@@ -1,19 +1,17 @@
-r"""Secrets are replaced by ``[redacted]`` before anything is written: by the name they stand under, and by their looks.
-
-Three kinds of rules:
+r"""Secrets are replaced by ``[redacted]`` before anything is written. Three kinds of rules find them:
 
 - A **name** that says "secret" (``hub_token``, ``AWS_SECRET_ACCESS_KEY``): every text, list or mapping under it is
   redacted. Numbers, bools and None stay: they only tell whether one was set. A name that says what else it holds
   (``password_file``, ``secret_size``) does not count.
 - A name that may mean one (``account_key``, ``user_token``): a text is redacted if it looks random.
-- A **value** that is known by its looks (``hf_…``, ``ghp_…``, PEM, JWT), or stands in a text where secrets stand: in a
+- A **value** that has the form of a secret (``hf_…``, ``ghp_…``, PEM, JWT), or is in a place of secrets in a text: in a
   URL, after an option (``--api-key X``), in an assignment (``HF_TOKEN=X python``), in a header.
 
-Connection strings for messages are another matter: ``backends/urls.py`` hides their passwords.
+The passwords of connection strings in messages are hidden elsewhere: ``backends/urls.py``.
 
 What only sounds like a secret stays: a tokenizer's tokens, counts, hashes, paths. Both lists are kept in
-``tests/redaction``. Each pattern is tried only on a text that holds one of its needles, and none looks back over a text
-of any length twice.
+``tests/redaction``. Each pattern is tried only on a text that contains one of its needles, and none backtracks over a
+long text.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 REDACTED = "[redacted]"
-SHORTEST = 8  # characters of a text that shows by itself that it holds a secret
+SHORTEST = 8  # characters of a text that can be recognised as a secret without its name
 NONFINITE = ("NaN", "Infinity", "-Infinity")  # numbers, as JSON stores them
 
 Json = Any
@@ -77,7 +75,7 @@ def is_secret_key(key: str, value: object = None) -> bool:
 
 
 def looks_random(text: str, least: int = 16) -> bool:
-    """Whether a text may have been drawn by lot: letters and digits mixed, few words among them."""
+    """Whether a text looks random: letters and digits mixed, few words in between."""
     if len(text) < least or _RANDOM_TEXT.match(text) is None:
         return False
     text = text[:200]  # enough to tell
@@ -92,11 +90,11 @@ def looks_random(text: str, least: int = 16) -> bool:
     return 2 * rest >= len(kinds) and 5 * changes >= len(kinds)
 
 
-# --- By looks --------------------------------------------------------------------------------------------------------
+# --- By form ---------------------------------------------------------------------------------------------------------
 
 
 class _Rule(NamedTuple):
-    needles: tuple[str, ...]  # in lower case; a text that has none of them is not searched
+    needles: tuple[str, ...]  # in lower case; a text without any of them is not searched
     pattern: re.Pattern[str]
     replacement: str | Callable[[re.Match[str]], str] = REDACTED
 
@@ -228,7 +226,7 @@ def _redact_named(text: str) -> str:
     kept: list[str] = []
     copied = position = 0
     while (named := _NAME.search(text, position)) is not None:
-        # On behind the sign, not behind the value, which may hold the next name: "error: api_key=…".
+        # Go on after the sign, not after the value, which may contain the next name: "error: api_key=…".
         position = named.end()
         name = named["option"] or named["name"]
         lower = name.lower()
@@ -251,7 +249,7 @@ def _is_secret_assignment(name: str, named: re.Match[str], value: re.Match[str])
     key = _option_name(name)
     if named["option"]:
         return _PROSE.match(found) is None and is_secret_key(key, found)
-    # In a text the word "token" alone may mean a tokenizer's; and what a colon follows may be prose.
+    # In a text the word "token" alone may mean a tokenizer's, and what follows a colon may be prose.
     if name.lower() in ("token", "pass"):
         return looks_random(found, 12)
     if named["sign"] == ":" and bare is not None and not named["quote"]:
@@ -295,7 +293,7 @@ def redact_text(text: str) -> str:
 
 
 def redact(value: Json) -> Json:
-    """A canonical value with secrets replaced, by key and by looks, at any depth. Its keys are without secrets already.
+    """A canonical value with secrets replaced, by key and by form, at any depth. Its keys contain no secrets any more.
 
     Under a secret key, texts and their containers are redacted; numbers, bools and None stay (``token=True``,
     ``id_token=3``). A list that is a command line is read as one, and ``{"name": "HF_TOKEN", "value": …}`` as a name
@@ -317,7 +315,7 @@ def redact(value: Json) -> Json:
 
 
 def redact_item(key: str, item: Json) -> Json:
-    """A canonical value that stands under a key."""
+    """The canonical value of a key, with secrets replaced."""
     kind = type(item)
     if kind is str:
         return REDACTED if item not in NONFINITE and is_secret_key(key, item) else redact_text(item)
@@ -329,7 +327,7 @@ def redact_item(key: str, item: Json) -> Json:
 
 
 def redact_arguments(arguments: Sequence[str]) -> list[str]:
-    """A command line with secrets replaced: values by looks, and what follows or is assigned to a secret option."""
+    """A command line with secrets replaced: values by form, and what follows or is assigned to a secret option."""
     return _redact_command(arguments)
 
 

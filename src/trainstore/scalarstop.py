@@ -8,8 +8,8 @@ What is different, because ScalarStop's way loses data or is wrong:
 
 - `bulk_insert_model_epochs` numbers epochs from 1, as ``KerasModel.fit`` does. ScalarStop counts from 0 there, so an
   epoch that was logged before is stored twice and another is lost.
-- A model without a finite value of a metric is never the best one (ScalarStop: the first of all for "min" on SQLite,
-  for "max" on PostgreSQL). `get_best_model` raises `ModelNotFoundError` where no model has one.
+- A model without a finite value of a metric is never the best one (in ScalarStop it comes first for "min" on SQLite,
+  for "max" on PostgreSQL). `get_best_model` raises `ModelNotFoundError` if no model has one.
 - NaN, infinities, NumPy scalars and anything else can be a metric or hyperparameter; secrets are redacted.
 - A dictionary of hyperparameters is not changed by storing it, and keeps its ``parent``.
 - Times are aware (UTC), on SQLite too. Results without rows keep their fixed columns.
@@ -46,7 +46,7 @@ class ClosedError(StoreClosedError, ResourceClosedError):
 
 
 class ScalarStopMethods:
-    """These methods; a base of `TrainStore`, which provides what they write and read with."""
+    """ScalarStop's methods: a base class of `TrainStore`, which provides what they read and write with."""
 
     _models: Models
     _backend: Backend
@@ -68,8 +68,8 @@ class ScalarStopMethods:
 
         Raises:
             sqlalchemy.exc.IntegrityError: The name exists already.
-            InvalidArgumentError: Hyperparameters that are neither None, a mapping, a dataclass nor pairs; a name that
-                is not a str.
+            InvalidArgumentError: Hyperparameters that are not None, a mapping, a dataclass or pairs; a name that is not
+                a str.
         """
         self.insert_datablob_by_str(
             name=datablob.name,
@@ -85,7 +85,7 @@ class ScalarStopMethods:
 
         Args:
             name: Its name, unique.
-            group_name: What it is one of (ScalarStop: the class name).
+            group_name: The group that it belongs to (in ScalarStop its class name).
             hyperparams: A dataclass, a mapping, pairs, or None. A ``parent`` with hyperparameters of its own is
                 stored as it is, and merged into ``hyperparams_flat``, where the child's values win.
             ignore_existing: As for `insert_datablob`.
@@ -106,7 +106,7 @@ class ScalarStopMethods:
         """The data sets, oldest change first.
 
         Args:
-            datablob_name: Only this name, or these (list). None, and an empty list, ask for all; so below.
+            datablob_name: Only this name, or these (list). None, or an empty list, means all, here and below.
             datablob_group_name: Only this group, or these. Not together with a name.
 
         Returns:
@@ -114,8 +114,8 @@ class ScalarStopMethods:
             datetime64[us, UTC].
 
         Raises:
-            InvalidArgumentError: A name and a group (a ValueError, as in ScalarStop), or what is neither a text nor a
-                list of texts; so below.
+            InvalidArgumentError: A name and a group (a ValueError, as in ScalarStop), or a value that is neither a text
+                nor a list of texts; the same below.
         """
         with self._reader() as reader:
             return scalarstop.list_datablobs(reader, datablob_name, datablob_group_name)
@@ -146,7 +146,7 @@ class ScalarStopMethods:
 
         Args:
             name: Its name, unique.
-            group_name: What it is one of (ScalarStop: the class name).
+            group_name: The group that it belongs to (in ScalarStop its class name).
             hyperparams: A dataclass, a mapping, pairs, or None.
             ignore_existing: As for `insert_model_template`.
 
@@ -249,7 +249,7 @@ class ScalarStopMethods:
             Columns: model_name, model_class_name object; model_last_modified datetime64[us, UTC]; datablob_name,
             datablob_group_name, model_template_name, model_template_group_name object; then ``dbh__*``, the data
             set's hyperparameters (flat), and ``mth__*``, the template's, with dtypes as pandas infers them and NaN
-            where a model has none.
+            if a model has none.
 
         Raises:
             InvalidArgumentError: A name and a group of the same kind.
@@ -377,8 +377,8 @@ class ScalarStopMethods:
 
         Returns:
             Columns: epoch_num int64; model_name object; last_modified datetime64[us, UTC]; steps_per_epoch,
-            validation_steps_per_epoch (float64, or object where all are None); then ``metric__*``, with dtypes as
-            pandas infers them and NaN where an epoch has none.
+            validation_steps_per_epoch (float64, or object if all are None); then ``metric__*``, with dtypes as pandas
+            infers them and NaN if an epoch has none.
         """
         with self._reader() as reader:
             return scalarstop.list_model_epochs(reader, model_name)
@@ -418,7 +418,7 @@ def _text(argument: str, value: str | None) -> str | None:
 
 
 def _integer(argument: str, value: Any) -> int | None:
-    """An integer of Python's own, as SQLite would store one of NumPy's as bytes; None as for `_text`."""
+    """A Python int, since SQLite would store NumPy's as bytes; None as for `_text`."""
     if value is None:
         return None
     try:
@@ -431,7 +431,7 @@ def _integer(argument: str, value: Any) -> int | None:
 
 
 def _hyperparams(values: Any, argument: str = "hyperparams") -> dict[str, Any]:
-    """As stored: None is nothing; a mapping, a dataclass or pairs are a JSON object."""
+    """As stored: None becomes an empty JSON object; a mapping, a dataclass or pairs become one with their items."""
     # The value is not shown whole: it may be huge, or hold a secret.
     is_instance = dataclasses.is_dataclass(values) and not isinstance(values, type)
     try:
@@ -443,11 +443,11 @@ def _hyperparams(values: Any, argument: str = "hyperparams") -> dict[str, Any]:
 
 
 def _flattened(stored: dict[str, Any]) -> dict[str, Any]:
-    """The hyperparameters with those of the parent, and of its parents, among them; the child's win."""
+    """The hyperparameters merged with those of the parent, and of its parents; the child's win."""
     flat = {name: value for name, value in stored.items() if name != "parent"}
     parent = stored.get("parent")
     if not parent:
         return flat
     if not isinstance(parent, dict) or not isinstance(parent.get("hyperparams"), dict):
-        return stored  # a hyperparameter that happens to be called so
+        return stored  # a hyperparameter that happens to have this name
     return {**_flattened(parent["hyperparams"]), **flat}

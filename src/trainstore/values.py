@@ -1,6 +1,6 @@
 """What a stored value looks like: Python value ↔ JSON; names.
 
-Both databases must give back what was written, and neither does by itself: SQLite turns NaN into NULL, PostgreSQL's
+Both databases must return what was written, and neither does by itself: SQLite turns NaN into NULL, PostgreSQL's
 jsonb knows neither NaN nor ``\\u0000``, and both refuse lone surrogates. So every value is made canonical when it is
 logged, before it reaches the journal:
 
@@ -236,7 +236,7 @@ def _marked(text: str) -> Json:
 
 
 def restore(value: Json) -> Any:
-    """Return the Python value of a stored one: the inverse of `canonical`, as far as its table says."""
+    """Return the Python value of a stored one: the inverse of `canonical`, as far as the table above says."""
     if type(value) is str:
         return _NONFINITE.get(value, value)
     if type(value) is dict:
@@ -261,7 +261,7 @@ def number_of(value: Json) -> float | None:
 
 
 def time_of(microseconds: int) -> datetime:
-    """The time that a journal's record gives in microseconds since 1970."""
+    """The time that a journal's record holds as microseconds since 1970."""
     return _EPOCH + timedelta(0, 0, microseconds)
 
 
@@ -292,7 +292,7 @@ def stored_name(name: object) -> str:
 
 
 def _by_name(values: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
-    """The items by their stored names. Where keys become one name, as 1 and "1" do, later ones get "~2", "~3", …"""
+    """The items by their stored names. If keys become one name, as 1 and "1" do, later ones get "~2", "~3", …"""
     seen: set[str] = set()
     for key, item in values.items():
         name = free = stored_label(stored_name(key) if type(key) is not str else key)

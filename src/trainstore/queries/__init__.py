@@ -1,4 +1,4 @@
-"""Every SELECT of the query API, and the DataFrames that it gives.
+"""Every SELECT of the query API, and the DataFrames that it returns.
 
 ``runs`` (the run table, one run, the best run), ``steps`` (step logs, metrics), ``hyperparams`` (hyperparameters,
 events), ``compare`` (what differs), ``scalarstop`` (data sets, models and their epochs), ``filters`` (which runs),

@@ -26,7 +26,7 @@ _ORDER = {namespace: index for index, namespace in enumerate(NAMESPACES)}
 
 
 def hyperparam_columns(reader: Reader, places: Mapping[int, int], shown: Any) -> dict[str, Series[Any]]:
-    """Columns ``hp__*`` … ``tag__*``: ``places`` says in which row a run stands, ``shown`` which names to show.
+    """Columns ``hp__*`` … ``tag__*``. ``places`` maps a run's id to its row; ``shown`` says which names to show:
 
     "all", "varying" (those that are not the same in all these runs) or names, which then all get a column.
     """
@@ -66,7 +66,7 @@ def _by_name(chosen: Sequence[Name], cells: Mapping[str, list[Any]], *, exact: b
     return result
 
 
-# In no name that anybody would give; where one holds it all the same, the run is read row by row.
+# Hardly any name holds it; a run with a name that does is read row by row.
 _SEPARATOR = "\x1f"
 
 
@@ -75,8 +75,8 @@ def _hyperparams(
 ) -> Iterable[tuple[Sequence[str], dict[int, list[Any]]]]:
     """The hyperparameters of the runs: for each set of qualified names, row → values of the runs that have it.
 
-    The database joins those of a run and namespace into two texts: one row of them comes several times faster than
-    one a value, and most runs have the same names.
+    The database joins those of a run and namespace into two texts: one such row is read several times faster than a
+    row per value, and most runs have the same names.
     """
     table = reader.models.hyperparam.c
     value = func.coalesce(reader.backend.json_text(table.value), literal("null"))
@@ -109,7 +109,7 @@ def _hyperparams(
 def _only(
     found: list[str], group: dict[int, list[Any]], names: Sequence[str] | None
 ) -> Iterable[tuple[Sequence[str], dict[int, list[Any]]]]:
-    """Leave out what was not asked for (too many names for the database to sift)."""
+    """Leave out what was not asked for, if there were too many names to filter by in SQL."""
     if names is None or len(names) <= IN_LIMIT:
         yield found, group
         return
@@ -119,7 +119,7 @@ def _only(
 
 
 def _varies(values: list[Any]) -> bool:
-    """Whether they are not all the same; 1 and 1.0 are, 1 and True are not."""
+    """Whether they differ: 1 and 1.0 are the same, 1 and True are not."""
     kinds = set(map(type, values)) - {type(None)}
     if kinds <= {int, float} or kinds in ({str}, {bool}):
         return len(set(values)) > 1

@@ -25,7 +25,7 @@ _NAMESPACES = {
     "hp": "hyperparams", "mth": "model_hyperparams", "dbh": "data_hyperparams", "env": "environment", "tag": "tags",
 }  # fmt: skip
 _GROUPS = ("hp", "metric", "mth", "dbh", "tag", "", "env", "attempt", "effort")
-# Metrics that tell how long it took and how much went through; they differ between any two runs.
+# Metrics of how long it took and how much was processed; they differ between any two runs.
 _EFFORT = re.compile(r"(?:^|[_/.])(?:runtime|time|per_second|flos|num_tokens|tokens_seen|epoch)\Z")
 
 _Fact = tuple[str, str]  # its group and its name
@@ -76,7 +76,7 @@ def _metrics(reader: Reader, key: RunKey, summary: str) -> dict[_Fact, Any]:
 
 
 def _versions(reader: Reader, key: RunKey) -> dict[str, Any]:
-    """Of the attempt that is shown."""
+    """The versions of libraries in the attempt that is shown."""
     run, source = reader.models.run.c, run_source(reader.models)
     text = reader.backend.json_text(source.head.c.versions)
     statement = source.statement.with_only_columns(text, maintain_column_froms=True).where(run.id == key.id)

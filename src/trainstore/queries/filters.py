@@ -38,7 +38,7 @@ _HEARD_AFTER = "heard_after"
 class RunFilter:
     """The conditions that every list of runs takes; they are joined by AND.
 
-    A text may be a list of texts: any of them (of tags: all of them); an empty list matches nothing.
+    Instead of a text there may be a list: any of them must match (of tags: all); an empty list matches nothing.
     """
 
     project: str | Iterable[str] | None = None
@@ -53,7 +53,7 @@ class RunFilter:
 class RunSource:
     """The FROM clause of a list of runs: the run, its head attempt and that attempt's opener.
 
-    ``status`` is the one shown, "lost" derived: it needs the parameters `liveness`.
+    ``status`` is the one that is shown. "lost" is derived, which needs the parameters `liveness`.
     """
 
     statement: Select[Any]
@@ -62,7 +62,7 @@ class RunSource:
 
 
 def run_source(models: Models) -> RunSource:
-    """All runs; their columns are yet to be chosen."""
+    """All runs; the caller chooses the columns."""
     run, writer = models.run, models.writer
     head = alias(models.attempt, "head")
     status = _shown_status(models, head)
@@ -76,20 +76,20 @@ def run_source(models: Models) -> RunSource:
 
 
 def liveness(reader: Reader) -> dict[str, Any]:
-    """The parameters of a statement with a status in it: since when a writer must have been heard of to be alive."""
+    """The parameters of a statement with a status in it: how recent an alive writer's last heartbeat must be."""
     return {_HEARD_AFTER: reader.now() - LOST_AFTER}
 
 
 @lru_cache(maxsize=256)
 def alias(table: Table, name: str) -> Any:
-    """An alias, the same one each time: making its columns would be a third of a short query."""
+    """An alias, the same object each time: making its columns would take a third of a short query."""
     made = table.alias(name)
-    made.c.keys()  # made now, so that threads never make them at once
+    made.c.keys()  # made now, so that no two threads make them at the same time
     return made
 
 
 def _head_number(models: Models) -> Any:
-    """The head's number: the last opened of the attempts that nobody resumed."""
+    """The head's number: of the attempts that nobody resumed, the one opened last."""
     run = models.run
     candidate, child = alias(models.attempt, "candidate"), alias(models.attempt, "child")
     resumed = exists().where(child.c.run_id == candidate.c.run_id, child.c.resumed_from == candidate.c.attempt)
@@ -152,7 +152,7 @@ def _condition(reader: Reader, where: object) -> ColumnElement[bool]:
 
 def _expression(reader: Reader, where: object) -> ColumnElement[bool]:
     run = reader.models.run
-    # An ORM attribute's expression is a clause by this method.
+    # The attribute of a mapped class becomes a clause by this method.
     clause = where.__clause_element__() if hasattr(where, "__clause_element__") else where
     if not isinstance(clause, ColumnElement):
         raise InvalidArgumentError(
@@ -163,8 +163,8 @@ def _expression(reader: Reader, where: object) -> ColumnElement[bool]:
     if others:
         # It would join every run to every row there.
         raise InvalidArgumentError(
-            f"where {str(where)!r} speaks of {', '.join(sorted(others))}, not of {run.name} alone; "
-            f"ask for other tables by {run.name}.c.id.in_(select(…))"
+            f"where {str(where)!r} uses {', '.join(sorted(others))}, not only {run.name}; "
+            f"write conditions on other tables as {run.name}.c.id.in_(select(…))"
         )
     check_condition(clause)
     return clause

@@ -1,4 +1,4 @@
-"""Columns and dtypes: the same for both databases, and where there are no rows.
+"""Columns and dtypes: the same for both databases, also if there are no rows.
 
 ===========  ======================  ==============
 kind         dtype                   missing
@@ -11,7 +11,7 @@ BOOLEAN      boolean                 <NA>
 TIME         datetime64[us, UTC]     NaT
 ===========  ======================  ==============
 
-An exact reader (`Reader.exact`) makes NUMBER columns NULLABLE, which tell missing from NaN:
+For an exact reader (`Reader.exact`), NUMBER columns are NULLABLE, which distinguish missing from NaN:
 
 ===========  ======================  ==============
 NULLABLE     Float64                 <NA>
@@ -103,7 +103,7 @@ def part(values: Sequence[Any], dtype: str) -> Any:
 
 
 def joined(parts: Sequence[Any]) -> Any:
-    """The column that such parts make."""
+    """The column that these parts form."""
     import numpy as np
 
     if parts and isinstance(parts[0], np.ndarray):
@@ -124,7 +124,7 @@ def times(values: Any) -> Any:
 
 
 def number_series(values: Sequence[Any]) -> Series[Any]:
-    """Values of a metric: float64 with NaN for None; object where they are not all numbers."""
+    """Values of a metric: float64 with NaN for None; object if they are not all numbers."""
     dtype = NUMBER if is_numeric(values) else TEXT
     return series(values, dtype)
 
@@ -164,7 +164,7 @@ def parse(text: str | None) -> Any:
 def restored(values: list[Any]) -> list[Any]:
     """The Python values of a column of parsed JSON."""
     kinds = set(map(type, values)) - {type(None)}
-    # Most columns are as they should be, and are known by a glance at all of their values at once.
+    # Most columns need no change, and checking all of their values at once is fast.
     if kinds <= {bool} or (kinds == {str} and all(number_of(text) is None for text in set(values))):
         return values
     if kinds <= {int, float}:

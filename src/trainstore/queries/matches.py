@@ -1,4 +1,4 @@
-"""Whether a run has a value of a hyperparameter: what a filter may ask for, and how both databases compare it alike."""
+"""Whether a hyperparameter has a value: what a filter may ask for, and a comparison that both databases agree on."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def has_value(reader: Reader, name: Name, value: Any) -> ColumnElement[bool]:
     conditions += [table.number.in_(numbers)] if numbers else []
     conditions += [table.value.in_([type_coerce(form, JsonType) for form in forms])] if forms else []
     if others:
-        # Databases compare objects and large numbers in ways of their own (order of keys, 1 and 1.0, doubles).
+        # Databases compare objects and large numbers in their own ways (order of keys, 1 and 1.0, doubles).
         text = reader.backend.json_text(table.value)
         large = [_float(number) for kind, number in others if kind is float and not name.path]
         there = nested_values(reader, name.namespace, name.key, or_numbers=[n for n in large if n is not None])
@@ -95,7 +95,7 @@ def _alternatives(name: Name, value: Any) -> list[Any]:
     if items is None:
         items = [value]
     elif items and not isinstance(value, Iterator):
-        items.append(value)  # a recorded list is found by that list, too
+        items.append(value)  # a recorded list is also found by that list
     found: list[Any] = []
     for item in items:
         kept = None if is_missing(item) else canonical(item)

@@ -1,9 +1,9 @@
-"""Names: which hyperparameter a text means, how one is spelled; and the names that there are, for completion.
+"""Names: which hyperparameter a text means, and how one is spelled; and the existing names, for completion.
 
-``lr`` is the hyperparameter of that name, ``hp.lr`` says its namespace too, and ``model.depth`` is what stands under
-"depth" inside the hyperparameter "model". A key may hold dots itself, so ``env.name`` may be the key "env.name", the
-key "name" of the namespace env, or "name" inside the key "env": what the store has decides, and if it has two of them
-the text is refused. Quotes keep a key together: ``hp."env.name"``, ``env."name"``, ``hp."env"."name"``.
+``lr`` is the hyperparameter of that name, ``hp.lr`` says its namespace too, and ``model.depth`` is the key "depth"
+inside the hyperparameter "model". A key may contain dots itself, so ``env.name`` may be the key "env.name", the key
+"name" of the namespace env, or "name" inside the key "env". What is in the store decides; if two of them are, the text
+is refused. Quotes keep a key together: ``hp."env.name"``, ``env."name"``, ``hp."env"."name"``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trainstore.values import stored_label, stored_name
 
 
 class Name(NamedTuple):
-    """A hyperparameter, or what stands inside one under a path of keys."""
+    """A hyperparameter, or the value inside one under a path of keys."""
 
     namespace: str
     key: str
@@ -33,23 +33,23 @@ class Name(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What stands between two dots; in quotes it is a whole key."""
+    """The text between two dots; in quotes it is a whole key."""
 
     text: str
     quoted: bool
 
 
-COLUMNS = 100  # of one statement; databases have a limit, and a text may hold thousands of dots
+COLUMNS = 100  # of one statement: databases have a limit, and a text may contain thousands of dots
 _PART = re.compile(r'"((?:[^"]|"")+)"(?=\.|\Z)|([^.]*)')
 
 
 def spelled(namespace: str, *keys: str) -> str:
-    """A name as a text: ``hp.model.depth``, ``hp."env.name"``. No two names are spelled alike."""
+    """A name as a text: ``hp.model.depth``, ``hp."env.name"``. No two names have the same spelling."""
     return ".".join((namespace, *(spelled_key(key) if "." in key or key.startswith('"') else key for key in keys)))
 
 
 def flat(namespace: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Hyperparameters, those inside others too, by their spelled names."""
+    """Hyperparameters, also those inside others, by their spelled names."""
     result: dict[str, Any] = {}
 
     def put(keys: tuple[str, ...], value: Any) -> None:
@@ -72,8 +72,8 @@ def resolve_names(reader: Reader, texts: Iterable[object]) -> list[Name]:
 def resolve_name(reader: Reader, text: object) -> Name:
     """What a text means, as the module says; if the store has nothing of that name, a key without a path.
 
-    Raises `InvalidArgumentError` if it is not a text, if it may be two that there are, or if there is none and one of
-    its quotes is not closed.
+    Raises `InvalidArgumentError` if it is not a text, if it matches two existing hyperparameters, or if it matches none
+    and one of its quotes is not closed.
     """
     if not isinstance(text, str):
         raise InvalidArgumentError(f"hyperparameter {text!r} is not a name; pass a str")
@@ -102,7 +102,7 @@ def resolve_name(reader: Reader, text: object) -> Name:
 
 
 def inside(value: Any, path: Sequence[str]) -> Any:
-    """What stands in a value under a path of keys; `NOTHING` if it has none."""
+    """The item of a value under a path of keys; `NOTHING` if there is none."""
     for key in path:
         if not isinstance(value, dict) or key not in value:
             return NOTHING
@@ -114,7 +114,7 @@ NOTHING: Any = object()
 
 
 def _readings(text: str) -> dict[tuple[str, str], Sequence[_Part]]:
-    """Each namespace and key that a text may begin with, and what is left of it then; flat keys first."""
+    """Each namespace and key that a text may begin with, and the parts after them; flat keys first."""
     parts = _parts(text)
     roots = [("hp", parts)]
     if len(parts) > 1 and not parts[0].quoted and parts[0].text in NAMESPACES:
@@ -177,7 +177,7 @@ def _paths_inside(value: Any, parts: Sequence[_Part]) -> Iterator[tuple[str, ...
 
 
 def nested_values(reader: Reader, namespace: str, key: str, *, or_numbers: Sequence[float] = ()) -> dict[str, Any]:
-    """The different values of a hyperparameter that are not numbers, or these, by the text that they are stored as."""
+    """The distinct values of a hyperparameter that are not numbers, or are these, by their stored text."""
     table = reader.models.hyperparam.c
     text = reader.backend.json_text(table.value)
     wanted = or_(table.number.is_(None), table.number.in_(or_numbers))
@@ -247,7 +247,7 @@ def all_runs(reader: Reader) -> list[RunKey]:
 
 
 def runs_beginning(reader: Reader, start: str, limit: int = 100) -> list[RunName]:
-    """The newest runs whose name or uid begins so."""
+    """The newest runs whose name or uid begins with this."""
     run = reader.models.run.c
     statement = (
         select(run.id, run.uid, run.name, run.project, run.status)
@@ -272,7 +272,7 @@ def metric_readings(text: str, summaries: Sequence[str]) -> list[tuple[str, str]
 
 
 def metrics_beginning(reader: Reader, start: str, limit: int = 200) -> list[str]:
-    """The metrics whose name begins so, by name."""
+    """The metrics whose name begins with this, sorted."""
     metric = reader.models.metric_summary.c.metric
     statement = select(metric).distinct().where(metric.startswith(start, autoescape=True)).order_by(metric).limit(limit)
     return [row[0] for row in reader.rows(statement)]

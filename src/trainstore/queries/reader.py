@@ -24,7 +24,7 @@ CHUNK = 300  # rows taken from the driver at a time; from 700 objects on the gar
 class Reader:
     """The connection of one query, with the store's tables and backend.
 
-    ``exact``: frames tell a number that is missing from one that is NaN.
+    ``exact``: frames distinguish a missing number from NaN.
     """
 
     connection: Connection
@@ -42,11 +42,11 @@ class Reader:
         return self.connection.execute(statement, parameters).all()
 
     def chunks(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> Iterator[Sequence[Any]]:
-        """The rows of a statement as the driver gives them, some hundred at a time.
+        """The rows of a statement as the driver returns them, a few hundred at a time.
 
-        For what is read by the hundred thousand: making SQLAlchemy's rows takes as long as reading the database's.
-        Text, integers and floats are the same either way; JSON must be asked for as text (`Backend.json_text`), and
-        times go through `frames.times`.
+        For hundreds of thousands of rows: making SQLAlchemy's rows takes as long as reading the database's. Text,
+        integers and floats are the same either way; select JSON as text (`Backend.json_text`), and pass times through
+        `frames.times`.
         """
         result = self.connection.execute(statement, parameters)
         cursor = result.cursor
@@ -66,7 +66,7 @@ class RunKey(NamedTuple):
 
 
 class TypedRun(str):
-    """A run as a person types it on a command line, where digits may be an id or a name."""
+    """A run as typed on a command line, where digits may be an id or a name."""
 
     __slots__ = ()
 
@@ -74,12 +74,12 @@ class TypedRun(str):
 def resolve_run(reader: Reader, run: object) -> RunKey:
     """The run that is meant by a handle, a record, a uid, an id, or a name that only one run has.
 
-    A text is a uid or a name, also one of digits; ``id:1`` and ``name:1`` say which. Digits that a person typed
-    (`TypedRun`) are an id too.
+    A text is a uid or a name, even if it is all digits; ``id:1`` and ``name:1`` say which. Digits typed on a command
+    line (`TypedRun`) may also be an id.
 
     Raises:
         RunNotFoundError: There is none.
-        RunNotUniqueError: Several runs are meant; their uids are listed.
+        RunNotUniqueError: Several runs match; the message lists their uids.
         InvalidArgumentError: Something else was given.
     """
     return resolve_runs(reader, [run])[0]
@@ -88,8 +88,8 @@ def resolve_run(reader: Reader, run: object) -> RunKey:
 def resolve_runs(reader: Reader, runs: object) -> list[RunKey]:
     """The runs that are meant by one of the above, or by several: a list, a column of uids, or a frame of runs.
 
-    In the order given; a run that is named twice comes once. A frame is one with the column ``uid``, as `list_runs`
-    gives. Errors as for `resolve_run`.
+    They keep their order; a run that is named twice appears once. A frame needs the column ``uid``, as `list_runs`
+    returns it. Errors as for `resolve_run`.
     """
     wanted = [_wanted(run) for run in ([runs] if is_one_run(runs) else _several(runs))]
     table = reader.models.run.c
@@ -140,7 +140,7 @@ def _keys(reader: Reader, column: ColumnElement[Any], values: Sequence[Any]) -> 
 
 
 def _by_text(reader: Reader, text: str) -> RunKey | None:
-    """The only run that a text names, whichever way it is read."""
+    """The only run that a text may mean, in any reading."""
     run = reader.models.run.c
     names, ids = [stored_label(text)], []
     kind, colon, rest = text.partition(":")
@@ -170,10 +170,10 @@ def _ambiguous(text: str, ids: Sequence[int], found: Sequence[Any]) -> str:
 
 
 def among(column: ColumnElement[int], ids: Sequence[int], *, exact: bool = True) -> list[ColumnElement[bool]]:
-    """Conditions, one for each statement to be sent, that together admit every row of these runs.
+    """Conditions, one for each statement to be sent, that together select every row of these runs.
 
-    Not ``exact``: they may admit rows of other runs, which the caller drops; ids that lie close together are then
-    read as a range, in one statement.
+    Without ``exact`` they may also select rows of other runs, which the caller drops: ids that are close together are
+    then read as a range, in one statement.
     """
     if not ids:
         return []

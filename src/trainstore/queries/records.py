@@ -11,7 +11,7 @@ from trainstore.display import pairs_html
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run when it was read; it does not follow what is recorded later."""
+    """A run as it was when it was read; later records do not change it."""
 
     run_id: int
     """The run's id in this database."""
@@ -29,7 +29,7 @@ class RunRecord:
     metrics: dict[str, float]
     """The last value of every metric."""
     sort_metric_name: str | None = None
-    """By which metric it was chosen, where it was (``get_best_run``)."""
+    """The metric by which it was chosen, if it was (``get_best_run``)."""
     sort_metric_value: float | None = None
     sort_metric_step: int | None = None
     error: str | None = None
@@ -44,7 +44,7 @@ class RunRecord:
     """The run whose checkpoint it started from."""
     parent_step: int | None = None
     tags: dict[str, Any] = field(default_factory=dict)
-    """Name → value; True where a tag is only a name."""
+    """Name → value; True if a tag is only a name."""
     model_hyperparams: dict[str, Any] = field(default_factory=dict)
     """Namespace ``mth``: the model."""
     data_hyperparams: dict[str, Any] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class RunRecord:
     environment: dict[str, Any] = field(default_factory=dict)
     """Namespace ``env``."""
     attempts: int = 1
-    """How many there are: 1 and the number of times that it was resumed."""
+    """Their number: 1, and one more each time it was resumed."""
     host: str | None = None
     """Where the attempt that is shown ran; its command line and code follow."""
     command: str | None = None

@@ -55,7 +55,7 @@ def list_runs(
     limit: int | None = None,
     **conditions: Any,
 ) -> DataFrame:
-    """One row a run, newest first."""
+    """One row per run, newest first."""
     shown, chosen = _split(hyperparams, conditions)
     check_choice("summary", summary, SUMMARIES)
     run = reader.models.run.c
@@ -75,7 +75,7 @@ def list_runs_grouped_by_metric(
     limit: int | None = None,
     **conditions: Any,
 ) -> DataFrame:
-    """One row a run that has a finite value of the metric, the best first."""
+    """One row per run that has a finite value of the metric, the best first."""
     shown, chosen = _split(hyperparams, conditions)
     check_choice("summary", summary, SUMMARIES)
     statement = _ranked(reader, metric_name, metric_direction, by, chosen, limit)
@@ -85,7 +85,7 @@ def list_runs_grouped_by_metric(
 def get_best_run(
     reader: Reader, *, metric_name: str, metric_direction: str, by: str = "best", **conditions: Any
 ) -> RunRecord | None:
-    """The best run, or None where no run has a finite value."""
+    """The best run, or None if no run has a finite value."""
     statement = _ranked(reader, metric_name, metric_direction, by, RunFilter(**conditions), 1)
     rows = reader.rows(statement, liveness(reader))
     if not rows:
@@ -108,7 +108,7 @@ def get_run(reader: Reader, run: object) -> RunRecord:
 
 
 def _split(shown: Any, conditions: dict[str, Any]) -> tuple[Any, RunFilter]:
-    """``hyperparams`` says which columns are shown; a mapping is a filter, and all are shown."""
+    """``hyperparams`` says which columns to show; a mapping is a filter, and all columns are shown."""
     if isinstance(shown, Mapping):
         return "all", RunFilter(hyperparams=shown, **conditions)
     return shown, RunFilter(**conditions)
@@ -147,12 +147,12 @@ def _ranked(reader: Reader, metric: str, direction: str, by: str, chosen: RunFil
 
 @lru_cache(maxsize=64)
 def _all_ranked(models: Models, direction: str, by: str) -> tuple[Select[Any], ColumnElement[str]]:
-    """All runs by their values of one metric, which is yet to be named."""
+    """All runs by their values of one metric, which the caller names."""
     run, found = models.run.c, models.metric_summary
     s = found.c
     value, step = (s[direction], s[f"{direction}_step"]) if by == "best" else (s.last, s.last_step)
     statement, status = _all_runs(models, value, step)
-    # No infinity either: min and max are finite by their rule, last may be anything.
+    # Without infinities too: min and max are always finite, last may be anything.
     finite = (value.is_not(None), value < float("inf"), value > float("-inf"))
     order = value.asc() if direction == "min" else value.desc()
     joined = statement.join(found, s.run_id == run.id).where(*finite)

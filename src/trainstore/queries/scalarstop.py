@@ -1,7 +1,7 @@
 """Data sets, model templates, models and their epochs: the SELECTs of ScalarStop's vocabulary.
 
-The best epoch is looked for in Python, over each epoch's metrics: what ScalarStop itself wrote may hold NaN, text or
-any name, which the databases' JSON functions take differently or refuse.
+The best epoch is found in Python, from each epoch's metrics: those that ScalarStop wrote may contain NaN, text or any
+name, which the databases' JSON functions treat differently or refuse.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _STEPS = ("steps_per_epoch", "validation_steps_per_epoch")
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A model with its best epoch by a metric, as `TrainStore.get_best_model` gives it."""
+    """A model with its best epoch by a metric, as `TrainStore.get_best_model` returns it."""
 
     model_name: str
     model_class_name: str
@@ -55,7 +55,7 @@ class ModelRecord:
     datablob_group_name: str
     datablob_hyperparams: dict[str, Any]
     datablob_hyperparams_flat: dict[str, Any]
-    """Those of the data sets it was made from among them."""
+    """Including those of the data sets that it was made from."""
     model_template_name: str
     model_template_group_name: str
     model_template_hyperparams: dict[str, Any]
@@ -169,7 +169,7 @@ def list_model_epochs(reader: Reader, model_name: Names) -> DataFrame:
 
 
 def get_current_epoch(reader: Reader, model_name: str) -> int:
-    """The highest epoch number of a model; 0 where it has none."""
+    """The highest epoch number of a model; 0 if it has none."""
     table = reader.models.model_epoch.c
     highest = select(func.max(table.model_epoch_num)).where(table.model_name == plain_text(model_name))
     return reader.connection.execute(highest).scalar() or 0
@@ -244,14 +244,14 @@ def _beside(fixed: DataFrame, *parts: tuple[list[dict[str, Any]], Sequence[str]]
 def _ranked(
     reader: Reader, models: Mapping[str, Any], metric_name: str, metric_direction: str
 ) -> dict[str, tuple[float, dict[str, Any]] | None]:
-    """Of each model that has an epoch the best value and that epoch's metrics, the best model first.
+    """For each model that has an epoch, the best value and that epoch's metrics, the best model first.
 
-    None, and last, where no epoch has a finite value. Ties go to the earlier epoch and the earlier model.
+    None, and last, if no epoch has a finite value. Ties go to the earlier epoch and the earlier model.
     """
     if metric_direction not in ("min", "max"):
         raise InvalidArgumentError(f"metric_direction {metric_direction!r} is neither 'min' nor 'max'")
     if not isinstance(metric_name, str) or not metric_name:
-        raise InvalidArgumentError(f"metric_name {metric_name!r} names no metric")
+        raise InvalidArgumentError(f"metric_name {metric_name!r} is not the name of a metric; pass a str")
     sign = 1 if metric_direction == "min" else -1
     best: dict[str, tuple[float, dict[str, Any]] | None] = {}
     table = reader.models.model_epoch.c
@@ -275,7 +275,7 @@ def _ranked(
 
 
 def _either(what: str, column: Column[Any], name: Names, group_column: Column[Any], group: Names) -> list[Any]:
-    """By name or by group. Nothing, an empty list too, asks for all, as in ScalarStop."""
+    """By name or by group. None, or an empty list, means all, as in ScalarStop."""
     by_name, by_group = _among(f"{what}_name", column, name), _among(f"{what}_group_name", group_column, group)
     if by_name and by_group:
         raise InvalidArgumentError(
@@ -291,6 +291,6 @@ def _among(argument: str, column: Column[Any], names: Names) -> list[ColumnEleme
 
 
 def _flat(hyperparams: dict[str, Any], flat: dict[str, Any] | None) -> dict[str, Any]:
-    """The flattened hyperparameters; as they are where ScalarStop before 1.0 did not store them flat."""
+    """The flattened hyperparameters; as they are if ScalarStop before 1.0 stored them, which did not flatten."""
     result: dict[str, Any] = restore(hyperparams if flat is None else flat)
     return result

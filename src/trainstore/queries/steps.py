@@ -79,7 +79,7 @@ def list_step_logs(
 
 
 def _source(reader: Reader, keys: Sequence[RunKey], attempts: str) -> FromClause:
-    """The rows to read: for the current ones of a run that was never resumed its attempt is not asked for each."""
+    """The rows to read. If a run was never resumed, its attempt is looked up once, not for each row."""
     log: Table = reader.models.step_log
     attempt = reader.models.attempt.c
     if attempts == "all":
@@ -105,7 +105,7 @@ class _Steps:
         self.metrics: dict[str, list[Any]] = {}
 
     def add(self, rows: Sequence[Any], names: Sequence[str] | None) -> None:
-        """Take in rows: the fixed columns, and last the metrics as JSON text; in one text all are parsed at once."""
+        """Add rows: the fixed columns, then the metrics as JSON text; joined into one text, they are parsed at once."""
         *values, texts = zip(*rows, strict=True)
         for parts, (_, dtype), more in zip(self._parts, self._fixed, values, strict=True):
             parts.append(part(more, dtype))
@@ -117,7 +117,7 @@ class _Steps:
         self.length += len(rows)
 
     def finish(self) -> None:
-        """Make all columns whole and equally long, and the values of metrics Python's."""
+        """Make all columns complete and equally long, and restore the Python values of metrics."""
         self.fixed = {name: joined(parts) for (name, _), parts in zip(self._fixed, self._parts, strict=True)}
         for name, column in self.metrics.items():
             column.extend([None] * (self.length - len(column)))
@@ -134,13 +134,13 @@ def _read(
 ) -> _Steps:
     """The steps of the runs, by run id, step and attempt.
 
-    The whole JSON is read even for one metric: to take it apart in the database was slower, on SQLite by a third.
+    The whole JSON is read even for one metric: extracting it in the database was slower, on SQLite by a third.
     """
     text = reader.backend.json_text
     table: Any = source.c
     special = {
         "run": table.run_id,
-        "logged_at": type_coerce(table.logged_at, NullType()),  # as the driver gives it
+        "logged_at": type_coerce(table.logged_at, NullType()),  # as the driver returns it
         "details": text(table.details),
     }
     statement: Select[Any] = select(*(special.get(name, table.get(name)) for name, _ in fixed), text(table.metrics))
@@ -159,7 +159,7 @@ def _read(
 
 
 def column_name(metric: str) -> str:
-    """The column of a metric. One of our own prefix gets another one, so that no two metrics share a column."""
+    """The column of a metric. One that begins with our prefix gets it again, so that no two metrics share a column."""
     return metric if metric not in _FIXED and not metric.startswith("metric__") else f"metric__{metric}"
 
 
@@ -167,7 +167,7 @@ def _wide(steps: _Steps, fixed: dict[str, Series[Any]], names: list[str] | None)
     columns = dict(fixed)
     for name in sorted(steps.metrics) if names is None else names:
         if name in ("epoch", "step_time") and names is not None:
-            continue  # asked for by name: they stand among the fixed columns
+            continue  # asked for by name: they are among the fixed columns
         columns[column_name(name)] = number_series(steps.metrics.get(name) or [None] * steps.length)
     return assemble(columns, steps.length)
 
@@ -200,7 +200,7 @@ def _tidy(steps: _Steps, fixed: dict[str, Series[Any]], names: list[str] | None)
 
 
 def list_metrics(reader: Reader, runs: object = None) -> DataFrame:
-    """What every metric of a run, of several or of all comes to."""
+    """The summary of every metric of a run, of several or of all."""
     table = reader.models.metric_summary
     statement = select(*(table.c[name] for name, _ in METRIC_COLUMNS[1:])).where(table.c.count > 0)
     rows = sorted(rows_of_runs(reader, table, statement, runs), key=lambda row: (row[0], row[2]))

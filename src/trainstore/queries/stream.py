@@ -1,4 +1,4 @@
-"""What is exported: step logs in pieces, as they may be larger than the memory, and attempts."""
+"""What is exported: step logs in pieces, as they may be larger than memory, and attempts."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def list_attempts(reader: Reader, runs: object) -> DataFrame:
 
 
 def metric_kinds(steps: Sequence[Step]) -> dict[str, set[str]]:
-    """Of which kinds (`kinds_of`) the values of each metric are; a null is of none."""
+    """The kinds (`kinds_of`) of each metric's values; a null has none."""
     types: set[tuple[str, type]] = set()
     for step in steps:
         types.update(zip(step.metrics, map(type, step.metrics.values()), strict=True))
@@ -105,7 +105,7 @@ def metric_kinds(steps: Sequence[Step]) -> dict[str, set[str]]:
 
 
 def kinds_of(value: Any) -> frozenset[str]:
-    """Whether a value is a "number", something "other" than a float64 holds exactly, or both; None is neither."""
+    """Whether a value is a "number", "other" (a float64 does not hold it exactly), or both; None is neither."""
     if value is None:
         return frozenset()
     if isinstance(value, bool) or not isinstance(value, int | float):
