@@ -139,6 +139,8 @@ last_step > 19.5 → ab
 last_step < 10000000000000000000000000000000000000000 → ab
 attempts = 1 → abcd
 attempts > 1 →
+attempts < 9007199254740993 → abcd
+metric.loss.count < 1e300 → abcd
 # times
 started < 2026-01-02T04:00 → a
 started >= '2026-01-02 04:04:05' and started < 2026-01-02T05:00 → b

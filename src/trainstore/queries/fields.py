@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, and_, bindparam, exists, false, or_, select, type_coerce
 
 from trainstore.errors import FilterError, InvalidArgumentError
-from trainstore.models import STATUSES, JsonType
+from trainstore.models import STATUSES, JsonType, WholeNumber
 from trainstore.queries import literals
 from trainstore.queries.frames import EXACT, parse
 from trainstore.queries.literals import Token, containing, moment, seconds
@@ -140,11 +140,11 @@ class StatusField(TextField):
 
 
 class NumberField(Field):
-    """A column of numbers."""
+    """A column of integers."""
 
     def __init__(self, scope: Scope, token: Token, column: ColumnElement[Any]) -> None:
         super().__init__(scope, token)
-        self.column = column
+        self.column = type_coerce(column, WholeNumber())
 
     def present(self) -> Condition:
         return self.column.is_not(None)
