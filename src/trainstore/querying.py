@@ -180,11 +180,12 @@ class QueryMethods:
                 that later ones of the same step replaced, in order.
 
         Returns:
-            Sorted by run id and step. Columns: run object (the uid, for a list of runs), step, attempt (for "all")
-            int64, epoch float64, step_time float64 (s), logged_at datetime64[us, UTC], details object (if asked for),
-            then one column per metric, float64 with NaN if a step has none, or object if it holds anything else, such
-            as an int that float64 would round. A metric that has the name of a fixed column, or begins with
-            ``metric__``, becomes ``metric__<name>``. Tidy: run, step, (attempt), metric object, value.
+            Sorted by run id and step. Columns: run, name object (the run's uid and name, for a list of runs), step,
+            attempt (for "all") int64, epoch float64, step_time float64 (s), logged_at datetime64[us, UTC], details
+            object (if asked for), then one column per metric, float64 with NaN if a step has none, or object if it
+            holds anything else, such as an int that float64 would round. A metric that has the name of a fixed column,
+            shown or not, or begins with ``metric__``, becomes ``metric__<name>``. Tidy: run, name, step, (attempt),
+            metric object, value.
 
         Raises:
             RunNotFoundError, RunNotUniqueError: As for `get_run`.

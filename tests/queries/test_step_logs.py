@@ -16,6 +16,7 @@ from trainstore.queries import get_current_step, list_runs, list_step_logs
 from trainstore.values import canonical
 
 FIXED = {"step": "int64", "epoch": "float64", "step_time": "float64", "logged_at": "datetime64[us, UTC]"}
+TIDY = {"run": "object", "name": "object", "step": "int64", "metric": "object", "value": "float64"}
 HOSTILE = ['say "x"', "a\\b", "it's", "100%", "a.b", "$.x", "Ünï 🦆", "'; DROP TABLE run; --"]
 
 
@@ -104,11 +105,12 @@ def test_any_name_of_a_metric_is_a_column(builder: Builder, name: str) -> None:
 
 def test_names_of_our_own_columns_get_a_prefix(builder: Builder) -> None:
     """Whichever of them are shown; and no two metrics share a column."""
-    builder.run("x", steps={0: {"step": 7, "run": 8, "metric__run": 9, "attempt": 1, "logged_at": 2, "details": 3}})
+    odd = {"step": 7, "run": 8, "metric__run": 9, "attempt": 1, "logged_at": 2, "details": 3, "name": 4}
+    builder.run("x", steps={0: odd})
     frame = logs(builder, "x")
     assert frame.iloc[0, len(FIXED) :].to_dict() == {
         "metric__step": 7, "metric__run": 8, "metric__metric__run": 9, "metric__attempt": 1, "metric__logged_at": 2,
-        "metric__details": 3,
+        "metric__details": 3, "metric__name": 4,
     }  # fmt: skip
     assert logs(builder, "x", metrics=["run"])["metric__run"].tolist() == [8]
 
@@ -123,12 +125,12 @@ def test_the_current_history_or_every_attempt(builder: Builder) -> None:
     assert list(every.columns) == ["step", "attempt", "epoch", "step_time", "logged_at", "acc", "loss"]
     assert every[["step", "attempt"]].to_numpy().tolist() == [[0, 1], [1, 1], [2, 1], [3, 1], [3, 2], [4, 1], [4, 2]]
     tidy = logs(builder, uid, attempts="all", tidy=True, metrics=["loss"])
-    assert list(tidy.columns) == ["run", "step", "attempt", "metric", "value"]
+    assert list(tidy.columns) == ["run", "name", "step", "attempt", "metric", "value"]
     assert tidy["value"].tolist() == [10, 11, 12, 13, 23, 14, 24]
 
 
 def test_several_runs(builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The uid comes first; rows are by run, as they were stored, and step; metrics of one run are NaN in another."""
+    """Uid and name come first; rows are sorted by run id and step; metrics of one run are NaN in another."""
     monkeypatch.setattr("trainstore.queries.reader.IN_LIMIT", 2)
     a = builder.run("a", steps={1: {"loss": 1}, 0: {"loss": 2}})
     builder.run("never asked for", steps={0: {"noise": 1}})
@@ -136,11 +138,13 @@ def test_several_runs(builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None
     c = builder.run("c", steps={5: {"loss": 4}})
     empty = builder.run("empty")
     frame = logs(builder, [c, "a", b, a, empty])
-    assert list(frame.columns) == ["run", *FIXED, "acc", "loss"]
+    assert list(frame.columns) == ["run", "name", *FIXED, "acc", "loss"]
     assert frame["run"].tolist() == [a, a, b, c]
+    assert frame["name"].tolist() == ["a", "a", "b", "c"]
+    assert logs(builder, [c, a], tidy=True)["name"].tolist() == ["a", "a", "c"]
     assert frame["step"].tolist() == [0, 1, 0, 5]
     assert frame["acc"].isna().tolist() == [True, True, False, True]
-    assert list(logs(builder, [a]).columns) == ["run", *FIXED, "loss"]
+    assert list(logs(builder, [a]).columns) == ["run", "name", *FIXED, "loss"]
     with builder.reader() as reader:
         runs = list_runs(reader, name=["a", "b"])
     assert logs(builder, runs)["run"].tolist() == [a, a, b]
@@ -152,9 +156,9 @@ def test_tidy_is_one_row_a_value(builder: Builder) -> None:
     """By run, step and name; NaN is a value, None and absent are not."""
     uid = builder.run("x", steps={0: {"loss": 1, "acc": math.nan}, 1: {"loss": None}, 2: {"loss": 3, "epoch": 0.5}})
     frame = logs(builder, uid, tidy=True)
-    assert dict(frame.dtypes.astype(str)) == {"run": "object", "step": "int64", "metric": "object", "value": "float64"}
+    assert dict(frame.dtypes.astype(str)) == TIDY
     assert repr(frame.to_numpy().tolist()) == repr(
-        [[uid, 0, "acc", math.nan], [uid, 0, "loss", 1.0], [uid, 2, "loss", 3.0]]
+        [[uid, "x", 0, "acc", math.nan], [uid, "x", 0, "loss", 1.0], [uid, "x", 2, "loss", 3.0]]
     )
     asked = logs(builder, uid, tidy=True, metrics=["loss", "epoch", "gone"])
     assert asked[["step", "metric", "value"]].to_numpy().tolist() == [
@@ -190,12 +194,11 @@ def test_a_run_without_steps_has_typed_columns(builder: Builder) -> None:
     builder.run("x")
     assert dict(logs(builder, "x").dtypes.astype(str)) == FIXED
     assert dict(logs(builder, [], attempts="all", details=True).dtypes.astype(str)) == {
-        "run": "object", "step": "int64", "attempt": "int64", "epoch": "float64", "step_time": "float64",
-        "logged_at": "datetime64[us, UTC]", "details": "object",
+        "run": "object", "name": "object", "step": "int64", "attempt": "int64", "epoch": "float64",
+        "step_time": "float64", "logged_at": "datetime64[us, UTC]", "details": "object",
     }  # fmt: skip
-    tidy = {"run": "object", "step": "int64", "metric": "object", "value": "float64"}
-    assert dict(logs(builder, "x", tidy=True).dtypes.astype(str)) == tidy
-    assert dict(logs(builder, "x", tidy=True, metrics=["a"]).dtypes.astype(str)) == tidy
+    assert dict(logs(builder, "x", tidy=True).dtypes.astype(str)) == TIDY
+    assert dict(logs(builder, "x", tidy=True, metrics=["a"]).dtypes.astype(str)) == TIDY
     assert str(logs(builder, "x", metrics=["a"])["a"].dtype) == "float64"
 
 

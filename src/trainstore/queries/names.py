@@ -18,7 +18,7 @@ from sqlalchemy import exists, or_, select
 from trainstore.errors import InvalidArgumentError
 from trainstore.models import NAMESPACES
 from trainstore.queries.frames import parse
-from trainstore.queries.reader import Reader, RunKey
+from trainstore.queries.reader import Reader, RunKey, among
 from trainstore.values import stored_label, stored_name
 
 # --- Hyperparameters -------------------------------------------------------------------------------------------------
@@ -244,6 +244,15 @@ def all_runs(reader: Reader) -> list[RunKey]:
     """Every run, by id."""
     run = reader.models.run.c
     return [RunKey(*row) for row in reader.rows(select(run.id, run.uid).order_by(run.id))]
+
+
+def run_names(reader: Reader, keys: Sequence[RunKey]) -> dict[int, str]:
+    """The names of runs, by id; one that has just been deleted is left out."""
+    run = reader.models.run.c
+    names: dict[int, str] = {}
+    for condition in among(run.id, sorted(key.id for key in keys)):
+        names |= {row[0]: row[1] for row in reader.rows(select(run.id, run.name).where(condition))}
+    return names
 
 
 def runs_beginning(reader: Reader, start: str, limit: int = 100) -> list[RunName]:

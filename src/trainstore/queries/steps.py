@@ -27,6 +27,7 @@ from trainstore.queries.frames import (
     part,
     series,
 )  # fmt: skip
+from trainstore.queries.names import run_names
 from trainstore.queries.reader import Reader, RunKey, among, is_one_run, resolve_run, resolve_runs, rows_of_runs
 from trainstore.values import restore
 
@@ -47,6 +48,7 @@ METRIC_COLUMNS = (
 )
 STEP_COLUMNS = (
     ("run", TEXT),
+    ("name", TEXT),
     ("step", COUNT),
     ("attempt", COUNT),
     ("epoch", NUMBER),
@@ -71,7 +73,8 @@ def list_step_logs(
         raise InvalidArgumentError(f"attempts {attempts!r} is neither 'current' nor 'all'")
     names = metric_names(metrics)
     keys = resolve_runs(reader, runs)
-    asked = {"run": tidy or not is_one_run(runs), "attempt": attempts == "all", "details": details}
+    whose = tidy or not is_one_run(runs)
+    asked = {"run": whose, "name": whose, "attempt": attempts == "all", "details": details}
     fixed = [(name, dtype) for name, dtype in STEP_COLUMNS if asked.get(name, True)]
     steps = _read(reader, _source(reader, keys, attempts), keys, fixed, names)
     columns = {name: series(steps.fixed[name], dtype) for name, dtype in fixed}
@@ -143,16 +146,18 @@ def _read(
         "logged_at": type_coerce(table.logged_at, NullType()),  # as the driver returns it
         "details": text(table.details),
     }
-    statement: Select[Any] = select(*(special.get(name, table.get(name)) for name, _ in fixed), text(table.metrics))
+    stored = [column for column in fixed if column[0] != "name"]  # which is the same in all steps of a run
+    statement: Select[Any] = select(*(special.get(name, table.get(name)) for name, _ in stored), text(table.metrics))
     statement = statement.order_by(table.run_id, table.step, table.attempt)
-    steps = _Steps(fixed)
+    steps = _Steps(stored)
     for condition in among(table.run_id, sorted(key.id for key in keys)):
         for rows in reader.chunks(statement.where(condition)):
             steps.add(rows, names)
     steps.finish()
-    uids = dict(keys)
     if "run" in steps.fixed:
-        steps.fixed["run"] = [uids[run] for run in steps.fixed["run"]]
+        uids, names_of, ids = dict(keys), run_names(reader, keys), steps.fixed["run"]
+        steps.fixed["run"] = [uids[run] for run in ids]
+        steps.fixed["name"] = [names_of.get(run) for run in ids]
     if "details" in steps.fixed:
         steps.fixed["details"] = [parse(details) for details in steps.fixed["details"]]
     return steps
@@ -192,7 +197,7 @@ def _tidy(steps: _Steps, fixed: dict[str, Series[Any]], names: list[str] | None)
     columns = {
         name: column.take(rows).reset_index(drop=True)
         for name, column in fixed.items()
-        if name in ("run", "step", "attempt")
+        if name in ("run", "name", "step", "attempt")
     }
     metric = np.array(ordered, dtype=object)[places] if ordered else np.empty(0, dtype=object)
     columns |= {"metric": pd.Series(metric, dtype=TEXT), "value": pd.Series(values[there], dtype=dtype)}
