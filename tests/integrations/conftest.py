@@ -5,8 +5,22 @@ import gc
 import pytest
 
 from fixtures.trainers import make_trainer
+from trainstore import TrainStore
 
 __all__ = ["make_trainer"]
+
+
+@pytest.fixture
+def local_url(new_database):
+    """A database in SQLite, for tests in which only the training's side matters."""
+    return new_database("sqlite")
+
+
+@pytest.fixture
+def local_store(local_url):
+    """A store in SQLite, for tests in which only the training's side matters."""
+    with TrainStore(local_url) as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True, scope="package")

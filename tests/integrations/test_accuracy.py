@@ -15,16 +15,8 @@ from transformers.optimization import Adafactor, AdafactorSchedule
 
 from fixtures.trainers import LENGTH, SEED, VOCABULARY, bert, gpt2, tokens
 from fixtures.twins import COMPARED, TOLERANCE, logged, recorded, worst_error
-from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
 from trainstore.integrations.transformers.losses import RingLoss
-
-
-@pytest.fixture
-def local_store(new_database):
-    """A store in SQLite, where only the training side matters."""
-    with TrainStore(new_database("sqlite")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -151,17 +151,10 @@ def test_a_shallow_copy_is_wrapped_for_itself():
     assert (other.count(), one.calls) == (1001, 0)
 
 
-@pytest.fixture
-def sqlite_store(new_database):
-    """A store in SQLite, if only the training side matters."""
-    with TrainStore(new_database("sqlite")) as opened:
-        yield opened
-
-
 @pytest.mark.parametrize("moment", ["before", "middle", "after"])
-def test_a_copy_of_a_trainer_trains_later(sqlite_store, tmp_path, moment):
+def test_a_copy_of_a_trainer_trains_later(local_store, tmp_path, moment):
     """Copied before, in the middle of or after the training: both runs are whole, and in the same open store."""
-    callback, copies = TrainStoreCallback(sqlite_store), []
+    callback, copies = TrainStoreCallback(local_store), []
     trainer = build_trainer(tmp_path, max_steps=5)
     trainer.add_callback(callback)
 
@@ -177,12 +170,12 @@ def test_a_copy_of_a_trainer_trains_later(sqlite_store, tmp_path, moment):
         act()
     assert callback_of(copies[0]).run is None
     assert trained(copies[0])
-    assert_two_whole_runs(sqlite_store, callback, callback_of(copies[0]))
+    assert_two_whole_runs(local_store, callback, callback_of(copies[0]))
 
 
-def test_a_copy_without_the_callback_records_nothing(sqlite_store, tmp_path):
+def test_a_copy_without_the_callback_records_nothing(local_store, tmp_path):
     """Its steps are not among those of the original, whose row of each step is there once."""
-    callback = TrainStoreCallback(sqlite_store)
+    callback = TrainStoreCallback(local_store)
 
     def act():
         other = copy.deepcopy(trainer)
@@ -191,23 +184,23 @@ def test_a_copy_without_the_callback_records_nothing(sqlite_store, tmp_path):
 
     trainer = build_trainer(tmp_path, callbacks=[callback, AtStep2(act)], max_steps=5)
     trainer.train()
-    log = sqlite_store.list_step_logs(callback.run_uid)
+    log = local_store.list_step_logs(callback.run_uid)
     assert log["step"].to_list() == [1, 2, 3, 4, 5]
     assert set(log["tokens"]) == {24}
-    assert sqlite_store.get_run(callback.run_uid).environment["loss_source"] == "training_step"
+    assert local_store.get_run(callback.run_uid).environment["loss_source"] == "training_step"
 
 
-def test_a_copied_callback_has_the_same_arguments_and_store(sqlite_store):
+def test_a_copied_callback_has_the_same_arguments_and_store(local_store):
     """Also a subclass of one's own, by either way of copying."""
 
     class Own(TrainStoreCallback):
         pass
 
-    callback = Own(sqlite_store, project="p", hyperparams={"a": 1})
+    callback = Own(local_store, project="p", hyperparams={"a": 1})
     for copied in (copy.copy(callback), copy.deepcopy(callback)):
         assert type(copied) is Own
         assert copied is not callback
-        assert copied.store is sqlite_store
+        assert copied.store is local_store
         assert copied._settings == callback._settings
 
 

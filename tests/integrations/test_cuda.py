@@ -29,13 +29,6 @@ STEPS = 2 * SLOTS + 6  # two rings that are sent when they are full, and one tha
 
 
 @pytest.fixture
-def local_store(new_database):
-    """A store in SQLite: the device is what matters."""
-    with TrainStore(new_database("sqlite")) as opened:
-        yield opened
-
-
-@pytest.fixture
 def repeatable(monkeypatch):
     """Two trainings of one seed compute the same numbers."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -14,13 +14,6 @@ from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback, record
 
 
-@pytest.fixture
-def local_store(new_database):
-    """A store in SQLite, where only the callback's side matters."""
-    with TrainStore(new_database("sqlite")) as opened:
-        yield opened
-
-
 def metrics_of(store, run, step):
     """All that a step's row has under its names."""
     row = store.list_step_logs(run).set_index("step").loc[step]

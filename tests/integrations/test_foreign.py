@@ -8,7 +8,6 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import CallbackHandler, TrainerControl, TrainerState
 
-from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
 from trainstore.integrations.transformers.foreign import Events
 
@@ -103,17 +102,10 @@ OTHER_EVENTS = (
 )
 
 
-@pytest.fixture
-def sqlite_store(new_database):
-    """A store in SQLite, if only the training side matters."""
-    with TrainStore(new_database("sqlite")) as opened:
-        yield opened
-
-
 @pytest.mark.parametrize(("args", "make_state", "control"), LOOPS.values(), ids=LOOPS)
-def test_no_event_of_any_loop_raises(sqlite_store, caplog, args, make_state, control):
+def test_no_event_of_any_loop_raises(local_store, caplog, args, make_state, control):
     """Every event, with arguments, state and control of any kind: four steps, their logs, and a finished run."""
-    callback = TrainStoreCallback(sqlite_store, on_error="raise")
+    callback = TrainStoreCallback(local_store, on_error="raise")
     assert set(OTHER_EVENTS) < set(vars(TrainerCallback))
     callback.on_train_begin(args, make_state(0), control)
     for step in range(1, 5):
@@ -128,9 +120,9 @@ def test_no_event_of_any_loop_raises(sqlite_store, caplog, args, make_state, con
         callback.on_evaluate(args, state, control, metrics={"eval_loss": 2.0})
         callback.on_predict(args, state, control, metrics="none")
     callback.on_train_end(args, make_state(4), control)
-    run = sqlite_store.get_run(callback.run_uid)
+    run = local_store.get_run(callback.run_uid)
     assert run.status == "finished"
-    steps = sqlite_store.list_step_logs(run)
+    steps = local_store.list_step_logs(run)
     assert steps["step"].to_list() == [1, 2, 3, 4]
     assert steps["reward"].to_list() == [1, 2, 3, 4]
     assert set(steps["eval_loss"]) == {2.0}

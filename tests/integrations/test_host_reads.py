@@ -8,7 +8,6 @@ import torch
 
 from fixtures.host_reads import HostReads
 from fixtures.trainers import gpt2, tokens
-from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
 from trainstore.integrations.transformers.losses import RingLoss
 
@@ -43,13 +42,6 @@ class CountedRing(RingLoss):
     def later(self, *, wait):
         with self.reads.during("drain"):
             return iter(list(super().later(wait=wait)))
-
-
-@pytest.fixture
-def local_store(new_database):
-    """A store in SQLite: what is counted happens before any database."""
-    with TrainStore(new_database("sqlite")) as opened:
-        yield opened
 
 
 def reads_of(make_trainer, callbacks, reads=None, **options):

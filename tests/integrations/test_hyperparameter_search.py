@@ -8,7 +8,6 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_utils import HPSearchBackend
 
 from fixtures.trainers import Crash, CrashAt, gpt2, tokens
-from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
 
 RATES = [1e-2, 2e-2, 3e-2]
@@ -20,13 +19,6 @@ def quiet():
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     yield
     optuna.logging.set_verbosity(before)
-
-
-@pytest.fixture
-def local_store(new_database):
-    """A store in SQLite, where only the callback's side matters."""
-    with TrainStore(new_database("sqlite")) as opened:
-        yield opened
 
 
 class PruneTrials(optuna.pruners.BasePruner):

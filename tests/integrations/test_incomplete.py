@@ -9,7 +9,6 @@ import torch
 from transformers import TrainingArguments, default_data_collator
 
 from fixtures.trainers import build_trainer, gpt2, tokens
-from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
 from trainstore.integrations.transformers.checkpoint import output_dir_of
 from trainstore.integrations.transformers.incomplete import Incomplete
@@ -54,13 +53,6 @@ class Arguments(TrainingArguments):
         if name == "secretive":
             raise RuntimeError("set it first")
         return super().__getattribute__(name)
-
-
-@pytest.fixture
-def sqlite_store(new_database):
-    """A store in SQLite, if only the training side matters."""
-    with TrainStore(new_database("sqlite")) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -112,17 +104,17 @@ def test_what_cannot_be_read_costs_itself_and_the_run_says_so(store, unreadable,
     assert "stops recording" not in caplog.text
 
 
-def test_a_complete_run_says_nothing(sqlite_store, make_trainer):
+def test_a_complete_run_says_nothing(local_store, make_trainer):
     """Where all could be read there is no env.incomplete."""
-    callback = TrainStoreCallback(sqlite_store)
+    callback = TrainStoreCallback(local_store)
     make_trainer(callbacks=[callback], max_steps=1).train()
-    assert "incomplete" not in sqlite_store.get_run(callback.run_uid).environment
+    assert "incomplete" not in local_store.get_run(callback.run_uid).environment
 
 
 @pytest.fixture
-def recorder(sqlite_store):
+def recorder(local_store):
     """The steps of a run, on the CPU."""
-    with sqlite_store.start_run(name="steps") as run:
+    with local_store.start_run(name="steps") as run:
         yield StepRecorder(run, DirectLoss(), 0, Incomplete(run).lose)
 
 
@@ -140,7 +132,7 @@ BAD_LOSSES = {
 
 
 @pytest.mark.parametrize("loss", BAD_LOSSES.values(), ids=BAD_LOSSES)
-def test_a_loss_that_is_not_a_number_costs_this_step_its_loss(recorder, sqlite_store, loss, caplog):
+def test_a_loss_that_is_not_a_number_costs_this_step_its_loss(recorder, local_store, loss, caplog):
     """The rest of the step is recorded, the next step is whole, and one warning names the loss."""
     batch = {"input_ids": torch.ones(2, 3)}
     for step, value in enumerate((loss, loss, torch.tensor(0.5)), start=1):
@@ -149,16 +141,16 @@ def test_a_loss_that_is_not_a_number_costs_this_step_its_loss(recorder, sqlite_s
         recorder.before_optimizer(SimpleNamespace(param_groups=[{"lr": 0.1}]))
         recorder.end_step(step, 0.5)
     rest = {"epoch": 0.5, "grad_norm": 2.0, "learning_rate": 0.1, "tokens": 6}
-    rows = recorded(recorder, sqlite_store)
+    rows = recorded(recorder, local_store)
     found = [{key: value for key, value in row.items() if key in (*rest, "step", "loss")} for row in rows]
     assert found == [{"step": 1, **rest}, {"step": 2, **rest}, {"step": 3, "loss": 0.5, **rest}]
-    assert sqlite_store.get_run("steps").environment["incomplete"] == ["loss"]
+    assert local_store.get_run("steps").environment["incomplete"] == ["loss"]
     assert caplog.text.count("loss (") == 1
 
 
-def test_a_learning_rate_that_cannot_be_read_costs_no_other(sqlite_store):
+def test_a_learning_rate_that_cannot_be_read_costs_no_other(local_store):
     """Groups are read one by one; what an earlier step was made with is never shown for a later one."""
-    with sqlite_store.start_run(name="rates") as run:
+    with local_store.start_run(name="rates") as run:
         recorder = StepRecorder(run, None, 0, Incomplete(run).lose)
         good, bad = {"lr": 0.5}, {"lr": "fast"}
         for step, groups in enumerate(([good, bad, {"lr": 0.25}], [bad, good], []), start=1):
@@ -166,23 +158,23 @@ def test_a_learning_rate_that_cannot_be_read_costs_no_other(sqlite_store):
             recorder.end_step(step, 0.0)
         recorder.before_optimizer(None)
         recorder.end_step(4, 0.0)
-    log = sqlite_store.list_step_logs("rates").set_index("step")
+    log = local_store.list_step_logs("rates").set_index("step")
     assert log["learning_rate"].dropna().to_dict() == {1: 0.5}
     assert log["learning_rate_1"].dropna().to_dict() == {2: 0.5}
     assert log["learning_rate_2"].dropna().to_dict() == {1: 0.25}
     assert len(log) == 4
-    assert sqlite_store.get_run("rates").environment["incomplete"] == ["learning_rate", "learning_rate_1"]
+    assert local_store.get_run("rates").environment["incomplete"] == ["learning_rate", "learning_rate_1"]
 
 
-def test_another_attempt_keeps_what_is_missing(sqlite_store, caplog):
+def test_another_attempt_keeps_what_is_missing(local_store, caplog):
     """A training that goes on does not tell again what it lacks, and the run's list only grows."""
-    with sqlite_store.start_run(name="again") as run:
+    with local_store.start_run(name="again") as run:
         first = Incomplete(run)
         first.lose("tokens", ValueError())
         second = first.go_on(run)
         second.lose("tokens", ValueError())
         second.lose("loss", ValueError())
-    assert sqlite_store.get_run("again").environment["incomplete"] == ["loss", "tokens"]
+    assert local_store.get_run("again").environment["incomplete"] == ["loss", "tokens"]
     assert caplog.text.count("tokens") == 1
 
 
@@ -211,24 +203,24 @@ def test_the_current_folder_may_be_gone(tmp_path, monkeypatch):
     assert output_dir_of(SimpleNamespace(output_dir="out")) == "out"
 
 
-def test_a_device_without_room_for_the_losses_costs_them_alone(sqlite_store, make_trainer, monkeypatch, caplog):
+def test_a_device_without_room_for_the_losses_costs_them_alone(local_store, make_trainer, monkeypatch, caplog):
     """What keeps the losses on a device cannot be made there: the means are recorded, and all the facts."""
 
     def fails():
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr("trainstore.integrations.transformers.losses.DirectLoss", fails)
-    callback = TrainStoreCallback(sqlite_store)
+    callback = TrainStoreCallback(local_store)
     make_trainer(callbacks=[callback], max_steps=4, logging_steps=2).train()
-    run = sqlite_store.get_run(callback.run_uid)
-    log = sqlite_store.list_step_logs(run)
+    run = local_store.get_run(callback.run_uid)
+    log = local_store.list_step_logs(run)
     assert (len(log), log["loss_window"].count(), "loss" in log) == (4, 2, False)
     assert (run.environment["loss_source"], run.environment["incomplete"]) == ("logs", ["loss"])
     assert run.data_hyperparams["train_size"] == 64
     assert "loss (OutOfMemoryError)" in caplog.text
 
 
-def test_a_device_that_fails_costs_its_last_losses_alone(sqlite_store, monkeypatch):
+def test_a_device_that_fails_costs_its_last_losses_alone(local_store, monkeypatch):
     """What the ring still held is missing; the steps, and what the Trainer logs, are recorded."""
     ring = RingLoss("cpu")
 
@@ -236,11 +228,11 @@ def test_a_device_that_fails_costs_its_last_losses_alone(sqlite_store, monkeypat
         raise RuntimeError("CUDA error: device-side assert triggered")
 
     monkeypatch.setattr(ring, "_copy_to_host", fails)
-    with sqlite_store.start_run(name="device") as run:
+    with local_store.start_run(name="device") as run:
         recorder = StepRecorder(run, ring, 0, Incomplete(run).lose)
         recorder.add_micro_batch(torch.tensor(1.0), None)
         recorder.end_step(1, 0.5)
         recorder.log({"loss": 1.0, "reward": 2.0}, 1)
-    (row,) = sqlite_store.list_step_logs("device").to_dict("records")
+    (row,) = local_store.list_step_logs("device").to_dict("records")
     assert (row["reward"], row["loss_window"], row["epoch"]) == (2.0, 1.0, 0.5)
-    assert sqlite_store.get_run("device").environment["incomplete"] == ["loss"]
+    assert local_store.get_run("device").environment["incomplete"] == ["loss"]

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from fixtures.trainers import Crash, CrashAt, gpt2
+from trainstore.integrations.transformers import TrainStoreCallback
 from trainstore.integrations.transformers.losses import DirectLoss, RingLoss
 from trainstore.integrations.transformers.steps import StepRecorder
 
@@ -205,3 +207,28 @@ def test_the_norm_of_a_distributed_tensor_is_left_alone(make):
     reader.add_loss(torch.tensor(1.0))
     reader.add_grad_norm(torch.tensor(2.0).as_subclass(Distributed))
     assert dict([(1, reader.end_step(1)), *reader.later(wait=True)]) == {1: {"loss": 1.0}}
+
+
+@pytest.mark.parametrize("logging_steps", [3, 500])
+def test_the_ring_of_an_accelerator_gives_the_same_losses(local_store, make_trainer, monkeypatch, logging_steps):
+    """Through the device ring (here on the CPU) every step's loss and gradient norm arrive, later and the same."""
+    options = {"max_steps": 70, "gradient_accumulation_steps": 2, "logging_steps": logging_steps}
+    direct = TrainStoreCallback(local_store)
+    make_trainer(model=gpt2(), callbacks=[direct], **options).train()
+    monkeypatch.setattr("trainstore.integrations.transformers.losses.DirectLoss", lambda: RingLoss("cpu"))
+    ringed = TrainStoreCallback(local_store)
+    make_trainer(model=gpt2(), callbacks=[ringed], **options).train()
+    columns = ["step", "loss", "grad_norm", "learning_rate", "tokens"]
+    expected, found = (local_store.list_step_logs(callback.run_uid)[columns] for callback in (direct, ringed))
+    assert len(found) == 70
+    assert found.to_dict("list") == expected.to_dict("list")
+    assert local_store.get_run(ringed.run_uid).environment["loss_source"] == "training_step"
+
+
+def test_a_failed_training_brings_the_last_ring_home(local_store, make_trainer, monkeypatch):
+    """The losses still in the ring when the training fails are recorded."""
+    monkeypatch.setattr("trainstore.integrations.transformers.losses.DirectLoss", lambda: RingLoss("cpu"))
+    callback = TrainStoreCallback(local_store)
+    with pytest.raises(Crash):
+        make_trainer(callbacks=[callback, CrashAt(7)], logging_steps=500).train()
+    assert local_store.list_step_logs(callback.run_uid)["loss"].notna().sum() == 7

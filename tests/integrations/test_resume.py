@@ -19,13 +19,6 @@ from trainstore.integrations.transformers import TrainStoreCallback
 SAVING = {"save_strategy": "steps", "save_steps": 2}
 
 
-@pytest.fixture
-def local_store(new_database):
-    """A store in SQLite, where only the callback's side matters."""
-    with TrainStore(new_database("sqlite")) as opened:
-        yield opened
-
-
 def attempts_of(store):
     """Every attempt: where it began, how far it came, how it ended."""
     with store.session() as session:

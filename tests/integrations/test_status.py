@@ -15,13 +15,6 @@ from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
 
 
-@pytest.fixture
-def local_store(new_database):
-    """A store in SQLite, where only the callback's side matters."""
-    with TrainStore(new_database("sqlite")) as opened:
-        yield opened
-
-
 def steps_of(store, run):
     """The steps that have a loss."""
     log = store.list_step_logs(run)

@@ -9,18 +9,10 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from fixtures.trainers import bert, build_trainer, gpt2, tokens
-from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
 
 HUB_TOKEN = "hf_abcdefghijklmnopqrstuvwxyz"
 NESTED_SECRET = "nested-and-plainly-secret"
-
-
-@pytest.fixture
-def local_store(new_database):
-    """A store in SQLite, where only the training side matters."""
-    with TrainStore(new_database("sqlite")) as opened:
-        yield opened
 
 
 def logged(trainer, key):
