@@ -1,8 +1,8 @@
-"""The main job: real models, real text, the callback, the best run.
+"""A demonstration: four real trainings on real text, recorded by the callback.
 
-Small GPT-2 models learn, byte by byte, the documentation that every Python carries (``pydoc_data.topics``): a grid of
-learning rate × width, each training through ``transformers.Trainer`` with `TrainStoreCallback`. Every tenth topic is
-held out; ``eval_loss`` is the mean cross entropy in nats per byte on those (ln 256 = 5.55 before any learning).
+Small GPT-2 models learn Python's own documentation (``pydoc_data.topics``) byte by byte: a grid of learning rate ×
+width, each trained by ``transformers.Trainer`` with `TrainStoreCallback`. Every tenth topic is held out; ``eval_loss``
+is the mean cross entropy on those topics, in nats per byte (ln 256 = 5.55 before any training).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class DemoRun:
-    """One training of the demo: the uid of its run, and where its loss began and ended."""
+    """One training of the demo: its run, and the loss at its beginning and end."""
 
     uid: str
     name: str
@@ -46,7 +46,7 @@ class MissingTrainingLibraryError(TrainStoreError):
 
 
 def texts() -> tuple[bytes, bytes]:
-    """The text to train on and the text held out: Python's documentation by topic, every tenth for evaluation."""
+    """The text to train on and the text to evaluate on: Python's documentation, with every tenth topic held out."""
     from pydoc_data.topics import topics
 
     names = sorted(topics)
@@ -56,7 +56,7 @@ def texts() -> tuple[bytes, bytes]:
 
 
 def blocks(text: bytes) -> list[dict[str, Tensor]]:
-    """Text as examples of `BLOCK` bytes; a causal language model's labels are its inputs."""
+    """The text as examples of `BLOCK` bytes. The labels of a causal language model are its inputs."""
     import torch
 
     count = len(text) // BLOCK
@@ -65,12 +65,12 @@ def blocks(text: bytes) -> list[dict[str, Tensor]]:
 
 
 def run_demo(store: TrainStore, *, steps: int = STEPS, progress: Progress | None = None) -> list[DemoRun]:
-    """Train the grid, one run for each learning rate and width, into ``store``.
+    """Train the grid and record one run for each learning rate and width.
 
     Args:
-        store: Where the runs go, project "demo".
+        store: The store that records the runs, in the project "demo".
         steps: Optimizer steps of each run.
-        progress: Called after every step with the run's name, the steps done in all, and of how many.
+        progress: Called after every step with the run's name, the steps done, and the total number of steps.
 
     Raises:
         MissingTrainingLibraryError: transformers, torch or accelerate is not installed.
@@ -137,7 +137,7 @@ def _train(
                 warmup_steps=max(1, steps // 20),
                 eval_strategy="steps",
                 eval_steps=max(1, steps // 4),
-                logging_steps=50,  # trainstore records every step's loss all the same
+                logging_steps=50,  # trainstore records the loss of every step anyway
                 save_strategy="no",
                 report_to="none",
                 disable_tqdm=True,
@@ -149,7 +149,7 @@ def _train(
             eval_dataset=held_out,
             callbacks=[callback, Progress],
         )
-        # The Trainer prints its logs where the progress bars are off; the run's own table says more.
+        # Without progress bars, the Trainer prints its logs; the demo prints better tables.
         trainer.pop_callback(_printer())
         trainer.train()
     uid = callback.run_uid

@@ -1,4 +1,4 @@
-"""How results look: what a person reads first of a run table, values as text, HTML for notebooks."""
+"""How results look: the first columns of a run table, values as text, HTML for notebooks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-#: The metrics that an overview shows where nobody asked for others, and some run has them.
+#: The metrics that an overview shows by default, if some run has them.
 SHOWN_METRICS = ("eval_loss", "loss", "train_loss", "eval_accuracy")
 MAX_TEXT = 200  # characters of one value in HTML
-# Varying from run to run by their nature, and of no interest in a table.
+# These differ in every run and are of no interest in a table.
 _UNINTERESTING = ("hp__output_dir", "hp__run_name", "hp__logging_dir")
 _SHORT = {
     "run_id": "id",
@@ -24,7 +24,7 @@ _SHORT = {
 
 
 def overview(runs: DataFrame) -> DataFrame:
-    """The columns of a run table that a person looks at first: an id, a label, how it went; then what was asked for."""
+    """The main columns of a run table: id, name, status, progress, then metrics and varying hyperparameters."""
     names = [str(column) for column in runs.columns]
     several = runs["project"].nunique() > 1
     resumed = bool((runs["attempts"] > 1).any())
@@ -38,7 +38,7 @@ def overview(runs: DataFrame) -> DataFrame:
 
 
 def value_text(value: Any) -> str:
-    """A value as a person reads it in a table: nothing where it is missing, six digits, minutes."""
+    """A value as text for a table: numbers with six digits, times to the minute, nothing for a missing value."""
     import pandas as pd
 
     if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and value != value):
@@ -61,7 +61,7 @@ def table_html(caption: str, frame: DataFrame) -> str:
 
 
 def pairs_html(pairs: Mapping[str, Any]) -> str:
-    """Names and values for a notebook, a row each; those without a value are left out."""
+    """Names and values for a notebook, one per row; missing values are left out."""
     left = "style='text-align: left'"
     rows = (
         f"<tr><th {left}>{escape(name)}</th><td {left}>{_cell(value)}</td></tr>"

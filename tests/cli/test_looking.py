@@ -83,7 +83,7 @@ def test_schema_commands_say_what_they_found(trainstore):
 def test_db_upgrade_makes_the_schema(empty_database_url, capsys):
     """On a database without a schema ``db current`` says so, and ``db upgrade`` makes it, under any prefix."""
     for arguments, expected in (
-        (("db", "current"), f"none; this trainstore has {HEAD}"),
+        (("db", "current"), f"none; this trainstore needs {HEAD}"),
         (("db", "upgrade"), f"schema none → {HEAD}"),
         (("db", "check"), "the database and the models agree"),
     ):
@@ -203,6 +203,6 @@ def test_recover_delivers_what_a_killed_process_left(database_url, start_script,
     with pytest.raises(SystemExit) as exit_:
         main(["recover"])
     assert exit_.value.code == 0
-    assert "102 records of 1 runs delivered" in capsys.readouterr().out
+    assert "delivered 102 records of 1 run" in capsys.readouterr().out
     with TrainStore(database_url) as store:
         assert store.list_runs()[["name", "status", "last_step"]].values.tolist() == [["killed", "lost", 99]]

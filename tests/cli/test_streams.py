@@ -100,7 +100,7 @@ def test_without_a_home_folder(named_run, call, monkeypatch, tmp_path):
     code, _, err = call("export", "1", "-o", "~/x.csv")
     assert (code, err) == (
         1,
-        "Error: there is no home folder for the ~ in ~/x.csv; set HOME, or write the whole path\n",
+        "Error: no home folder is known for the ~ in ~/x.csv; set HOME, or write the full path\n",
     )
     for arguments in (("runs",), ("export", "1", "-o", tmp_path / "x.csv"), ("doctor",)):
         assert call(*arguments).code == 0

@@ -1,4 +1,4 @@
-"""``trainstore backup``."""
+"""``trainstore backup``: a copy of a whole SQLite store."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from trainstore.cli.streams import visible
 @click.argument("file", type=click.Path())
 @store_options
 def backup(file: str, url: str, prefix: str, as_json: bool) -> None:
-    """Copy an SQLite store into FILE, a new file, while others go on recording.
+    """Copy an SQLite store into FILE, a new file, while other processes record.
 
-    What ended processes left in their journals is delivered first. For PostgreSQL it says what to run.
+    Records that ended processes left in their journals are delivered first. For a PostgreSQL store, the error gives
+    the command to run instead.
     """
     from trainstore.store import TrainStore
 
@@ -36,4 +37,4 @@ def backup(file: str, url: str, prefix: str, as_json: bool) -> None:
     if live:
         click.echo(f"runs being recorded: {live}; what they logged in the last second may be missing")
     for folder, reason in left.items():
-        click.echo(f"not in it: {visible(folder)} could not be delivered ({visible(reason)})")
+        click.echo(f"not in the copy: {visible(folder)} could not be delivered ({visible(reason)})")

@@ -1,4 +1,4 @@
-"""``trainstore compare``."""
+"""``trainstore compare``: what differs between runs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from trainstore.cli.types import RUN
 
 @click.command()
 @click.argument("runs", metavar="RUN RUN...", type=RUN, nargs=-1, required=True)
-@click.option("--all", "everything", is_flag=True, help="Also what is the same in all of them.")
+@click.option("--all", "everything", is_flag=True, help="Also show what is the same in all of them.")
 @click.option(
     "--summary",
     type=click.Choice(["last", "min", "max", "all"]),
     default="last",
     show_default=True,
-    help="Of each metric: its last, smallest or largest value, or all three.",
+    help="Compare the last, smallest or largest value of each metric, or all three.",
 )
 @store_options
 def compare(runs: Sequence[str], everything: bool, summary: str, url: str, prefix: str, as_json: bool) -> None:
     """Show what differs between RUNs, or everything.
 
-    Hyperparameters of every namespace (hp, mth, dbh, env, tag; nested ones by dotted names), metrics, how the runs
-    ended, and the facts of the attempts that are shown: where they ran, on which code and versions. Runtimes, speeds
-    and counters come last.
+    Compares hyperparameters of every namespace (hp, mth, dbh, env, tag; nested ones by dotted name), metrics, how the
+    runs ended, and where they ran, on which code and versions. Runtimes, speeds and counters come last.
     """
     with open_store(url, prefix) as store:
         records = list({record.uid: record for record in map(store.get_run, runs)}.values())
@@ -59,5 +58,5 @@ def compare(runs: Sequence[str], everything: bool, summary: str, url: str, prefi
 
 def _text(value: Any) -> Any:
     if isinstance(value, float) and value != value:
-        return "NaN"  # a run that has no such key has an empty cell
+        return "NaN"  # an empty cell means that the run has no such key
     return str(value) if isinstance(value, (bool, list, dict)) else value

@@ -1,7 +1,7 @@
-"""The shell's completion: its script, and what RUN and METRIC may be.
+"""Shell completion: ``trainstore completion``, and the values offered for RUN and METRIC.
 
-The store is only looked at: none is made, upgraded or recovered. Whatever goes wrong offers nothing and says nothing,
-as the person is in the middle of a line.
+The store is only read: nothing is created, upgraded or recovered. If something goes wrong, nothing is offered and no
+error is shown, because the user is in the middle of typing a line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trainstore.queries import Reader
 
 SHELLS = ("bash", "zsh", "fish")
-# Other names would be taken apart by the shell; such a run is offered by its uid.
+# The shell would split any other name; such a run is offered by its uid.
 _PLAIN = re.compile(r"[\w.+=@%/-]+\Z")
 
 
@@ -34,23 +34,23 @@ def completion(shell: str) -> None:
 
     \b
     bash:  trainstore completion bash > ~/.local/share/bash-completion/completions/trainstore
-    zsh:   trainstore completion zsh > a folder of $fpath, as _trainstore
+    zsh:   trainstore completion zsh > FOLDER/_trainstore   (FOLDER is in $fpath)
     fish:  trainstore completion fish > ~/.config/fish/completions/trainstore.fish
     """
     kind = get_completion_class(shell)
     if kind is None:
-        raise TrainStoreError(f"this version of Click knows no completion for {shell}")
+        raise TrainStoreError(f"this version of Click cannot complete in {shell}")
     root = click.get_current_context().find_root().command
-    # Not source(), which for bash runs bash to look at its version.
+    # Not source(): for bash, it would run bash to check its version.
     complete = kind(root, {}, "trainstore", "_TRAINSTORE_COMPLETE")
     click.echo(complete.source_template % complete.source_vars())
 
 
 def complete_runs(ctx: click.Context, start: str) -> list[CompletionItem[Any]]:
-    """Runs whose name, uid or id begins so, the newest first."""
+    """The runs whose name, uid or id starts with the text, newest first."""
     from trainstore.queries.names import runs_beginning
 
-    found = _ask(ctx, lambda reader: runs_beginning(reader, start), [])
+    found = _query(ctx, lambda reader: runs_beginning(reader, start), [])
     names = [run.name for run in found]
     items = []
     for run in found:
@@ -63,14 +63,15 @@ def complete_runs(ctx: click.Context, start: str) -> list[CompletionItem[Any]]:
 
 
 def complete_metrics(ctx: click.Context, start: str) -> list[CompletionItem[Any]]:
-    """Metrics whose name begins so."""
+    """The metrics whose name starts with the text."""
     from trainstore.queries.names import metrics_beginning
 
-    found = _ask(ctx, lambda reader: metrics_beginning(reader, start), [])
+    found = _query(ctx, lambda reader: metrics_beginning(reader, start), [])
     return [CompletionItem(name) for name in found if _PLAIN.match(name)]
 
 
-def _ask(ctx: click.Context, question: Callable[[Reader], Any], default: Any) -> Any:
+def _query(ctx: click.Context, query: Callable[[Reader], Any], default: Any) -> Any:
+    """The answer of the store that the command line names so far, or the default if anything goes wrong."""
     try:
         from trainstore.queries import Reader
 
@@ -80,6 +81,6 @@ def _ask(ctx: click.Context, question: Callable[[Reader], Any], default: Any) ->
             if not backend.exists():
                 return default
             with backend.snapshot(engine) as connection:
-                return question(Reader(connection, models, backend))
-    except Exception:  # noqa: BLE001 - see above
+                return query(Reader(connection, models, backend))
+    except Exception:  # noqa: BLE001 - the user is typing
         return default

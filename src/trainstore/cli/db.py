@@ -1,4 +1,4 @@
-"""``trainstore db``: the schema."""
+"""``trainstore db``: the database's schema and roles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainstore.cli.streams import visible
 
 @click.group()
 def db() -> None:
-    """The database's schema."""
+    """Manage the database's schema."""
 
 
 @db.command()
@@ -36,7 +36,7 @@ def upgrade(url: str, prefix: str, as_json: bool) -> None:
 @db.command()
 @store_options
 def current(url: str, prefix: str, as_json: bool) -> None:
-    """Show the schema's version, and this trainstore's."""
+    """Show the schema's version, and the one that this trainstore needs."""
     from trainstore import schema
 
     with open_database(url, prefix) as database:
@@ -44,7 +44,9 @@ def current(url: str, prefix: str, as_json: bool) -> None:
     if as_json:
         print_json({"current": found, "head": schema.HEAD})
     else:
-        click.echo(f"{found or 'none'}{' (head)' if found == schema.HEAD else f'; this trainstore has {schema.HEAD}'}")
+        click.echo(
+            f"{found or 'none'}{' (head)' if found == schema.HEAD else f'; this trainstore needs {schema.HEAD}'}"
+        )
 
 
 @db.command()
@@ -68,14 +70,14 @@ def check(url: str, prefix: str, as_json: bool) -> None:
 
 @db.command()
 @prefix_option
-@click.option("--schema", metavar="TEXT", default="public", show_default=True, help="Where the tables are.")
+@click.option("--schema", metavar="TEXT", default="public", show_default=True, help="The schema that holds the tables.")
 @click.option("--owner", metavar="TEXT", help="The owner's name.  [default: trainstore_owner, after the prefix]")
 @click.option("--writer", metavar="TEXT", help="The writer's name.  [default: trainstore_writer, after the prefix]")
 @click.option("--reader", metavar="TEXT", help="The reader's name.  [default: trainstore_reader, after the prefix]")
 def roles(prefix: str, schema: str, owner: str | None, writer: str | None, reader: str | None) -> None:
-    """Print SQL that makes three roles on PostgreSQL: owner, writer, reader.
+    """Print SQL that creates three PostgreSQL roles: owner, writer, reader.
 
-    Each has the least that it needs. The script connects to nothing by itself: read it, then give it to psql.
+    Each role gets only the rights that it needs. Nothing is executed: read the script, then pass it to psql.
     """
     from trainstore.backends.roles import postgresql_roles
 

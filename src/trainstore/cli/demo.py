@@ -1,4 +1,4 @@
-"""``trainstore demo``."""
+"""``trainstore demo``: the command; the trainings are in trainstore/demo.py."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
         console.print(
             f"Best by eval_loss: [bold]{best.name}[/] with {best.sort_metric_value:.4f} at step {best.sort_metric_step}"
         )
-        console.print("Every run's own training loss (mean of its first and last ten steps):")
+        console.print("Training loss of each run (mean of its first and last ten steps):")
         for result in results:
             console.print(f"  {result.name}: {result.first_loss:.3f} → {result.last_loss:.3f}")
-        # What the environment says need not be said again; and a URL that is shown lacks its password.
+        # --store may be left out if the environment names the store. A shown URL lacks its password.
         known = url in (DEFAULT_STORE, os.environ.get(STORE_VARIABLE))
         option = "" if known else f" --store {shown_url(store)}"
         target = f"'{shown_url(store)}'" if "***" not in store.url else f"os.environ['{STORE_VARIABLE}']"
         console.print(
-            f"\nLook further:\n"
+            f"\nWhat to try next:\n"
             f"  trainstore runs{option}\n"
             f"  trainstore show {best.uid}{option}\n"
             f"  trainstore best eval_loss --project {PROJECT}{option}\n"

@@ -1,4 +1,4 @@
-"""Changing what is stored of a run: ``trainstore tag``, ``note``, ``rename``, ``rm``."""
+"""``trainstore tag``, ``note``, ``rename`` and ``rm``: changing or deleting stored runs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ SHOWN_BEFORE_REMOVAL = ("run_id", "name", "project", "status", "started_at", "la
 @click.option("--remove", "removed", metavar="NAME", multiple=True, help="Remove this tag; may be repeated.")
 @store_options
 def tag(run: str, tags: Sequence[str], removed: Sequence[str], url: str, prefix: str, as_json: bool) -> None:
-    """Set tags of RUN, and show them all.
+    """Set or remove tags of RUN, and show all its tags.
 
-    NAME alone is a tag without a value (True), NAME=VALUE has a text, NAME:=VALUE a number, true, false or other JSON.
+    NAME sets a tag without a value (True), NAME=VALUE one with a text, NAME:=VALUE one with a number, true, false or
+    other JSON.
     """
     wanted = dict(map(_tag, tags))
     both = sorted(wanted.keys() & set(removed))
@@ -40,7 +41,7 @@ def tag(run: str, tags: Sequence[str], removed: Sequence[str], url: str, prefix:
             missing = sorted(name for name in set(removed) if stored_label(name) not in gone)
             if missing:
                 raise TrainStoreError(
-                    f"run {uid} has no tag {', '.join(map(repr, missing))}; the others were set and removed"
+                    f"run {uid} has no tag {', '.join(map(repr, missing))}; the other changes were made"
                 )
         found = store.get_run(uid).tags
     if as_json:
@@ -64,7 +65,7 @@ def _tag(text: str) -> tuple[str, Any]:
     try:
         return name[:-1], orjson.loads(value)
     except orjson.JSONDecodeError:
-        raise click.UsageError(f"{value!r} after ':=' is not JSON; for a text write {name[:-1]}={value}") from None
+        raise click.UsageError(f"{value!r} after ':=' is not JSON; for a text write {name[:-1]}={value}.") from None
 
 
 @click.command()
@@ -75,7 +76,7 @@ def _tag(text: str) -> tuple[str, Any]:
 def note(run: str, text: str | None, append: bool, url: str, prefix: str, as_json: bool) -> None:
     """Set the notes of RUN to TEXT, or show them.
 
-    TEXT - reads standard input; an empty TEXT removes the notes. An event keeps what they were.
+    If TEXT is -, it is read from standard input; an empty TEXT removes the notes. An event keeps the previous notes.
     """
     if append and text is None:
         raise click.UsageError("--append needs a TEXT; - reads standard input.")
@@ -96,9 +97,9 @@ def note(run: str, text: str | None, append: bool, url: str, prefix: str, as_jso
 @click.argument("name")
 @store_options
 def rename(run: str, name: str, url: str, prefix: str, as_json: bool) -> None:
-    """Give RUN another NAME.
+    """Rename RUN to NAME.
 
-    A name need not be unique; the uid stays. What the run was called is kept as an event.
+    A name need not be unique; the uid stays the same. An event keeps the previous name.
     """
     if not name:
         raise click.UsageError("NAME is empty.")
@@ -119,7 +120,7 @@ def rename(run: str, name: str, url: str, prefix: str, as_json: bool) -> None:
 def rm(runs: Sequence[str], yes: bool, force: bool, url: str, prefix: str, as_json: bool) -> None:
     """Delete RUNs with their steps, hyperparameters, metrics, attempts and events.
 
-    Shows what will be deleted, and asks. Runs that started from their checkpoints are kept.
+    Shows what will be deleted and asks for confirmation. Runs that started from their checkpoints are kept.
     """
     from trainstore.errors import RunActiveError
 

@@ -19,28 +19,26 @@ from trainstore.cli.streams import binary_output, visible
 from trainstore.cli.types import METRIC, RUN
 from trainstore.errors import TrainStoreError
 
-IN_A_FOLDER = {"steps": "step_logs"}  # files that are not called like their table
+IN_A_FOLDER = {"steps": "step_logs"}  # files that are not named after their table
 
 
 @click.command()
 @click.argument("runs", metavar="[RUN]...", type=RUN, nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every run of the store.")
-@click.option(
-    "--format", "file_format", type=click.Choice(FORMATS), help="Default: by the ending of --output, else csv."
-)
+@click.option("--all", "everything", is_flag=True, help="Export every run of the store.")
+@click.option("--format", "file_format", type=click.Choice(FORMATS), help="Default: the suffix of --output, else csv.")
 @click.option("--output", "-o", metavar="FILE|FOLDER|-", help="Where to write; - is standard output.")
-@click.option("--table", type=click.Choice(TABLES), help="Only this table, as one file.")
-@click.option("--metric", "metrics", multiple=True, type=METRIC, help="Only this metric; may be repeated.")
+@click.option("--table", type=click.Choice(TABLES), help="Export only this table, as one file.")
+@click.option("--metric", "metrics", multiple=True, type=METRIC, help="Export only this metric; may be repeated.")
 @click.option(
     "--attempts",
     type=click.Choice(("current", "all")),
     default="current",
     show_default=True,
-    help="The steps that are shown, or those of superseded attempts too.",
+    help="Export only current steps, or all, including those of superseded attempts.",
 )
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @click.option(
-    "--escape-formulas", is_flag=True, help="csv: put ' before text that a spreadsheet would take for a formula."
+    "--escape-formulas", is_flag=True, help="csv: put ' before text that a spreadsheet would read as a formula."
 )
 @store_option
 @prefix_option
@@ -57,20 +55,20 @@ def export(
     url: str,
     prefix: str,
 ) -> None:
-    """Write RUNs, or all, as csv, parquet or jsonl.
+    """Export RUNs, or all runs, as csv, parquet or jsonl.
 
-    One RUN: its step logs, to standard output or a file. Several, or --all: a folder with a file for each table
-    (runs, hyperparams, metrics, step_logs, events, attempts). --table writes one of these tables as one file, of
-    however many runs.
+    One RUN: its step logs, to standard output or a file. Several RUNs, or --all: a folder with a file for each table
+    (runs, hyperparams, metrics, step_logs, events, attempts). --table writes one of these tables as one file, for any
+    number of runs.
 
-    Step logs have a row a step and a column a metric. csv and jsonl are written as they are read: they may be larger
-    than memory. NaN and infinities are NaN, inf and -inf in csv, "NaN", "Infinity" and "-Infinity" in jsonl, and
-    themselves in parquet, where the column NAME has a metric's or hyperparameter's numbers and NAME__json the rest.
-    Text is written as it is, also if it begins with = + - @; --escape-formulas is for spreadsheets. An existing file is
-    never overwritten without --force, and a file gets its name only when it is complete.
+    Step logs have one row per step and one column per metric. They may be larger than memory. NaN and infinities are
+    NaN, inf and -inf in csv, and "NaN", "Infinity" and "-Infinity" in jsonl. Parquet keeps them as numbers: there the
+    column NAME has the numbers of a metric or hyperparameter, and NAME__json everything else. Text is written as it
+    is, even if it starts with = + - @; for spreadsheets, add --escape-formulas. An existing file is never overwritten
+    without --force, and a file appears under its name only when it is complete.
     """
     if bool(runs) == everything:
-        raise click.UsageError("Name one or several RUNs, or --all." if everything else "Name a RUN, or --all.")
+        raise click.UsageError("Name RUNs or --all, not both." if everything else "Name a RUN, or --all.")
     file_format = file_format or format_of(output)
     if file_format is None:
         raise click.UsageError(f"Name a format with --format: {', '.join(FORMATS)}.")

@@ -1,4 +1,4 @@
-"""Files that a command writes: whole under their own name, or not there at all."""
+"""Writing files: each is complete under its own name, or does not exist."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasat
 
 
 def path_of(text: str) -> Path:
-    """A path that a person wrote; ``~`` is the home folder."""
+    """A path as a user typed it; ``~`` is the home folder."""
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise TrainStoreError(
-            f"there is no home folder for the ~ in {text}; set HOME, or write the whole path"
+            f"no home folder is known for the ~ in {text}; set HOME, or write the full path"
         ) from error
 
 
 @contextmanager
 def new_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
-    """A file that gets its name when the block ends well, and leaves nothing when it does not, by SIGTERM either.
+    """A file that gets its name when the block succeeds, and leaves nothing behind otherwise, not even after SIGTERM.
 
-    What is there already is kept, with an error, unless ``force``; also what came there meanwhile.
+    Without ``force``, a file that already exists, or that another process creates meanwhile, is kept: an error.
     """
     path = Path(os.path.realpath(path))
     check_free(path, force=force)
@@ -51,7 +51,7 @@ def new_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
 
 
 def check_free(path: Path, *, force: bool) -> None:
-    """End with an error if a path cannot become a file of ours."""
+    """Raise `TrainStoreError` if no file can be written at this path."""
     if path.is_dir():
         raise TrainStoreError(f"{path} is a folder; name a file")
     if path.exists() and not path.is_file():
@@ -64,9 +64,9 @@ def check_free(path: Path, *, force: bool) -> None:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the program by `SystemExit`, so that a file that was begun is removed.
+    """Let SIGTERM and SIGHUP raise `SystemExit`, so that an incomplete file is removed.
 
-    Only while a command writes one: then this process trains nothing.
+    Only while a command writes one; such a process is not training.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -74,10 +74,10 @@ def ended_by_signals() -> Iterator[None]:
 
     def end(number: int, _frame: Any) -> None:
         for each in _ENDING:
-            signal.signal(each, signal.SIG_IGN)  # a second one would interrupt the cleaning up
+            signal.signal(each, signal.SIG_IGN)  # a second signal would interrupt the clean-up
         sys.exit(128 + number)
 
-    # One that is ignored (nohup) stays so.
+    # An ignored signal (nohup) stays ignored.
     before = {each: signal.signal(each, end) for each in _ENDING if signal.getsignal(each) is not signal.SIG_IGN}
     try:
         yield

@@ -11,9 +11,9 @@ time        ISO 8601, UTC                   the same                   timestamp
 list, dict  JSON                            JSON                       JSON text
 ==========  ==============================  =========================  ================================
 
-How a value is written does not depend on the other rows. In Parquet a column has one type, so hyperparameters and
-metrics, which may be anything, have two: NAME, of doubles, has the numbers; NAME__json, of JSON text, has what is no
-number, and integers that a double does not hold. A column that would be empty is left out. Columns such as ``value``
+How a value is written does not depend on the other rows. In Parquet a column has one type. Hyperparameters and
+metrics may be of any type, so they have two columns: NAME (double) has the numbers; NAME__json (JSON text) has
+everything else, and integers that a double cannot hold exactly. An empty one is left out. Columns such as ``value``
 and ``details`` are always JSON text. The empty text is ``""`` in CSV.
 """
 
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from trainstore.errors import TrainStoreError
 
 FORMATS = ("csv", "parquet", "jsonl")
-ABSENT: Any = object()  # there is no such key in this row
+ABSENT: Any = object()  # this row has no such key
 
 Row = Sequence[Any]
 
@@ -39,7 +39,7 @@ class Column(NamedTuple):
 
 
 def value_kind(found: Collection[str]) -> str:
-    """The kind of a column of any values, in which these were found: "number", "other", or both: "value"."""
+    """The kind of a column with these kinds of values: "number", "other", or "value" for both."""
     return "value" if len(found) > 1 else next(iter(found), "number")
 
 

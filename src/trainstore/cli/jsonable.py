@@ -1,7 +1,7 @@
 """Results as JSON, for ``--json`` and jsonl.
 
-Missing values are null, NaN and infinities the texts "NaN", "Infinity" and "-Infinity", times ISO 8601, and integers
-are numbers of any size.
+Missing values are null, NaN and infinities are "NaN", "Infinity" and "-Infinity", times are ISO 8601, and integers are
+numbers of any size.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A line plot in the terminal, of braille dots: 2 by 4 of them in a character."""
+"""A line plot in the terminal, drawn with braille characters of 2 by 4 dots."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # by column, from 
 
 @dataclass(slots=True)
 class _Column:
-    """What falls into one column of dots."""
+    """The values in one column of dots."""
 
     first: float
     last: float
     low: float
     high: float
-    joined: bool  # to the column before: there is no NaN or infinity between
+    joined: bool  # to the previous column: no NaN or infinity in between
 
 
 def plot(points: Sequence[tuple[int, float]], *, width: int, height: int = HEIGHT) -> list[str]:
     """The lines of a plot with axes.
 
-    Every value is in it: a column of dots spans all that falls into it, so no spike is lost. A NaN or an infinity
-    breaks the line and is marked on the axis below.
+    Every value is drawn: a column of dots spans all its values, so no spike is lost. A NaN or an infinity breaks the
+    line and is marked on the axis.
 
     Args:
-        points: (step, value), by step.
-        width: Of the whole, in characters; at least 30.
-        height: Rows of the plot itself, without the axis.
+        points: (step, value), sorted by step.
+        width: Width of the whole plot in characters, at least 30.
+        height: Rows of the plot, without the axis.
 
     Returns:
-        ``height`` lines, the axis and its labels; a word where there is nothing to draw.
+        ``height`` lines, the axis and its labels; only "(no values)" if there are no points.
     """
     if not points:
         return ["(no values)"]
@@ -52,7 +52,7 @@ def plot(points: Sequence[tuple[int, float]], *, width: int, height: int = HEIGH
         return round((step - first) / (last - first) * (2 * columns - 1)) if last > first else columns
 
     def down(value: float) -> int:
-        # Halved before they are subtracted: the distance of two doubles may be infinite.
+        # Halved before the subtraction: the difference of two doubles may overflow.
         part = (value / 2 - low / 2) / (high / 2 - low / 2) if high / 2 > low / 2 else 0.5
         return round((1 - part) * (4 * height - 1))
 
@@ -74,7 +74,7 @@ def plot(points: Sequence[tuple[int, float]], *, width: int, height: int = HEIGH
 
 
 def _columns(points: Sequence[tuple[int, float]], across: Callable[[int], int]) -> tuple[dict[int, _Column], set[int]]:
-    """The columns of dots that have finite values, from the left, and those that have others."""
+    """The columns of dots with finite values, from the left, and the positions of NaN and infinities."""
     found: dict[int, _Column] = {}
     marked: set[int] = set()
     joined = False

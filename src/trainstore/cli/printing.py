@@ -1,6 +1,6 @@
-"""Tables, pairs and JSON on standard output.
+"""Tables, pairs, JSON and progress on standard output.
 
-What people wrote (names, notes, values) is shown with its control characters made visible: a terminal obeys them.
+Control characters in names, notes and values are made visible, so that the terminal does not obey them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MAX_CELL = 36  # characters
-PIPED_WIDTH = 160  # where the output is no terminal
+PIPED_WIDTH = 160  # if the output is not a terminal
 
 
 def new_console() -> Console:
@@ -32,20 +32,20 @@ def new_console() -> Console:
 
     class Quiet(Console):
         def on_broken_pipe(self) -> None:
-            """Rich would end the program with exit code 1; that the reader has had enough is no error."""
+            """Rich would exit with code 1, but it is not an error if the reader of the output stops early."""
             raise BrokenPipeError
 
-    # Where the output goes into a pipe or a file, Rich would take 80 columns.
+    # In a pipe or a file, Rich would use 80 columns.
     return Quiet(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def cell(value: Any) -> str:
-    """A value as a person reads it in a table, of an exact frame: NaN is a value there, and not what is missing."""
+    """A value of an exact frame as text for a table; in such a frame, NaN is a value and not a missing one."""
     return "NaN" if isinstance(value, float) and value != value else visible(value_text(value))
 
 
 def print_table(title: str | None, frame: DataFrame) -> None:
-    """As many columns as the terminal is wide for, from the left; the others are named below."""
+    """Print as many columns as fit, from the left; name the others below."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -72,7 +72,7 @@ def print_table(title: str | None, frame: DataFrame) -> None:
 
 
 def print_pairs(title: str, pairs: dict[str, Any]) -> None:
-    """Names and values, one a line."""
+    """Print names and values, one pair per line."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -91,7 +91,7 @@ def print_pairs(title: str, pairs: dict[str, Any]) -> None:
 
 
 def facts(record: Any) -> dict[str, Any]:
-    """What is said of a run in a line each."""
+    """The fields of a run that ``show`` prints one per line."""
     names = (
         "run_id",
         "uid",
@@ -114,14 +114,14 @@ def records(frame: DataFrame) -> list[dict[str, Any]]:
 
 
 def record_fields(record: Any) -> dict[str, Any]:
-    """The fields of a record; not `dataclasses.asdict`, which copies every value."""
+    """The fields of a record. `dataclasses.asdict` would copy every value."""
     import dataclasses
 
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
 
 
 def print_json(value: Any) -> None:
-    """A result as JSON."""
+    """Print a result as JSON."""
     import orjson
 
     from trainstore.cli.jsonable import jsonable
@@ -131,13 +131,13 @@ def print_json(value: Any) -> None:
 
 
 def _in_ascii(json: str) -> str:
-    """The same JSON for an output that is not UTF-8; characters outside ASCII stand in its texts only."""
+    """The same JSON in ASCII, for an output that is not UTF-8. Only JSON strings contain other characters."""
     return re.sub(r"[^\x00-\x7f]+", lambda found: dumps(found.group())[1:-1], json)
 
 
 @contextmanager
 def progress_bar(shown: bool) -> Iterator[Callable[[str, int, int], None] | None]:
-    """A function that shows how far something has come, or None where nothing is to be shown."""
+    """A function that shows progress, or None if none is to be shown."""
     if not shown:
         yield None
         return
@@ -154,7 +154,7 @@ def progress_bar(shown: bool) -> Iterator[Callable[[str, int, int], None] | None
 
 
 def print_progress(last: dict[str, int], name: str, done: int, total: int) -> None:
-    """A line for every twentieth of the work, where there is no terminal to draw a bar on."""
+    """Print a line for every twentieth of the work, if there is no terminal to draw a bar on."""
     part = 20 * done // total
     if part != last.get("part"):
         last["part"] = part

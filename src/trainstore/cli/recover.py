@@ -1,4 +1,4 @@
-"""``trainstore recover``."""
+"""``trainstore recover``: deliver the journals that ended processes left."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from trainstore.errors import TrainStoreError
 @store_options
 def recover(url: str, prefix: str, as_json: bool) -> None:
     """Deliver the records that ended processes left in their journals."""
-    # A run may have begun with the database away: its journal is then all there is of the store.
+    # If a run started while the database was away, its journal may be all that exists of the store.
     with open_store(url, prefix, make_tables=True) as store:
         done = store.recovered
+        runs = sorted(set(done.runs))
         if as_json:
             print_json(
                 {
                     "records": done.records,
-                    "runs": sorted(set(done.runs)),
+                    "runs": runs,
                     "live": [str(path) for path in done.live],
                     "set_aside": [str(path) for path in done.set_aside],
                     "failed": {str(path): reason for path, reason in done.failed.items()},
                 }
             )
         else:
-            click.echo(f"{done.records} records of {len(set(done.runs))} runs delivered")
+            click.echo(f"delivered {done.records} records of {len(runs)} run{'s' * (len(runs) != 1)}")
             for path in done.live:
-                click.echo(f"skipped, its process is still running: {visible(path)}")
+                click.echo(f"skipped because its process is still running: {visible(path)}")
             for path in done.set_aside:
-                click.echo(f"set aside, its run was deleted: {visible(path)}")
+                click.echo(f"set aside because its run was deleted: {visible(path)}")
         if done.failed:
             raise TrainStoreError(
                 "; ".join(f"{path} could not be delivered ({reason})" for path, reason in done.failed.items())

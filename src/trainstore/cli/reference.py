@@ -16,11 +16,11 @@ $ trainstore --help
 ```
 
 Every command that reads or writes a store takes it from `--store` or `TRAINSTORE_URL`: a path (SQLite) or a database
-URL; without either it is `trainstore.db` in the working folder. Only `demo` and `db upgrade` create a store
-(`recover`: its tables). `--json` prints whole values for scripts: null is what a run does not have, NaN and
-infinities are `"NaN"`, `"Infinity"`, `"-Infinity"`, and integers are numbers of any size.
+URL; without either it is `trainstore.db` in the current folder. Only `demo` and `db upgrade` create a store
+(`recover`: its tables). `--json` prints full values for scripts: a missing value is null, NaN and infinities are
+`"NaN"`, `"Infinity"` and `"-Infinity"`, and integers are numbers of any size.
 
-A RUN is a uid, an id or a name that only one run has. Digits that are the id of one run and the name of another are
+A RUN is a uid, an id, or a name that only one run has. A number that is the id of one run and the name of another is
 refused; write `id:1`, `name:1` or a uid.
 
 | exit code | |
@@ -32,10 +32,11 @@ refused; write `id:1`, `name:1` or a uid.
 | 143 | SIGTERM |
 
 There is never a traceback. An error in trainstore itself is a line too; `TRAINSTORE_TRACEBACK=1` shows where it comes
-from. Where the output is not UTF-8 (a Windows code page, the POSIX locale), characters that it lacks are written as
-`\\U0001f680`, and JSON is all ASCII. A file that a command writes is whole or not there, also after Ctrl-C and SIGTERM.
+from. If the output is not UTF-8 (a Windows code page, the POSIX locale), characters that it cannot represent are
+written as `\\U0001f680`, and JSON is plain ASCII. A file that a command writes is complete or does not exist, even
+after Ctrl-C or SIGTERM.
 
-What follows is each command's `--help`.
+Below is the `--help` of every command.
 """
 
 
@@ -45,7 +46,7 @@ def reference() -> str:
 
 
 def _sections(command: click.Command, path: str) -> Iterator[str]:
-    # A width of its own, whatever the terminal's.
+    # A fixed width, so that the page does not depend on the terminal.
     context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH)
     context.help_option_names = list(cli.context_settings["help_option_names"])
     yield f"## {path}\n\n```text\n{command.get_help(context)}\n```\n"

@@ -1,4 +1,4 @@
-"""Looking at runs: ``trainstore runs``, ``best``."""
+"""``trainstore runs`` and ``best``: tables of runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ NEWEST = 50
 @click.option("--tag", multiple=True, help="Only runs with this tag.")
 @click.option("--metric", "metrics", multiple=True, type=METRIC, help="Show the last value of this metric.")
 @click.option(
-    "--limit", default=NEWEST, show_default=True, type=click.IntRange(min=1), help="Show at most this many, the newest."
+    "--limit",
+    default=NEWEST,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Show only this many runs, the newest.",
 )
 @click.option("--all", "everything", is_flag=True, help="Show all runs.")
 def runs(
@@ -61,7 +65,7 @@ def runs(
         else:
             print_table(None, overview(frame))
             if not everything and len(frame) == limit:
-                click.echo(f"the newest {limit}; for all: trainstore runs --all")
+                click.echo(f"showing the newest {limit}; for all: trainstore runs --all")
 
 
 @click.command()

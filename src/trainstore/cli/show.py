@@ -1,4 +1,4 @@
-"""``trainstore show``."""
+"""``trainstore show``: one run, its steps as plots and a table."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from trainstore.queries.stream import Step
     from trainstore.store import TrainStore
 
-PLOTS = 3  # without --metric
-MAX_WIDTH = 100
+PLOTS = 3  # metrics plotted without --metric
+MAX_WIDTH = 100  # characters of a plot
 
 
 @click.command()
@@ -38,10 +38,10 @@ MAX_WIDTH = 100
 )
 @store_options
 def show(run: str, steps: bool, metrics: Sequence[str], last: int, url: str, prefix: str, as_json: bool) -> None:
-    """Show one RUN (a uid, an id or a name): hyperparameters, metrics, attempts and events.
+    """Show one RUN (a uid, an id or a name): its hyperparameters, metrics and events.
 
-    With --steps: its metrics, plotted over the steps, and the last steps. NaN and infinities break the line and are
-    marked by × on its axis. With --json: every step.
+    --steps plots its metrics and lists the last steps. NaN and infinities break the line and are marked × on the axis.
+    With --json it prints every step.
     """
     from trainstore import queries
 
@@ -88,7 +88,7 @@ def _show_steps(store: TrainStore, reader: Reader, run: str, wanted: list[str], 
     if unknown:
         names = ", ".join(map(visible, known)) or "none"
         raise TrainStoreError(
-            f"run {record.uid} has no numbers of {', '.join(map(repr, unknown))}; its metrics are: {names}"
+            f"run {record.uid} has no numbers for {', '.join(map(repr, unknown))}; its metrics are: {names}"
         )
     shown = wanted or sorted(known, key=lambda name: (name not in SHOWN_METRICS, name))[:PLOTS]
     points: dict[str, list[tuple[int, float]]] = {name: [] for name in shown}

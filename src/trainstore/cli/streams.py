@@ -1,8 +1,8 @@
-"""The standard streams: any text can be written, whatever their encoding, and also when they are closed.
+"""The standard streams: any text can be written, whatever their encoding, even if they are closed.
 
-Output that is not UTF-8 (a Windows code page, the POSIX locale) gets every character that its encoding has; others are
-written by their look (``->``) or their number (``\\U0001f680``). A closed stream is replaced by the null device: no
-file that is opened later takes its place, and output to it is lost in silence.
+If the output is not UTF-8 (a Windows code page, the POSIX locale), characters that its encoding lacks are replaced by
+a look-alike (``->``) or an escape (``\\U0001f680``). A closed stream is replaced by the null device, so that no file
+that is opened later gets its number; output to it is dropped silently.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from typing import IO, Any
 from trainstore.errors import TrainStoreError
 
 _LOOKS = {"→": "->", "…": "...", "×": "x", "│": "|", "└": "+", "─": "-", "━": "-", "╸": "-", "╺": "-"}
-_DOTS = ("\u2801", "\u28ff")  # what plots are drawn with
+_DOTS = ("\u2801", "\u28ff")  # the characters of plots
 
 
 def settle() -> None:
-    """Make this process's streams safe to use; the first thing that a command does."""
+    """Make this process's streams safe to use; called before anything else."""
     with suppress(OSError):
         for number in (0, 1, 2):
             try:
                 os.fstat(number)
             except OSError:
-                os.open(os.devnull, os.O_RDWR)  # gets this number, the lowest that is free
+                os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
     if sys.stdin is None:
         sys.stdin = _Closed("rb")
     sys.stdout, sys.stderr = _safe(sys.stdout), _safe(sys.stderr)
 
 
 def is_utf8() -> bool:
-    """Whether standard output has every character."""
+    """Whether standard output can write every character."""
     return not isinstance(sys.stdout, _Limited)
 
 
 def as_written(text: str) -> str:
-    """Text as standard output shows it; a table must know before it is laid out."""
+    """The text that standard output will show; a table needs it to compute column widths."""
     return sys.stdout.as_written(text) if isinstance(sys.stdout, _Limited) else text
 
 
 def visible(value: object) -> str:
-    """Text whose control characters are shown and not obeyed, as standard output can write it."""
+    """A value as text that standard output can write, with control characters escaped."""
     return as_written("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)))
 
 
 def at_terminal() -> bool:
-    """Whether a person can be asked something."""
+    """Whether a user can be asked a question."""
     return sys.stdin.isatty()
 
 
@@ -72,7 +72,7 @@ def binary_output() -> IO[bytes]:
 
 
 def give_up() -> None:
-    """Drop what could not be written: Python would try once more at exit, and complain."""
+    """Drop what could not be written. Python would try again at exit, and print an error."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -82,7 +82,7 @@ def give_up() -> None:
 
 
 class _Closed(io.TextIOWrapper):
-    """In place of a stream that is closed."""
+    """Replaces a closed stream."""
 
     def __init__(self, mode: str) -> None:
         super().__init__(open(os.devnull, mode), encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
@@ -92,9 +92,9 @@ class _Limited(io.TextIOWrapper):
     """A stream whose encoding lacks some characters."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
-        self._stream = stream  # which would close the descriptor if it were let go of
+        self._stream = stream  # kept: it would close the descriptor when collected
         self._limit = stream.encoding
-        # Click would take a stream that says it is ASCII for UTF-8. The bytes of ASCII are the same in Latin-1.
+        # Click treats an ASCII stream as UTF-8. ASCII has the same bytes in Latin-1.
         encoding = "latin-1" if codecs.lookup(self._limit).name == "ascii" else self._limit
         super().__init__(stream.buffer, encoding=encoding, line_buffering=stream.line_buffering)
 

@@ -23,13 +23,13 @@ class TableWriter(Protocol):
         """Write rows."""
 
     def close(self) -> None:
-        """Write what belongs at the end."""
+        """Write the end of the table."""
 
 
 def open_writer(
     file_format: str, file: IO[bytes], columns: Sequence[Column], *, escape_formulas: bool = False
 ) -> TableWriter:
-    """The writer of a format into an open file; the file stays open when the writer is closed."""
+    """A writer of this format; closing it leaves the file open."""
     if file_format == "csv":
         return _CSV(file, columns, escape_formulas)
     return _JSONLines(file, columns) if file_format == "jsonl" else _Parquet(file, columns)
@@ -76,7 +76,7 @@ class _CSV:
 
 
 class _JSONLines:
-    """One object a line."""
+    """One JSON object per line."""
 
     def __init__(self, file: IO[bytes], columns: Sequence[Column]) -> None:
         self._file = file
@@ -147,12 +147,12 @@ _Convert = Callable[[Any], Any]
 
 
 def _parts(name: str, kind: str) -> list[tuple[str, str, _Convert | None]]:
-    """The columns that a column becomes, with their kinds and what makes their values."""
+    """The Parquet columns of one column: name, kind, and how to convert its values."""
     if kind == "json":
         return [(name, "text", json_text)]
     parts: list[tuple[str, str, _Convert | None]] = []
     if kind in ("number", "value"):
-        # A name that already looks like the other column's gets an ending of its own.
+        # A metric whose own name ends in __json must not collide with another's NAME__json.
         parts.append((f"{name}__number" if name.endswith("__json") else name, "float", _number))
     if kind in ("other", "value"):
         parts.append((f"{name}__json", "text", _other))
