@@ -253,7 +253,9 @@ class ActiveRun:
             if total - total != 0.0:  # it is NaN for infinities and NaN
                 self.log({**metrics, "step_time": step_time}, step, epoch, details)
                 return
-            self._step(step)
+            with self._guard:
+                if step >= self._next_step:
+                    self._next_step = step + 1
             self._append(step_record(now() if at is None else at, step, metrics, epoch, step_time, details))
         except Exception as error:  # noqa: BLE001 - no error of the library may reach a training
             self._failed("a step", error)

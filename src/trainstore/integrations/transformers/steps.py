@@ -207,7 +207,7 @@ class StepRecorder:
             If the recorded losses do not match the window's mean: a message that says so. Otherwise None.
         """
         self.catch_up(wait=True)  # costs nothing: the Trainer has just waited for the device
-        if not isinstance(logs, Mapping):  # another library logs something else: kept as an event
+        if type(logs) is not dict and not isinstance(logs, Mapping):  # of another library: kept as an event
             self.release()
             self.run.log(logs, step)
             return None

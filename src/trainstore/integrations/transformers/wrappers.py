@@ -58,21 +58,22 @@ def callbacks_of(trainer: object) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-class _Wrapper:
+class _Wrapper(functools.partial[Any]):
     """Replaces a method of one object; a copy of that object gets the original method back.
 
     A trainer may be copied or pickled in the middle of its training. A plain function among its attributes would be
-    copied as it is, and the copy would train the original's model.
+    copied as it is, and the copy would train the original's model. (A `partial`, because it is called in every step:
+    it calls the replacement without a frame of its own.)
     """
 
-    def __init__(self, original: Method, replacement: Method) -> None:
-        functools.update_wrapper(self, original, updated=())
-        self.original = original  # bound to its object, so copying and pickling lead to the object's copy
-        self._replacement = replacement
-        self.__trainstore__ = True
+    original: Method  # bound to its object, so copying and pickling lead to the object's copy
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._replacement(*args, **kwargs)
+    def __new__(cls, original: Method, replacement: Method) -> _Wrapper:
+        wrapper = super().__new__(cls, replacement)
+        functools.update_wrapper(wrapper, original, updated=())
+        wrapper.original = original
+        wrapper.__trainstore__ = True  # type: ignore[attr-defined]
+        return wrapper
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return copy.deepcopy(self.original, memo)

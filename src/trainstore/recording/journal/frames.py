@@ -8,14 +8,13 @@ from zlib import crc32
 
 MAGIC = b"TSj1"
 _FRAME = struct.Struct("<4sIQI")
-_CHECKED = struct.Struct("<IQ")
-_pack, _pack_checked = _FRAME.pack, _CHECKED.pack
 
 
 def frame(sequence: int, payload: bytes) -> bytes:
     """One record as it stands in a segment."""
-    length = len(payload)
-    return _pack(MAGIC, length, sequence, crc32(payload, crc32(_pack_checked(length, sequence)))) + payload
+    # Without `struct`, whose code is in no cache after a training step: this takes two thirds of the time there.
+    checked = len(payload).to_bytes(4, "little") + sequence.to_bytes(8, "little")
+    return MAGIC + checked + crc32(checked + payload).to_bytes(4, "little") + payload
 
 
 def frames(data: bytes) -> Iterator[tuple[int, int, bytes]]:
