@@ -7,10 +7,8 @@ says so once.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
-import sys
 import threading
 from collections.abc import Iterable, Mapping
 from math import isfinite
@@ -20,7 +18,9 @@ from weakref import WeakSet
 
 import orjson
 
+from trainstore import endings
 from trainstore.display import pairs_html
+from trainstore.endings import ending_of
 from trainstore.errors import InvalidArgumentError, JournalError
 from trainstore.models import NAMESPACES, STATUSES
 from trainstore.recording.merging import own_details
@@ -56,6 +56,8 @@ logger = logging.getLogger("trainstore")
 FINAL_STATUSES = tuple(status for status in STATUSES if status != "running")
 _MAX_KNOWN_NAMES = 10_000
 _AXES = ("epoch", "step_time")
+_GO_ON = "resume_run(run, step=…) goes on with it"
+_CLOSE = "trainstore close RUN --status …"
 
 _handles: WeakSet[ActiveRun] = WeakSet()
 
@@ -82,11 +84,13 @@ class ActiveRun:
         seen: bool,
         rank: int,
         next_step: int,
+        joined_status: str | None = None,
     ) -> None:
         self._service = service  # None: recording is disabled
         self._run = run
         self._attempt = attempt
         self._opener = opener
+        self._joined_status = joined_status  # of the run, as shown when this handle joined it; None: not known
         self._rank = rank
         self._seen = seen
         self._next_step = next_step
@@ -101,6 +105,8 @@ class ActiveRun:
         if service is not None:
             self._recorder = service.open_recorder(run, attempt, opener=opener, seen=seen, rank=rank)
             _handles.add(self)
+            if opener:
+                endings.watch(self)
 
     def __copy__(self) -> ActiveRun:
         return self
@@ -161,7 +167,7 @@ class ActiveRun:
 
     @property
     def status(self) -> str:
-        """What this handle knows: "running", or what it was finished with."""
+        """What this handle knows: "running", what it was finished with, or what it could not change."""
         return self._finished or "running"
 
     def __repr__(self) -> str:
@@ -341,15 +347,18 @@ class ActiveRun:
             return True
         return self._service.flush([recorder], timeout)
 
-    def finish(self, status: str = "finished", error: str | None = None, timeout: float = 10) -> bool:
+    def finish(self, status: str | None = None, error: str | None = None, timeout: float = 10) -> bool:
         """Say how it ended, and wait until everything is stored.
 
-        Only the handle that opened the attempt sets its status; one that joined (`resume_run` without a step) closes
-        itself, and may turn a running attempt into a failed one. Finishing again changes nothing. `log` after this
-        joins the run again, with a warning: the record is kept and the status stays.
+        Only the handle that opened the attempt sets its status. One that joined (`resume_run` without a step) closes
+        itself, and may turn a running attempt into a failed one. Finishing again changes nothing. If the run keeps
+        another status than the one given here, a warning names it and says what can be done. `log` after this joins
+        the run again, with a warning: the record is kept and the status stays.
+
+        A run that nobody finishes ends with its store or its process (see "How a run ends" in the guide on recording).
 
         Args:
-            status: finished, failed, interrupted or pruned.
+            status: finished, failed, interrupted or pruned. None: finished; a handle that joined leaves it as it is.
             error: What ended it, if anything.
             timeout: Seconds to wait.
 
@@ -359,27 +368,70 @@ class ActiveRun:
         Raises:
             InvalidArgumentError: Another status.
         """
-        if status not in FINAL_STATUSES:
+        if status not in (None, *FINAL_STATUSES):
             raise InvalidArgumentError(f"status {status!r} is not one of {', '.join(FINAL_STATUSES)}")
         if self._finished is not None and not self._reopened:
-            if status != self._finished:
-                self._warn_once(f"run {self.uid} is {self._finished} already; it does not become {status}")
+            if status not in (None, self._finished):
+                self._warn_once(f"it is {self._finished} already and does not become {status}; {_GO_ON}")
             return self.flush(timeout)
-        if self._recorder is None and status == "finished":  # disabled, or unpickled and never used
-            self._finished = self._finished or status
+        if self._recorder is None and status in (None, "finished"):  # disabled, or unpickled and never used
+            self._finished = self._finished or "finished"
             return True
-        text = None if error is None else plain_text(redact_text(str(error)), 20_000)
-        kept = status if self._finished is None else None
-        try:
-            self._append(status_record(kept, text, now()))
-        except Exception as failure:  # noqa: BLE001
-            self._failed("the end", failure)
-        self._finished = self._finished or status
+        kept = None if self._finished is not None or self._opener else self._kept_status(status)
+        self._record_end(status or "finished", error, shown=kept)
         recorder = self._recorder
         if recorder is None or self._service is None:
             return True
-        recorder.end()
         return self._service.finish(recorder, timeout)
+
+    def end(self, status: str, error: str | None, by: str) -> None:
+        """Record the end of a run that nobody finished, and an event that says so. Never raises, does not wait.
+
+        Args:
+            status, error: As for `finish`.
+            by: What ended it, ``exit`` or ``close``.
+        """
+        if self._finished is None and self._opener and self._reopened:
+            try:
+                self._append(event_record("end", now(), None, {"status": status, "by": by}))
+            except Exception as failure:  # noqa: BLE001
+                self._failed("an event", failure)
+            self._record_end(status, error)
+
+    def belongs_to(self, service: RecordingService) -> bool:
+        """Whether this is the service that it is recorded with."""
+        return self._service is service
+
+    def wait_if_reachable(self, timeout: float) -> None:
+        """Wait until everything is stored, unless the database is away."""
+        if self._service is not None and not self._service.is_away:
+            self.flush(timeout)
+
+    def _record_end(self, status: str, error: str | None, *, shown: str | None = None) -> None:
+        text = None if error is None else plain_text(redact_text(str(error)), 20_000)
+        try:
+            self._append(status_record(status if self._finished is None else None, text, now()))
+        except Exception as failure:  # noqa: BLE001
+            self._failed("the end", failure)
+        self._finished = self._finished or shown or status
+        endings.forget(self)
+        if self._recorder is not None:
+            self._recorder.end()
+
+    def _kept_status(self, status: str | None) -> str | None:
+        """The status that a run keeps although the handle that joined it gives this one; None: it fits."""
+        known = self._joined_status
+        if known in (None, "running", "lost") and status == "failed":
+            return None  # this a joining writer may say
+        if known == "lost":
+            self._warn_once(f"it stays lost: this handle only joined it. End it with close_run or: {_CLOSE}; {_GO_ON}")
+        elif known in (None, "running"):
+            if status in (None, "finished"):
+                return None
+            self._warn_once(f"it does not become {status}: this handle only joined it, its opener says how it ends")
+        elif status not in (None, known):
+            self._warn_once(f"it is {known} already and does not become {status}; {_GO_ON}")
+        return known
 
     def __enter__(self) -> ActiveRun:
         return self
@@ -387,7 +439,10 @@ class ActiveRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.finish(*ending_of(error))
+        if error is None:
+            self.finish()
+        else:
+            self.finish(*ending_of(error))
 
     # --- How --------------------------------------------------------------------------------------------------------
 
@@ -485,13 +540,13 @@ class ActiveRun:
                 if address is None or recording_is_disabled():
                     return None
                 self._service = address.shared_service()
-            if self._finished is not None:
-                self._warn_once(f"run {self.uid} is {self._finished}; what is logged now is kept, its status stays")
             seen = self._seen if recorder is None else recorder.source.seen
             self._opener = False
             self._recorder = self._service.open_recorder(
                 self._run, self._attempt, opener=False, seen=seen, rank=self._rank
             )
+            if self._finished is not None:
+                self._warn_once(f"it is {self._finished} already; what is logged now is kept, and its status stays")
             return self._recorder
 
     def _refuse(self, reason: str, step: object, metrics: Json) -> None:
@@ -523,22 +578,6 @@ def canonical_tags(tags: Mapping[str, Any] | Iterable[str] | str) -> dict[str, J
     if isinstance(tags, str):
         tags = [tags]
     return canonical_hyperparams(tags if isinstance(tags, Mapping) else dict.fromkeys(tags, True))
-
-
-def ending_of(error: BaseException | None) -> tuple[str, str | None]:
-    """Status and error of a run that ended by itself (None) or by this exception; ``sys.exit(0)`` is not a failure."""
-    if error is None or (isinstance(error, SystemExit) and (error.code is None or error.code == 0)):
-        return "finished", None
-    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", describe_exception(error)
-
-
-def describe_exception(error: BaseException) -> str:
-    """Type and text of an exception, as ``run.error`` holds it."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001
-        text = "(its text cannot be read)"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _axis(value: object) -> float | None:
@@ -585,15 +624,5 @@ def _renew_guards_in_child() -> None:
         run._guard = threading.Lock()  # another thread may have held it
 
 
-def _mark_at_exit() -> None:
-    """An exception that ends the process marks the runs that it left open. Runs before the service delivers."""
-    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    if isinstance(error, BaseException):
-        for run in list(_handles):
-            if run._finished is None and run._opener and run._reopened:
-                run.finish(*ending_of(error), timeout=0)
-
-
-atexit.register(_mark_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_guards_in_child)

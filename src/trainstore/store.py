@@ -22,7 +22,7 @@ from sqlalchemy import URL, Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from trainstore import queries, schema
+from trainstore import endings, queries, schema
 from trainstore.backends import open_backend
 from trainstore.backends.standing import StandingConnection
 from trainstore.display import SHOWN_METRICS, overview, table_html
@@ -273,12 +273,12 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         opening.check_resume(step, lineage)
         known = self._known_run(run, lineage)
         if known is not None:
-            record, ancestors, last_step, latest = known
+            record, ancestors, last_step, latest, status = known
             ancestors = ancestors if lineage is None else [list(entry) for entry in lineage]
         else:
             assert lineage is not None
             record = opening.new_run(project=project, name=name, source=source, uid=opening.uid_of(run))
-            ancestors, last_step, latest = [list(entry) for entry in lineage], None, 0
+            ancestors, last_step, latest, status = [list(entry) for entry in lineage], None, 0, None
         if step is None:
             attempt = opening.joined_attempt(ancestors)
             next_step = 0 if last_step is None else last_step + 1
@@ -287,7 +287,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
             next_step = step + 1
         return ActiveRun(
             self._recording(), record, attempt,
-            opener=step is not None, seen=known is not None, rank=rank, next_step=next_step,
+            opener=step is not None, seen=known is not None, rank=rank, next_step=next_step, joined_status=status,
         )  # fmt: skip
 
     def is_recorded_here(self, run: Any) -> bool:
@@ -517,12 +517,14 @@ class TrainStore(QueryMethods, ScalarStopMethods):
     def close(self) -> None:
         """Deliver what is waiting, for at most 10 s, and disconnect. Closing again does nothing.
 
-        Runs that were not finished are shown as lost. A journal left behind is named in a warning. What a handle logs
-        after this is still kept: in its journal, and delivered at the process's end.
+        Runs of this store object that were not finished end here: finished, or as the exception says that is being
+        handled. An event of kind ``end`` says so. A journal left behind is named in a warning. What a handle logs after
+        this is still kept: in its journal, and delivered at the process's end.
         """
         if self._closed:
             return
         self._closed = True
+        endings.end_with_store(self._service)
         self._service.close(CLOSE_TIMEOUT)
         if self._connection is not None:
             self._connection.close()
@@ -610,15 +612,16 @@ class TrainStore(QueryMethods, ScalarStopMethods):
 
     def _known_run(
         self, run: Any, lineage: Sequence[Sequence[Any]] | None
-    ) -> tuple[dict[str, Any], opening.Lineage, int | None, int] | None:
-        """What the database has of a run to be resumed: its record, the head's lineage, its last step and the time of
-        its latest attempt. None if it has no such run, or cannot be reached, and a lineage is given."""
+    ) -> tuple[dict[str, Any], opening.Lineage, int | None, int, str | None] | None:
+        """What the database has of a run to be resumed: its record, the head's lineage, its last step, the time of its
+        latest attempt, and its status. None if it has no such run, or cannot be reached, and a lineage is given."""
         try:
             with self._reader() as reader:
                 if lineage is not None:
                     opening.check_lineage(reader.connection, self._service.statements, self._uid_of(run), lineage)
                 key = queries.resolve_run(reader, run)
-                return opening.known_run(reader.connection, self._service.statements, key.id)
+                found = opening.known_run(reader.connection, self._service.statements, key.id)
+                return *found, queries.shown_status(reader, key.id)
         except (LookupError, StoreUnavailableError):
             if lineage is None:
                 raise

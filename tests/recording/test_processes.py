@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy import select
 
 from recording.support import desk_at, eventually
@@ -25,7 +24,7 @@ def steps(store: TrainStore, run: Any) -> list[int]:
 def test_a_script_that_never_finishes_its_run_delivers_at_exit(
     database_url: str, start_script: Callable[..., Any]
 ) -> None:
-    """Records of a process that just ends are stored before it is gone; the run is shown as lost."""
+    """Records of a process that just ends are stored before it is gone; the run is finished (test_endings.py)."""
     script = start_script(
         """
         import sys
@@ -41,70 +40,7 @@ def test_a_script_that_never_finishes_its_run_delivers_at_exit(
     with TrainStore(database_url) as store:
         assert store.recovered.records == 0
         assert steps(store, "unfinished") == list(range(500))
-        assert store.get_run("unfinished").status == "lost"
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "error", "exit_status"),
-    [
-        ("raise ValueError('no more data')", "failed", "ValueError: no more data", 1),
-        ("raise KeyboardInterrupt", "interrupted", "KeyboardInterrupt", -signal.SIGINT),
-        ("os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", "interrupted", "KeyboardInterrupt", -signal.SIGINT),
-        ("sys.exit(0)", "lost", None, 0),
-    ],
-    ids=["exception", "interrupt", "Ctrl-C", "sys.exit"],
-)
-def test_how_a_script_ended_is_known(
-    new_database: Callable[..., str], start_script: Callable[..., Any],
-    code: str, status: str, error: str | None, exit_status: int,
-) -> None:  # fmt: skip
-    """An exception that nobody caught marks the open run failed, Ctrl-C interrupted; the exit status stays its own."""
-    url = new_database("sqlite")
-    script = start_script(
-        f"""
-        import os, signal, sys, time
-        from trainstore.store import TrainStore
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        run = TrainStore(sys.argv[1]).start_run(name="script")
-        run.log({{"loss": 1.0}}, step=0)
-        {code}
-        """,
-        url,
-    )
-    script.finish(code=exit_status)
-    with TrainStore(url) as store:
-        record = store.get_run("script")
-        assert (record.status, record.error) == (status, error)
-        assert steps(store, "script") == [0]
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "exit_status"),
-    [
-        ("raise ValueError('no')", "failed", 1),
-        ("raise KeyboardInterrupt", "interrupted", -signal.SIGINT),
-        ("sys.exit(3)", "failed", 3),
-        ("sys.exit()", "finished", 0),
-    ],
-)
-def test_a_block_says_how_it_ended(
-    new_database: Callable[..., str], start_script: Callable[..., Any], code: str, status: str, exit_status: int
-) -> None:
-    """The same with the run as a context manager, which also sees sys.exit."""
-    url = new_database("sqlite")
-    script = start_script(
-        f"""
-        import sys
-        from trainstore.store import TrainStore
-        with TrainStore(sys.argv[1]) as store, store.start_run(name="block") as run:
-            run.log({{"loss": 1.0}}, step=0)
-            {code}
-        """,
-        url,
-    )
-    script.finish(code=exit_status)
-    with TrainStore(url) as store:
-        assert store.get_run("block").status == status
+        assert store.get_run("unfinished").status == "finished"
 
 
 def test_an_exit_with_the_database_away_names_journal_and_remedy(

@@ -11,7 +11,7 @@ from trainstore.queries.compare import compare_runs
 from trainstore.queries.hyperparams import list_events, list_hyperparams
 from trainstore.queries.reader import Reader, RunKey, TypedRun, resolve_run, resolve_runs
 from trainstore.queries.records import RunRecord
-from trainstore.queries.runs import get_best_run, get_run, list_runs, list_runs_grouped_by_metric
+from trainstore.queries.runs import get_best_run, get_run, list_runs, list_runs_grouped_by_metric, shown_status
 from trainstore.queries.scalarstop import ModelRecord
 from trainstore.queries.steps import get_current_step, list_metrics, list_step_logs
 
@@ -33,4 +33,5 @@ __all__ = [
     "list_step_logs",
     "resolve_run",
     "resolve_runs",
+    "shown_status",
 ]

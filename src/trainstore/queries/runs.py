@@ -104,6 +104,14 @@ def get_run(reader: Reader, run: object) -> RunRecord:
     return _record(reader, rows[0])
 
 
+def shown_status(reader: Reader, run_id: int) -> str:
+    """The status of a stored run as it is shown, ``lost`` derived."""
+    source = run_source(reader.models)
+    statement = source.statement.with_only_columns(source.status, maintain_column_froms=True)
+    ((status,),) = reader.rows(statement.where(reader.models.run.c.id == run_id), liveness(reader))
+    return str(status)
+
+
 # --- Which runs ------------------------------------------------------------------------------------------------------
 
 

@@ -84,6 +84,11 @@ class DeliveryThread:
         """The same after a fork, when the guard may have been held by a thread that is not here."""
         return list(self._recorders)
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last pass ended in an error."""
+        return self._failures > 0
+
     def wake(self) -> None:
         """Do not wait for the next second."""
         if not self._wake.is_set():

@@ -148,10 +148,15 @@ class RecordingService:
         complete = self._delivery.wait_until_stored([recorder], timeout)
         if not complete:
             logger.warning(
-                "run %s: %d records are not stored yet; the journal keeps them until %s can be reached",
+                "run %s: %d records are not stored in %s yet; the journal keeps them, and delivery goes on",
                 recorder.source.run_uid, recorder.pending, self.backend.safe_url,
             )  # fmt: skip
         return complete
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the database could not be written the last time."""
+        return self._delivery.failing
 
     @property
     def pending(self) -> int:

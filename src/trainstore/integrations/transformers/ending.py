@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import traceback
 
+from trainstore.endings import describe_exception, ending_of
 from trainstore.integrations.transformers.runs import SOURCE
 from trainstore.integrations.transformers.session import Session
 from trainstore.integrations.transformers.training import Training
-from trainstore.run import ActiveRun, describe_exception, ending_of
+from trainstore.run import ActiveRun
 
 RANK_TIMEOUT = 5.0  # seconds that a failed rank waits to learn which run it belongs to
 

@@ -153,7 +153,7 @@ class Session:
     def finish_run(
         self,
         run: ActiveRun,
-        status: str = "finished",
+        status: str | None = None,
         error: str | None = None,
         *,
         timeout: float | None = None,
