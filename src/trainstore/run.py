@@ -393,7 +393,7 @@ class ActiveRun:
         """
         if self._finished is None and self._opener and self._reopened:
             try:
-                self._append(event_record("end", now(), None, {"status": status, "by": by}))
+                self._append(event_record("end", now(), None, {"by": by, "status": status}))
             except Exception as failure:  # noqa: BLE001
                 self._failed("an event", failure)
             self._record_end(status, error)
