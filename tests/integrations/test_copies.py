@@ -1,7 +1,9 @@
 """Trainers and callbacks that are copied or pickled: neither the copy's training nor the original's is harmed."""
 
 import copy
+import gc
 import pickle
+import weakref
 
 import pytest
 import torch
@@ -149,6 +151,49 @@ def test_a_shallow_copy_is_wrapped_for_itself():
     other = copy.copy(one)
     wrappers.wrap(other, "count", lambda original: lambda: original() + 1000)
     assert (other.count(), one.calls) == (1001, 0)
+
+
+def test_a_wrapper_that_cannot_be_taken_out_is_only_the_method_afterwards():
+    """Somebody wrapped it again: theirs stays, and calls nothing of ours, nor keeps it alive."""
+
+    class Seen:
+        def __init__(self):
+            self.calls = 0
+
+    seen, one, wrappers = Seen(), Counter(), Wrappers()
+    alive = weakref.ref(seen)
+
+    def make(original, seen=seen):
+        def count():
+            seen.calls += 1
+            return original()
+
+        return count
+
+    wrappers.wrap(one, "count", make)
+    del make
+    ours = one.count
+    one.count = lambda: ours() + 100
+    assert (one.count(), seen.calls) == (101, 1)
+    wrappers.remove()
+    assert (one.count(), seen.calls) == (102, 1)
+    del seen
+    gc.collect()
+    assert alive() is None
+
+
+def test_one_object_that_refuses_does_not_keep_the_others_wrapped():
+    """What can be put back is, whatever another object raises."""
+
+    class Frozen(Counter):
+        def __delattr__(self, name):
+            raise RuntimeError("frozen")
+
+    one, other, wrappers = Counter(), Frozen(), Wrappers()
+    for owner in (one, other):
+        assert wrappers.wrap(owner, "count", lambda original: lambda: original() + 100)
+    wrappers.remove()
+    assert (one.count(), other.count()) == (1, 1)
 
 
 @pytest.mark.parametrize("moment", ["before", "middle", "after"])

@@ -1,5 +1,6 @@
 """Trainers of other libraries that speak the Trainer's events: recorded with what there is, and never ended by us."""
 
+import weakref
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import CallbackHandler, TrainerControl, TrainerState
 
-from trainstore.integrations.transformers import TrainStoreCallback
+from trainstore.integrations.transformers import TrainStoreCallback, record
 from trainstore.integrations.transformers.foreign import Events
 
 
@@ -130,8 +131,10 @@ def test_no_event_of_any_loop_raises(local_store, caplog, args, make_state, cont
     assert not any(word in caplog.text for word in ("stops recording", "records nothing"))
 
 
-class OwnTrainer:
-    """A trainer of another library: it has a training_step, no accelerator to speak of, and a state of its own."""
+class OwnLoop:
+    """What a trainer of another library has: a training_step, no accelerator to speak of, and a state of its own."""
+
+    __slots__ = ()
 
     def __init__(self, callback, fails_at=None):
         self.callback_handler = handler_of(callback)
@@ -156,6 +159,10 @@ class OwnTrainer:
         self.callback_handler.on_train_end(args, state, control)
 
 
+class OwnTrainer(OwnLoop):
+    """Such a trainer, as most are."""
+
+
 def test_another_librarys_training_step_tells_the_loss(store):
     """Where its trainer has a training_step, the loss and the tokens of every step are recorded."""
     callback = TrainStoreCallback(store)
@@ -166,6 +173,36 @@ def test_another_librarys_training_step_tells_the_loss(store):
     assert steps["tokens"].to_list() == [2, 4, 6]
     assert (run.status, run.environment["loss_source"]) == ("finished", "training_step")
     assert "loss" not in run.environment["incomplete"]
+
+
+class SlottedTrainer(OwnLoop):
+    """One that weak references cannot point to."""
+
+    __slots__ = ("__dict__",)
+
+    def add_callback(self, callback):
+        self.callback_handler.add_callback(callback)
+
+    def remove_callback(self, callback):
+        self.callback_handler.remove_callback(callback)
+
+
+@pytest.mark.parametrize("way", ["callback", "record"])
+def test_a_trainer_without_weak_references_is_recorded_too(store, way):
+    """By its callback and by `record`; nothing raises, and every loss is there."""
+    callback = TrainStoreCallback(store)
+    trainer = SlottedTrainer(callback)
+    with pytest.raises(TypeError):
+        weakref.ref(trainer)
+    if way == "callback":
+        trainer.train()
+    else:
+        trainer.remove_callback(callback)
+        with record(trainer, store) as callback:
+            trainer.train()
+    run = store.get_run(callback.run_uid)
+    assert (run.status, run.environment["loss_source"]) == ("finished", "training_step")
+    assert store.list_step_logs(run)["loss"].to_list() == [0.5] * 3
 
 
 def test_a_failure_in_another_librarys_training_step_is_that_of_the_run(store):

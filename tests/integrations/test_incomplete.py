@@ -232,7 +232,7 @@ def test_a_device_that_fails_costs_its_last_losses_alone(local_store, monkeypatc
         recorder = StepRecorder(run, ring, 0, Incomplete(run).lose)
         recorder.add_micro_batch(torch.tensor(1.0), None)
         recorder.end_step(1, 0.5)
-        recorder.log({"loss": 1.0, "reward": 2.0}, 1)
+        recorder.log({"loss": 1.0, "learning_rate": 0.1, "reward": 2.0}, 1)
     (row,) = local_store.list_step_logs("device").to_dict("records")
     assert (row["reward"], row["loss_window"], row["epoch"]) == (2.0, 1.0, 0.5)
     assert local_store.get_run("device").environment["incomplete"] == ["loss"]

@@ -35,7 +35,7 @@ def test_what_is_logged_around_a_training_is_in_its_run(store, make_trainer, eva
     run = store.get_run("whole")
     assert (run.status, run.last_step) == ("finished", 3)
     first, last = metrics_of(store, run, 0), metrics_of(store, run, 3)
-    assert (first["zero_shot"], first["zero_shot_again"], first["loss_window"]) == (0.1, 0.2, 5.0)
+    assert (first["zero_shot"], first["zero_shot_again"], first["logged_loss"]) == (0.1, 0.2, 5.0)
     assert ("eval_loss" in first) == eval_on_start
     assert last["final"] == 0.9
     assert "eval_loss" in last
@@ -98,6 +98,33 @@ class LogsInside(Trainer):
                 self.evaluate()
                 model.train()
         return loss
+
+
+class LogsLosses(Trainer):
+    """Logs a loss of its own in every step, once more as the Trainer would, and once after the training."""
+
+    def compute_loss(self, model, *args, **kwargs):
+        self.log({"loss": 100.0 + self.state.global_step})
+        return super().compute_loss(model, *args, **kwargs)
+
+
+def test_a_loss_that_ones_own_code_logs_has_a_name_of_its_own(store, make_trainer, caplog):
+    """The measured losses and the Trainer's means are those of a training without it; nothing is doubted."""
+    plain, callback = TrainStoreCallback(store), TrainStoreCallback(store)
+    options = {"max_steps": 4, "logging_steps": 2}
+    make_trainer(callbacks=[plain], **options).train()
+    trainer = make_trainer(callbacks=[callback], trainer_class=LogsLosses, **options)
+    trainer.train()
+    trainer.log({"loss": 7.0})
+    expected, steps = (store.list_step_logs(one.run_uid).set_index("step") for one in (plain, callback))
+    assert steps["loss"].loc[1:].to_list() == expected["loss"].to_list()
+    assert steps["loss_window"].dropna().to_dict() == expected["loss_window"].dropna().to_dict()
+    assert steps["logged_loss"].to_dict() == {0: 100.0, 1: 101.0, 2: 102.0, 3: 103.0, 4: 7.0}
+    details = store.list_step_logs(callback.run_uid, details=True).set_index("step")["details"]
+    assert details[2]["loss_window"] == {"first_step": 1, "last_step": 2}
+    assert not any(details[step] for step in (1, 3))
+    assert store.get_run(callback.run_uid).environment["loss_source"] == "training_step"
+    assert "does not match" not in caplog.text
 
 
 class SavesInside(TrainerCallback):

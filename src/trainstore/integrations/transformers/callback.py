@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
@@ -21,7 +20,7 @@ from trainstore.integrations.transformers.session import Session
 from trainstore.integrations.transformers.settings import Settings
 from trainstore.integrations.transformers.train_call import watch_train
 from trainstore.integrations.transformers.training import Training
-from trainstore.integrations.transformers.wrappers import callbacks_of, calling_trainer
+from trainstore.integrations.transformers.wrappers import Reference, callbacks_of, calling_trainer, reference_to
 from trainstore.run import ActiveRun, recording_is_disabled
 from trainstore.store import TrainStore
 
@@ -88,7 +87,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         self._session = Session(settings)
         self._outside = OutsideLog()
         self._events = Events()  # outside a training
-        self._trainer: weakref.ref[Any] | None = None  # that of `record`
+        self._trainer: Reference | None = None  # to that of `record`
 
     def __copy__(self) -> TrainStoreCallback:
         return self.__deepcopy__({})
@@ -135,7 +134,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         try:
             trainer = self._find_trainer()
             if not self._is_second_of(trainer):
-                reference = None if trainer is None else weakref.ref(trainer)
+                reference = None if trainer is None else reference_to(trainer)
                 begin(self._session, Training(args, state, reference, Events(kwargs.get("model"))), kwargs)
         except Exception as error:
             if is_for_the_user(self._session, error):
@@ -360,7 +359,7 @@ def record(trainer: Any, store: TrainStore | str | os.PathLike[str], **options: 
         The callback.
     """
     callback = TrainStoreCallback(store, **options)
-    callback._trainer = weakref.ref(trainer)
+    callback._trainer = reference_to(trainer)
     trainer.add_callback(callback)
     try:
         yield callback

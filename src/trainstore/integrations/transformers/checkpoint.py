@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trainstore.integrations.transformers.steps import name_of_loss
 from trainstore.recording.environment import safely
 from trainstore.run import ActiveRun
 from trainstore.values import canonical
@@ -99,5 +100,5 @@ def import_history(run: ActiveRun, state: Any) -> None:
     for entry in state.log_history:
         metrics = {key: value for key, value in entry.items() if key not in ("step", "epoch")}
         if "loss" in metrics:
-            metrics["loss_window"] = metrics.pop("loss")
+            metrics[name_of_loss(metrics)] = metrics.pop("loss")
         run.log(metrics, step=entry.get("step"), epoch=entry.get("epoch"), details={"imported": "log_history"})

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from weakref import ref
 
-from trainstore.integrations.transformers.steps import without_logged
+from trainstore.integrations.transformers.steps import name_of_loss, without_logged
+from trainstore.integrations.transformers.wrappers import Reference, reference_to
 from trainstore.run import ActiveRun
 
 
 class _LastRun(NamedTuple):
-    trainer: ref[Any]
+    trainer: Reference
     run: ActiveRun
     waits: bool  # holds only what was logged before a training, which will continue it
 
@@ -28,7 +28,7 @@ class LastRuns:
         self.latest = run
         self._by_trainer = {key: last for key, last in self._by_trainer.items() if last.trainer() is not None}
         if trainer is not None:
-            self._by_trainer[id(trainer)] = _LastRun(ref(trainer), run, waits)
+            self._by_trainer[id(trainer)] = _LastRun(reference_to(trainer), run, waits)
 
     def of(self, trainer: Any | None) -> ActiveRun | None:
         """The last run of this trainer; of any trainer, if it has none."""
@@ -52,11 +52,12 @@ class OutsideLog:
         self._logged: tuple[int, Mapping[str, Any]] = (-1, {})  # the last log, and its step
 
     def record(self, run: ActiveRun, metrics: Any, step: int) -> None:
-        """Record metrics. A logged loss is a mean, so it is recorded as ``loss_window``."""
+        """Record metrics; a logged loss under the name that it has inside a training."""
         self._logged = (-1, {})
         if isinstance(metrics, Mapping):
             self._logged = step, dict(metrics)
-            metrics = {"loss_window" if name == "loss" else name: value for name, value in metrics.items()}
+            loss = name_of_loss(metrics)
+            metrics = {loss if name == "loss" else name: value for name, value in metrics.items()}
         run.log(metrics, step)
 
     def unlogged(self, metrics: Any, step: int) -> Any:

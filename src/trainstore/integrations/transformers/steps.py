@@ -36,6 +36,11 @@ def without_logged(metrics: Mapping[str, Any], logged: Mapping[str, Any]) -> dic
     return {key: value for key, value in metrics.items() if key not in logged or logged[key] is not value}
 
 
+def name_of_loss(logs: Mapping[str, Any]) -> str:
+    """The name under which a logged loss is recorded. The Trainer's own, a mean, comes with the learning rate."""
+    return "loss_window" if "learning_rate" in logs else "logged_loss"
+
+
 class _EndedStep(NamedTuple):
     """A step that is not recorded yet: the Trainer is about to log, and one record will hold both."""
 
@@ -203,6 +208,8 @@ class StepRecorder:
     def log(self, logs: Any, step: int) -> Doubt | None:
         """Record what the Trainer logs; the mean loss since its last log becomes ``loss_window``.
 
+        A loss that somebody else logs becomes ``logged_loss``: the row's ``loss`` is the one that was measured.
+
         Returns:
             If the recorded losses do not match the window's mean: a message that says so. Otherwise None.
         """
@@ -217,10 +224,14 @@ class StepRecorder:
         epoch = metrics.pop("epoch", None)
         details = doubt = None
         if "loss" in metrics:
-            window = metrics["loss_window"] = metrics.pop("loss")
-            details = {"loss_window": {"first_step": self._window_first, "last_step": step}}
-            if "learning_rate" in metrics:  # otherwise the log is not the Trainer's
-                doubt = self._end_window(window, step)
+            # Another library's trainer, whose losses are not measured, may log them alone.
+            own = name_of_loss(metrics) == "loss_window"
+            name = "loss_window" if own or self.reader is None else "logged_loss"
+            logged = metrics[name] = metrics.pop("loss")
+            if name == "loss_window":
+                details = {"loss_window": {"first_step": self._window_first, "last_step": step}}
+            if own:
+                doubt = self._end_window(logged, step)
         held = self._held_for(metrics, step, epoch)
         if held is not None:
             self.held = None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import ref
 
 from trainstore.integrations.transformers.foreign import Events
 from trainstore.integrations.transformers.incomplete import Incomplete
 from trainstore.integrations.transformers.ranks import Ranks
 from trainstore.integrations.transformers.steps import StepRecorder
-from trainstore.integrations.transformers.wrappers import Wrappers
+from trainstore.integrations.transformers.wrappers import Reference, Wrappers
 from trainstore.run import ActiveRun
 
 
@@ -21,7 +20,7 @@ class Training:
     Attributes:
         args: The trainer's arguments; those of another library are wrapped in a `Foreign`.
         state: The trainer's state, likewise.
-        trainer: The trainer, if it was found.
+        trainer: A reference to the trainer, if it was found.
         events: Reads what the events carry.
         given_state: The state as the last event gave it. It identifies the training: a Trainer passes the same object
             in all events of a training.
@@ -39,7 +38,7 @@ class Training:
 
     args: Any
     state: Any
-    trainer: ref[Any] | None
+    trainer: Reference | None
     events: Events
     given_state: Any = None
     run: ActiveRun | None = None

@@ -9,10 +9,20 @@ import sys
 from collections.abc import Callable
 from types import FrameType, MethodType
 from typing import Any
+from weakref import ref
 
 logger = logging.getLogger("trainstore")
 
 Method = Callable[..., Any]
+Reference = Callable[[], Any | None]
+
+
+def reference_to(trainer: Any) -> Reference:
+    """A weak reference; a strong one if the class allows no other (``__slots__`` without ``__weakref__``)."""
+    try:
+        return ref(trainer)
+    except TypeError:
+        return lambda: trainer
 
 
 def calling_trainer(callback: object) -> Any | None:
@@ -75,6 +85,10 @@ class _Wrapper(functools.partial[Any]):
         wrapper.__trainstore__ = True  # type: ignore[attr-defined]
         return wrapper
 
+    def retire(self) -> None:
+        """From now on be the original: whoever still holds this wrapper reaches nothing of the training that ended."""
+        self._replacement = self.original
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return copy.deepcopy(self.original, memo)
 
@@ -117,6 +131,7 @@ class Wrappers:
             return False
 
         def undo() -> None:
+            wrapped.retire()
             if vars(owner).get(name) is not wrapped:
                 return  # somebody else wrapped it after us: removing our wrapper would remove theirs too
             if had_own:
@@ -130,4 +145,8 @@ class Wrappers:
     def remove(self) -> None:
         """Put back what was there before."""
         while self._undo:
-            self._undo.pop()()
+            undo = self._undo.pop()
+            try:
+                undo()
+            except Exception as error:  # noqa: BLE001 - the object may refuse; the other methods are put back
+                logger.debug("a watched method cannot be put back (%s)", type(error).__name__)
