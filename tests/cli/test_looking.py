@@ -30,8 +30,8 @@ def test_runs_limit_and_filters(trainstore):
     assert "second" in out
     assert "first" not in out
     assert "--all" in out
-    assert "no runs" in trainstore("runs", "--project", "other")[1]
-    assert "no runs" in trainstore("runs", "--status", "failed")[1]
+    assert "no run matches" in trainstore("runs", "--project", "other")[1]
+    assert "no run matches" in trainstore("runs", "--status", "failed")[1]
     assert len(json.loads(trainstore("runs", "--tag", "t", "--all", "--json")[1])) == 2
 
 

@@ -6,7 +6,7 @@ Exit codes: 0 done; 1 an error, one line on standard error that says what to do;
 ``COMMANDS`` names the file of each command. They share:
 
 ====================  ==============================================================================
-``options.py``        the decorators for --store, --prefix and --json
+``options.py``        the decorators for --store, --prefix, --json and the filters
 ``types.py``          the arguments RUN and METRIC
 ``completion.py``     what the shell offers for them
 ``stores.py``         opening the store, a snapshot of it, or only its database
@@ -43,7 +43,7 @@ import click
 from trainstore import __version__
 from trainstore.cli import streams
 from trainstore.cli.streams import visible
-from trainstore.errors import TrainStoreError
+from trainstore.errors import FilterError, TrainStoreError
 
 TRACEBACK_VARIABLE = "TRAINSTORE_TRACEBACK"
 COMMANDS = {
@@ -122,13 +122,24 @@ def _run(arguments: list[str] | None) -> int:
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE) == "1" and not isinstance(error, TrainStoreError | OSError):
             raise
-        _tell(partial(click.echo, f"Error: {visible(_reason(error))}", err=True))
+        place = _place(error) if isinstance(error, FilterError) else ""
+        _tell(partial(click.echo, f"Error: {visible(_reason(error))}{place}", err=True))
         return 1
 
 
 def _tell(say: Callable[[], None]) -> None:
     with suppress(OSError):  # standard error may be closed
         say()
+
+
+def _place(error: FilterError) -> str:
+    """Two more lines: the filter, or what is around the place that the error is about, and a caret under that."""
+    from rich.cells import cell_len
+
+    before, after = visible(error.text[: error.position]), visible(error.text[error.position :])
+    before = f"…{before[-60:]}" if len(before) > 60 else before
+    after = f"{after[:40]}…" if len(after) > 40 else after
+    return f"\n  {before}{after}\n  {' ' * cell_len(before)}^"
 
 
 def _reason(error: Exception) -> str:

@@ -32,9 +32,9 @@ refused; write `id:1`, `name:1` or a uid.
 | 143 | SIGTERM |
 
 There is never a traceback. An error in trainstore itself is a line too; `TRAINSTORE_TRACEBACK=1` shows where it comes
-from. If the output is not UTF-8 (a Windows code page, the POSIX locale), characters that it cannot represent are
-written as `\\U0001f680`, and JSON is plain ASCII. A file that a command writes is complete or does not exist, even
-after Ctrl-C or SIGTERM.
+from. An error in a filter (`--where`) has two more lines: the filter, and a caret under the place. If the output is not
+UTF-8 (a Windows code page, the POSIX locale), characters that it cannot represent are written as `\\U0001f680`, and
+JSON is plain ASCII. A file that a command writes is complete or does not exist, even after Ctrl-C or SIGTERM.
 
 Below is the `--help` of every command.
 """

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
-from trainstore.cli.options import store_options
+from trainstore.cli.options import filter_options, store_options
 from trainstore.cli.printing import print_json, print_table, records
 from trainstore.cli.stores import known_metrics, open_snapshot
 from trainstore.cli.types import METRIC
@@ -18,13 +19,7 @@ NEWEST = 50
 
 @click.command()
 @store_options
-@click.option("--project", multiple=True, help="Only runs of this project; may be repeated.")
-@click.option(
-    "--status",
-    multiple=True,
-    help="Only runs with this status: running, finished, failed, interrupted, pruned or lost.",
-)
-@click.option("--tag", multiple=True, help="Only runs with this tag.")
+@filter_options
 @click.option("--metric", "metrics", multiple=True, type=METRIC, help="Show the last value of this metric.")
 @click.option(
     "--limit",
@@ -38,9 +33,7 @@ def runs(
     url: str,
     prefix: str,
     as_json: bool,
-    project: Sequence[str],
-    status: Sequence[str],
-    tag: Sequence[str],
+    conditions: dict[str, Any],
     metrics: Sequence[str],
     limit: int,
     everything: bool,
@@ -51,9 +44,7 @@ def runs(
     with open_snapshot(url, prefix) as (_, reader):
         frame = queries.list_runs(
             reader,
-            project=list(project) or None,
-            status=list(status) or None,
-            tag=list(tag) or None,
+            **conditions,
             limit=None if everything else limit,
             hyperparams="varying",
             metrics=list(metrics or SHOWN_METRICS),
@@ -61,7 +52,7 @@ def runs(
         if as_json:
             print_json(records(frame))
         elif frame.empty:
-            click.echo("no runs")
+            click.echo("no run matches" if conditions else "no runs")
         else:
             print_table(None, overview(frame))
             if not everything and len(frame) == limit:
@@ -74,10 +65,17 @@ def runs(
 @click.option("--max", "direction", flag_value="max", help="Rank the largest value first.")
 @click.option("--min", "direction", flag_value="min", default="min", help="Rank the smallest value first (default).")
 @click.option("--by-last", is_flag=True, help="Rank by each run's last value instead of its best one.")
-@click.option("--project", multiple=True, help="Only runs of this project; may be repeated.")
+@filter_options
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(min=1), help="Show at most this many runs.")
 def best(
-    metric: str, url: str, prefix: str, as_json: bool, direction: str, by_last: bool, project: Sequence[str], limit: int
+    metric: str,
+    url: str,
+    prefix: str,
+    as_json: bool,
+    direction: str,
+    by_last: bool,
+    conditions: dict[str, Any],
+    limit: int,
 ) -> None:
     """Rank runs by METRIC, the best first."""
     from trainstore import queries
@@ -88,13 +86,14 @@ def best(
             metric_name=metric,
             metric_direction=direction,
             by="last" if by_last else "best",
-            project=list(project) or None,
+            **conditions,
             hyperparams="varying",
             metrics=[metric],
             limit=limit,
         )
         if frame.empty:
-            raise TrainStoreError(f"no run has a finite value of {metric!r}; known metrics: {known_metrics(store)}")
+            runs = "run that matches" if conditions else "run"
+            raise TrainStoreError(f"no {runs} has a finite value of {metric!r}; known metrics: {known_metrics(store)}")
         if as_json:
             print_json(records(frame))
         else:
