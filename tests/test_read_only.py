@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from faults.rights import bound, mode
+from fixtures import forkserver
 from fixtures.databases import opened
 from recording.test_recovery import abandoned, hand_journal
 from trainstore import TrainStore
@@ -166,9 +165,8 @@ def test_who_may_not_write_reads(new_database, tmp_path: Path) -> None:
             store.set_notes("a", "used")
     for path in (backup, *used):
         path.chmod(0o444)
-    command = [*bound(), sys.executable, "-c", READ, backup, *used]
     with mode(closed, 0o555):
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+        done = forkserver.run(["-c", bound() + READ, *map(str, (backup, *used))])
     from_backup, from_closed, from_opened = done.stdout.splitlines()
     assert from_backup == from_opened == "['a']"
     assert "you may not write into its folder; copy the file" in from_closed

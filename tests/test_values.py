@@ -29,6 +29,7 @@ from trainstore.values import (
     INT64_MAX,
     INT64_MIN,
     MAX_NAME_LENGTH,
+    MAX_PARTS,
     MAX_REPR_LENGTH,
     canonical,
     canonical_hyperparams,
@@ -479,9 +480,11 @@ def test_int_printing_limit():
         sys.set_int_max_str_digits(limit)
 
 
-def test_a_value_that_would_grow_without_end_is_named():
+def test_a_value_that_would_grow_without_end_is_named(monkeypatch):
     """A list that holds the same list twice, sixty deep, would have 2^60 parts: it is kept as what it is called."""
+    assert MAX_PARTS == 1_000_000
+    monkeypatch.setattr("trainstore.values.MAX_PARTS", 10_000)
     value: list[object] = [1]
     for _ in range(60):
         value = [value, value]
-    assert canonical(value) == {"$repr": "<list of more than 1,000,000 parts>"}
+    assert canonical(value) == {"$repr": "<list of more than 10,000 parts>"}

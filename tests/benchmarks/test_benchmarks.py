@@ -1,10 +1,11 @@
 """Every benchmark in a tiny form: it checks its own answers. And the driver, which writes the table."""
 
 import json
-import os
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from benchmarks.cases import TINY, Place, WrongAnswerError, check
@@ -12,6 +13,10 @@ from benchmarks.one import all_cases
 from benchmarks.report import PEERS_HEADING, table, write_page, write_peers
 from benchmarks.stored import STORES
 from benchmarks.targets import ROWS, Row
+
+from benchmarks import __main__ as driver
+from benchmarks import processes, rounds
+from fixtures import forkserver
 
 ROOT = Path(__file__).parents[2]
 CASES = [(case, backend) for case in all_cases().values() for backend in case.backends]
@@ -21,6 +26,25 @@ def figures_in_table(case, backend):
     """The names of a case's figures that rows of the table show, or compare with."""
     names = {name for row in ROWS if row.backend == backend for name in (row.figure, row.floor) if name}
     return {name.rpartition(".")[2] for name in names if name.rpartition(".")[0] == case.name}
+
+
+@pytest.fixture(autouse=True)
+def loaded_processes(monkeypatch):
+    """Processes that a case starts have trainstore loaded; outside the tests they are new interpreters."""
+    multiprocessing.set_forkserver_preload(list(forkserver.LIBRARIES["trainstore"]))
+    contexts = SimpleNamespace(get_context=lambda _: multiprocessing.get_context("forkserver"))
+    monkeypatch.setattr(processes, "multiprocessing", contexts)
+
+
+def address_of(server):
+    """What makes a benchmark use the session's PostgreSQL server."""
+    return server.url.render_as_string(hide_password=False)
+
+
+def run_module(module, *arguments, env=None):
+    """`python -m MODULE`, in a process that has trainstore loaded."""
+    code = "import runpy, sys; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+    return forkserver.run(["-c", code, module, *map(str, arguments)], cwd=ROOT, env=env, timeout=300)
 
 
 @pytest.mark.parametrize(("case", "backend"), CASES, ids=[f"{case.name}-{backend}" for case, backend in CASES])
@@ -69,23 +93,33 @@ def test_bounds(bounds, measured, ratio, met):
     assert Row("row", "group.case.ms", "ms", "group.floor.ms", **bounds).is_met(measured, ratio) is met
 
 
-def test_the_driver_writes_table_json_and_page(postgres_server, tmp_path):
+def test_the_driver_writes_table_json_and_page(postgres_server, tmp_path, monkeypatch, capsys):
     """`python -m benchmarks` prints the table, writes both files, and deletes its stores."""
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "benchmarks", "--size", "tiny", "--rounds", "2", "--only", "reading.best.",
-            "--folder", tmp_path, "--json", tmp_path / "found.json", "--markdown", tmp_path / "page.md",
-        ],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
-        env={**os.environ, "TRAINSTORE_TEST_POSTGRES_URL": postgres_server.url.render_as_string(hide_password=False)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    started = []
+
+    def run(command, *, env, **options):
+        """The first case starts in an interpreter of its own, as all do outside this test."""
+        started.append(command)
+        if len(started) == 1:
+            return subprocess.run(command, env=env, **options)
+        del env["PYTHONPATH"]
+        return run_module(*command[2:], env=env)
+
+    arguments = [
+        "--size", "tiny", "--rounds", "2", "--only", "reading.best.",
+        "--folder", tmp_path, "--json", tmp_path / "found.json", "--markdown", tmp_path / "page.md",
+    ]  # fmt: skip
+    monkeypatch.setattr(rounds, "subprocess", SimpleNamespace(run=run))
+    monkeypatch.setattr("tests.fixtures.databases.SERVER_URL", address_of(postgres_server))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *map(str, arguments)])
+    driver.main()
+    assert len(started) == 8
     report = json.loads((tmp_path / "found.json").read_text())
     assert [one["backend"] for one in report["results"]] == ["sqlite", "postgresql"]
     for one in report["results"]:
         assert len(one["rounds"]) == len(one["floor_rounds"]) == 2
         assert one["ratio"] > 1
-    assert done.stdout.strip() == table(report["results"])
+    assert capsys.readouterr().out.strip() == table(report["results"])
     assert table(report["results"]) in (tmp_path / "page.md").read_text()
     assert not list(tmp_path.glob("trainstore-bench-*")), "stores are left behind"
 
@@ -104,23 +138,15 @@ def test_page_and_peers_keep_each_other(tmp_path):
 def test_the_workload_of_other_trackers(tmp_path):
     """The workload that other trackers run also runs here, and gives the four figures that are compared."""
     adapters = ROOT / "benchmarks" / "peers" / "adapters.py"
-    done = subprocess.run(
-        [sys.executable, adapters, "trainstore", tmp_path, "50", "5"], capture_output=True, text=True, timeout=300
-    )
+    done = forkserver.run([str(adapters), "trainstore", str(tmp_path), "50", "5"], timeout=300)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]).keys() >= {"log_us", "stored_us", "table_ms", "best_ms"}
 
 
 def test_profiles_name_the_parts_of_each_operation(postgres_server):
     """Shares of each operation add up to 100%, and name the database driver."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.profiles", "--size", "tiny"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "TRAINSTORE_TEST_POSTGRES_URL": postgres_server.url.render_as_string(hide_password=False)},
-    )
+    server = {"TRAINSTORE_TEST_POSTGRES_URL": address_of(postgres_server)}
+    done = run_module("benchmarks.profiles", "--size", "tiny", env=server)
     assert done.returncode == 0, done.stderr
     tables = {part.split(":")[0]: part for part in done.stdout.strip().split("\n\n\n")}
     assert len(tables) == 7

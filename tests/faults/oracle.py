@@ -102,9 +102,16 @@ def read_reports(path: Path) -> list[Reported]:
 class Producer:
     """A producer's process. What it writes to stderr is kept in a file."""
 
-    def __init__(self, plan: Plan, *, env: dict[str, str] | None = None, command: Sequence[str] = ()) -> None:
-        """``command`` comes before the interpreter: ``("setpriv", "--reuid=nobody")``. Without one the producer is
-        forked where trainstore is loaded already (fixtures/forkserver.py)."""
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        env: dict[str, str] | None = None,
+        command: Sequence[str] = (),
+        libraries: str = "trainstore",
+    ) -> None:
+        """``command`` comes before the interpreter: ``("strace", "-f")``. Without one the producer is forked where
+        ``libraries`` are loaded already (fixtures/forkserver.py)."""
         self.plan = plan
         self.report = Path(plan.report)
         self._lines: list[str] = []
@@ -114,7 +121,7 @@ class Producer:
         arguments = [str(script), json.dumps(vars(plan))]
         with self._stderr.open("wb") as stderr:
             self.process = forkserver.start(
-                arguments, None if command else "trainstore", command, stdin=subprocess.PIPE, stderr=stderr, env=env
+                arguments, None if command else libraries, command, stdin=subprocess.PIPE, stderr=stderr, env=env
             )
 
     @property
@@ -538,11 +545,18 @@ class Fault:
         """Count injections that `times` does not."""
         self.tally.injected += times
 
-    def start(self, *, env: dict[str, str] | None = None, command: Sequence[str] = (), **plan: Any) -> Producer:
+    def start(
+        self,
+        *,
+        env: dict[str, str] | None = None,
+        command: Sequence[str] = (),
+        libraries: str = "trainstore",
+        **plan: Any,
+    ) -> Producer:
         """Start a producer on ``url``, with a seed of its own; ``plan`` are fields of `Plan`."""
         number = len(self.started)
         plan = {"url": self.url, "seed": self._seed + number, "report": str(self.folder / f"report{number}"), **plan}
-        self.started.append(Producer(Plan(**plan), env=env, command=command))
+        self.started.append(Producer(Plan(**plan), env=env, command=command, libraries=libraries))
         return self.started[-1]
 
     def verify(self, *producers: Producer | Reported, **options: Any) -> Findings:

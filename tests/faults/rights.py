@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from fixtures import forkserver
 
-NOT_TESTED = "not tested: as root, without setpriv"
+#: What a process of the tests runs first.
+_GIVE_UP = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import powers; powers.give_up(%s)\n"
 
 
-def bound() -> tuple[str, ...]:
-    """What comes before a command so that the permissions of files bind it: root without its powers is still the owner.
+def bound() -> str:
+    """Code after which the permissions of files bind a process: root without its powers is still the owner.
 
     It may look into other users' folders, where a PostgreSQL server of the tests has its socket, but write nothing.
     """
-    if os.geteuid() != 0:
-        return ()
-    if shutil.which("setpriv") is None:
-        pytest.skip(NOT_TESTED)
-    return ("setpriv", "--inh-caps=-all", "--bounding-set=-all,+dac_read_search")
+    return _GIVE_UP % "powers.DAC_READ_SEARCH" if os.geteuid() == 0 else ""
 
 
-def blind() -> tuple[str, ...]:
+def blind() -> str:
     """The same for a process that may not look into other users' folders, nor into what is closed to their owner."""
-    return () if os.geteuid() != 0 else (*bound()[:-1], "--bounding-set=-all")
+    return _GIVE_UP % "" if os.geteuid() == 0 else ""
 
 
 @contextmanager
@@ -56,8 +50,8 @@ except Exception as error:
 """
 
 
-def read(url: str, command: tuple[str, ...]) -> str:
-    """What a process says that opens a store, lists its runs and recovers."""
-    script = [*command, sys.executable, "-c", READ, url]
-    done = subprocess.run(script, capture_output=True, text=True, check=True, timeout=120)
+def read(url: str, before: str) -> str:
+    """What a process says that runs ``before``, opens a store, lists its runs and recovers."""
+    done = forkserver.run(["-c", before + READ, url])
+    done.check_returncode()
     return done.stdout + done.stderr

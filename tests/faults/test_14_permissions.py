@@ -63,7 +63,7 @@ def test_a_file_that_may_not_be_written(fault: Fault, file: int, folder: int, of
             else:
                 assert "runs" in said
             producer = fault.start(
-                command=blind(), count=1_000, before=SHORT_EXIT, offline_ok=offline_ok, finish_timeout=0.5, close=False
+                count=1_000, before=blind() + SHORT_EXIT, offline_ok=offline_ok, finish_timeout=0.5, close=False
             )
             reported = producer.end()
             assert reported is not None
@@ -173,16 +173,16 @@ def test_no_journal_can_be_kept(fault: Fault, bits: int) -> None:
     journals = fault.folder / "journals"
     journals.mkdir(mode=0o700)
     for _ in fault.times(short=1, long=5):
-        command = blind() if fault.backend == "sqlite" else bound()
+        give_up = blind() if fault.backend == "sqlite" else bound()
         with mode(journals, bits):
-            producer = fault.start(command=command, count=10)
+            producer = fault.start(before=give_up, count=10)
             producer.end(code=1)
             assert JournalError.__name__ in producer.stderr
             assert str(journals) in producer.stderr
             assert "TRAINSTORE_JOURNAL_DIR" in producer.stderr
-            said = read(fault.url, command)
+            said = read(fault.url, give_up)
             assert "runs 0" in said
-            if bits == 0 and command == blind():
+            if bits == 0 and give_up == blind():
                 assert "cannot be searched for journals" in said
 
 
@@ -211,8 +211,8 @@ def test_the_journals_folder_is_closed(fault: Fault) -> None:
     journals = fault.folder / "journals"
     for _ in fault.times(short=1, long=20):
         producer = fault.start(
-            command=blind() if fault.backend == "sqlite" else bound(), count=None, rate=1_000, before=SHORT_LIMITS,
-            then_at=10**9,
+            before=(blind() if fault.backend == "sqlite" else bound()) + SHORT_LIMITS,
+            count=None, rate=1_000, then_at=10**9,
         )  # fmt: skip
         producer.wait_for(200)
         with locked(fault.url):
@@ -291,7 +291,7 @@ def test_the_journals_of_another_user(fault: Fault) -> None:
     """In one folder for all: what may not be read is left alone, and does not hide one's own."""
     for _ in fault.times(short=1, long=20):
         other = fault.start(count=None, interval=1_000)
-        own = fault.start(count=None, interval=1_000, command=blind())
+        own = fault.start(count=None, interval=1_000, before=blind())
         for producer in (other, own):  # before any of them ends: the other would deliver its records
             producer.wait_for(200)
         for producer in (other, own):

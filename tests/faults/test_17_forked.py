@@ -125,7 +125,7 @@ samples = children.Samples(plan, run.uid, run if {method!r} == "fork" else None,
 loader = DataLoader(samples, batch_size=4, num_workers={workers}, multiprocessing_context={method!r})
 assert [int(index) for batch in loader for index in batch] == list(range(64))
 """
-    producer = fault.start(count=300, before=BEFORE, then_at=100, then=load)
+    producer = fault.start(libraries="trainer", count=300, before=BEFORE, then_at=100, then=load)
     producer.end()
     assert sorted(number for child in producer.reports[1:] for number in child.numbers) == list(range(64))
     fault.verify(producer, status="finished")
