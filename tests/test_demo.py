@@ -4,9 +4,17 @@ import json
 
 import pytest
 
-from trainstore import TrainStore
+from trainstore import TrainStore, demo
 from trainstore.cli import main
 from trainstore.demo import BLOCK, blocks, texts
+
+
+@pytest.fixture
+def short_demo(monkeypatch):
+    """Less text and smaller batches; the grid, the models and what is recorded stay the same."""
+    training, held_out = texts()
+    monkeypatch.setattr(demo, "texts", lambda: (training[: 256 * BLOCK], held_out[: 4 * BLOCK]))
+    monkeypatch.setattr(demo, "BATCH", 4)
 
 
 def test_the_text_is_split_without_overlap():
@@ -19,8 +27,10 @@ def test_the_text_is_split_without_overlap():
     assert bytes(examples[3]["input_ids"].tolist()) == held_out[3 * BLOCK : 4 * BLOCK]
 
 
-def test_the_demo_trains_and_names_the_best_run(database_url, capsys, monkeypatch):
+def test_the_demo_trains_and_names_the_best_run(database_url, request, capsys, monkeypatch):
     """Four runs are recorded step by step, their losses fall, and the best is the one that eval_loss says."""
+    if database_url.startswith("postgresql"):
+        request.getfixturevalue("short_demo")
     monkeypatch.setenv("TRAINSTORE_URL", database_url)
     with pytest.raises(SystemExit) as exit_:
         main(["demo", "--steps", "24", "--json"])
@@ -43,7 +53,7 @@ def test_the_demo_trains_and_names_the_best_run(database_url, capsys, monkeypatc
         assert answer["best"]["sort_metric_value"] == min(lowest.values())
 
 
-def test_the_demo_in_words(tmp_path, capsys, monkeypatch):
+def test_the_demo_in_words(short_demo, tmp_path, capsys, monkeypatch):
     """Without --json the demo shows its progress, the runs, the best one and how to look further."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as exit_:

@@ -147,7 +147,12 @@ def test_an_export_that_is_ended(new_database, command, tmp_path):
             (all_, signal.SIGTERM, 143, b""),
             (one, signal.SIGINT, 130, b"\ninterrupted\n"),
         ):
-            export = subprocess.Popen([*command, "export", *output, "--store", url], stderr=subprocess.PIPE)
+            export = subprocess.Popen(
+                [*command, "export", *output, "--store", url],
+                stderr=subprocess.PIPE,
+                # A shell that starts the tests in the background has SIGINT ignored, which processes inherit.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )
             eventually(lambda: list(tmp_path.rglob(".*.partial")), "a file that is being written")
             export.send_signal(number)
             assert export.communicate(timeout=60) == (None, words)
