@@ -192,7 +192,7 @@ def test_the_doctor_sees_a_wal_without_its_file(call, unsettled: Path, tmp_path:
 
 
 def test_the_doctor_sees_a_store_that_is_behind_its_journals(call, unsettled: Path, tmp_path: Path) -> None:
-    """The journal of a run that the store had, and has no more."""
+    """doctor notices the journal of a run that was in the store and is missing now."""
     copy = tmp_path / "copy.db"
     shutil.copyfile(unsettled, copy)
     with TrainStore(unsettled) as store:

@@ -100,7 +100,7 @@ def test_what_cannot_be_opened_is_a_problem(call, store, words):
 
 
 def test_a_damaged_file_is_a_problem(examine, new_database):
-    """A file that is no database, and one whose pages are damaged."""
+    """A file that is not a database, or whose pages are damaged, is a problem."""
     url = new_database("sqlite")
     with_steps(url)
     path = Path(url.removeprefix("sqlite:///"))
@@ -197,7 +197,7 @@ def test_lost_runs_are_named(examine, database_url):
 
 
 def test_a_file_that_others_may_write(examine, new_database):
-    """It is a warning that says how to mend it."""
+    """It is a warning that says how to fix it."""
     url = new_database("sqlite")
     path = Path(url.removeprefix("sqlite:///"))
     path.chmod(0o666)

@@ -67,7 +67,7 @@ def test_formulas_are_escaped_only_where_asked_for(call, rich_run):
 
 
 def test_jsonl_says_what_is_missing_and_what_is_null(call, rich_run):
-    """A metric that a step has not is no key; None is null; NaN and infinities are the strings of the store."""
+    """A metric that a step lacks is left out; None is null; NaN and infinities are strings, as in the store."""
     rows = [json.loads(line) for line in call("export", "odd", "--format", "jsonl")[1].splitlines()]
     assert [row["loss"] for row in rows] == [0.1 + 0.2, "NaN", "Infinity", "-Infinity"]
     assert rows[0]["big"] == 2**53 + 1
@@ -258,7 +258,7 @@ def test_a_file_that_is_there_is_kept(call, rich_run, tmp_path):
 
 
 def test_a_link_stays_a_link(call, rich_run, tmp_path):
-    """--force writes the file that a link points at; something that is no file is left alone."""
+    """--force writes the file that a link points at; something that is not a file is left alone."""
     (tmp_path / "real.csv").write_text("old")
     (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
     assert call("export", "odd", "-o", tmp_path / "link.csv", "--force").code == 0
@@ -322,7 +322,7 @@ def test_wrong_words(call, rich_run, arguments, code, words):
 
 
 def test_a_pipe_gets_bytes_and_may_close(rich_run):
-    """Parquet goes through a pipe; a reader that has had enough is no error."""
+    """Parquet goes through a pipe; it is not an error if the reader stops early."""
     command = [forkserver.command("trainstore"), "export", "odd"]
     done = forkserver.run([*command, "--format", "parquet"], text=False)
     assert done.returncode == 0, done.stderr

@@ -156,7 +156,7 @@ def test_nan_is_shown_and_not_left_out(call, database_url):
 
 
 def test_a_reader_that_has_had_enough(trainstore, database_url):
-    """``trainstore show RUN --steps | head -1`` is no error."""
+    """``trainstore show RUN --steps | head -1`` is not an error."""
     with TrainStore(database_url) as store, store.start_run(name="long") as run:
         for step in range(3000):
             run.log({f"metric {step % 7}": step}, step=step)

@@ -87,7 +87,7 @@ def test_doctor_and_recover_beside_a_run(fault: Fault, capsys: pytest.CaptureFix
         for command in ("doctor", "recover"):
             with pytest.raises(SystemExit, match="0"):
                 main([command, "--store", fault.url])
-        assert "live" in capsys.readouterr().out
+        assert "their processes are running" in capsys.readouterr().out
         beside = fault.start(count=10)
         beside.end()
         assert store.is_recorded_here(run)
