@@ -14,6 +14,7 @@ from trainstore.errors import StoreClosedError
 from trainstore.queries import Reader, RunRecord
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from pandas import DataFrame
 
 
@@ -193,6 +194,55 @@ class QueryMethods:
         """
         with self._reader() as reader:
             return queries.list_step_logs(reader, runs, metrics=metrics, tidy=tidy, attempts=attempts, details=details)
+
+    def plot(
+        self,
+        metric: str | Iterable[str],
+        runs: Any = None,
+        *,
+        x: str = "step",
+        smoothing: float = 0.0,
+        group_by: str | None = None,
+        ax: Axes | None = None,
+        logy: bool = False,
+    ) -> Axes:
+        """Draw a metric of runs over their steps, with matplotlib: ``pip install 'trainstore[plots]'``.
+
+        Each run is a line in a colour of its own, named in the legend (with its id if others have the same name).
+        Steps without the metric are skipped, so that one that is logged seldom, such as ``eval_loss``, is points
+        joined by lines. NaN and infinities break the line and are marked by × on the axis. Long curves are thinned:
+        the extremes of every thousandth part are drawn, so that a spike stays.
+
+        Args:
+            metric: The name of a metric, or a list of names, which share the axes and differ in their dashes. Also
+                "step_time" and "epoch".
+            runs: A run, a list, a DataFrame with a column ``uid``, or None: the 10 newest that have the metric, which
+                the legend says if there are more. Runs that do not have the metric are left out.
+            x: "step"; "epoch"; "time", when the step was logged, in UTC; or "relative", how long after the run's start
+                that was, breaks between attempts included.
+            smoothing: From 0 to below 1, as in TensorBoard and W&B: an exponential mean of the values so far, of which
+                one that is n points back weighs smoothing**n; debiased, so that the line does not begin at zero. If
+                points are not equally far apart on the x axis, n is their distance over the median distance. The
+                values as logged stay visible behind it, pale.
+            group_by: The name of a hyperparameter ("lr", "optim.lr", "mth.n_layer") or a tag ("tag.owner"): one line
+                for the runs that have the same value, their mean, in a band from their minimum to their maximum. Both
+                are taken (after smoothing, of finite values) at the steps that each run of the group has which comes
+                so far; if runs log at different steps, values between two steps are interpolated.
+            ax: The axes to draw on; None: new ones in a new figure.
+            logy: A logarithmic y axis, on which values up to 0 are missing.
+
+        Returns:
+            The matplotlib axes, as from pandas' and seaborn's plots: ``ax.figure.savefig("loss.png")`` saves it.
+
+        Raises:
+            InvalidArgumentError: No such run has numbers of the metric (the message has the closest names), or a value
+                that is not among those named here.
+            RunNotFoundError, RunNotUniqueError: As for `get_run`.
+            TrainStoreError: matplotlib is not installed.
+        """
+        from trainstore.plots import plot_metrics
+
+        return plot_metrics(self, runs, metric, x=x, smoothing=smoothing, group_by=group_by, ax=ax, logy=logy)
 
     def list_metrics(self, runs: Any = None) -> DataFrame:
         """A summary of every metric over the current steps of a run, of several (a list) or of all runs (None).

@@ -76,12 +76,12 @@ def list_step_logs(
     whose = tidy or not is_one_run(runs)
     asked = {"run": whose, "name": whose, "attempt": attempts == "all", "details": details}
     fixed = [(name, dtype) for name, dtype in STEP_COLUMNS if asked.get(name, True)]
-    steps = _read(reader, _source(reader, keys, attempts), keys, fixed, names)
+    steps = read_steps(reader, step_source(reader, keys, attempts), keys, fixed, names)
     columns = {name: series(steps.fixed[name], dtype) for name, dtype in fixed}
     return _tidy(steps, columns, names) if tidy else _wide(steps, columns, names)
 
 
-def _source(reader: Reader, keys: Sequence[RunKey], attempts: str) -> FromClause:
+def step_source(reader: Reader, keys: Sequence[RunKey], attempts: str) -> FromClause:
     """The rows to read. If a run was never resumed, its attempt is looked up once, not for each row."""
     log: Table = reader.models.step_log
     attempt = reader.models.attempt.c
@@ -97,7 +97,7 @@ def _source(reader: Reader, keys: Sequence[RunKey], attempts: str) -> FromClause
     return current
 
 
-class _Steps:
+class Steps:
     """Rows of a step log, column by column."""
 
     def __init__(self, fixed: Sequence[tuple[str, str]]) -> None:
@@ -128,13 +128,13 @@ class _Steps:
                 self.metrics[name] = [restore(value) for value in column]
 
 
-def _read(
+def read_steps(
     reader: Reader,
     source: FromClause,
     keys: Sequence[RunKey],
     fixed: Sequence[tuple[str, str]],
     names: list[str] | None,
-) -> _Steps:
+) -> Steps:
     """The steps of the runs, by run id, step and attempt.
 
     The whole JSON is read even for one metric: extracting it in the database was slower, on SQLite by a third.
@@ -149,7 +149,7 @@ def _read(
     stored = [column for column in fixed if column[0] != "name"]  # which is the same in all steps of a run
     statement: Select[Any] = select(*(special.get(name, table.get(name)) for name, _ in stored), text(table.metrics))
     statement = statement.order_by(table.run_id, table.step, table.attempt)
-    steps = _Steps(stored)
+    steps = Steps(stored)
     for condition in among(table.run_id, sorted(key.id for key in keys)):
         for rows in reader.chunks(statement.where(condition)):
             steps.add(rows, names)
@@ -168,7 +168,7 @@ def column_name(metric: str) -> str:
     return metric if metric not in _FIXED and not metric.startswith("metric__") else f"metric__{metric}"
 
 
-def _wide(steps: _Steps, fixed: dict[str, Series[Any]], names: list[str] | None) -> DataFrame:
+def _wide(steps: Steps, fixed: dict[str, Series[Any]], names: list[str] | None) -> DataFrame:
     columns = dict(fixed)
     for name in sorted(steps.metrics) if names is None else names:
         if name in ("epoch", "step_time") and names is not None:
@@ -177,7 +177,7 @@ def _wide(steps: _Steps, fixed: dict[str, Series[Any]], names: list[str] | None)
     return assemble(columns, steps.length)
 
 
-def _tidy(steps: _Steps, fixed: dict[str, Series[Any]], names: list[str] | None) -> DataFrame:
+def _tidy(steps: Steps, fixed: dict[str, Series[Any]], names: list[str] | None) -> DataFrame:
     import numpy as np
     import pandas as pd
 
