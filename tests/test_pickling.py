@@ -83,7 +83,7 @@ def test_a_pickled_handle_of_a_finished_run_adds_to_it(store: TrainStore, caplog
     assert joined.finish()
     assert steps(store, run) == [(0, 1.0)]
     assert store.get_run(run).status == "pruned"
-    assert caplog.text.count("is pruned; what is logged now is kept") == 1
+    assert caplog.text.count("is pruned already; what is logged now is kept") == 1
 
 
 def test_a_pickled_handle_whose_store_cannot_be_opened_stops_no_training(
