@@ -35,7 +35,7 @@ _SECRET_KEYS = re.compile(
     r"|(?:^|[_\-. ])(?:encryption|decryption|signing|license|master|wandb|comet|openai|anthropic|service[_\-]?account)"
     r"[_\-]?key$"
     r"|(?:^|[_\-. ])(?:db|database|user|admin|root|smtp|proxy|ssh|ftp|mysql|pg|redis|mongo)[_\-. ]?(?:pass|pwd|pw)$"
-    # What ends in "token" is a secret where its owner says so; eos_token and its like are a tokenizer's.
+    # What ends in "token" is a secret if the name says whose it is; eos_token and its like are a tokenizer's.
     r"|(?:^|[_\-. ])(?:hub|hf|hugging_?face|access|refresh|auth|api|bot|id|session|gh|github|gitlab|npm|wandb|slack|"
     r"bearer|security|private|personal|deploy|write|read|push|app|client|service|oauth|jwt|sas)[_\-. ]?token$"
     r"|(?:^|[_\-. ])(?:hub|hf|access|refresh|auth|api|github|gitlab|slack|bearer|service|oauth|jwt|sas)[_\-. ]?tokens$"

@@ -54,7 +54,7 @@ def hyperparam_columns(reader: Reader, places: Mapping[int, int], shown: Any) ->
 
 
 def _by_name(chosen: Sequence[Name], cells: Mapping[str, list[Any]], *, exact: bool) -> dict[str, Series[Any]]:
-    """The columns asked for: hyperparameters, and what stands inside them."""
+    """The columns asked for: hyperparameters, and values inside them."""
     labels = [f"{name.namespace}__{'.'.join((name.key, *name.path))}" for name in chosen]
     result = {}
     for name, label in zip(chosen, labels, strict=True):

@@ -122,7 +122,7 @@ def _values(row: Any) -> Iterable[Any]:
 def _kind(side: Any) -> str | None:
     """What a side of a comparison is; None if that is not known, or it is NULL."""
     if _is_value(side):
-        # A time may be given as text: the column's type reads it, and refuses what is no time.
+        # A time may be given as text: the column's type reads it, and refuses anything else.
         return _TIME if isinstance(side.type, UTCDateTime) else _kind_of_value(side.value)
     if isinstance(side, CollectionAggregate):  # any_(…)
         return None
