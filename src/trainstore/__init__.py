@@ -28,7 +28,7 @@ _HOMES = {
             "StoreClosedError", "NotADatabaseError", "NetworkFileSystemError", "PermissionDeniedError",
             "ReadOnlyStoreError", "SchemaError", "SchemaOutdatedError", "SchemaTooNewError", "SchemaForeignError",
             "SchemaMissingError", "RunNotFoundError", "RunNotUniqueError", "ModelNotFoundError", "RunActiveError",
-            "JournalError", "BackupError", "TrainStoreWarning", "PendingRecordsWarning",
+            "RunEndedError", "JournalError", "BackupError", "TrainStoreWarning", "PendingRecordsWarning",
         ),
         "errors",
     ),

@@ -19,7 +19,8 @@
     ├── RunNotFoundError (LookupError)
     ├── RunNotUniqueError (LookupError)     a name that several runs have, or a name and an id
     ├── ModelNotFoundError (LookupError, TypeError)
-    ├── RunActiveError                      deleting a run that is being written
+    ├── RunActiveError                      deleting or closing a run that is being written
+    ├── RunEndedError                       closing a run that has ended
     └── JournalError                        a journal that cannot be read or written
 
     TrainStoreWarning (UserWarning)
@@ -118,7 +119,11 @@ class ModelNotFoundError(TrainStoreError, LookupError, TypeError):
 
 
 class RunActiveError(TrainStoreError):
-    """The run is being written by a live process and was not deleted."""
+    """The run is being written by a live process, and was neither deleted nor closed."""
+
+
+class RunEndedError(TrainStoreError):
+    """The run has a final status, which `TrainStore.close_run` does not change."""
 
 
 class JournalError(TrainStoreError):

@@ -54,10 +54,10 @@ from trainstore.values import (
 logger = logging.getLogger("trainstore")
 
 FINAL_STATUSES = tuple(status for status in STATUSES if status != "running")
+MAX_ERROR = 20_000  # characters of what ended a run
 _MAX_KNOWN_NAMES = 10_000
 _AXES = ("epoch", "step_time")
 _GO_ON = "resume_run(run, step=…) goes on with it"
-_CLOSE = "trainstore close RUN --status …"
 
 _handles: WeakSet[ActiveRun] = WeakSet()
 
@@ -408,7 +408,7 @@ class ActiveRun:
             self.flush(timeout)
 
     def _record_end(self, status: str, error: str | None, *, shown: str | None = None) -> None:
-        text = None if error is None else plain_text(redact_text(str(error)), 20_000)
+        text = None if error is None else plain_text(redact_text(str(error)), MAX_ERROR)
         try:
             self._append(status_record(status if self._finished is None else None, text, now()))
         except Exception as failure:  # noqa: BLE001
@@ -424,14 +424,16 @@ class ActiveRun:
         if known in (None, "running", "lost") and status == "failed":
             return None  # this a joining writer may say
         if known == "lost":
-            self._warn_once(f"it stays lost: this handle only joined it. End it with close_run or: {_CLOSE}; {_GO_ON}")
+            self._warn_once(
+                f"it stays lost: this handle only joined it; end it with `trainstore close` or close_run; {_GO_ON}"
+            )
         elif known in (None, "running"):
             if status in (None, "finished"):
                 return None
             self._warn_once(f"it does not become {status}: this handle only joined it, its opener says how it ends")
         elif status not in (None, known):
             self._warn_once(f"it is {known} already and does not become {status}; {_GO_ON}")
-        return known
+        return known or "running"
 
     def __enter__(self) -> ActiveRun:
         return self

@@ -26,18 +26,25 @@ from trainstore import endings, queries, schema
 from trainstore.backends import open_backend
 from trainstore.backends.standing import StandingConnection
 from trainstore.display import SHOWN_METRICS, overview, table_html
-from trainstore.errors import InvalidArgumentError, PendingRecordsWarning, StoreUnavailableError, TrainStoreError
+from trainstore.errors import (
+    InvalidArgumentError,
+    PendingRecordsWarning,
+    RunActiveError,
+    StoreUnavailableError,
+    TrainStoreError,
+)
 from trainstore.models import models_for
 from trainstore.pickling import StoreAddress
 from trainstore.queries import Reader
 from trainstore.querying import QueryMethods, Snapshot
 from trainstore.recording import opening
+from trainstore.recording.closing import close_run
 from trainstore.recording.deletion import delete_run
 from trainstore.recording.editing import edit_name, edit_notes, edit_tags
 from trainstore.recording.recovery import Recovered
 from trainstore.recording.service import RecordingService
 from trainstore.redaction import redact_text
-from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
+from trainstore.run import FINAL_STATUSES, MAX_ERROR, ActiveRun, canonical_tags, recording_is_disabled
 from trainstore.scalarstop import ClosedError, ScalarStopMethods
 from trainstore.values import canonical_hyperparams, plain_text, stored_label
 
@@ -418,6 +425,36 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         with self._transaction() as connection:
             edit_name(connection, self._service.statements, key.uid, kept)
         return kept
+
+    def close_run(self, run: Any, status: str, *, reason: str | None = None) -> None:
+        """End a lost run, without a new attempt.
+
+        It ended when it was last heard of (``ended_at``). An event of kind ``end`` has ``by`` (hand), ``status`` and
+        ``reason``. If a journal of the run that arrives later has its real end, that replaces this one.
+
+        Args:
+            run: A handle, a record, a uid, an id, or a name that only one run has.
+            status: finished, failed, interrupted or pruned.
+            reason: Why; secrets are redacted. It becomes the run's ``error``, unless the run is finished.
+
+        Raises:
+            RunActiveError: A live process is recording it.
+            RunEndedError: It has ended already.
+            InvalidArgumentError: Another status; ``reason`` is not a str.
+            RunNotFoundError, RunNotUniqueError: ``run`` names none, or several.
+        """
+        if status not in FINAL_STATUSES:
+            raise InvalidArgumentError(f"status {status!r} is not one of {', '.join(FINAL_STATUSES)}")
+        if reason is not None and not isinstance(reason, str):
+            raise InvalidArgumentError(f"reason {reason!r} is not a str")
+        text = redact_text(plain_text(reason, MAX_ERROR)) if reason else None
+        with self._reader() as reader:
+            key = queries.resolve_run(reader, run)
+        self.recovered = self._recover()  # a process that was just killed here is not alive, and may have told its end
+        if self._service.is_recorded_here(key.uid):
+            raise RunActiveError(f"run {key.uid} is being recorded by a process on this machine; finish it there")
+        with self._transaction() as connection:
+            close_run(connection, self._service.statements, key.uid, status, text)
 
     def backup(self, path: str | os.PathLike[str]) -> Path:
         """Copy the store into a new file, as of one moment, while others go on recording (SQLite).

@@ -55,6 +55,7 @@ COMMANDS = {
     "tag": "edit:tag",
     "note": "edit:note",
     "rename": "edit:rename",
+    "close": "close:close",
     "rm": "edit:rm",
     "export": "export:export",
     "backup": "backup:backup",

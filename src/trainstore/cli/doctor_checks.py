@@ -131,7 +131,7 @@ class _Checks:
                 "runs",
                 f"{len(lost)} lost (the process ended, or was not heard from for {LOST_AFTER.seconds} s): "
                 f"{named}{' …' if len(lost) > 5 else ''}",
-                "resume them, or delete them with: trainstore rm",
+                "resume them, end them with: trainstore close, or delete them with: trainstore rm",
             )
 
     def _summaries(self, connection: Connection) -> Iterator[Finding]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete
 
 from trainstore.errors import RunActiveError
-from trainstore.models import LOST_AFTER
 from trainstore.recording.statements import Statements
 
 
@@ -14,15 +13,9 @@ def delete_run(connection: Connection, statements: Statements, run_id: int, uid:
 
     Raises `RunActiveError` while one of its writers is alive, unless ``force``.
     """
-    run, writer = statements.models.run, statements.models.writer.c
+    run = statements.models.run
     statements.lock_run(connection, uid)
-    beats = connection.execute(
-        select(writer.host, writer.pid, writer.heartbeat_at).where(
-            writer.run_id == run_id, writer.closed_at.is_(None), writer.heartbeat_at.is_not(None)
-        )
-    ).all()
-    now = statements.now(connection)
-    alive = [f"process {pid} on {host}" for host, pid, heartbeat_at in beats if now - heartbeat_at < LOST_AFTER]
+    alive = statements.live_writers(connection, run_id)
     if alive and not force:
         raise RunActiveError(
             f"run {uid} is being recorded by {', '.join(alive)}; finish it first, or pass force=True (its later "

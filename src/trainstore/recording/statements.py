@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from trainstore.backends import Backend
 from trainstore.backends.base import Columns
 from trainstore.errors import SchemaError
-from trainstore.models import Models
+from trainstore.models import LOST_AFTER, Models
 from trainstore.recording.attempts import Attempt, AttemptTree
 from trainstore.recording.summary import Summary
 
@@ -122,6 +122,16 @@ class Statements:
         statement = select(writer.heartbeat_at).where(writer.uid == uid, writer.closed_at.is_(None))
         beat: datetime | None = connection.execute(statement).scalar()
         return beat
+
+    def live_writers(self, connection: Connection, run_id: int) -> list[str]:
+        """The processes that record a run now, as "process 7 on host"."""
+        writer = self.models.writer.c
+        open_ones = select(writer.host, writer.pid, writer.heartbeat_at).where(
+            writer.run_id == run_id, writer.closed_at.is_(None), writer.heartbeat_at.is_not(None)
+        )
+        heard_after = self.now(connection) - LOST_AFTER
+        rows = connection.execute(open_ones).all()
+        return [f"process {pid} on {host}" for host, pid, heartbeat_at in rows if heartbeat_at > heard_after]
 
     def insert_writer(self, connection: Connection, values: Mapping[str, Any]) -> None:
         """Insert the writer, with nothing acknowledged yet, unless it is there."""
