@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 import orjson
 
-from trainstore import endings
+from trainstore import endings, notices
 from trainstore.display import pairs_html
 from trainstore.endings import ending_of
 from trainstore.errors import InvalidArgumentError, JournalError
@@ -377,12 +377,16 @@ class ActiveRun:
         if self._recorder is None and status in (None, "finished"):  # disabled, or unpickled and never used
             self._finished = self._finished or "finished"
             return True
-        kept = None if self._finished is not None or self._opener else self._kept_status(status)
+        is_end = self._finished is None
+        kept = self._kept_status(status) if is_end and not self._opener else None
         self._record_end(status or "finished", error, shown=kept)
         recorder = self._recorder
         if recorder is None or self._service is None:
             return True
-        return self._service.finish(recorder, timeout)
+        complete = self._service.finish(recorder, timeout)
+        if is_end:
+            self._tell_ended(error)
+        return complete
 
     def end(self, status: str, error: str | None, by: str) -> None:
         """Record the end of a run that nobody finished, and an event that says so. Never raises, does not wait.
@@ -397,6 +401,7 @@ class ActiveRun:
             except Exception as failure:  # noqa: BLE001
                 self._failed("an event", failure)
             self._record_end(status, error)
+            self._tell_ended(error)
 
     def belongs_to(self, service: RecordingService) -> bool:
         """Whether this is the service that it is recorded with."""
@@ -417,6 +422,36 @@ class ActiveRun:
         endings.forget(self)
         if self._recorder is not None:
             self._recorder.end()
+
+    def tell_begun(self) -> None:
+        """Say on standard error where the run goes (notices.py). For the store, when the run is open."""
+        if self._service is not None and self._opener and self._rank == 0 and notices.are_wanted():
+            if self._recorder is not None:
+                self._recorder.source.counts_namesakes = True
+            notices.tell_begun(
+                self._service.backend,
+                self._service.models.prefix,
+                name=self.name,
+                uid=self.uid,
+                project=self.project,
+                start_step=self.start_step,
+            )
+
+    def _tell_ended(self, error: str | None) -> None:
+        recorder = self._recorder
+        if self._service is not None and recorder is not None and self._opener and self._rank == 0:
+            step = self._next_step - 1
+            notices.tell_ended(
+                self._service.backend,
+                self._service.models.prefix,
+                name=self.name,
+                uid=self.uid,
+                status=self.status,
+                error=None if error is None else redact_text(str(error)),
+                step=step if step > self.start_step else None,
+                seconds=(now() - self._attempt["opened_at"]) / 1e6,
+                namesakes=recorder.source.namesakes,
+            )
 
     def _kept_status(self, status: str | None) -> str | None:
         """The status that a run keeps although the handle that joined it gives this one; None: it fits."""

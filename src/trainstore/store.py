@@ -241,6 +241,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
             active.log_hyperparams(hyperparams)
         if tags is not None:
             active._begin_with_tags(tags)
+        active.tell_begun()
         return active
 
     def resume_run(
@@ -292,10 +293,12 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         else:
             attempt = opening.new_attempt(start_step=step, lineage=ancestors, latest=latest)
             next_step = step + 1
-        return ActiveRun(
+        active = ActiveRun(
             self._recording(), record, attempt,
             opener=step is not None, seen=known is not None, rank=rank, next_step=next_step, joined_status=status,
         )  # fmt: skip
+        active.tell_begun()
+        return active
 
     def is_recorded_here(self, run: Any) -> bool:
         """Whether a live process on this machine, this one included, is recording the run.

@@ -22,7 +22,9 @@ def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
     """Train four small language models, record every step, and show the best."""
     from trainstore import queries
     from trainstore.demo import PROJECT, run_demo
+    from trainstore.notices import QUIET_VARIABLE
 
+    os.environ.setdefault(QUIET_VARIABLE, "1")  # its own table tells it
     with open_store(url, prefix, make=True) as store:
         with progress_bar(not as_json) as progress:
             results = run_demo(store, steps=steps, progress=progress)

@@ -48,6 +48,8 @@ class Source:
     run_uid: str
     seen: bool  # the run was in the database: if it is missing now, it was deleted
     alive: bool = True  # a live writer beats its heart; a recovery must not make a dead one look alive
+    counts_namesakes: bool = False  # whether to find out how many runs have the name of a new one
+    namesakes: int = 0
 
 
 def flush(connection: Connection, statements: Statements, source: Source, acked: int, records: Records) -> None:
@@ -109,6 +111,8 @@ class _Flush:
                 "parent_step": record.get("parent_step"),
             }
             self.sql.insert_run(self.connection, values)
+            if self.source.counts_namesakes:
+                self.source.namesakes = self.sql.count_named(self.connection, record["name"])
         run = self.sql.lock_run(self.connection, self.source.run_uid, self.source.writer_uid)
         if run is None:
             raise RunDeletedError(f"run {self.source.run_uid} was deleted")

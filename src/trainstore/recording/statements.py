@@ -38,6 +38,7 @@ class Statements:
         revision = select(models.trainstore_version.c.version_num).limit(1).scalar_subquery().label("revision")
         number = select(writer.c.attempt).where(writer.c.uid == bindparam("_writer")).scalar_subquery().label("attempt")
         self._lock_run = backend.lock_rows(select(*shown, number, revision).where(run.c.uid == bindparam("_uid")))
+        self._count_named = select(func.count()).where(run.c.name == bindparam("_name"))
         self._update_run = update(run).where(run.c.id == bindparam("_id"))
         self._update_writer = update(writer).where(writer.c.uid == bindparam("_uid"))
         self._advance = self._update_writer.where(writer.c.acked == bindparam("_low"))
@@ -88,6 +89,11 @@ class Statements:
         run = self.models.run.c
         found: int | None = connection.execute(select(run.id).where(run.uid == uid)).scalar()
         return found
+
+    def count_named(self, connection: Connection, name: str) -> int:
+        """How many runs have this name."""
+        count: int = connection.execute(self._count_named, {"_name": name}).scalar_one()
+        return count
 
     def run_record(self, connection: Connection, run_id: int) -> dict[str, Any]:
         """The columns of a run, and the uid of its parent."""
