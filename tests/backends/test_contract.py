@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from fixtures import forkserver
+from backends.forked_contract import start_forked
 from recording.proxy import Proxy
 from trainstore.backends import sqlite
 from trainstore.testing import PASSWORD, Away, BackendContract
 
 
 class Contract(BackendContract):
-    """Its processes are forked, which is quicker; a third party's are started (test_third_party.py)."""
+    """Its processes are forked, which is quicker; a third party's first one is started (test_third_party.py)."""
 
-    def _start(self, code: str, url: str, *arguments: object) -> Any:
-        pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        code = f"import sys\nurl = sys.argv[1]\n{textwrap.dedent(code)}"
-        return forkserver.start(["-c", code, url, *map(str, arguments)], "trainstore", text=True, **pipes)
+    _start = start_forked
 
 
 class TestSQLite(Contract):

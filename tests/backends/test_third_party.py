@@ -14,6 +14,7 @@ import pytest
 
 from trainstore.testing import BackendContract
 
+TESTS = Path(__file__).parents[1]
 PACKAGE = Path(__file__).with_name("third_party")
 CONTRACT = {name for name in dir(BackendContract) if name.startswith("test_")}
 
@@ -31,7 +32,7 @@ class Installed:
         return subprocess.run(
             [sys.executable, *command],
             cwd=self.tests,
-            env={**env, "PYTHONPATH": str(self.site)},
+            env={**env, "PYTHONPATH": os.pathsep.join((str(self.site), str(TESTS)))},
             capture_output=True,
             text=True,
             timeout=600,
@@ -41,7 +42,8 @@ class Installed:
         """Run pytest: the tests that passed, failed, were skipped. An error in a fixture is a failure."""
         report = self.tests / "report.xml"
         report.unlink(missing_ok=True)
-        done = self.run("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *arguments)
+        plugins = ("-p", "no:cacheprovider", "-p", "backends.forked_contract")
+        done = self.run("-m", "pytest", "-q", *plugins, f"--junitxml={report}", *arguments)
         assert report.exists(), done.stdout + done.stderr
         found: dict[str, set[str]] = {"passed": set(), "failed": set(), "skipped": set()}
         for case in ElementTree.parse(report).iter("testcase"):

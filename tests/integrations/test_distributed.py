@@ -1,7 +1,8 @@
-"""Two real processes that train together (gloo, on the CPU), started by torchrun or as torchrun does it.
+"""Two real processes that train together (gloo, on the CPU), started by torchrun's launcher or as it does it.
 
 A start takes seconds, so each of the two on a database does several trainings, one after the other; the tests look at
-what these left. torchrun itself starts one of them: its new interpreters take ten seconds of processor time.
+what these left. torchrun's launcher starts one of them; it forks its processes, as new interpreters that import a
+Trainer take ten seconds of processor time.
 """
 
 import json
@@ -17,17 +18,28 @@ from fixtures.trainers import TESTS
 from recording.support import eventually
 from trainstore import TrainStore
 
-#: Starts itself once more under torchrun, as two processes. The argument after the tests' folder lists the trainings
-#: (JSON): options of each.
+#: Runs itself once more under torchrun's launcher, as two processes, which are forked. The argument after the tests'
+#: folder lists the trainings (JSON): options of each.
 SCRIPT = """
-    import json, os, sys, time
+    import json, os, signal, sys, time
     from pathlib import Path
 
     tests, trainings = sys.argv[1:]
     if "RANK" not in os.environ:
-        torchrun = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d",
-                    "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", "--monitor-interval=0.1"]
-        os.execv(sys.executable, [sys.executable, *torchrun, __file__, *sys.argv[1:]])
+        import runpy
+        from torch.distributed.launcher.api import elastic_launch
+        from torch.distributed.run import config_from_args, parse_args
+
+        options = ["--nproc-per-node=2", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0",
+                   "--local-addr=127.0.0.1", "--monitor-interval=0.1", "--start-method=fork"]
+        config, _, _ = config_from_args(parse_args([*options, __file__]))
+
+        def train():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the launcher's handler is not its processes'
+            runpy.run_path(__file__, run_name="__main__")
+
+        elastic_launch(config, train)()
+        sys.exit()
 
     sys.path.insert(0, tests)
 
@@ -101,7 +113,7 @@ class Job:
 
     @staticmethod
     def _under_torchrun(path, arguments, env):
-        script = Script(path, arguments, env=env, libraries=None)
+        script = Script(path, arguments, env=env, libraries="trainer")
         try:
             return script.finish(timeout=300, code=1)
         finally:

@@ -254,7 +254,7 @@ def desk(database_url: str) -> Iterator[Desk]:
         yield opened
 
 
-@examples(60)
+@examples(40)
 @given(plan=plans())
 def test_any_history_ends_in_what_the_rules_say(desk: Desk, plan: Plan) -> None:
     """Whatever forks, restarts, late journals and duplicates, rows, summaries and status are those of the rules, at
@@ -281,7 +281,7 @@ def test_any_history_ends_in_what_the_rules_say(desk: Desk, plan: Plan) -> None:
     desk.forget(run_uid)
 
 
-@examples(40)
+@examples(25)
 @given(plan=plans(own_names=True), data=st.data())
 def test_the_order_of_arrival_does_not_matter(desk: Desk, plan: Plan, data: st.DataObject) -> None:
     """Two deliveries of the same journals in different orders and batches leave the same database."""

@@ -186,21 +186,21 @@ def target(store: TrainStore) -> Iterator[Target]:
     assert made.run.finish()
 
 
-@examples(150)
+@examples(100)
 @given(value=JSON)
 def test_a_metric_is_read_as_it_was_written(target: Target, value: Any) -> None:
     """Every JSON-like value comes back equal, with its type, through run.log and the step's row."""
     assert same(expected(value), target.metric("m", value), exact=target.exact)
 
 
-@examples(60)
+@examples(40)
 @given(value=JSON)
 def test_a_hyperparameter_is_read_as_it_was_written(target: Target, value: Any) -> None:
     """The same through log_hyperparams and list_hyperparams, which gives on every database what both can keep."""
     assert same(expected(value), target.hyperparam(value), exact=False)
 
 
-@examples(80)
+@examples(60)
 @given(number=st.floats(allow_nan=False, allow_infinity=False))
 def test_a_finite_float_keeps_every_bit_in_the_summary(target: Target, number: float) -> None:
     """Minimum, maximum and last value of a metric are the float64 that was logged."""
@@ -212,7 +212,7 @@ def test_a_finite_float_keeps_every_bit_in_the_summary(target: Target, number: f
     assert (row["min"], row["max"], row["last"]) == (number, number, number)
 
 
-@examples(60)
+@examples(40)
 @given(name=st.one_of(ANY_TEXT, st.integers(), st.sampled_from(["", "'; DROP TABLE run; --", '"', "\\", "a.b", "%s"])))
 def test_any_name_can_be_logged_and_asked_for(target: Target, name: Any) -> None:
     """A metric of any name is stored under one that the documentation foretells, and found by it."""
