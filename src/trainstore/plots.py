@@ -48,12 +48,12 @@ def plot_metrics(
     return draw(curves, ax, x=x, smoothing=smoothing, logy=logy)
 
 
-def new_figure() -> Figure:
+def new_figure(rows: int = 1) -> Figure:
     """A figure that no window shows and that need not be closed."""
     require_matplotlib()
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(8, 4.5), layout="constrained")
+    return Figure(figsize=(8, 4.5 * rows), layout="constrained")
 
 
 def require_matplotlib() -> None:

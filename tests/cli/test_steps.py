@@ -6,7 +6,7 @@ import math
 import pytest
 
 from trainstore import TrainStore
-from trainstore.cli.plot import MARK, plot
+from trainstore.cli.chart import MARK, plot
 
 NAN = float("nan")
 

@@ -12,7 +12,7 @@ Exit codes: 0 done; 1 an error, one line on standard error that says what to do;
 ``stores.py``         opening the store, a snapshot of it, or only its database
 ``printing.py``       tables, pairs and progress bars
 ``jsonable.py``       values as JSON
-``plot.py``           line plots
+``chart.py``          line charts of characters
 ``streams.py``        standard input and output, whatever their encoding
 ``files.py``          writing a file whole or not at all
 ``formats.py``        csv, jsonl and parquet: how each value is written; ``writers.py`` writes them
@@ -51,6 +51,7 @@ COMMANDS = {
     "runs": "runs:runs",
     "best": "runs:best",
     "show": "show:show",
+    "plot": "plot:plot",
     "compare": "compare:compare",
     "tag": "edit:tag",
     "note": "edit:note",

@@ -1,119 +1,242 @@
-"""A line plot in the terminal, drawn with braille characters of 2 by 4 dots."""
+"""``trainstore plot``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Sequence
+from time import sleep
+from typing import TYPE_CHECKING, Any
 
-HEIGHT = 10  # rows of characters
-MARK = "×"
-_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # by column, from the top
+import click
+
+from trainstore.cli.options import store_options
+from trainstore.cli.printing import new_console, print_json
+from trainstore.cli.stores import open_store, snapshot_of
+from trainstore.cli.streams import is_utf8, visible
+from trainstore.cli.types import METRIC, RUN
+from trainstore.display import SHOWN_METRICS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from trainstore.queries import Reader
+    from trainstore.queries.curves import Curve, Curves
+
+INTERVAL = 2.0  # seconds between two drawings
+HEIGHT = 15  # rows of a chart, if the terminal has room for them
+MAX_WIDTH = 120
+COLOURS = ("cyan", "yellow", "magenta", "green", "blue", "red", "white")
+FORMATS = ("png", "svg", "pdf")
 
 
-@dataclass(slots=True)
-class _Column:
-    """The values in one column of dots."""
+@click.command()
+@click.argument("runs", nargs=-1, type=RUN)
+@click.option("--metric", "metrics", multiple=True, type=METRIC, help="Plot this metric; may be repeated.")
+@click.option(
+    "--x",
+    type=click.Choice(["step", "epoch", "time", "relative"]),
+    default="step",
+    show_default=True,
+    help="What the x axis is.",
+)
+@click.option(
+    "--smoothing",
+    default=0.0,
+    type=click.FloatRange(0, 1, max_open=True),
+    help="An exponential mean, as in TensorBoard: 0 is none, 0.9 much.",
+)
+@click.option(
+    "--group-by", metavar="NAME", help="One line for the runs with the same hyperparameter or tag: their mean."
+)
+@click.option("--log", "log_scale", is_flag=True, help="A logarithmic axis.")
+@click.option("--watch", is_flag=True, help="Draw again every 2 seconds, until Ctrl-C.")
+@click.option("-o", "--output", metavar="FILE", help="Write a picture: .png, .svg or .pdf.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@store_options
+def plot(
+    runs: Sequence[str],
+    metrics: Sequence[str],
+    x: str,
+    smoothing: float,
+    group_by: str | None,
+    log_scale: bool,
+    watch: bool,
+    output: str | None,
+    force: bool,
+    url: str,
+    prefix: str,
+    as_json: bool,
+) -> None:
+    """Plot metrics of RUNs over each other, in the terminal or into a picture.
 
-    first: float
-    last: float
-    low: float
-    high: float
-    joined: bool  # to the previous column: no NaN or infinity in between
-
-
-def plot(points: Sequence[tuple[int, float]], *, width: int, height: int = HEIGHT) -> list[str]:
-    """The lines of a plot with axes.
-
-    Every value is drawn: a column of dots spans all its values, so no spike is lost. A NaN or an infinity breaks the
-    line and is marked on the axis.
-
-    Args:
-        points: (step, value), sorted by step.
-        width: Width of the whole plot in characters, at least 30.
-        height: Rows of the plot, without the axis.
-
-    Returns:
-        ``height`` lines, the axis and its labels; only "(no values)" if there are no points.
+    Without RUN: the 10 newest runs that have the metric. Without --metric: the loss, or what they have. Each line ends
+    in its mark, which the legend names; where there are no colours, the line is drawn with it. NaN and infinities break
+    a line and are marked by × on the axis. --x relative is the time since the run's start. --watch needs a terminal; it
+    ends with exit code 130. Pictures need matplotlib: pip install 'trainstore[plots]'. --json prints the points.
     """
-    if not points:
-        return ["(no values)"]
-    finite = [value for _, value in points if isfinite(value)]
-    low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
-    labels = [_number(high), _number(low / 2 + high / 2), _number(low)] if low < high else ["", _number(low), ""]
-    if not finite:
-        labels = ["", "", ""]
-    left = max(map(len, labels))
-    columns = max(10, max(30, width) - left - 2)
-    first, last = points[0][0], points[-1][0]
-    canvas = [[0] * columns for _ in range(height)]
+    console = new_console()
+    if watch and (output is not None or as_json):
+        raise click.UsageError("--watch draws in the terminal; leave out --output and --json")
+    if watch and not console.is_terminal:
+        raise click.UsageError(
+            "--watch draws again and again in a terminal, which standard output is not; leave it out"
+        )
+    picture = output.rpartition(".")[2].lower() if output is not None else ""
+    if output is not None and picture not in FORMATS:
+        raise click.UsageError(f"--output {output}: its ending is not one of .png, .svg and .pdf")
+    chosen = list(runs) or None
+    with open_store(url, prefix) as store:
 
-    def across(step: int) -> int:
-        return round((step - first) / (last - first) * (2 * columns - 1)) if last > first else columns
+        def read() -> list[Curves]:
+            with snapshot_of(store) as reader:
+                shown = list(metrics) or [_main_metric(reader, chosen)]
+                return _read(reader, shown, chosen, x=x, smoothing=smoothing, group_by=group_by, log=log_scale)
 
-    def down(value: float) -> int:
-        # Halved before the subtraction: the difference of two doubles may overflow.
-        part = (value / 2 - low / 2) / (high / 2 - low / 2) if high / 2 > low / 2 else 0.5
-        return round((1 - part) * (4 * height - 1))
-
-    found, marked = _columns(points, across)
-    previous: tuple[int, _Column] | None = None
-    for x, column in found.items():
-        _draw(canvas, (x, down(column.high)), (x, down(column.low)))
-        if previous is not None and column.joined:
-            _draw(canvas, (previous[0], down(previous[1].last)), (x, down(column.first)))
-        previous = (x, column)
-    at = {0: labels[0], height // 2: labels[1], height - 1: labels[2]}
-    lines = [f"{at.get(row, ''):>{left}} │" + "".join(map(_character, cells)) for row, cells in enumerate(canvas)]
-    axis = ["─"] * columns
-    for x in marked:
-        axis[x // 2] = MARK
-    lines.append(f"{'':>{left}} └{''.join(axis)}")
-    lines.append(f"{'':>{left}}  {_ends(str(first), str(last), columns)}".rstrip())
-    return [line.rstrip() for line in lines]
-
-
-def _columns(points: Sequence[tuple[int, float]], across: Callable[[int], int]) -> tuple[dict[int, _Column], set[int]]:
-    """The columns of dots with finite values, from the left, and the positions of NaN and infinities."""
-    found: dict[int, _Column] = {}
-    marked: set[int] = set()
-    joined = False
-    for step, value in points:
-        x = across(step)
-        if not isfinite(value):
-            marked.add(x)
-            joined = False
-            continue
-        column = found.get(x)
-        if column is None:
-            found[x] = _Column(value, value, value, value, joined)
+        if output is not None:
+            _write_picture(read(), output, picture, x=x, smoothing=smoothing, log=log_scale, force=force)
+        elif as_json:
+            print_json([_fields(curve, curves.x_label) for curves in read() for curve in curves.curves])
+        elif watch:
+            _watch(console, lambda: _drawn(console, read(), x=x, log=log_scale))
         else:
-            column.last = value
-            column.low, column.high = min(column.low, value), max(column.high, value)
-        joined = True
-    return found, marked
+            for line in _drawn(console, read(), x=x, log=log_scale):
+                console.print(line, no_wrap=True, overflow="crop")
 
 
-def _draw(canvas: list[list[int]], start: tuple[int, int], end: tuple[int, int]) -> None:
-    for x, y in _line(start, end):
-        canvas[y // 4][x // 2] |= _DOTS[x % 2][y % 4]
+def _main_metric(reader: Reader, runs: Any) -> str:
+    """The best-known metric that the runs have, else the one that most of them have."""
+    from trainstore import queries
+    from trainstore.errors import TrainStoreError
+
+    counts = queries.list_metrics(reader, runs)["metric"].value_counts()
+    if counts.empty:
+        raise TrainStoreError("there are no metrics to plot; see: trainstore runs")
+    known = [name for name in SHOWN_METRICS[::-1] if name in counts.index]
+    return next((name for name in ("loss", *known) if name in counts.index), min(counts[counts == counts.max()].index))
 
 
-def _line(start: tuple[int, int], end: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    (x, y), (to_x, to_y) = start, end
-    steps = max(abs(to_x - x), abs(to_y - y))
-    for i in range(steps + 1):
-        part = i / steps if steps else 0.0
-        yield round(x + part * (to_x - x)), round(y + part * (to_y - y))
+def _read(reader: Reader, metrics: Sequence[str], runs: Any, *, log: bool, **arguments: Any) -> list[Curves]:
+    """A chart's curves for each metric: in the terminal, lines of several would not be told apart."""
+    from trainstore.plots import check_drawable
+    from trainstore.queries.curves import read_curves
+
+    charts = [read_curves(reader, metric, runs, **arguments) for metric in metrics]
+    for curves in charts:
+        check_drawable(curves, logy=log)
+    return charts
 
 
-def _character(dots: int) -> str:
-    return chr(0x2800 + dots) if dots else " "
+# --- In the terminal -------------------------------------------------------------------------------------------------
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}"
+def _watch(console: Console, draw: Any) -> None:
+    from rich.console import Group
+    from rich.live import Live
+
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        while True:
+            live.update(Group(*draw()), refresh=True)
+            sleep(INTERVAL)
 
 
-def _ends(first: str, last: str, width: int) -> str:
-    return first if first == last else f"{first}{last:>{max(1, width - len(first))}}"
+def _drawn(console: Console, charts: Sequence[Curves], *, x: str, log: bool) -> list[Text]:
+    """The lines of text of all charts."""
+    height = HEIGHT
+    if console.is_terminal:
+        names = sum(len(curves.curves) for curves in charts) + 5 * len(charts)
+        height = max(5, min(HEIGHT, (console.height - names) // len(charts)))
+    return [line for curves in charts for line in _chart(console, curves, height, x=x, log=log)]
+
+
+def _chart(console: Console, curves: Curves, height: int, *, x: str, log: bool) -> list[Text]:
+    from rich.text import Text
+
+    from trainstore.cli.chart import chart
+
+    several = len(curves.curves) > 1
+    coloured = console.is_terminal and not console.no_color and console.color_system is not None and is_utf8()
+    drawn = chart(
+        [_points(curve) for curve in curves.curves],
+        width=min(console.width, MAX_WIDTH),
+        height=height,
+        marks=several and not coloured,
+        log=log,
+        x_text=_x_text(x),
+    )
+    title = Text(visible(curves.metrics[0]), style="bold", no_wrap=True, overflow="crop")
+    title.append(f" over {curves.x_label}" + ", logarithmic" * log, style="not bold dim")
+    lines = [title]
+    if curves.note:
+        lines.append(Text(curves.note, style="dim"))
+    for left, cells in zip(drawn.left, drawn.cells, strict=True):
+        line = Text(left, style="dim", no_wrap=True, overflow="crop")
+        for text, number in cells:
+            line.append(text, style=f"not dim {COLOURS[number % len(COLOURS)]}" if number >= 0 else "")
+        line.rstrip()
+        lines.append(line)
+    lines += [Text(text, style="dim", no_wrap=True, overflow="crop") for text in drawn.below]
+    lines += [_legend(number, curve, several) for number, curve in enumerate(curves.curves)]
+    return [*lines, Text("")]
+
+
+def _points(curve: Curve) -> list[tuple[float, float]]:
+    from math import nan
+
+    values = [nan if odd else y for y, odd in zip(curve.smooth.tolist(), curve.marked.tolist(), strict=True)]
+    return list(zip(curve.x.tolist(), values, strict=True))
+
+
+def _legend(number: int, curve: Curve, several: bool) -> Text:
+    from rich.text import Text
+
+    from trainstore.cli.chart import MARK, line_mark
+
+    colour = COLOURS[number % len(COLOURS)]
+    line = Text(no_wrap=True, overflow="ellipsis")
+    if several:
+        line.append(f"  {line_mark(number)} ", style=colour)
+    line.append(("" if several else "  ") + visible(curve.label))
+    finite = [y for y, odd in zip(curve.y.tolist(), curve.marked.tolist(), strict=True) if not odd]
+    line.append(f"  last {finite[-1]:.6g}" if finite else "  no finite value", style="dim")
+    odd = int(curve.marked.sum())
+    if odd:
+        line.append(f"  ({MARK} {odd} of {len(curve.y)} values are NaN or infinite)", style="yellow")
+    return line
+
+
+def _x_text(x: str) -> Any:
+    from datetime import UTC, datetime
+
+    if x == "time":
+        return lambda seconds: f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
+    return lambda value: f"{int(value)}" if x == "step" else f"{value:.4g}"
+
+
+# --- Pictures and JSON -----------------------------------------------------------------------------------------------
+
+
+def _write_picture(
+    charts: Sequence[Curves], output: str, picture: str, *, x: str, smoothing: float, log: bool, force: bool
+) -> None:
+    from trainstore.cli.files import new_file, path_of
+    from trainstore.plots import draw, new_figure
+
+    figure = new_figure(len(charts))
+    for curves, ax in zip(charts, figure.subplots(len(charts), squeeze=False)[:, 0], strict=True):
+        draw(curves, ax, x=x, smoothing=smoothing, logy=log)
+    with new_file(path_of(output), force=force) as file:
+        figure.savefig(file, format=picture, dpi=150)
+    click.echo(f"{visible(output)}: {sum(len(curves.curves) for curves in charts)} lines")
+
+
+def _fields(curve: Curve, x_label: str) -> dict[str, Any]:
+    return {
+        "metric": curve.metric,
+        "label": curve.label,
+        "runs": curve.runs,
+        "x_label": x_label,
+        "steps": curve.step.tolist(),
+        "x": curve.x.tolist(),
+        "values": curve.y.tolist(),
+        "smoothed": curve.smooth.tolist(),
+    }

@@ -127,7 +127,7 @@ def _print_plot(name: str, points: list[tuple[int, float]]) -> None:
 
     from rich.text import Text
 
-    from trainstore.cli.plot import MARK, plot
+    from trainstore.cli.chart import MARK, plot
 
     console = new_console()
     odd = sum(not isfinite(value) for _, value in points)
