@@ -353,7 +353,8 @@ class ActiveRun:
         Only the handle that opened the attempt sets its status. One that joined (`resume_run` without a step) closes
         itself, and may turn a running attempt into a failed one. Finishing again changes nothing. If the run keeps
         another status than the one given here, a warning names it and says what can be done. `log` after this joins
-        the run again, with a warning: the record is kept and the status stays.
+        the run again, with a warning: the record is kept and the status stays. If recording is disabled, the logger
+        says so at INFO.
 
         A run that nobody finishes ends with its store or its process (see "How a run ends" in the guide on recording).
 
@@ -374,6 +375,8 @@ class ActiveRun:
             if status not in (None, self._finished):
                 self._warn_once(f"it is {self._finished} already and does not become {status}; {_GO_ON}")
             return self.flush(timeout)
+        if self._service is None and self._address is None and self._finished is None:
+            logger.info("run %s: nothing of it is recorded, TRAINSTORE_DISABLED is set", self.uid)
         if self._recorder is None and status in (None, "finished"):  # disabled, or unpickled and never used
             self._finished = self._finished or "finished"
             return True

@@ -6,7 +6,9 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from trainstore.store import TrainStore
 
@@ -109,6 +111,19 @@ def test_an_exception_of_an_earlier_cell_did_not_end_the_run(
     script.finish()
     assert ended(database_url, "before")[:2] == ("failed", "KeyError: 'a typo'")
     assert ended(database_url, "after")[:2] == ("finished", None)
+
+
+def test_a_notebook_whose_kernel_is_shut_down(database_url: str, tmp_path: Any) -> None:
+    """Its run is finished, though a cell before it failed."""
+    cells = [
+        "1 / 0",
+        f"from trainstore.store import TrainStore\nrun = TrainStore({database_url!r}).start_run(name='script')",
+        "run.log({'loss': 1.0}, step=0)",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    options = {"allow_errors": True, "resources": {"metadata": {"path": str(tmp_path)}}}
+    NotebookClient(notebook, timeout=120, kernel_name="python3", **options).execute()
+    assert ended(database_url) == ("finished", None, by("finished"))
 
 
 def test_a_new_interpreter_ends_as_a_forked_one(new_database: Callable[..., str], start_script: Start) -> None:
@@ -339,6 +354,20 @@ def test_a_handle_that_joined_a_running_run_leaves_its_end_to_the_opener(
         assert "its opener says how it ends" in warning
         assert store.get_run(opener).status == other.status == "running"
     assert store.get_run(opener).status == "finished"
+
+
+def test_a_run_that_is_not_recorded_says_so(
+    store: TrainStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At INFO, once, as whoever set the variable knows it."""
+    monkeypatch.setenv("TRAINSTORE_DISABLED", "1")
+    caplog.set_level("INFO", "trainstore")
+    run = store.start_run()
+    assert run.finish()
+    assert run.finish("failed")
+    assert [text for text in caplog.messages if "TRAINSTORE_DISABLED is set" in text] == [
+        f"run {run.uid}: nothing of it is recorded, TRAINSTORE_DISABLED is set"
+    ]
 
 
 def test_a_run_finished_within_its_block_keeps_that(store: TrainStore, caplog: pytest.LogCaptureFixture) -> None:
