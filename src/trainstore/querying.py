@@ -287,6 +287,26 @@ class QueryMethods:
         with self._reader() as reader:
             return queries.list_events(reader, runs, kind=kind)
 
+    def list_attempts(self, runs: Any = None) -> DataFrame:
+        """The attempts of a run, of several (a list) or of all runs (None): one when it began, one for each resumption.
+
+        Args:
+            runs: A run, a list, a DataFrame with a column ``uid``, or None.
+
+        Returns:
+            By run, in the order in which they were opened. Columns: uid object; attempt int64 (its number in the run);
+            resumed_from Int64, the attempt whose checkpoint it took up; start_step int64, the step of that checkpoint
+            (-1: none); last_step Int64, the highest step that it logged; kept_step Int64, the highest of these that is
+            still shown, missing if later attempts replaced all of them; status, error object; started_at, ended_at
+            datetime64[us, UTC]; host, command, git_commit object; git_dirty boolean; versions object, those of Python
+            and of libraries as a dict; changed_hyperparams object, ``{"hp.lr": [old, new]}`` (or None).
+
+        Raises:
+            RunNotFoundError, RunNotUniqueError: As for `get_run`.
+        """
+        with self._reader() as reader:
+            return queries.list_attempts(reader, runs)
+
     def compare_runs(self, runs: Iterable[Any], *, summary: str = "last", everything: bool = False) -> DataFrame:
         """What differs between runs: hyperparameters, tags, metrics, status, where they ran, on which versions.
 

@@ -1,12 +1,14 @@
 """Every SELECT of the query API, and the DataFrames that it returns.
 
 ``runs`` (the run table, one run, the best run), ``steps`` (step logs, metrics), ``hyperparams`` (hyperparameters,
-events), ``compare`` (what differs), ``scalarstop`` (data sets, models and their epochs), ``filters`` (which runs),
-``comparisons`` (what conditions may compare), ``language``, ``field_names``, ``fields`` and ``literals`` (filters as
-text), ``names`` and ``matches`` (which hyperparameters, and their values), ``frames`` (columns and dtypes). Functions
-take a `Reader` first and otherwise the arguments of the facade's method of the same name, where they are documented.
+events), ``attempts``, ``compare`` (what differs), ``scalarstop`` (data sets, models and their epochs), ``filters``
+(which runs), ``comparisons`` (what conditions may compare), ``language``, ``field_names``, ``fields`` and ``literals``
+(filters as text), ``names`` and ``matches`` (which hyperparameters, and their values), ``frames`` (columns and dtypes).
+Functions take a `Reader` first and otherwise the arguments of the facade's method of the same name, where they are
+documented.
 """
 
+from trainstore.queries.attempts import list_attempts
 from trainstore.queries.compare import compare_runs
 from trainstore.queries.hyperparams import list_events, list_hyperparams
 from trainstore.queries.reader import Reader, RunKey, TypedRun, resolve_run, resolve_runs
@@ -25,6 +27,7 @@ __all__ = [
     "get_best_run",
     "get_current_step",
     "get_run",
+    "list_attempts",
     "list_events",
     "list_hyperparams",
     "list_metrics",

@@ -65,7 +65,7 @@ def run_source(models: Models) -> RunSource:
     """All runs; the caller chooses the columns."""
     run, writer = models.run, models.writer
     head = alias(models.attempt, "head")
-    status = _shown_status(models, head)
+    status = displayed_status(run.c.status, head.c.opened_at, writer)
     statement = (
         select()
         .select_from(run)
@@ -103,11 +103,14 @@ def _head_number(models: Models) -> Any:
     )
 
 
-def _shown_status(models: Models, head: Any) -> ColumnElement[str]:
-    run, writer = models.run.c, models.writer.c
-    heard_of = func.coalesce(writer.heartbeat_at, head.c.opened_at)
-    alive = and_(writer.closed_at.is_(None), heard_of > bindparam(_HEARD_AFTER, type_=head.c.opened_at.type))
-    return case((run.status != "running", run.status), (alive, "running"), else_="lost")
+def displayed_status(status: ColumnElement[str], opened_at: ColumnElement[Any], writer: Table) -> ColumnElement[str]:
+    """A status as it is shown: ``lost`` instead of ``running`` if its writer is not heard of any more.
+
+    A statement with it needs the parameters `liveness`.
+    """
+    heard_of = func.coalesce(writer.c.heartbeat_at, opened_at)
+    alive = and_(writer.c.closed_at.is_(None), heard_of > bindparam(_HEARD_AFTER, type_=opened_at.type))
+    return case((status != "running", status), (alive, "running"), else_="lost")
 
 
 def conditions(reader: Reader, chosen: RunFilter, status: ColumnElement[str]) -> list[ColumnElement[bool]]:
