@@ -28,13 +28,13 @@ CHILD_TIMEOUT = 1.0  # seconds that a child of multiprocessing waits until the e
 class Unfinished(Protocol):
     """A run that this process opened and nobody has finished."""
 
-    def end(self, status: str, error: str | None, by: str) -> None:
+    def _end(self, status: str, error: str | None, by: str) -> None:
         """Record its end, without waiting; never raises."""
 
-    def belongs_to(self, service: Any) -> bool:
+    def _belongs_to(self, service: Any) -> bool:
         """Whether this service records it."""
 
-    def wait_if_reachable(self, timeout: float) -> None:
+    def _wait_if_reachable(self, timeout: float) -> None:
         """Wait until it is stored, unless the database is away."""
 
 
@@ -91,7 +91,7 @@ def forget(run: Unfinished) -> None:
 
 def end_with_store(service: Any) -> None:
     """A store is closed: its runs end, as the exception says that is being handled, if there is one."""
-    _end([run for run in list(_unfinished) if run.belongs_to(service)], "close")
+    _end([run for run in list(_unfinished) if run._belongs_to(service)], "close")
 
 
 def _end(runs: list[Unfinished], by: str) -> None:
@@ -99,7 +99,7 @@ def _end(runs: list[Unfinished], by: str) -> None:
     for run in runs:
         opened = _unfinished.pop(run, None)
         if opened is not None:
-            run.end(*ending_of(None if opened.knew(error) else error), by)
+            run._end(*ending_of(None if opened.knew(error) else error), by)
 
 
 # --- The end of the process ------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def _end_with_process() -> None:
     for run, opened in list(_unfinished.items()):
         ending = opened.ending or _ending_of_process(opened)
         if ending is not None:
-            run.end(*ending, "exit")
+            run._end(*ending, "exit")
     _unfinished.clear()
 
 
@@ -196,7 +196,7 @@ def _end_with_child() -> None:
     runs = list(_unfinished)
     _end(runs, "exit")  # it is called while an exception passes
     for run in runs:
-        run.wait_if_reachable(CHILD_TIMEOUT)
+        run._wait_if_reachable(CHILD_TIMEOUT)
 
 
 def _forget_in_child() -> None:

@@ -391,7 +391,7 @@ class ActiveRun:
             self._tell_ended(error)
         return complete
 
-    def end(self, status: str, error: str | None, by: str) -> None:
+    def _end(self, status: str, error: str | None, by: str) -> None:
         """Record the end of a run that nobody finished, and an event that says so. Never raises, does not wait.
 
         Args:
@@ -406,11 +406,11 @@ class ActiveRun:
             self._record_end(status, error)
             self._tell_ended(error)
 
-    def belongs_to(self, service: RecordingService) -> bool:
+    def _belongs_to(self, service: RecordingService) -> bool:
         """Whether this is the service that it is recorded with."""
         return self._service is service
 
-    def wait_if_reachable(self, timeout: float) -> None:
+    def _wait_if_reachable(self, timeout: float) -> None:
         """Wait until everything is stored, unless the database is away."""
         if self._service is not None and not self._service.is_away:
             self.flush(timeout)
@@ -426,7 +426,7 @@ class ActiveRun:
         if self._recorder is not None:
             self._recorder.end()
 
-    def tell_begun(self) -> None:
+    def _tell_begun(self) -> None:
         """Say on standard error where the run goes (notices.py). For the store, when the run is open."""
         if self._service is not None and self._opener and self._rank == 0 and notices.are_wanted():
             if self._recorder is not None:

@@ -241,7 +241,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
             active.log_hyperparams(hyperparams)
         if tags is not None:
             active._begin_with_tags(tags)
-        active.tell_begun()
+        active._tell_begun()
         return active
 
     def resume_run(
@@ -297,7 +297,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
             self._recording(), record, attempt,
             opener=step is not None, seen=known is not None, rank=rank, next_step=next_step, joined_status=status,
         )  # fmt: skip
-        active.tell_begun()
+        active._tell_begun()
         return active
 
     def is_recorded_here(self, run: Any) -> bool:
