@@ -8,14 +8,14 @@ Functions take a `Reader` first and otherwise the arguments of the facade's meth
 documented.
 """
 
-from trainstore.queries.attempts import list_attempts
+from trainstore.queries.attempts import list_attempts, list_children
 from trainstore.queries.compare import compare_runs
 from trainstore.queries.hyperparams import list_events, list_hyperparams
 from trainstore.queries.reader import Reader, RunKey, TypedRun, resolve_run, resolve_runs
 from trainstore.queries.records import RunRecord
 from trainstore.queries.runs import get_best_run, get_run, list_runs, list_runs_grouped_by_metric, shown_status
 from trainstore.queries.scalarstop import ModelRecord
-from trainstore.queries.steps import get_current_step, list_metrics, list_step_logs
+from trainstore.queries.steps import get_current_step, list_metrics, list_step_logs, steps_per_second
 
 __all__ = [
     "ModelRecord",
@@ -28,6 +28,7 @@ __all__ = [
     "get_current_step",
     "get_run",
     "list_attempts",
+    "list_children",
     "list_events",
     "list_hyperparams",
     "list_metrics",
@@ -37,4 +38,5 @@ __all__ = [
     "resolve_run",
     "resolve_runs",
     "shown_status",
+    "steps_per_second",
 ]

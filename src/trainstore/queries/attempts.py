@@ -1,4 +1,4 @@
-"""Attempts row by row: how often a run was started, and which steps of each attempt are shown."""
+"""Attempts row by row, with the steps of each that are shown; and the runs that began from a run's checkpoint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy import case, select
 
 from trainstore.queries.filters import displayed_status, liveness
 from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, TEXT, TIME, frame, parse
-from trainstore.queries.reader import Reader, among, resolve_runs
+from trainstore.queries.reader import Reader, among, resolve_run, resolve_runs
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -31,6 +31,7 @@ ATTEMPT_COLUMNS = (
     ("versions", TEXT),
     ("changed_hyperparams", TEXT),
 )
+CHILD_COLUMNS = (("run_id", COUNT), ("uid", TEXT), ("name", TEXT), ("parent_step", INTEGER))
 
 
 def list_attempts(reader: Reader, runs: object = None) -> DataFrame:
@@ -57,3 +58,11 @@ def list_attempts(reader: Reader, runs: object = None) -> DataFrame:
         for row in reader.rows(statement if condition is None else statement.where(condition), parameters)
     ]
     return frame(ATTEMPT_COLUMNS, [(*row[1:-2], parse(row[-2]), parse(row[-1])) for row in rows])
+
+
+def list_children(reader: Reader, run: object) -> DataFrame:
+    """The runs that began from a checkpoint of a run, in the order in which they started."""
+    table = reader.models.run.c
+    statement = select(table.id, table.uid, table.name, table.parent_step)
+    asked = statement.where(table.parent_run_id == resolve_run(reader, run).id).order_by(table.started_at, table.id)
+    return frame(CHILD_COLUMNS, [tuple(row) for row in reader.rows(asked)])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
-from trainstore.display import pairs_html
+from trainstore.queries import record_display
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunRecord:
     """A run as it was when it was read; later records do not change it."""
 
@@ -58,10 +58,20 @@ class RunRecord:
     command: str | None = None
     git_commit: str | None = None
     git_dirty: bool | None = None
+    duration: timedelta | None = None
+    """From the start to the end, breaks between attempts included; while it runs, until it was read; lost: None."""
+    best_metrics: dict[str, tuple[float, int | None]] = field(default_factory=dict)
+    """The best finite value and its step, of each metric whose name says what is better: a loss, an accuracy, …"""
 
     def __hash__(self) -> int:
         return hash(self.uid)
 
+    def __repr__(self) -> str:
+        return record_display.one_line(self)
+
+    def __str__(self) -> str:
+        return record_display.few_lines(self)
+
     def _repr_html_(self) -> str:
-        """A table for notebooks."""
-        return pairs_html({item.name: getattr(self, item.name) for item in fields(self)})
+        """A short page for notebooks; the rest unfolds."""
+        return record_display.html(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from trainstore.queries import filters
 from trainstore.queries.columns import hyperparam_columns, metric_columns
 from trainstore.queries.filters import RunFilter, alias, liveness, run_source
 from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, fixed_columns, parse
+from trainstore.queries.metric_names import better_direction
 from trainstore.queries.reader import Reader, resolve_run
 from trainstore.queries.records import RunRecord
 from trainstore.values import INT64_MAX, index_of, stored_name
@@ -209,15 +211,28 @@ def _record(reader: Reader, row: Any, **ranking: Any) -> RunRecord:
     statement = select(table.namespace, table.key, reader.backend.json_text(table.value))
     for namespace, key, text in sorted(reader.rows(statement.where(table.run_id == run_id)), key=lambda r: r[1]):
         facts.setdefault(namespace, {})[key] = parse(text)
-    last = select(summary.metric, summary.last).where(summary.run_id == run_id, summary.count > 0)
-    metrics = {name: float("nan") if value is None else value for name, value in sorted(reader.rows(last))}
+    of_metrics = (summary.metric, summary.last, summary.min, summary.min_step, summary.max, summary.max_step)
+    summaries = reader.rows(select(*of_metrics).where(summary.run_id == run_id, summary.count > 0))
+    metrics, best = {}, {}
+    for name, last, low, low_step, high, high_step in sorted(summaries, key=lambda row: row.metric):
+        metrics[name] = float("nan") if last is None else last
+        direction = better_direction(name)
+        if direction is not None and low is not None:
+            best[name] = (low, low_step) if direction == "min" else (high, high_step)
     return RunRecord(
         **{name: values[name] for name in RunRecord.__dataclass_fields__ if name in values},
         **ranking,
+        duration=_duration(reader, values),
         metrics=metrics,
+        best_metrics=best,
         hyperparams=facts["hp"],
         model_hyperparams=facts["mth"],
         data_hyperparams=facts["dbh"],
         environment=facts["env"],
         tags=facts["tag"],
     )
+
+
+def _duration(reader: Reader, values: dict[str, Any]) -> timedelta | None:
+    end = reader.now() if values["status"] == "running" else values["ended_at"]
+    return None if end is None else max(end - values["started_at"], timedelta())

@@ -12,6 +12,7 @@ from sqlalchemy.types import NullType
 
 from trainstore.errors import InvalidArgumentError
 from trainstore.queries.columns import metric_names
+from trainstore.queries.filters import run_source
 from trainstore.queries.frames import (
     COUNT,
     INTEGER,
@@ -225,3 +226,20 @@ def get_current_step(reader: Reader, run: object) -> int | None:
         select(table.last_step).where(table.id == resolve_run(reader, run).id)
     ).scalar()
     return step
+
+
+def steps_per_second(reader: Reader, run: object) -> float | None:
+    """How fast the attempt that is shown went: from the first to the last step that it logged; None below two steps."""
+    models, key = reader.models, resolve_run(reader, run)
+    source = run_source(models)
+    head = source.statement.with_only_columns(source.head.c.attempt, maintain_column_froms=True)
+    log = models.step_log.c
+    own = select(log.step, log.logged_at).where(
+        log.run_id == key.id, log.attempt == head.where(models.run.c.id == key.id).scalar_subquery()
+    )
+    ends = [row for order in (log.step, log.step.desc()) for row in reader.rows(own.order_by(order).limit(1))]
+    if not ends:
+        return None
+    (first, began), (last, ended) = ends
+    seconds = (ended - began).total_seconds()
+    return (last - first) / seconds if seconds > 0 and last > first else None
