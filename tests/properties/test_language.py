@@ -249,7 +249,7 @@ def test_a_filter_finds_what_it_says(both: tuple[Builder, Builder]) -> None:
     """Every field, operator and kind of value, joined in every way."""
     tables = [rows_of(builder) for builder in both]
 
-    @examples(300)
+    @examples(150)
     @given(filters())
     def check(asked: Filter) -> None:
         for builder, rows in zip(both, tables, strict=True):
