@@ -78,7 +78,7 @@ def test_a_password_is_not_in_the_command(start_script: Start) -> None:
     (begun,) = [line for line in script.stderr.splitlines() if "→" in line]
     assert begun == (
         "trainstore: run lr0.01 → postgresql://me@127.0.0.1:1/db; "
-        "with its URL in TRAINSTORE_URL: trainstore show lr0.01"
+        "look: trainstore show lr0.01 (with the URL of the database in TRAINSTORE_URL)"
     )
     assert "hidden-word" not in script.stderr
 

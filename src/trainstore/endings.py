@@ -206,6 +206,7 @@ def _forget_in_child() -> None:
     _hooks_set.discard("child")
 
 
+# At import: `sys.exit(main())` looks the function up before main() opens a run.
 sys.exit = _noted_exit
 atexit.register(_end_with_process)
 if hasattr(os, "register_at_fork"):

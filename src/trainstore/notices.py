@@ -14,8 +14,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from trainstore.backends import Backend, open_backend
-from trainstore.errors import TrainStoreError
+from trainstore.backends import Backend
+from trainstore.commands import command_on, place_of
 
 logger = logging.getLogger("trainstore")
 
@@ -32,6 +32,12 @@ def are_wanted() -> bool:
     if quiet not in ("", "0", "false", "no", "off") or (not quiet and "PYTEST_CURRENT_TEST" in os.environ):
         return False
     return logger.level <= logging.INFO and not logger.disabled and logging.root.manager.disable < logging.INFO
+
+
+def tell_created(backend: Backend) -> None:
+    """A query found a store that its opening had just created: a mistyped path must not look like lost runs."""
+    if not backend.in_memory:
+        _tell(lambda: f"{place_of(backend)} is a new store, without runs")
 
 
 def tell_begun(backend: Backend, prefix: str, *, name: str, uid: str, project: str, start_step: int) -> None:
@@ -87,44 +93,10 @@ def duration_text(seconds: float) -> str:
 # --- A command to paste ----------------------------------------------------------------------------------------------
 
 
-def place_of(backend: Backend) -> str:
-    """A store's path, seen from the current folder, or its URL without the password."""
-    path = getattr(backend, "path", None)
-    if backend.in_memory:
-        return "memory"
-    if path is None or "%" in backend.safe_url:
-        return backend.safe_url.replace(":***@", "@")
-    try:
-        return str(path.relative_to(os.getcwd()))
-    except (ValueError, OSError):
-        return str(path)
-
-
-def store_options(backend: Backend, prefix: str) -> str | None:
-    """The options with which a command finds the store, "" if it does so without; None if they need a password."""
-    given = os.environ.get("TRAINSTORE_URL") or "trainstore.db"
-    options = "" if _is_at(given, backend) else f" --store {shlex.quote(place_of(backend))}"
-    if options and "***" in backend.safe_url:
-        return None
-    if prefix != os.environ.get("TRAINSTORE_PREFIX", ""):
-        options += f" --prefix {shlex.quote(prefix)}"
-    return options
-
-
 def _how_to_look(backend: Backend, prefix: str, run: str) -> str:
     if backend.in_memory:
         return ""
-    options = store_options(backend, prefix)
-    if options is None:
-        return f"; with its URL in TRAINSTORE_URL: trainstore show {run}"
-    return f"; look: trainstore show {run}{options}"
-
-
-def _is_at(target: str, backend: Backend) -> bool:
-    try:
-        return open_backend(target).safe_url == backend.safe_url
-    except TrainStoreError:
-        return False
+    return f"; look: {command_on(backend, prefix, f'show {run}')}"
 
 
 def _reference(name: str, uid: str) -> str:

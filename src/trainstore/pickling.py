@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainstore.backends import open_backend
+from trainstore.defaults import STORE_VARIABLE
 from trainstore.errors import InvalidArgumentError, StoreURLError
 from trainstore.recording.service import RecordingService
 
@@ -31,7 +32,7 @@ class StoreAddress:
         if self.in_memory:
             raise InvalidArgumentError(
                 "a store in memory cannot be pickled, nor can its runs: no other process can reach it. "
-                "Use a file: TrainStore('runs.db')"
+                "Use a file: TrainStore('trainstore.db')"
             )
         return self.__dict__
 
@@ -52,7 +53,7 @@ class StoreAddress:
     def _target(self) -> str:
         if "***" not in self.url:
             return self.url
-        given = os.environ.get("TRAINSTORE_URL")
+        given = os.environ.get(STORE_VARIABLE)
         try:
             if given and open_backend(given).safe_url == self.url:
                 return given

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
-import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from sqlalchemy import Connection, Engine, Inspector, inspect, select, true
 from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 
 from trainstore.backends import Backend
+from trainstore.commands import command_on
 from trainstore.errors import (
     PermissionDeniedError,
     SchemaError,
@@ -43,7 +43,14 @@ def migrations_directory() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "migrations"
 
 
-def prepare(engine: Engine, backend: Backend, models: Models, *, auto_upgrade: bool | None = None) -> str:
+def prepare(
+    engine: Engine,
+    backend: Backend,
+    models: Models,
+    *,
+    auto_upgrade: bool | None = None,
+    on_created: Callable[[], None] = lambda: None,
+) -> str:
     """Create or upgrade the schema if needed, or raise why not; return the store's uid. Called at every opening.
 
     Args:
@@ -51,6 +58,7 @@ def prepare(engine: Engine, backend: Backend, models: Models, *, auto_upgrade: b
         backend: The database.
         models: Of the store's prefix.
         auto_upgrade: Whether an older schema is upgraded. None: the backend's default.
+        on_created: Called if there was no schema and one was created.
 
     Raises:
         SchemaOutdatedError, SchemaTooNewError, SchemaForeignError, SchemaMissingError: Nothing was changed.
@@ -68,6 +76,7 @@ def prepare(engine: Engine, backend: Backend, models: Models, *, auto_upgrade: b
         )
     if version is None:
         upgrade(engine, backend, models)
+        on_created()
     elif version != HEAD:
         _check_known(version, backend)
         if backend.read_only or not (backend.upgrades_on_open if auto_upgrade is None else auto_upgrade):
@@ -268,8 +277,7 @@ def _check_known(version: str, backend: Backend) -> None:
 
 
 def _command(backend: Backend, models: Models) -> str:
-    prefix = f" --prefix {models.prefix}" if models.prefix else ""
-    return f"trainstore db upgrade --store {shlex.quote(backend.safe_url)}{prefix}"
+    return command_on(backend, models.prefix, "db upgrade")
 
 
 def _config(connection: Connection, models: Models) -> Config:

@@ -22,9 +22,10 @@ from sqlalchemy import URL, Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from trainstore import endings, queries, schema
+from trainstore import endings, notices, queries, schema
 from trainstore.backends import open_backend
 from trainstore.backends.standing import StandingConnection
+from trainstore.defaults import default_prefix, default_store
 from trainstore.display import SHOWN_METRICS, overview, table_html
 from trainstore.errors import (
     InvalidArgumentError,
@@ -64,7 +65,8 @@ class TrainStore(QueryMethods, ScalarStopMethods):
     Args:
         connection_string: A path or ``sqlite:///…`` (SQLite, the file is made), ``:memory:``,
             ``postgresql://user:password@host:5432/database``, an SQLAlchemy ``URL``, or a scheme that an installed
-            backend serves.
+            backend serves. None: ``TRAINSTORE_URL``, else ``trainstore.db`` in the current folder, as for the command
+            line and the callbacks.
         table_name_prefix: Put before the name of every table, so that several stores share a database: at most 20 of
             ``a-z 0-9 _``, not a digit first. None: ``TRAINSTORE_PREFIX``, else none.
         echo: Log every SQL statement.
@@ -92,7 +94,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
 
     def __init__(
         self,
-        connection_string: str | os.PathLike[str] | URL,
+        connection_string: str | os.PathLike[str] | URL | None = None,
         *,
         table_name_prefix: str | None = None,
         echo: bool = False,
@@ -105,9 +107,11 @@ class TrainStore(QueryMethods, ScalarStopMethods):
                 "read_only=True records and upgrades nothing: leave out offline_ok and auto_upgrade"
             )
         if table_name_prefix is None:
-            table_name_prefix = os.environ.get("TRAINSTORE_PREFIX", "")
+            table_name_prefix = default_prefix()
         self._models = models_for(table_name_prefix)
-        self._backend = open_backend(connection_string, echo=echo, read_only=read_only)
+        self._backend = open_backend(
+            default_store() if connection_string is None else connection_string, echo=echo, read_only=read_only
+        )
         if read_only and self._backend.in_memory:
             raise InvalidArgumentError("a store in memory starts empty: read_only=True leaves nothing to read")
         self._auto_upgrade = auto_upgrade
@@ -122,6 +126,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         )
         self._connection: Connection | None = None
         self._closed = False
+        self._is_new = False  # created by this object, which has recorded no run yet and was not queried
         self._attached = False
         self.recovered = Recovered()  # what opening delivered of ended processes
         self._attach_guard = threading.Lock()
@@ -586,7 +591,16 @@ class TrainStore(QueryMethods, ScalarStopMethods):
             raise ClosedError(f"the store {self._backend.safe_url} is closed; open a new TrainStore")
 
     def _prepare(self) -> str:
-        return schema.prepare(self._engine, self._backend, self._models, auto_upgrade=self._auto_upgrade)
+        return schema.prepare(
+            self._engine,
+            self._backend,
+            self._models,
+            auto_upgrade=self._auto_upgrade,
+            on_created=self._note_created,
+        )
+
+    def _note_created(self) -> None:
+        self._is_new = True
 
     def _prepare_for_writer(self) -> str:
         try:
@@ -614,6 +628,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         return recovered
 
     def _recording(self) -> RecordingService | None:
+        self._is_new = False
         return None if recording_is_disabled() else self._service
 
     @contextmanager
@@ -627,6 +642,9 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         """Wait until what this store object recorded is stored, or warn."""
         self._check_open()
         self._attach()
+        if self._is_new:
+            self._is_new = False
+            notices.tell_created(self._backend)
         if not self._service.flush(None, READ_OWN_WRITES_TIMEOUT):
             warnings.warn(
                 f"{self._service.pending} records are not stored yet; the answer does not include them",

@@ -103,7 +103,7 @@ def test_unknown_scheme(url: str):
 @pytest.mark.parametrize("target", ["", None, 3, b"runs.db", ["runs.db"], object()])
 def test_no_connection_string(target: object):
     """What is no text and no path is refused with an example of what is."""
-    with pytest.raises(StoreURLError, match=r"runs\.db|sqlite"):
+    with pytest.raises(StoreURLError, match=r"trainstore\.db|sqlite"):
         open_backend(target)
 
 

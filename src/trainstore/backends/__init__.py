@@ -84,7 +84,9 @@ def _backend_of(target: str | os.PathLike[str] | URL, echo: bool) -> Backend:
     elif isinstance(target, str) and target:
         text = target
     else:
-        raise StoreURLError(f"{target!r} is not a connection string: pass a path such as 'runs.db' or a database URL")
+        raise StoreURLError(
+            f"{target!r} is not a connection string: pass a path such as 'trainstore.db' or a database URL"
+        )
     scheme, separator, _ = text.partition("://")
     if not separator:
         scheme, colon, _ = text.partition(":")

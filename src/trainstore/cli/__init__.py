@@ -42,6 +42,7 @@ import click
 
 from trainstore import __version__
 from trainstore.cli import streams
+from trainstore.cli.options import group_options
 from trainstore.cli.streams import visible
 from trainstore.errors import FilterError, TrainStoreError
 
@@ -65,6 +66,7 @@ COMMANDS = {
     "db": "db:db",
     "completion": "completion:completion",
 }
+ALIASES = {"ls": "runs", "list": "runs", "delete": "rm"}
 
 
 class _Commands(click.Group):
@@ -76,6 +78,7 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command's module and return the command."""
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
@@ -93,8 +96,9 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@group_options
 @click.version_option(__version__, prog_name="trainstore")
-def cli() -> None:
+def cli(**_options: Any) -> None:
     """Every run, step and hyperparameter of your trainings, in your own SQL database."""
 
 

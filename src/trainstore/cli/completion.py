@@ -6,7 +6,6 @@ error is shown, because the user is in the middle of typing a line.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
-from trainstore.cli.options import DEFAULT_STORE, PREFIX_VARIABLE, STORE_VARIABLE
 from trainstore.cli.stores import open_database
 from trainstore.cli.streams import visible
+from trainstore.defaults import default_prefix, default_store
 from trainstore.errors import TrainStoreError
 
 if TYPE_CHECKING:
@@ -75,8 +74,8 @@ def _query(ctx: click.Context, query: Callable[[Reader], Any], default: Any) -> 
     try:
         from trainstore.queries import Reader
 
-        url = ctx.params.get("url") or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
-        prefix = ctx.params.get("prefix") or os.environ.get(PREFIX_VARIABLE) or ""
+        url = ctx.params.get("url") or default_store()
+        prefix = ctx.params.get("prefix") or default_prefix()
         with open_database(url, prefix) as (engine, backend, models):
             if not backend.exists():
                 return default

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
-from trainstore.cli.options import prefix_option, store_options
+from trainstore.cli.options import group_options, prefix_option, store_options
 from trainstore.cli.printing import print_json
 from trainstore.cli.stores import open_database
 from trainstore.cli.streams import visible
 
 
 @click.group()
-def db() -> None:
+@group_options
+def db(**_options: Any) -> None:
     """Manage the database's schema."""
 
 

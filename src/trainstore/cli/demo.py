@@ -6,7 +6,7 @@ import os
 
 import click
 
-from trainstore.cli.options import DEFAULT_STORE, STORE_VARIABLE, store_options
+from trainstore.cli.options import store_options
 from trainstore.cli.printing import new_console, print_json, print_table, progress_bar, record_fields, records
 from trainstore.cli.stores import open_store, shown_url, snapshot_of
 from trainstore.display import SHOWN_METRICS, overview
@@ -21,6 +21,7 @@ from trainstore.errors import TrainStoreError
 def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
     """Train four small language models, record every step, and show the best."""
     from trainstore import queries
+    from trainstore.commands import command_on, options_of
     from trainstore.demo import PROJECT, run_demo
     from trainstore.notices import QUIET_VARIABLE
 
@@ -35,6 +36,7 @@ def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
             runs = queries.list_runs(
                 reader, where=mine, hyperparams=["learning_rate", "width"], metrics=list(SHOWN_METRICS)
             )
+            backend = reader.backend
             best = queries.get_best_run(reader, metric_name="eval_loss", metric_direction="min", where=mine)
         if best is None:
             raise TrainStoreError("no run of the demo has an eval_loss")
@@ -49,16 +51,13 @@ def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
         console.print("Training loss of each run (mean of its first and last ten steps):")
         for result in results:
             console.print(f"  {result.name}: {result.first_loss:.3f} → {result.last_loss:.3f}")
-        # --store may be left out if the environment names the store. A shown URL lacks its password.
-        known = url in (DEFAULT_STORE, os.environ.get(STORE_VARIABLE))
-        option = "" if known else f" --store {shown_url(store)}"
-        target = f"'{shown_url(store)}'" if "***" not in store.url else f"os.environ['{STORE_VARIABLE}']"
+        target = repr(shown_url(store)) if options_of(backend, prefix) else ""
         console.print(
             f"\nWhat to try next:\n"
-            f"  trainstore runs{option}\n"
-            f"  trainstore show {best.uid}{option}\n"
-            f"  trainstore best eval_loss --project {PROJECT}{option}\n"
-            f'  python -c "import os, trainstore; print(trainstore.TrainStore({target}).list_runs())"',
+            f"  {command_on(backend, prefix, 'runs')}\n"
+            f"  {command_on(backend, prefix, f'show {best.uid}')}\n"
+            f"  {command_on(backend, prefix, f'best eval_loss --project {PROJECT}')}\n"
+            f'  python -c "import trainstore; print(trainstore.TrainStore({target}).list_runs())"',
             highlight=False,
             soft_wrap=True,
         )

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-DEFAULT_STORE = "trainstore.db"
-STORE_VARIABLE = "TRAINSTORE_URL"
-PREFIX_VARIABLE = "TRAINSTORE_PREFIX"
+from trainstore.defaults import DEFAULT_STORE, PREFIX_VARIABLE, STORE_VARIABLE
+
+
+class _StoreOption(click.Option):
+    """An option of a command that may also stand before the command, among those of the groups above it."""
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
+        """The value behind the command's name, else the one before it; only then the environment's and the default."""
+        value, source = super().consume_value(ctx, opts)
+        above = ctx.parent
+        while source is not ParameterSource.COMMANDLINE and above is not None:
+            if above.params.get(self.name or "") is not None:
+                return above.params[self.name or ""], ParameterSource.COMMANDLINE
+            above = above.parent
+        return value, source
+
 
 store_option = click.option(
     "--store",
     "url",
+    cls=_StoreOption,
     metavar="URL|PATH",
     envvar=STORE_VARIABLE,
     default=DEFAULT_STORE,
@@ -24,6 +39,7 @@ store_option = click.option(
 )
 prefix_option = click.option(
     "--prefix",
+    cls=_StoreOption,
     metavar="TEXT",
     envvar=PREFIX_VARIABLE,
     default="",
@@ -31,6 +47,16 @@ prefix_option = click.option(
     help="Prefix of the store's table names.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+def group_options(group: Callable[..., Any]) -> Callable[..., Any]:
+    """Let --store and --prefix stand before a command too."""
+    for option in (
+        click.option("--prefix", metavar="TEXT", help="Prefix of the store's table names, for any command."),
+        click.option("--store", "url", metavar="URL|PATH", help="The store, for any command."),
+    ):
+        group = option(group)
+    return group
 
 
 def store_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from trainstore.cli.options import PREFIX_VARIABLE, STORE_VARIABLE
 from trainstore.cli.streams import visible
-from trainstore.errors import SchemaMissingError, StoreUnavailableError
+from trainstore.defaults import PREFIX_VARIABLE, STORE_VARIABLE
+from trainstore.errors import SchemaMissingError, StoreUnavailableError, TrainStoreError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from trainstore.models import Models
     from trainstore.queries import Reader
     from trainstore.store import TrainStore
+
+SQLITE_MAGIC = b"SQLite format 3\0"
+MAX_LOOKED_AT = 1_000  # files in a folder
 
 
 class Database(NamedTuple):
@@ -28,13 +33,13 @@ class Database(NamedTuple):
 
 
 @contextmanager
-def open_database(url: str, prefix: str) -> Iterator[Database]:
+def open_database(url: str, prefix: str, *, read_only: bool = False) -> Iterator[Database]:
     """The database itself: nothing is created, upgraded or recovered."""
     from trainstore.backends import open_backend
     from trainstore.models import models_for
 
     models = models_for(prefix)
-    backend = open_backend(url)
+    backend = open_backend(url, read_only=read_only)
     engine = backend.create_engine()
     try:
         yield Database(engine, backend, models)
@@ -72,8 +77,8 @@ def _check_exists(url: str, prefix: str, *, tables: bool) -> None:
     with open_database(url, prefix) as database:
         if not database.backend.exists():
             raise StoreUnavailableError(
-                f"there is no store at {visible(url)}; name one with --store or {STORE_VARIABLE}, or create one "
-                "with: trainstore demo"
+                f"there is no store at {visible(url)}{_neighbour(url, prefix)}; name one with --store or "
+                f"{STORE_VARIABLE}, or create one with: trainstore demo"
             )
         if tables and schema.current(*database) is None:
             raise SchemaMissingError(
@@ -81,6 +86,31 @@ def _check_exists(url: str, prefix: str, *, tables: bool) -> None:
                 f"{f' with the prefix {prefix}' if prefix else ''}; choose others with --store or {STORE_VARIABLE}, "
                 f"--prefix or {PREFIX_VARIABLE}, or create them with: trainstore db upgrade"
             )
+
+
+def _neighbour(url: str, prefix: str) -> str:
+    """The only store in the folder where the path ``url`` would be, for a message."""
+    if "://" in url:
+        return ""
+    try:
+        paths = list(islice(Path(url).expanduser().parent.iterdir(), MAX_LOOKED_AT))
+    except (OSError, RuntimeError):
+        return ""
+    found = [path for path in paths if _is_store(path, prefix)]
+    return f", but at {visible(found[0])}" if len(found) == 1 else ""
+
+
+def _is_store(path: Path, prefix: str) -> bool:
+    from trainstore import schema
+
+    try:
+        with path.open("rb") as file:
+            if file.read(len(SQLITE_MAGIC)) != SQLITE_MAGIC:
+                return False
+        with open_database(str(path), prefix, read_only=True) as database:
+            return schema.current(*database) is not None
+    except (OSError, TrainStoreError):
+        return False
 
 
 @contextmanager

@@ -4,7 +4,7 @@
 
     from trainstore.integrations.transformers import TrainStoreCallback
 
-    trainer = Trainer(..., callbacks=[TrainStoreCallback("runs.db")])
+    trainer = Trainer(..., callbacks=[TrainStoreCallback("trainstore.db")])
     trainer.train()
 
 ``loss`` is the step's own loss: what ``trainer.training_step`` returned, summed over the step's micro-batches, whatever

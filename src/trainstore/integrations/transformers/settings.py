@@ -12,6 +12,7 @@ from sqlalchemy import URL
 
 from trainstore.backends import absolute_target, current_folder, open_backend
 from trainstore.backends.urls import safe_url
+from trainstore.defaults import default_store
 from trainstore.errors import InvalidArgumentError, StoreURLError
 from trainstore.pickling import StoreAddress
 from trainstore.store import TrainStore
@@ -60,8 +61,7 @@ class Settings:
         if isinstance(given, StoreAddress):
             opened: TrainStore = given.open(offline_ok=True)
             return opened
-        url = given or os.environ.get("TRAINSTORE_URL") or "trainstore.db"
-        return TrainStore(absolute_target(url, self.folder), offline_ok=True)
+        return TrainStore(absolute_target(given or default_store(), self.folder), offline_ok=True)
 
     def pickled(self) -> dict[str, Any]:
         """What a pickle carries: the arguments by name, the store as its address, without a password."""

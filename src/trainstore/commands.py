@@ -1,0 +1,51 @@
+"""A command to paste: the options with which ``trainstore`` finds a store, never with a password."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from trainstore.backends import Backend, open_backend
+from trainstore.defaults import STORE_VARIABLE, default_prefix, default_store
+from trainstore.errors import TrainStoreError
+
+
+def command_on(backend: Backend, prefix: str, words: str) -> str:
+    """``trainstore WORDS``, with the options that name the store.
+
+    If they would have to hold a password, they are left out and the text says where the URL belongs.
+    """
+    options = options_of(backend, prefix)
+    if options is None:
+        return f"trainstore {words} (with the URL of the database in {STORE_VARIABLE})"
+    return f"trainstore {words}{options}"
+
+
+def options_of(backend: Backend, prefix: str) -> str | None:
+    """The options with which a command finds the store, "" if it does so without; None if they need a password."""
+    options = "" if _is_at(default_store(), backend) else f" --store {shlex.quote(place_of(backend))}"
+    if options and "***" in backend.safe_url:
+        return None
+    if prefix != default_prefix():
+        options += f" --prefix {shlex.quote(prefix)}"
+    return options
+
+
+def place_of(backend: Backend) -> str:
+    """A store's path, seen from the current folder, or its URL without the password."""
+    path = getattr(backend, "path", None)
+    if backend.in_memory:
+        return "memory"
+    if path is None or "%" in backend.safe_url:
+        return backend.safe_url.replace(":***@", "@")
+    try:
+        return str(path.relative_to(os.getcwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def _is_at(target: str, backend: Backend) -> bool:
+    try:
+        return open_backend(target).safe_url == backend.safe_url
+    except TrainStoreError:
+        return False
