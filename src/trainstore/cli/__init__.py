@@ -10,7 +10,8 @@ Exit codes: 0 done; 1 an error, one line on standard error that says what to do;
 ``types.py``          the arguments RUN and METRIC
 ``completion.py``     what the shell offers for them
 ``stores.py``         opening the store, a snapshot of it, or only its database
-``printing.py``       tables, pairs and progress bars
+``printing.py``       tables, JSON and progress bars
+``run_page.py``       what ``show`` prints of a run
 ``jsonable.py``       values as JSON
 ``chart.py``          line charts of characters
 ``streams.py``        standard input and output, whatever their encoding

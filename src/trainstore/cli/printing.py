@@ -1,4 +1,4 @@
-"""Tables, pairs, JSON and progress on standard output.
+"""Tables, JSON and progress on standard output.
 
 Control characters in names, notes and values are made visible, so that the terminal does not obey them.
 """
@@ -71,53 +71,18 @@ def print_table(title: str | None, frame: DataFrame) -> None:
         console.print(f"(no room for: {', '.join(hidden)}; --json prints everything)", markup=False)
 
 
-def print_pairs(title: str, pairs: dict[str, Any]) -> None:
-    """Print names and values, one pair per line."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(
-        title=Text(visible(title)),
-        title_justify="left",
-        title_style="bold",
-        show_header=False,
-        box=box.SIMPLE,
-        pad_edge=False,
-    )
-    for name, value in pairs.items():
-        table.add_row(name, Text(cell(value)))
-    new_console().print(table)
-
-
-def facts(record: Any) -> dict[str, Any]:
-    """The fields of a run that ``show`` prints one per line."""
-    names = (
-        "run_id",
-        "uid",
-        "project",
-        "name",
-        "status",
-        "error",
-        "started_at",
-        "ended_at",
-        "last_step",
-        "source",
-        "notes",
-    )
-    return {name: getattr(record, name) for name in names if getattr(record, name) is not None}
-
-
 def records(frame: DataFrame) -> list[dict[str, Any]]:
     """The rows of a frame as dictionaries."""
     return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False, name=None)]
 
 
 def record_fields(record: Any) -> dict[str, Any]:
-    """The fields of a record. `dataclasses.asdict` would copy every value."""
+    """The fields of a record, a duration in seconds. `dataclasses.asdict` would copy every value."""
     import dataclasses
+    from datetime import timedelta
 
-    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    values = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    return {name: value.total_seconds() if isinstance(value, timedelta) else value for name, value in values.items()}
 
 
 def print_json(value: Any) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trainstore.cli.options import store_options
-from trainstore.cli.printing import facts, new_console, print_json, print_pairs, print_table, record_fields, records
+from trainstore.cli.printing import new_console, print_json, print_table, record_fields, records
+from trainstore.cli.run_page import SECTIONS, print_page, print_sections
 from trainstore.cli.stores import open_snapshot
 from trainstore.cli.streams import visible
 from trainstore.cli.types import METRIC, RUN
@@ -36,40 +37,58 @@ MAX_WIDTH = 100  # characters of a plot
     type=click.IntRange(min=1),
     help="With --steps: how many of the last steps to list.",
 )
+@click.option("--all", "everything", is_flag=True, help="Show everything, in all sections.")
+@click.option(
+    "--section",
+    "sections",
+    multiple=True,
+    type=click.Choice(SECTIONS),
+    help="Show everything in this section only; may be repeated.",
+)
 @store_options
-def show(run: str, steps: bool, metrics: Sequence[str], last: int, url: str, prefix: str, as_json: bool) -> None:
-    """Show one RUN (a uid, an id or a name): its hyperparameters, metrics and events.
+def show(
+    run: str,
+    steps: bool,
+    metrics: Sequence[str],
+    last: int,
+    everything: bool,
+    sections: Sequence[str],
+    url: str,
+    prefix: str,
+    as_json: bool,
+) -> None:
+    """Show one RUN (a uid, an id or a name): how it went, its main metrics, what was chosen for it.
+
+    Of a Hugging Face training, hyperparameters that have the default of TrainingArguments are left out, as are runtimes
+    and counters among the metrics; --all and --section show them. With --json everything is printed.
 
     --steps plots its metrics and lists the last steps. NaN and infinities break the line and are marked × on the axis.
     With --json it prints every step.
     """
     from trainstore import queries
 
-    if steps or metrics:
-        with open_snapshot(url, prefix) as (store, reader):
+    with open_snapshot(url, prefix) as (store, reader):
+        if steps or metrics:
             _show_steps(store, reader, run, list(metrics), last, as_json)
-        return
-    with open_snapshot(url, prefix) as (_, reader):
+            return
         record = queries.get_run(reader, run)
-        summaries = queries.list_metrics(reader, record)
-        hyperparams = queries.list_hyperparams(reader, record)
-        events = queries.list_events(reader, record)
         if as_json:
             print_json(
                 {
                     "run": record_fields(record),
-                    "metrics": records(summaries),
-                    "hyperparams": records(hyperparams),
-                    "events": records(events),
+                    "steps_per_second": queries.steps_per_second(reader, record),
+                    "metrics": records(queries.list_metrics(reader, record)),
+                    "hyperparams": records(queries.list_hyperparams(reader, record)),
+                    "attempts": records(queries.list_attempts(reader, record)),
+                    "children": records(queries.list_children(reader, record)),
+                    "events": records(queries.list_events(reader, record)),
                 }
             )
             return
-        print_pairs(f"Run {record.name}", facts(record))
-        print_table("Metrics", summaries.drop(columns=["uid"]))
-        there = hyperparams.drop(index=[place for place, value in enumerate(hyperparams["value"]) if value is None])
-        print_table("Hyperparameters", there[["namespace", "key", "value"]])
-        if not events.empty:
-            print_table("Events", events[["at", "step", "kind", "details"]])
+        if sections and not everything:
+            print_sections(reader, record, sections)
+        else:
+            print_page(reader, record, everything=everything)
 
 
 def _show_steps(store: TrainStore, reader: Reader, run: str, wanted: list[str], last: int, as_json: bool) -> None:

@@ -68,7 +68,7 @@ def facts(record: RunRecord, steps_per_second: float | None = None) -> dict[str,
         "model": _model_text(record.model_hyperparams) or record.model_name,
         "data": _data_text(record.data_hyperparams),
         "attempts": str(record.attempts) if record.attempts > 1 else None,
-        "parent": record.parent_uid and _at_step(record.parent_uid, record.parent_step),
+        "parent": record.parent_uid and at_step(record.parent_uid, record.parent_step),
         "tags": ", ".join(name if value is True else f"{name}={value}" for name, value in record.tags.items()),
         "notes": record.notes,
         "host": record.host,
@@ -84,7 +84,9 @@ def status_text(record: RunRecord, steps_per_second: float | None = None) -> str
     text = record.status + (f" at step {record.last_step}" if record.last_step is not None else "")
     if record.duration is not None:
         text += f" {'for' if record.status == 'running' else 'after'} {duration_text(record.duration)}"
-    return text + (f" ({steps_per_second:.3g} steps/s)" if steps_per_second is not None else "")
+    if steps_per_second is None:
+        return text
+    return f"{text} ({steps_per_second:{',.0f' if steps_per_second >= 100 else '.3g'}} steps/s)"
 
 
 def duration_text(duration: timedelta) -> str:
@@ -104,8 +106,9 @@ def time_text(time: datetime) -> str:
     return f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
-def _at_step(run: str, step: int | None) -> str:
-    return run if step is None else f"{run} at step {step}"
+def at_step(what: str, step: int | None) -> str:
+    """Something with its step, if that is known."""
+    return what if step is None else f"{what} at step {step}"
 
 
 def _model_text(model: Mapping[str, Any]) -> str:
@@ -134,7 +137,7 @@ def last_and_best(last: float, best: float | None, step: int | None) -> str:
     text = number_text(last)
     if best is None:
         return text
-    return f"{text} (best)" if best == last else f"{text} (best {_at_step(number_text(best), step)})"
+    return f"{text} (best)" if best == last else f"{text} (best {at_step(number_text(best), step)})"
 
 
 # --- Text ------------------------------------------------------------------------------------------------------------
@@ -144,7 +147,7 @@ def one_line(record: RunRecord) -> str:
     """The record as ``repr`` shows it."""
     best = ""
     if record.sort_metric_name is not None:
-        best = f", {record.sort_metric_name} {_at_step(number_text(record.sort_metric_value), record.sort_metric_step)}"
+        best = f", {record.sort_metric_name} {at_step(number_text(record.sort_metric_value), record.sort_metric_step)}"
     return f"<RunRecord {record.run_id} {record.name!r} of {record.project!r}: {status_text(record)}{best}>"
 
 

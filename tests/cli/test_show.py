@@ -1,0 +1,155 @@
+"""``trainstore show``: a page that fits a screen; all the rest by --all and --section."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from queries.builders import START, Builder
+from trainstore import TrainStore
+from trainstore.queries.training_arguments import DEFAULTS
+
+
+@pytest.fixture
+def resumed(database_url, monkeypatch):
+    """A run that failed, was resumed from an earlier step, and has a child."""
+    with TrainStore(database_url) as store:
+        run = store.start_run(name="r", project="p", hyperparams={"lr": 0.1, "opt": {"eps": 1}}, tags={"owner": "ann"})
+        for step in range(6):
+            run.log({"loss": 6.0 - step, "tokens": 64, "lr": 0.1}, step=step)
+        run.log_event("checkpoint", step=3, details={"path": "out/" + 60 * "x"})
+        run.finish("failed", "out of memory")
+        with store.resume_run("r", step=3) as run:
+            run.log({"loss": 5.0}, step=4)
+        store.set_notes("r", "one\ntwo")
+        store.start_run(name="child", project="p", parent="r", parent_step=3).finish()
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+
+
+@pytest.fixture
+def builder(database_url, monkeypatch):
+    """Writes rows straight into the store that the commands read."""
+    built = Builder(database_url)
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    yield built
+    built.close()
+
+
+def lines(called):
+    assert (called.code, called.err) == (0, "")
+    return [" ".join(line.split()) for line in called.out.splitlines()]
+
+
+def test_the_page_says_how_the_run_went(call, resumed):
+    """Status, where it ran, last and best values, hyperparameters, attempts and children; and how to see the rest."""
+    shown = lines(call("show", "r"))
+    assert shown[0] == "r"
+    facts = {line.partition(" ")[0]: line.partition(" ")[2] for line in shown[1 : shown.index("")]}
+    assert facts["status"].startswith("finished at step 4 after ")
+    assert {"project", "started", "host", "command", "id"} <= set(facts)
+    assert (facts["project"], facts["tags"], facts["notes"]) == ("p", "owner=ann", "one")
+    assert "two" in shown
+    assert facts["children"] == "child (id 2)"
+    assert facts["events"] == "checkpoint 1, note 1"
+    assert "loss 5 3 3" in shown
+    assert "lr 0.1" in shown
+    assert "opt.eps 1" in shown
+    assert "tokens" not in call("show", "r").out
+    attempts = shown[shown.index("Attempts") + 1 :]
+    assert attempts[0] == "steps shown started host ended"
+    assert attempts[1].startswith("1 to 3 (of 5) ")
+    assert attempts[1].endswith("failed: out of memory")
+    assert attempts[2].startswith("2 from 1 4 to 4 ")
+    assert attempts[2].endswith("finished")
+    assert shown[-1] == "Everything: --all; one part: --section metrics|hyperparams|attempts|events"
+
+
+def test_a_child_names_its_parent(call, resumed):
+    """By name and id, with the step that it began from; a run without attempts to tell apart lists none."""
+    shown = lines(call("show", "child"))
+    assert "parent r (id 1) at step 3" in shown
+    assert "Attempts" not in shown
+    assert "Metrics" not in shown
+
+
+def test_one_section_shows_all_that_is_in_it(call, resumed):
+    """Whole values, counters too; several sections come in the order of the page."""
+    metrics = lines(call("show", "r", "--section", "metrics"))
+    assert metrics[0] == "Metrics"
+    assert "tokens 64 64 0 64 0 3 4 0" in metrics
+    events = call("show", "r", "--section", "events", "--section", "hyperparams").out
+    assert events.index("Hyperparameters") < events.index("Events")
+    assert 60 * "x" in events
+    assert "Attempts" not in events
+    assert lines(call("show", "child", "--section", "events"))[0] == "Events (none)"
+    called = call("show", "r", "--section", "metric")
+    assert called.code == 2
+    assert "environment" in called.err
+
+
+def test_all_shows_every_section_once(call, resumed):
+    """The page's facts, then each section."""
+    shown = lines(call("show", "r", "--all"))
+    assert shown[0] == "r"
+    for title in ("Metrics", "Hyperparameters", "Model", "Data", "Environment", "Attempts", "Events"):
+        assert shown.count(title) == 1
+
+
+def test_json_has_everything(call, resumed):
+    """Attempts, children, the duration in seconds and the best values beside what it had."""
+    shown = json.loads(call("show", "r", "--json").out)
+    assert list(shown) == [
+        "run", "steps_per_second", "metrics", "hyperparams", "attempts", "children", "events"
+    ]  # fmt: skip
+    assert [attempt["kept_step"] for attempt in shown["attempts"]] == [3, 4]
+    assert [(child["name"], child["parent_step"]) for child in shown["children"]] == [("child", 3)]
+    assert shown["run"]["duration"] > 0
+    assert shown["run"]["best_metrics"] == {"loss": [3.0, 3]}
+    assert shown["run"]["hyperparams"] == {"lr": 0.1, "opt": {"eps": 1}}
+
+
+def test_a_trainers_run_fits_a_screen(call, builder: Builder):
+    """Defaults of TrainingArguments are counted, not listed; --section lists them."""
+    arguments = {**DEFAULTS, "learning_rate": 0.01, "output_dir": "out"}
+    builder.run(
+        "fit",
+        source="transformers",
+        hyperparams={
+            **{f"hp.{name}": value for name, value in arguments.items()},
+            "mth.model_class": "GPT2",
+            "dbh.train_size": 1_000,
+            "env.torch": "2.6",
+        },
+        metrics=dict.fromkeys(("loss", "eval_loss", "eval_runtime", "data_time", "total_flos", "grad_norm"), 1.0),
+        ended_at=START + timedelta(hours=2),
+    )
+    shown = lines(call("show", "fit"))
+    assert len(shown) <= 24
+    assert "model GPT2" in shown
+    assert "data 1,000 to train" in shown
+    assert f"Hyperparameters ({len(DEFAULTS) - 1} defaults of TrainingArguments are not shown)" in shown
+    assert shown[shown.index("Metrics") + 2].startswith("eval_loss")
+    assert "adam_beta1 0.9" in lines(call("show", "fit", "--section", "hyperparams"))
+    assert "torch 2.6" in lines(call("show", "fit", "--section", "environment"))
+
+
+def test_the_speed_is_that_of_the_attempt_that_is_shown(builder: Builder, call):
+    """From its first to its last step, so that neither the start nor a break between attempts counts."""
+    uid = builder.run("r", steps={step: {"loss": 1.0} for step in range(0, 100, 10)}, last_step=90)
+    assert json.loads(call("show", uid, "--json").out)["steps_per_second"] == 1.0
+    assert "status finished at step 90 (1 steps/s)" in lines(call("show", uid))
+    empty = builder.run("empty")
+    assert json.loads(call("show", empty, "--json").out)["steps_per_second"] is None
+
+
+def test_many_hyperparameters_stand_in_several_columns(builder: Builder, call):
+    """Long values are cut there, and whole in the section."""
+    long = 100 * "x"
+    values = {f"hp.p{number:02}": number for number in range(40)}
+    builder.run("r", hyperparams={**values, "hp.long": long}, metrics={f"m{number:02}": 1.0 for number in range(20)})
+    called = call("show", "r")
+    assert "p00 0" in " ".join(called.out.split())
+    assert len(called.out.splitlines()) < 50
+    assert long not in called.out
+    assert "Metrics (5 more)" in lines(called)
+    assert long in call("show", "r", "--section", "hyperparams").out
