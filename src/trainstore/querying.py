@@ -33,11 +33,14 @@ class QueryMethods:
         tag: str | Iterable[str] | Mapping[str, Any] | None = None,
         hyperparams: str | Iterable[str] | Mapping[str, Any] = "all",
         where: Any = None,
+        since: Any = None,
+        until: Any = None,
         metrics: Iterable[str] | None = None,
         summary: str = "last",
+        sort: str | Iterable[str] | None = None,
         limit: int | None = None,
     ) -> DataFrame:
-        """The runs, newest first.
+        """The runs, newest first, or by ``sort``.
 
         Args:
             project: Only runs of this project, or of these. An empty list matches nothing, here and below.
@@ -53,9 +56,15 @@ class QueryMethods:
             where: A filter as text, such as ``"hp.lr < 1e-3 and not tag.bad"`` (the page on querying describes the
                 language); or an SQLAlchemy condition over ``store.table.run``, where another table goes into a
                 subquery; or a list of them, all of which must hold.
+            since: Only runs that started at this time or later: an aware datetime, a date, ISO text (in UTC if it has
+                no offset), or how long ago: a timedelta or a text such as "7d", "12h" or "1h30m".
+            until: Only runs that started before this time; likewise.
             metrics: Which metrics to show; None: all.
             summary: Which value of each: "last", "min" or "max" (the latter two over finite values).
-            limit: At most this many runs, the newest.
+            sort: A field of the filter language, such as "metric.loss", "hp.lr", "duration" or "name", with "-" in
+                front for the largest first; or a list of them, the first of which counts most. Missing values and NaN
+                are last. None: the newest run first.
+            limit: At most this many runs, the first of them.
 
         Returns:
             One row per run. Columns: run_id int64; uid, project, name, status object; started_at, ended_at
@@ -68,13 +77,13 @@ class QueryMethods:
         Raises:
             InvalidArgumentError: A value that is not listed here, a condition that compares two kinds (a number with a
                 text), or a name that may mean two hyperparameters.
-            FilterError: ``where`` is a text that cannot be read, or names what the store does not have; its
-                ``position`` says where.
+            FilterError: ``where`` or ``sort`` cannot be read, or names what the store does not have; its ``position``
+                says where.
         """
         with self._reader() as reader:
             return queries.list_runs(
                 reader, project=project, name=name, status=status, tag=tag, hyperparams=hyperparams, where=where,
-                metrics=metrics, summary=summary, limit=limit,
+                since=since, until=until, metrics=metrics, summary=summary, sort=sort, limit=limit,
             )  # fmt: skip
 
     def list_runs_grouped_by_metric(
@@ -89,6 +98,8 @@ class QueryMethods:
         tag: str | Iterable[str] | Mapping[str, Any] | None = None,
         hyperparams: str | Iterable[str] | Mapping[str, Any] = "all",
         where: Any = None,
+        since: Any = None,
+        until: Any = None,
         metrics: Iterable[str] | None = None,
         summary: str = "last",
         limit: int | None = None,
@@ -99,7 +110,8 @@ class QueryMethods:
             metric_name: The metric.
             metric_direction: "min" or "max": which is better.
             by: "best" ranks by the minimum or maximum over a run's steps, "last" by its last value.
-            project, name, status, tag, hyperparams, where, metrics, summary, limit: As for `list_runs`.
+            project, name, status, tag, hyperparams, where, since, until, metrics, summary, limit: As for
+                `list_runs`.
 
         Returns:
             The columns of `list_runs`, with sort_metric_value float64 and sort_metric_step Int64 before ``hp__*``.
@@ -111,8 +123,8 @@ class QueryMethods:
         with self._reader() as reader:
             return queries.list_runs_grouped_by_metric(
                 reader, metric_name=metric_name, metric_direction=metric_direction, by=by, project=project, name=name,
-                status=status, tag=tag, hyperparams=hyperparams, where=where, metrics=metrics, summary=summary,
-                limit=limit,
+                status=status, tag=tag, hyperparams=hyperparams, where=where, since=since, until=until,
+                metrics=metrics, summary=summary, limit=limit,
             )  # fmt: skip
 
     def get_best_run(
@@ -127,6 +139,8 @@ class QueryMethods:
         tag: str | Iterable[str] | Mapping[str, Any] | None = None,
         hyperparams: Mapping[str, Any] | None = None,
         where: Any = None,
+        since: Any = None,
+        until: Any = None,
     ) -> RunRecord | None:
         """The best run by a metric; None if no run has a finite value of it.
 
@@ -135,7 +149,7 @@ class QueryMethods:
 
         Args:
             metric_name, metric_direction, by: As for `list_runs_grouped_by_metric`.
-            project, name, status, tag, where: As for `list_runs`.
+            project, name, status, tag, where, since, until: As for `list_runs`.
             hyperparams: Only runs that have these values.
 
         Raises:
@@ -145,7 +159,7 @@ class QueryMethods:
         with self._reader() as reader:
             return queries.get_best_run(
                 reader, metric_name=metric_name, metric_direction=metric_direction, by=by, project=project, name=name,
-                status=status, tag=tag, hyperparams=hyperparams, where=where,
+                status=status, tag=tag, hyperparams=hyperparams, where=where, since=since, until=until,
             )  # fmt: skip
 
     def get_run(self, run: Any) -> RunRecord:

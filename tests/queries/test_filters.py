@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -241,3 +241,46 @@ def test_what_is_no_filter_is_refused(on_sqlite: Builder, arguments: dict[str, A
     with pytest.raises(InvalidArgumentError) as error:
         found(on_sqlite, **arguments)
     assert all(word in str(error.value) for word in words)
+
+
+def test_runs_are_chosen_by_when_they_started(builder: Builder) -> None:
+    """``since`` includes its moment, ``until`` does not; times in any type, or how long ago."""
+    builder.run("old", minutes=0)
+    builder.run("later", minutes=60)
+    builder.insert("run", _now("new"))
+    at = START + timedelta(minutes=60)
+    for since in (at, at.isoformat(), at.replace(tzinfo=None).isoformat(), np.datetime64(at.replace(tzinfo=None))):
+        assert found(builder, since=since) == {"later", "new"}
+        assert found(builder, until=since) == {"old"}
+    assert found(builder, since=START.date(), until=START.date() + timedelta(days=1)) == {"old", "later"}
+    for since in ("1h", "-1h", " 1h30m ", timedelta(hours=1), "2026-06-01"):
+        assert found(builder, since=since) == {"new"}
+        assert found(builder, until=since) == {"old", "later"}
+    assert found(builder, since="999999999w") == found(builder, since=timedelta.max) == {"old", "later", "new"}
+
+
+def _now(name: str) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    return {"uid": name, "name": name, "project": "p", "status": "finished", "source": "python", "started_at": now}
+
+
+NO_TIMES = ["yesterday", "7", "7x", "", 7, [START], START.replace(tzinfo=None), np.datetime64("NaT")]
+
+
+@pytest.mark.parametrize("value", NO_TIMES)
+def test_what_is_no_time_is_refused(builder: Builder, value: Any) -> None:
+    """The message names the argument and how to write a time."""
+    for argument in ("since", "until"):
+        with pytest.raises(InvalidArgumentError, match=f"^{argument}: .*how long ago, like '7d'"):
+            found(builder, **{argument: value})
+
+
+def test_an_operator_with_a_value_is_refused(builder: Builder) -> None:
+    """The message has the condition as text; a list that begins with such a text is still a list."""
+    builder.run("a", hyperparams={"hp.lr": 0.1, "hp.optim": {"sign": ">"}})
+    with pytest.raises(InvalidArgumentError, match=r"write a condition as text: where='hp.lr > 0.005'"):
+        found(builder, hyperparams={"lr": (">", 0.005)})
+    with pytest.raises(InvalidArgumentError, match=r"where='hp.optim.sign <= 3'"):
+        found(builder, hyperparams={"optim.sign": ["<=", 3]})
+    assert found(builder, hyperparams={"optim.sign": ["<", ">"]}) == {"a"}
+    assert found(builder, hyperparams={"optim.sign": [">", 1, 2]}) == {"a"}

@@ -6,7 +6,8 @@ Exit codes: 0 done; 1 an error, one line on standard error that says what to do;
 ``COMMANDS`` names the file of each command. They share:
 
 ====================  ==============================================================================
-``options.py``        the decorators for --store, --prefix, --json and the filters
+``options.py``        the decorators for --store, --prefix and --json
+``filters.py``        the decorators for --where, --since, --tag and the other filters, and for --sort
 ``types.py``          the arguments RUN and METRIC
 ``completion.py``     what the shell offers for them
 ``stores.py``         opening the store, a snapshot of it, or only its database

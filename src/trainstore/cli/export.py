@@ -6,12 +6,13 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import click
 
 from trainstore.cli.export_tables import TABLES, ExportTables, Table
 from trainstore.cli.files import check_free, new_file, path_of
+from trainstore.cli.filters import filter_options, uids_of
 from trainstore.cli.formats import FORMATS, check_format, format_of
 from trainstore.cli.options import prefix_option, store_option
 from trainstore.cli.stores import known_metrics, open_snapshot
@@ -25,6 +26,7 @@ IN_A_FOLDER = {"steps": "step_logs"}  # files that are not named after their tab
 @click.command()
 @click.argument("runs", metavar="[RUN]...", type=RUN, nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Export every run of the store.")
+@filter_options
 @click.option("--format", "file_format", type=click.Choice(FORMATS), help="Default: the suffix of --output, else csv.")
 @click.option("--output", "-o", metavar="FILE|FOLDER|-", help="Where to write; - is standard output.")
 @click.option("--table", type=click.Choice(TABLES), help="Export only this table, as one file.")
@@ -45,6 +47,7 @@ IN_A_FOLDER = {"steps": "step_logs"}  # files that are not named after their tab
 def export(
     runs: Sequence[str],
     everything: bool,
+    conditions: dict[str, Any],
     file_format: str | None,
     output: str | None,
     table: str | None,
@@ -55,11 +58,11 @@ def export(
     url: str,
     prefix: str,
 ) -> None:
-    """Export RUNs, or all runs, as csv, parquet or jsonl.
+    """Export RUNs, the runs that match filters, or all runs, as csv, parquet or jsonl.
 
-    One RUN: its step logs, to standard output or a file. Several RUNs, or --all: a folder with a file for each table
-    (runs, hyperparams, metrics, step_logs, events, attempts). --table writes one of these tables as one file, for any
-    number of runs.
+    One RUN: its step logs, to standard output or a file. Several RUNs, filters or --all: a folder with a file for each
+    table (runs, hyperparams, metrics, step_logs, events, attempts). --table writes one of these tables as one file,
+    for any number of runs.
 
     Step logs have one row per step and one column per metric. They may be larger than memory. NaN and infinities are
     NaN, inf and -inf in csv, and "NaN", "Infinity" and "-Infinity" in jsonl. Parquet keeps them as numbers: there the
@@ -67,12 +70,13 @@ def export(
     is, even if it starts with = + - @; for spreadsheets, add --escape-formulas. An existing file is never overwritten
     without --force, and a file appears under its name only when it is complete.
     """
-    if bool(runs) == everything:
-        raise click.UsageError("Name RUNs or --all, not both." if everything else "Name a RUN, or --all.")
+    ways = bool(runs) + bool(conditions) + everything
+    if ways != 1:
+        raise click.UsageError("Name RUNs, filters or --all, not several of them." if ways else "Name a RUN, or --all.")
     file_format = file_format or format_of(output)
     if file_format is None:
         raise click.UsageError(f"Name a format with --format: {', '.join(FORMATS)}.")
-    to_folder = _is_folder(output, table, several=everything or len(runs) > 1)
+    to_folder = _is_folder(output, table, several=everything or bool(conditions) or len(runs) > 1)
     target = None if output is None or output == "-" else path_of(output)
     if target is None and file_format == "parquet" and binary_output().isatty():
         raise click.UsageError("parquet is binary: name a file with --output.")
@@ -80,8 +84,11 @@ def export(
     if target is not None and not to_folder:
         check_free(target, force=force)
     with open_snapshot(url, prefix) as (store, reader):
+        chosen = uids_of(reader, conditions) if conditions else None if everything else list(runs)
+        if chosen == []:
+            raise TrainStoreError("no run matches; nothing was exported")
         tables = ExportTables(
-            store, reader, None if everything else list(runs), list(dict.fromkeys(metrics)) or None, attempts
+            store, reader, chosen, list(dict.fromkeys(metrics)) or None, attempts, several=len(runs) != 1
         )
         missing = set(metrics) - set(store.list_metrics()["metric"]) if metrics else ()
         if missing:

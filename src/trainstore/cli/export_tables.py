@@ -29,6 +29,8 @@ class ExportTables:
         runs: list[str] | None,
         metrics: list[str] | None,
         attempts: str,
+        *,
+        several: bool,
     ) -> None:
         from trainstore.queries import resolve_runs
         from trainstore.queries.names import all_runs
@@ -38,7 +40,7 @@ class ExportTables:
         self._keys: list[RunKey] = all_runs(reader) if runs is None else resolve_runs(reader, runs)
         self._uids = [key.uid for key in self._keys]
         self._all = runs is None
-        self._several = runs is None or len(runs) > 1
+        self._several = several  # then each step log names its run
         self._metrics = metrics
         self._attempts = attempts
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from trainstore.cli.options import filter_options, store_options
+from trainstore.cli.filters import filter_options, sort_options
+from trainstore.cli.options import store_options
 from trainstore.cli.printing import print_json, print_table, records
 from trainstore.cli.stores import known_metrics, open_snapshot
 from trainstore.cli.types import METRIC
@@ -20,13 +21,14 @@ NEWEST = 50
 @click.command()
 @store_options
 @filter_options
+@sort_options
 @click.option("--metric", "metrics", multiple=True, type=METRIC, help="Show the last value of this metric.")
 @click.option(
     "--limit",
     default=NEWEST,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Show only this many runs, the newest.",
+    help="Show only this many runs: the newest, or the first by --sort.",
 )
 @click.option("--all", "everything", is_flag=True, help="Show all runs.")
 def runs(
@@ -34,17 +36,19 @@ def runs(
     prefix: str,
     as_json: bool,
     conditions: dict[str, Any],
+    sort: list[str] | None,
     metrics: Sequence[str],
     limit: int,
     everything: bool,
 ) -> None:
-    """List runs, newest first."""
+    """List runs, the newest first, or by --sort."""
     from trainstore import queries
 
     with open_snapshot(url, prefix) as (_, reader):
         frame = queries.list_runs(
             reader,
             **conditions,
+            sort=sort,
             limit=None if everything else limit,
             hyperparams="varying",
             metrics=list(metrics or SHOWN_METRICS),
@@ -56,7 +60,7 @@ def runs(
         else:
             print_table(None, overview(frame))
             if not everything and len(frame) == limit:
-                click.echo(f"showing the newest {limit}; for all: trainstore runs --all")
+                click.echo(f"showing the {'first' if sort else 'newest'} {limit}; for all: trainstore runs --all")
 
 
 @click.command()

@@ -31,6 +31,7 @@ from trainstore.queries.names import (
     spelled,
     spelled_key,
 )
+from trainstore.queries.reader import Reader
 from trainstore.values import stored_label
 
 SUMMARIES = ("last", "min", "max", "count")
@@ -77,7 +78,7 @@ def field_named(scope: Scope, token: Token) -> Field:
     except InvalidArgumentError as error:
         raise scope.error(token, str(error)) from None
     if name.namespace != "tag" and not is_there(scope.reader, name):
-        known = [*known_names(scope.reader), *_FIELDS]
+        known = [*known_names(scope.reader), *_metric_names(scope.reader), *_FIELDS]
         raise scope.error(token, f"there is no hyperparameter or field {text}{did_you_mean(text, known)}")
     return HyperparamField(scope, token, name)
 
@@ -94,12 +95,17 @@ def _metric(scope: Scope, token: Token) -> Field:
         spellings = " and ".join(f"metric.{spelled_key(name)}.{summary}" for name, summary in found)
         raise scope.error(token, f"{token.raw} is ambiguous: there are {spellings}; write one of these")
     if not found:
-        known = sorted(spelled("metric", name) for (name,) in reader.rows(select(table.metric).distinct()))
-        raise scope.error(token, f"there is no metric {token.raw.partition('.')[2]}{did_you_mean(token.text, known)}")
+        known = did_you_mean(token.text, _metric_names(reader))
+        raise scope.error(token, f"there is no metric {token.raw.partition('.')[2]}{known}")
     name, summary = found[0]
     if summary == "count":
         return NumberField(scope, token, _count(scope, name))
     return MetricField(scope, token, name, summary)
+
+
+def _metric_names(reader: Reader) -> list[str]:
+    statement = select(reader.models.metric_summary.c.metric).distinct()
+    return sorted(spelled("metric", name) for (name,) in reader.rows(statement))
 
 
 def _run(scope: Scope) -> Any:

@@ -39,11 +39,12 @@ class Scope:
     text: str
     source: RunSource
     parameters: Mapping[str, Any]
+    argument: str = "where"
 
     def error(self, place: Token | int, problem: str) -> FilterError:
         """An error that says where it is."""
         position = place if isinstance(place, int) else place.position
-        return FilterError(f"where, character {position + 1}: {problem}", text=self.text, position=position)
+        return FilterError(f"{self.argument}, character {position + 1}: {problem}", text=self.text, position=position)
 
     def runs_where(self, column: ColumnElement[Any], holds: Callable[[Any], bool]) -> Condition:
         """The runs whose value of a column, if it is there, passes a test in Python."""
@@ -329,7 +330,8 @@ class MetricField(Field):
     def __init__(self, scope: Scope, token: Token, metric: str, summary: str) -> None:
         super().__init__(scope, token)
         self.metric, self.summary = metric, summary
-        self.column = scope.reader.models.metric_summary.c[summary]
+        self.table = scope.reader.models.metric_summary.c
+        self.column = self.table[summary]
 
     def present(self) -> Condition:
         return self._has() if self.summary == "last" else self._has(self.column.is_not(None))
@@ -349,6 +351,6 @@ class MetricField(Field):
         return self.present()
 
     def _has(self, *also: Any) -> Condition:
-        table, run = self.scope.reader.models.metric_summary.c, self.scope.reader.models.run
+        table, run = self.table, self.scope.reader.models.run
         there = exists().where(table.run_id == run.c.id, table.metric == self.metric, table.count > 0, *also)
         return there.correlate(run)

@@ -1,9 +1,10 @@
-"""Which runs: project, name, status, tag, hyperparameters, and a filter as text or any SQLAlchemy expression."""
+"""Which runs: project, name, status, tag, hyperparameters, start, and a filter as text or any SQLAlchemy expression."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -23,14 +24,16 @@ from sqlalchemy import (
 
 from trainstore.errors import InvalidArgumentError
 from trainstore.models import LOST_AFTER, STATUSES, Models
-from trainstore.queries import language
+from trainstore.queries import language, literals
 from trainstore.queries.comparisons import check_condition
 from trainstore.queries.matches import has_name, has_value, shown
 from trainstore.queries.names import Name, resolve_name
 from trainstore.queries.reader import Reader
+from trainstore.times import utc
 from trainstore.values import plain_text, stored_label
 
 SHOWN_STATUSES = (*STATUSES, "lost")
+FOREVER = 1_000 * 365 * 86_400  # seconds; a datetime cannot be much earlier than this
 _HEARD_AFTER = "heard_after"
 
 
@@ -47,6 +50,8 @@ class RunFilter:
     tag: str | Iterable[str] | Mapping[str, Any] | None = None
     hyperparams: Mapping[str, Any] | None = None
     where: Any = None
+    since: Any = None
+    until: Any = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,26 @@ def conditions(reader: Reader, chosen: RunFilter, status: ColumnElement[str]) ->
     if chosen.where is not None:
         is_list = isinstance(chosen.where, (list, tuple, set, frozenset, Iterator))
         asked += [_condition(reader, item) for item in (chosen.where if is_list else [chosen.where])]
+    if chosen.since is not None:
+        asked.append(run.started_at >= _moment(reader, "since", chosen.since))
+    if chosen.until is not None:
+        asked.append(run.started_at < _moment(reader, "until", chosen.until))
     return asked
+
+
+def _moment(reader: Reader, argument: str, value: object) -> datetime:
+    """The moment that a time means, or a span of time: so long before now, by the database's clock."""
+    ago = value
+    if isinstance(value, str):
+        text = value.strip().removeprefix("-")
+        seconds = literals.span(text)
+        ago = value if seconds is None else timedelta(seconds=min(seconds, FOREVER))
+    if isinstance(ago, timedelta):
+        return reader.now() - min(abs(ago), timedelta(seconds=FOREVER))
+    try:
+        return utc(ago.strip() if isinstance(ago, str) else ago)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{argument}: {error}, or how long ago, like '7d'") from None
 
 
 def _tag(name: str) -> Name:

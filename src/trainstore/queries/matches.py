@@ -24,6 +24,7 @@ from trainstore.times import as_iso_text
 from trainstore.values import canonical, is_missing, restore
 
 _ONE_VALUE = (str, bytes, bytearray, memoryview, Mapping, Enum, type, os.PathLike)
+_OPERATORS = ("<", "<=", ">", ">=", "=", "==", "!=")
 _NO_VALUE = (ClauseElement, slice, re.Pattern)
 
 
@@ -92,6 +93,11 @@ def _is_repr(kept: Any) -> bool:
 def _alternatives(name: Name, value: Any) -> list[Any]:
     """The values asked for, as they are stored. Raises `InvalidArgumentError`."""
     items = _several(value)
+    if items is not None and len(items) == 2 and _is_operator(items[0]) and not _is_operator(items[1]):
+        condition = f"{spelled(name.namespace, name.key, *name.path)} {items[0]} {shown(items[1])}"
+        raise InvalidArgumentError(
+            f"{shown(value)} looks like an operator and a value; write a condition as text: where={condition!r}"
+        )
     if items is None:
         items = [value]
     elif items and not isinstance(value, Iterator):
@@ -109,6 +115,10 @@ def _alternatives(name: Name, value: Any) -> list[Any]:
         if isinstance(item, str) and (time := as_iso_text(item)) is not None:
             found.append(time)  # a recorded time, spelled in another way
     return found
+
+
+def _is_operator(item: object) -> bool:
+    return isinstance(item, str) and item in _OPERATORS
 
 
 def _is_secret(name: Name, kept: Any) -> bool:

@@ -216,7 +216,10 @@ def did_you_mean(written: str, known: Sequence[str]) -> str:
     by_key: dict[str, str] = {}
     for name in known:
         by_key.setdefault(_without_namespace(name), name)
-    close = get_close_matches(_without_namespace(written.replace("__", ".")), by_key)
+    wanted = _without_namespace(written.replace("__", "."))
+    close = (
+        get_close_matches(wanted, by_key) or [key for key in by_key if key.endswith((f".{wanted}", f"/{wanted}"))][:3]
+    )
     if close:
         return f"; did you mean {' or '.join(by_key[key] for key in close)}?"
     return f"; there are {', '.join(known[:10])}{', …' if len(known) > 10 else ''}" if known else "; no run has any"

@@ -18,6 +18,7 @@ from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, NUMBER, TEXT, TIM
 from trainstore.queries.metric_names import better_direction
 from trainstore.queries.reader import Reader, resolve_run
 from trainstore.queries.records import RunRecord
+from trainstore.queries.sorting import in_order
 from trainstore.values import INT64_MAX, index_of, stored_name
 
 if TYPE_CHECKING:
@@ -54,15 +55,20 @@ def list_runs(
     hyperparams: str | Iterable[str] | Mapping[str, Any] = "all",
     metrics: Iterable[str] | None = None,
     summary: str = "last",
+    sort: str | Iterable[str] | None = None,
     limit: int | None = None,
     **conditions: Any,
 ) -> DataFrame:
-    """One row per run, newest first."""
+    """One row per run, newest first, or by ``sort``."""
     shown, chosen = _split(hyperparams, conditions)
     check_choice("summary", summary, SUMMARIES)
     run = reader.models.run.c
-    statement = _source(reader, chosen).order_by(run.started_at.desc(), run.id.desc()).limit(_limit(limit))
-    return _table(reader, statement, RUN_COLUMNS, shown, metrics, summary)
+    statement = _source(reader, chosen).order_by(run.started_at.desc(), run.id.desc())
+    if sort is None:
+        return _table(reader, statement.limit(_limit(limit)), RUN_COLUMNS, shown, metrics, summary)
+    rows = {row[0]: row for row in _fetch(reader, statement)}
+    order = in_order(reader, list(rows), sort, run_source(reader.models), liveness(reader))
+    return _frame(reader, [rows[run_id] for run_id in order[: _limit(limit)]], RUN_COLUMNS, shown, metrics, summary)
 
 
 def list_runs_grouped_by_metric(
@@ -195,7 +201,21 @@ def _table(
     metrics: Iterable[str] | None,
     summary: str,
 ) -> DataFrame:
-    rows = [row for chunk in reader.chunks(statement, liveness(reader)) for row in chunk]
+    return _frame(reader, _fetch(reader, statement), fixed, shown, metrics, summary)
+
+
+def _fetch(reader: Reader, statement: Select[Any]) -> list[Any]:
+    return [row for chunk in reader.chunks(statement, liveness(reader)) for row in chunk]
+
+
+def _frame(
+    reader: Reader,
+    rows: Sequence[Any],
+    fixed: Sequence[tuple[str, str]],
+    shown: Any,
+    metrics: Iterable[str] | None,
+    summary: str,
+) -> DataFrame:
     places = {row[0]: index for index, row in enumerate(rows)}
     columns = fixed_columns(fixed, rows, exact=reader.exact)
     columns |= hyperparam_columns(reader, places, shown)

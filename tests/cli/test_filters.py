@@ -1,0 +1,112 @@
+"""The options that say which runs, and their order: what each means on the command line."""
+
+import json
+
+import pytest
+
+from trainstore import TrainStore
+
+
+@pytest.fixture
+def shown(call, database_url, monkeypatch):
+    """The names that ``runs`` shows, in their order, of three runs."""
+    with TrainStore(database_url) as store:
+        for name, project, hyperparams, tags in (
+            ("a", "p", {"lr": 0.1, "optim": {"name": "my sgd"}, "fp16": True}, {"owner": "ann", "n": 3}),
+            ("b", "p", {"lr": "0.1", "optim": {"name": "adam"}, "name": "x"}, {"owner": "bob", "n": "3", "lr=3": True}),
+            ("c", "q", {"lr": 1e-4, "my key": 1}, ["good"]),
+        ):
+            with store.start_run(project=project, name=name, hyperparams=hyperparams, tags=tags) as run:
+                run.log({"loss": 1 / hyperparams["lr"] if hyperparams["lr"] != "0.1" else 3.0}, step=0)
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+
+    def names(*options):
+        code, out, err = call("runs", "--json", *options)
+        assert (code, err) == (0, "")
+        return "".join(run["name"] for run in json.loads(out))
+
+    return names
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ("--hp lr=0.1", "ba"),
+        ("--hp lr=1e-4", "c"),
+        ("--hp lr<1e-3", "c"),
+        ("--hp lr>=1e-4 --hp lr!=0.1", "c"),
+        ("--hp|optim.name = my sgd", "a"),
+        ("--hp|optim.name~A", "b"),
+        ("--hp|my key=1", "c"),
+        ("--hp name=x", "b"),
+        ("--hp hp.fp16=true", "a"),
+        ("--hp fp16", "a"),
+        ("--tag owner", "ba"),
+        ("--tag owner=ann", "a"),
+        ("--tag n=3", "ba"),
+        ("--tag lr=3", "b"),
+        ("--tag owner=ann --tag n", "a"),
+        ("--tag good=no", ""),
+        ("--name a --name c", "ca"),
+        ("--project p --status finished", "ba"),
+        ("--since 1h", "cba"),
+        ("--until 1h", ""),
+        ("--since 2026-01-01 --until 2100-01-01", "cba"),
+        ("--where name=a --hp lr=0.1", "a"),
+    ],
+)
+def test_each_option_chooses_runs(shown, options, names):
+    """All that are given must hold; a number is also found as a text."""
+    assert shown(*(options.split("|") if "|" in options else options.split())) == names
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ("", "cba"),
+        ("--reverse", "abc"),
+        ("--sort name", "abc"),
+        ("--sort -name", "cba"),
+        ("--sort name --reverse", "cba"),
+        ("--sort metric.loss", "bac"),
+        ("--sort loss --limit 2", "ba"),
+        ("--sort -project --sort name", "cab"),
+        ("--sort duration --where name=a", "a"),
+    ],
+)
+def test_runs_are_shown_in_an_order(shown, options, names):
+    """--sort may be repeated; - and --reverse turn it around."""
+    assert shown(*options.split()) == names
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ("--hp =1", 2, "'=1' is not NAME=VALUE, such as lr=1e-4"),
+        ("--hp lr=", 2, "'lr=' is not NAME=VALUE"),
+        ("--hp lrr=1", 1, "there is no hyperparameter or field hp.lrr; did you mean hp.lr"),
+        ("--hp lr<x", 1, "hp.lr is compared with a number here, and x is none"),
+        ("--tag =1", 2, "'=1' has no name before the '='"),
+        ("--since never", 1, "since: 'never' is not a time"),
+        ("--status lots", 1, "status 'lots' is not one of running"),
+        ("--sort los", 1, "sort, character 1: there is no hyperparameter or field los; did you mean metric.loss"),
+    ],
+)
+def test_what_cannot_be_is_refused(shown, call, options, code, words):
+    """In a line that says what to write."""
+    called = call("runs", *options.split())
+    assert (called.code, called.out) == (code, "")
+    assert words in called.err
+
+
+def test_best_and_export_take_the_same_filters(shown, call, tmp_path):
+    """Export writes the runs that match to a folder or as one table."""
+    best = json.loads(call("best", "loss", "--hp", "lr<1", "--since", "1d", "--json").out)
+    assert [run["name"] for run in best] == ["a", "c"]
+    code, out, _ = call("export", "--project", "p", "--table", "runs")
+    assert (code, [line.split(",")[3] for line in out.splitlines()]) == (0, ["name", "a", "b"])
+    assert call("export", "--name", "c", "-o", tmp_path / "folder").code == 0
+    assert (tmp_path / "folder" / "step_logs.csv").exists()
+    assert "no run matches" in call("export", "--where", "loss", "--table", "runs").err
+    assert call("export", "a", "--name", "c").code == 2
+    assert call("export", "--all", "--name", "c").code == 2
