@@ -409,7 +409,7 @@ def test_hyperparams_are_canonical_and_redacted():
 @pytest.mark.parametrize("values", [None, 3, "text", [1], Optimizer])
 def test_hyperparams_of_another_type(values: object):
     """Anything else is refused by its type."""
-    with pytest.raises(TypeError, match="a mapping or a dataclass"):
+    with pytest.raises(TypeError, match="a mapping, or a configuration"):
         canonical_hyperparams(values)
 
 

@@ -88,9 +88,9 @@ class QueryMethods:
 
     def list_runs_grouped_by_metric(
         self,
-        *,
         metric_name: str,
-        metric_direction: str,
+        metric_direction: str | None = None,
+        *,
         by: str = "best",
         project: str | Iterable[str] | None = None,
         name: str | Iterable[str] | None = None,
@@ -108,7 +108,8 @@ class QueryMethods:
 
         Args:
             metric_name: The metric.
-            metric_direction: "min" or "max": which is better.
+            metric_direction: "min" or "max" ("minimize", "maximize"): which is better. None: "min" if the metric's name
+                ends in loss, error or perplexity.
             by: "best" ranks by the minimum or maximum over a run's steps, "last" by its last value.
             project, name, status, tag, hyperparams, where, since, until, metrics, summary, limit: As for
                 `list_runs`.
@@ -129,9 +130,9 @@ class QueryMethods:
 
     def get_best_run(
         self,
-        *,
         metric_name: str,
-        metric_direction: str,
+        metric_direction: str | None = None,
+        *,
         by: str = "best",
         project: str | Iterable[str] | None = None,
         name: str | Iterable[str] | None = None,

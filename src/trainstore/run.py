@@ -182,10 +182,11 @@ class ActiveRun:
 
     def log(
         self,
-        metrics: Mapping[str, Any],
+        metrics: Mapping[str, Any] | None = None,
         step: int | None = None,
         epoch: float | None = None,
         details: Mapping[str, Any] | None = None,
+        **named: Any,
     ) -> None:
         """Record the metrics of one step. Never raises; when it returns, the record survives the process.
 
@@ -206,15 +207,18 @@ class ActiveRun:
             details: What is not a metric, such as text samples; merged like metrics. In it, and in metrics that are
                 text, secrets are redacted. The key ``earlier`` is reserved (a mapping of metrics to lists is added
                 to the earlier values); with anything else under it, it becomes ``details__earlier``.
+            **named: More metrics, by keyword: ``run.log(loss=0.5)``.
         """
         try:
             at = now()
+            if named:
+                metrics = named if metrics is None else {**metrics, **named}
             if type(metrics) is dict and self._are_plain(metrics):
                 clean: dict[str, Json] = metrics  # only read
             elif isinstance(metrics, Mapping):
                 clean = self._clean(metrics)
             else:
-                self._refuse("metrics must be a mapping of names to values", step, redact(canonical(metrics)))  # type: ignore[unreachable]
+                self._refuse("metrics must be a mapping of names to values", step, redact(canonical(metrics)))
                 return
             number = self._step(step)
             if number is None:
@@ -267,13 +271,14 @@ class ActiveRun:
             self._failed("a step", error)
 
     def log_hyperparams(self, values: Mapping[str, Any] | Any, namespace: str = "hp") -> None:
-        """Record hyperparameters, a mapping or a dataclass. Secrets are redacted before anything is written.
+        """Record hyperparameters. Secrets are redacted before anything is written.
 
         Setting a key again replaces its value; if a later attempt of the run does so, the attempt remembers both.
         Never raises; a value that JSON cannot hold is kept as its ``repr``, marked.
 
         Args:
-            values: Name → value; nested mappings and lists stay what they are.
+            values: Name → value, or a configuration as `TrainStore.start_run` takes it; nested mappings and lists stay
+                what they are.
             namespace: ``hp`` (training arguments and what you pass), ``mth`` (the model), ``dbh`` (the data) or
                 ``env`` (the environment). Another is taken for ``hp``, with a warning.
         """

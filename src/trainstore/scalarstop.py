@@ -18,9 +18,9 @@ What is different, because ScalarStop's way loses data or is wrong:
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 import reprlib
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from sqlalchemy import Connection, insert
 from sqlalchemy.exc import ResourceClosedError
 
 from trainstore.backends import Backend
+from trainstore.configs import plain_config
 from trainstore.errors import InvalidArgumentError, StoreClosedError
 from trainstore.models import Models
 from trainstore.queries import ModelRecord, Reader, scalarstop
@@ -433,9 +434,9 @@ def _integer(argument: str, value: Any) -> int | None:
 def _hyperparams(values: Any, argument: str = "hyperparams") -> dict[str, Any]:
     """As stored: None becomes an empty JSON object; a mapping, a dataclass or pairs become one with their items."""
     # The value is not shown whole: it may be huge, or hold a secret.
-    is_instance = dataclasses.is_dataclass(values) and not isinstance(values, type)
+    values = plain_config(() if values is None else values)
     try:
-        return canonical_hyperparams(values if is_instance else dict(() if values is None else values))
+        return canonical_hyperparams(values if isinstance(values, Mapping) else dict(values))
     except (TypeError, ValueError):
         raise InvalidArgumentError(
             f"{argument} {reprlib.repr(values)} is neither a mapping nor a dataclass; pass a dict of names to values"

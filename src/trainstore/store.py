@@ -206,7 +206,8 @@ class TrainStore(QueryMethods, ScalarStopMethods):
         Args:
             project: None: ``TRAINSTORE_PROJECT``, else "default".
             name: A label, not unique. None: ``TRAINSTORE_RUN_NAME``, else made from the uid.
-            hyperparams: A mapping or dataclass, recorded in the namespace ``hp``; secrets are redacted.
+            hyperparams: A mapping or a configuration (a dataclass, an ``argparse.Namespace``, a model of pydantic or
+                attrs, OmegaConf), recorded in the namespace ``hp``; secrets are redacted.
             tags: Names, or a mapping of names to values.
             notes: Free text.
             parent: The run whose checkpoint it starts from: a handle, a record or a uid; an id or a name that only one

@@ -18,7 +18,7 @@ Decimal, Fraction, other real number        float, if finite                    
 array of at most 1,000 elements             list (of lists)                         list
 larger array                                ``{"$repr": "<ndarray of shape …,       str
                                             dtype …, sha256 …>"}``
-list, tuple, dict, dataclass                JSON, item by item                      list, dict
+list, tuple, dict, configuration            JSON, item by item                      list, dict
 pandas DataFrame                            its columns, each an array              dict
 Enum member, path                           its value, its text                     as that
 datetime, date, ``datetime64``              ISO 8601 text (times.py)                str
@@ -28,13 +28,13 @@ anything else                               ``{"$repr": "<repr>"}``, without    
 ==========================================  ======================================  =====================
 
 Arrays are those of NumPy, PyTorch and JAX in any format and on any device, and pandas' Series and Index (arrays.py).
+Configurations are dataclasses, models of pydantic, namespaces and others (configs.py).
 Numbers are equal as float64. PostgreSQL keeps neither the sign of zero nor int against float of whole numbers from
 1e16 on (queries give such floats below 2^63 as int on SQLite too). The three strings themselves read back as floats.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import hashlib
 import math
@@ -48,6 +48,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from trainstore.arrays import MAX_ELEMENTS, describe, elements, is_array, is_table, size_of
+from trainstore.configs import plain_config
 from trainstore.redaction import redact, redact_text
 from trainstore.reprs import stable_repr, stable_str
 from trainstore.times import iso_text
@@ -132,8 +133,7 @@ def _canonical(value: object, path: _Path) -> Json:
         return _canonical(value.value, path)
     if isinstance(value, os.PathLike):
         return _canonical(os.fspath(value), path)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = _fields_of(value)
+    value = plain_config(value)
     if isinstance(value, Mapping):
         path.spend(value)
         result = {name: _item(item, path) for name, item in _by_name(value)}
@@ -162,17 +162,6 @@ def _array(array: Any, path: _Path) -> Json:
     except Exception:  # noqa: BLE001 - a tensor without contents, on a device that is gone, sparse
         return _marked(describe(array))
     return _canonical(found, path)
-
-
-def _fields_of(instance: object) -> dict[str, Any]:
-    """The fields of a dataclass, nested ones left as they are.
-
-    Not by `dataclasses.fields`: that compares the kind of a field by identity, and finds no fields in an instance of a
-    class that was itself pickled (cloudpickle, which ScalarStop saves data sets with).
-    """
-    declared = type(instance).__dataclass_fields__  # type: ignore[attr-defined]
-    names = [name for name, field in declared.items() if str(field._field_type) == "_FIELD"]
-    return {name: getattr(instance, name, None) for name in names}
 
 
 def scalar_of(value: object) -> bool | int | float | str | None:
@@ -330,14 +319,16 @@ def plain_text(text: object, limit: int = MAX_REPR_LENGTH) -> str:
 
 
 def canonical_hyperparams(values: object) -> dict[str, Json]:
-    """A mapping or dataclass of hyperparameters as stored: names and values canonical, secrets redacted.
+    """Hyperparameters as stored: names and values canonical, secrets redacted.
 
-    Nested mappings stay nested (one row each); a dataclass is read field by field. A value that JSON cannot hold is
-    kept as its repr, marked ``{"$repr": …}``. Of keys whose names are the same text, such as 1 and "1", the second is
-    kept as "1~2".
+    They are a mapping, or an object that `plain_config` reads as one. Nested mappings stay nested (one row each). A
+    value that JSON cannot hold is kept as its repr, marked ``{"$repr": …}``. Of keys whose names are the same text,
+    such as 1 and "1", the second is kept as "1~2".
     """
-    if dataclasses.is_dataclass(values) and not isinstance(values, type):
-        values = _fields_of(values)
+    values = plain_config(values)
     if not isinstance(values, Mapping):
-        raise TypeError(f"hyperparameters must be a mapping or a dataclass, not {type(values).__name__}")
+        raise TypeError(
+            "pass a mapping, or a configuration such as a dataclass, an argparse.Namespace or a model of pydantic, "
+            f"not {type(values).__name__}"
+        )
     return redact({name: canonical(value) for name, value in _by_name(values)})  # type: ignore[no-any-return]

@@ -34,6 +34,13 @@ def rich_run(database_url, monkeypatch):
     monkeypatch.setenv("TRAINSTORE_URL", database_url)
 
 
+READERS = {
+    "csv": pd.read_csv,
+    "jsonl": lambda path: pd.read_json(path, lines=True) if path.stat().st_size else pd.DataFrame(),
+    "parquet": pd.read_parquet,
+}
+
+
 def read_csv(text):
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
@@ -144,13 +151,22 @@ def test_a_parquet_column_does_not_depend_on_the_other_rows(call, database_url, 
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_several_runs_become_one_file(trainstore, tmp_path, kind):
+    """If --output has a format's suffix: their step logs, each with its run."""
+    file = tmp_path / f"two.{kind}"
+    assert trainstore("export", "first", "second", "-o", file).code == 0
+    frame = READERS[kind](file)
+    assert len(frame) == 10
+    assert frame["name"].tolist() == ["first"] * 5 + ["second"] * 5
+    (tmp_path / "folder.csv").mkdir()
+    assert trainstore("export", "--all", "-o", tmp_path / "folder.csv").code == 0
+    assert (tmp_path / "folder.csv" / "runs.csv").exists()
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_all_runs_become_a_folder_of_tables(call, rich_run, tmp_path, kind):
     """--all writes a file for each table, with the rows of every run, oldest run first."""
-    read = {
-        "csv": pd.read_csv,
-        "jsonl": lambda path: pd.read_json(path, lines=True) if path.stat().st_size else pd.DataFrame(),
-        "parquet": pd.read_parquet,
-    }[kind]
+    read = READERS[kind]
     folder = tmp_path / "out"
     code, out, err = call("export", "--all", "--format", kind, "-o", folder)
     assert (code, err) == (0, "")
@@ -186,10 +202,10 @@ def test_a_metric_that_is_nan_last_is_not_missing(call, database_url, monkeypatc
 
 
 def test_one_table_of_several_runs_is_one_stream(call, rich_run):
-    """--table takes any number of runs; several have the column run, and --metric chooses columns."""
+    """--table takes any number of runs; several have the columns run and name, and --metric chooses columns."""
     rows = read_csv(call("export", "plain", "odd", "--table", "steps", "--metric", "loss")[1])
     assert [row["loss"] for row in rows] == ["1.0", "0.30000000000000004", "NaN", "inf", "-inf"]
-    assert set(rows[0]) == {"run", "step", "epoch", "step_time", "logged_at", "details", "loss"}
+    assert set(rows[0]) == {"run", "name", "step", "epoch", "step_time", "logged_at", "details", "loss"}
     assert len({row["run"] for row in rows}) == 2
 
 

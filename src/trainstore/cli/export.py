@@ -61,8 +61,8 @@ def export(
     """Export RUNs, the runs that match filters, or all runs, as csv, parquet or jsonl.
 
     One RUN: its step logs, to standard output or a file. Several RUNs, filters or --all: a folder with a file for each
-    table (runs, hyperparams, metrics, step_logs, events, attempts). --table writes one of these tables as one file,
-    for any number of runs.
+    table (runs, hyperparams, metrics, step_logs, events, attempts), or their step logs as one file if --output ends in
+    .csv, .jsonl or .parquet. --table writes another of these tables as one file, for any number of runs.
 
     Step logs have one row per step and one column per metric. They may be larger than memory. NaN and infinities are
     NaN, inf and -inf in csv, and "NaN", "Infinity" and "-Infinity" in jsonl. Parquet keeps them as numbers: there the
@@ -111,9 +111,13 @@ def _is_folder(output: str | None, table: str | None, *, several: bool) -> bool:
         return False
     if several and output in (None, "-"):
         raise click.UsageError(
-            "Several runs are written to a folder: name it with --output, or choose one table with --table."
+            "Several runs are written to a folder or a file: name it with --output, or choose one table with --table."
         )
-    return several or (output is not None and (output.endswith(os.sep) or path_of(output).is_dir()))
+    if output is None:
+        return False
+    if output.endswith(os.sep) or path_of(output).is_dir():
+        return True
+    return several and Path(output).suffix.lstrip(".").lower() not in FORMATS
 
 
 def _write(file: IO[bytes], file_format: str, table: Table, escape_formulas: bool) -> int:

@@ -77,9 +77,11 @@ class ExportTables:
         return _of_frame(list_attempts(self._reader, self._uids))
 
     def _steps_table(self) -> Table:
+        from trainstore.queries.names import run_names
         from trainstore.queries.steps import column_name
         from trainstore.queries.stream import metric_kinds, metric_value, stream_steps
 
+        names_of = run_names(self._reader, self._keys) if self._several else {}
         kinds: dict[str, set[str]] = {}
         with_details = False
         # The steps are read twice: a file's columns must be known before its first row is written.
@@ -89,7 +91,7 @@ class ExportTables:
             with_details = with_details or any(step.details is not None for step in steps)
         names = sorted(kinds) if self._metrics is None else self._metrics
         columns = [
-            *([Column("run", "text")] if self._several else []),
+            *([Column("run", "text"), Column("name", "text")] if self._several else []),
             Column("step", "int"),
             *([Column("attempt", "int")] if self._attempts == "all" else []),
             Column("epoch", "float"),
@@ -98,13 +100,15 @@ class ExportTables:
             *([Column("details", "json")] if with_details else []),
             *(Column(column_name(name), value_kind(kinds.get(name, ()))) for name in names),
         ]
-        shown = [place for place, there in enumerate((self._several, True, self._attempts == "all")) if there]
+        by_uid = {key.uid: names_of.get(key.id) for key in self._keys}
 
         def pieces() -> Iterator[Sequence[Row]]:
             for steps in stream_steps(self._reader, self._keys, attempts=self._attempts):
                 yield [
                     [
-                        *(step[place] for place in shown),
+                        *([step.run, by_uid[step.run]] if self._several else []),
+                        step.step,
+                        *([step.attempt] if self._attempts == "all" else []),
                         step.epoch,
                         step.step_time,
                         step.logged_at,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ from sqlalchemy import ColumnElement, ColumnExpressionArgument, exists, false, o
 from sqlalchemy.sql import ClauseElement
 
 from trainstore.arrays import elements, is_array, is_table
+from trainstore.configs import plain_config
 from trainstore.errors import InvalidArgumentError
 from trainstore.models import JsonType
 from trainstore.queries.frames import EXACT, comparable
@@ -144,7 +144,8 @@ def _several(value: Any) -> list[Any] | None:
         )
     if is_array(value):
         return list(elements(value)) if value.shape else None
-    is_one = isinstance(value, _ONE_VALUE) or dataclasses.is_dataclass(value) or not isinstance(value, Iterable)
+    value = plain_config(value)
+    is_one = isinstance(value, _ONE_VALUE) or not isinstance(value, Iterable)
     return None if is_one else list(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
@@ -47,6 +48,8 @@ RUN_COLUMNS = (
 )
 SORT_COLUMNS = (("sort_metric_value", NUMBER), ("sort_metric_step", INTEGER))
 SUMMARIES = ("last", "min", "max")
+_LOWER_IS_BETTER = re.compile(r"(?i)(loss|error|perplexity)\Z")
+_LONG_DIRECTIONS = {"minimize": "min", "maximize": "max"}
 
 
 def list_runs(
@@ -75,7 +78,7 @@ def list_runs_grouped_by_metric(
     reader: Reader,
     *,
     metric_name: str,
-    metric_direction: str,
+    metric_direction: str | None = None,
     by: str = "best",
     hyperparams: str | Iterable[str] | Mapping[str, Any] = "all",
     metrics: Iterable[str] | None = None,
@@ -91,7 +94,7 @@ def list_runs_grouped_by_metric(
 
 
 def get_best_run(
-    reader: Reader, *, metric_name: str, metric_direction: str, by: str = "best", **conditions: Any
+    reader: Reader, *, metric_name: str, metric_direction: str | None = None, by: str = "best", **conditions: Any
 ) -> RunRecord | None:
     """The best run, or None if no run has a finite value."""
     statement = _ranked(reader, metric_name, metric_direction, by, RunFilter(**conditions), 1)
@@ -151,10 +154,23 @@ def _all_runs(models: Models, *more: ColumnElement[Any]) -> tuple[Select[Any], C
     return source.statement.with_only_columns(*columns, *more, maintain_column_froms=True), source.status
 
 
-def _ranked(reader: Reader, metric: str, direction: str, by: str, chosen: RunFilter, limit: int | None) -> Select[Any]:
+def direction_of(metric: str, direction: str | None) -> str:
+    """ "min" or "max": as asked for, else as the metric's name says."""
+    if direction is None:
+        if not _LOWER_IS_BETTER.search(metric):
+            raise InvalidArgumentError(f"pass metric_direction='min' or 'max': the name {metric!r} does not tell")
+        return "min"
+    direction = _LONG_DIRECTIONS.get(direction, direction)
+    check_choice("metric_direction", direction, ("min", "max"))
+    return direction
+
+
+def _ranked(
+    reader: Reader, metric: str, direction: str | None, by: str, chosen: RunFilter, limit: int | None
+) -> Select[Any]:
     if not isinstance(metric, str) or not metric:
         raise InvalidArgumentError(f"metric_name {metric!r} is not the name of a metric; pass a str")
-    check_choice("metric_direction", direction, ("min", "max"))
+    direction = direction_of(metric, direction)
     check_choice("by", by, ("best", "last"))
     statement, status = _all_ranked(reader.models, direction, by)
     of_metric = reader.models.metric_summary.c.metric == stored_name(metric)
