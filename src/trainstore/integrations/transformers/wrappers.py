@@ -87,7 +87,7 @@ class _Wrapper(functools.partial[Any]):
 
     def retire(self) -> None:
         """From now on be the original: whoever still holds this wrapper reaches nothing of the training that ended."""
-        self.__setstate__((self.original, (), {}, vars(self)))  # a partial's function cannot be assigned
+        self.__setstate__((self.original, (), {}, vars(self)))  # type: ignore[attr-defined]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return copy.deepcopy(self.original, memo)
