@@ -110,3 +110,62 @@ def test_best_and_export_take_the_same_filters(shown, call, tmp_path):
     assert "no run matches" in call("export", "--where", "loss", "--table", "runs").err
     assert call("export", "a", "--name", "c").code == 2
     assert call("export", "--all", "--name", "c").code == 2
+
+
+def asked(monkeypatch, answer):
+    """A user at the terminal who answers so."""
+    monkeypatch.setattr("trainstore.cli.changes.at_terminal", lambda: True)
+    monkeypatch.setattr("click.confirm", lambda question: print(question) or answer)
+
+
+def test_runs_are_deleted_by_a_filter(shown, call, monkeypatch):
+    """They are shown first, and the user is asked; --dry-run only shows them."""
+    dry = call("rm", "--project", "p", "--dry-run")
+    assert (dry.code, dry.err) == (0, "")
+    assert [line.split()[0] for line in dry.out.splitlines() if "finished" in line] == ["b", "a"]
+    assert dry.out.endswith("2 runs; nothing was deleted (--dry-run)\n")
+    assert len(json.loads(call("rm", "--project", "p", "--dry-run", "--json").out)["would_be_deleted"]) == 2
+    refused = call("rm", "--project", "p")
+    assert (refused.code, refused.out) == (1, "")
+    assert "add --yes to do it without being asked, or --dry-run to look" in refused.err
+    asked(monkeypatch, False)
+    out = call("rm", "--project", "p").out
+    assert "Delete 2 runs permanently?\nnothing was deleted\n" in out
+    assert shown() == "cba"
+    asked(monkeypatch, True)
+    assert call("rm", "--hp", "lr<1e-3").code == 0
+    assert shown() == "ba"
+    assert call("rm", "--tag", "owner=ann", "--yes").out.startswith("deleted ")
+    assert shown() == "b"
+    assert call("rm", "--tag", "owner=ann", "--yes") == (0, "no run matches; nothing was deleted\n", "")
+    assert call("rm", "--name", "a", "--yes", "--json").out == '{\n  "deleted": []\n}\n'
+
+
+def test_a_run_that_is_being_recorded_stays(shown, call, database_url):
+    """A filter that it matches does not delete it without --force; the others are deleted."""
+    with TrainStore(database_url) as store, store.start_run(name="live") as run:
+        run.log({"loss": 1.0}, step=0)
+        assert run.flush(60)
+        called = call("rm", "--since", "1d", "--yes")
+        assert (called.code, called.out.count("deleted")) == (1, 3)
+        assert "--force" in called.err
+    assert shown() == "live"
+
+
+def test_tags_and_notes_are_changed_by_a_filter(shown, call, monkeypatch, database_url):
+    """What would be the RUN is a tag or the text; the runs are shown, and the user is asked."""
+    assert call("tag", "--project", "p", "bad", "--dry-run").out.endswith("nothing was changed (--dry-run)\n")
+    assert shown("--tag", "bad") == ""
+    called = call("tag", "--project", "p", "bad", "seed:=1", "--remove", "n", "--yes")
+    assert called == (0, "b: bad, lr=3, owner=bob, seed=1\na: bad, owner=ann, seed=1\n", "")
+    assert shown("--where", "tag.bad and tag.seed = 1") == "ba"
+    asked(monkeypatch, True)
+    out = call("note", "--name", "c", "keep this").out
+    assert "Change the notes of 1 run?\nchanged the notes of 1 run\n" in out
+    assert shown("--where", "notes ~ KEEP") == "c"
+    assert [entry["notes"] for entry in json.loads(call("note", "--name", "c", "x", "--yes", "--json").out)] == ["x"]
+    for wrong in (["tag", "--name", "c"], ["note", "--name", "c"], ["note", "c", "two", "words"], ["tag"], ["note"]):
+        assert call(*wrong, "--yes").code == 2
+    missing = call("tag", "--project", "p", "--remove", "nothing", "--yes")
+    assert (missing.code, missing.err) == (1, "Error: these runs have no tag 'nothing'; the other changes were made\n")
+    assert call("rm", "a", "--name", "b").code == call("rm").code == 2

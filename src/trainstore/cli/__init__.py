@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 an error, one line on standard error that says what to do;
 ====================  ==============================================================================
 ``options.py``        the decorators for --store, --prefix and --json
 ``filters.py``        the decorators for --where, --since, --tag and the other filters, and for --sort
+``changes.py``        changing several runs: which ones, --yes and --dry-run
 ``types.py``          the arguments RUN and METRIC
 ``completion.py``     what the shell offers for them
 ``stores.py``         opening the store, a snapshot of it, or only its database

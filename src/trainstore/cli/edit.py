@@ -7,49 +7,67 @@ from typing import Any
 
 import click
 
+from trainstore.cli.changes import Change, change_options, chosen_runs, counted
+from trainstore.cli.filters import filter_options
 from trainstore.cli.options import store_options
-from trainstore.cli.printing import print_json, print_table
+from trainstore.cli.printing import print_json
 from trainstore.cli.stores import open_store
-from trainstore.cli.streams import at_terminal, read_input, visible
+from trainstore.cli.streams import read_input, visible
 from trainstore.cli.types import RUN
 from trainstore.errors import TrainStoreError
 
-SHOWN_BEFORE_REMOVAL = ("run_id", "name", "project", "status", "started_at", "last_step", "attempts", "events")
+SHOWN_BEFORE_REMOVAL = ("name", "run_id", "project", "status", "started_at", "last_step", "attempts", "events")
 
 
 @click.command()
-@click.argument("run", type=RUN)
-@click.argument("tags", metavar="[NAME[=VALUE]]...", nargs=-1)
+@click.argument("words", metavar="RUN [NAME[=VALUE]]...", type=RUN, nargs=-1)
 @click.option("--remove", "removed", metavar="NAME", multiple=True, help="Remove this tag; may be repeated.")
+@filter_options
+@change_options
 @store_options
-def tag(run: str, tags: Sequence[str], removed: Sequence[str], url: str, prefix: str, as_json: bool) -> None:
-    """Set or remove tags of RUN, and show all its tags.
+def tag(
+    words: Sequence[str],
+    removed: Sequence[str],
+    conditions: dict[str, Any],
+    change: Change,
+    url: str,
+    prefix: str,
+    as_json: bool,
+) -> None:
+    """Set or remove tags of RUN, and show all its tags; or those of all runs that match filters, without a RUN.
 
     NAME sets a tag without a value (True), NAME=VALUE one with a text, NAME:=VALUE one with a number, true, false or
-    other JSON.
+    other JSON. With filters, the runs are shown first and you are asked.
     """
+    runs, tags = ([], words) if conditions else (words[:1], words[1:])
     wanted = dict(map(_tag, tags))
     both = sorted(wanted.keys() & set(removed))
     if both:
         raise click.UsageError(f"{both[0]!r} cannot be both set and removed.")
+    if conditions and not (wanted or removed):
+        raise click.UsageError("Name the tags to set, or --remove some.")
     from trainstore.values import stored_label
 
     with open_store(url, prefix) as store:
-        uid = store.get_run(run).uid
-        if wanted or removed:
-            gone = store.set_tags(uid, wanted, remove=removed)
-            missing = sorted(name for name in set(removed) if stored_label(name) not in gone)
-            if missing:
-                raise TrainStoreError(
-                    f"run {uid} has no tag {', '.join(map(repr, missing))}; the other changes were made"
-                )
-        found = store.get_run(uid).tags
+        frame = chosen_runs(store, runs, conditions)
+        if conditions and not change.agreed(frame, "To be tagged", "Change the tags of {}?", as_json=as_json):
+            return
+        missing = {stored_label(name): name for name in removed}
+        for uid in frame["uid"] if wanted or removed else ():
+            for name in store.set_tags(uid, wanted, remove=removed):
+                missing.pop(name, None)
+        if missing:
+            whose = f"run {frame['uid'][0]} has" if len(frame) == 1 else "these runs have"
+            names = ", ".join(map(repr, sorted(missing.values())))
+            raise TrainStoreError(f"{whose} no tag {names}; the other changes were made")
+        found = [(record.uid, record.name, record.tags) for record in map(store.get_run, frame["uid"])]
     if as_json:
-        print_json({"uid": uid, "tags": found})
-    elif not found:
-        click.echo("no tags")
-    for name, value in () if as_json else found.items():
-        click.echo(visible(name if value is True else f"{name}={value}"))
+        shown = [{"uid": uid, "tags": tags} for uid, _, tags in found]
+        print_json(shown if conditions else shown[0])
+        return
+    for _, name, of_run in found:
+        lines = [visible(key if value is True else f"{key}={value}") for key, value in of_run.items()] or ["no tags"]
+        click.echo(f"{visible(name)}: {', '.join(lines)}" if conditions else "\n".join(lines))
 
 
 def _tag(text: str) -> tuple[str, Any]:
@@ -69,25 +87,49 @@ def _tag(text: str) -> tuple[str, Any]:
 
 
 @click.command()
-@click.argument("run", type=RUN)
-@click.argument("text", required=False)
+@click.argument("words", metavar="RUN [TEXT]", type=RUN, nargs=-1)
 @click.option("--append", is_flag=True, help="Add a paragraph to the existing notes.")
+@filter_options
+@change_options
 @store_options
-def note(run: str, text: str | None, append: bool, url: str, prefix: str, as_json: bool) -> None:
-    """Set the notes of RUN to TEXT, or show them.
+def note(
+    words: Sequence[str],
+    append: bool,
+    conditions: dict[str, Any],
+    change: Change,
+    url: str,
+    prefix: str,
+    as_json: bool,
+) -> None:
+    """Set the notes of RUN to TEXT, or show them; or set those of all runs that match filters, without a RUN.
 
     If TEXT is -, it is read from standard input; an empty TEXT removes the notes. An event keeps the previous notes.
+    With filters, the runs are shown first and you are asked.
     """
-    if append and text is None:
-        raise click.UsageError("--append needs a TEXT; - reads standard input.")
+    runs, texts = ([], words) if conditions else (words[:1], words[1:])
+    if len(texts) > 1:
+        raise click.UsageError(f"{texts[1]!r} is one word too many; put the text in quotes.")
+    text = str(texts[0]) if texts else None
+    if text is None and (append or conditions):
+        raise click.UsageError("A TEXT is missing; - reads standard input.")
     if text == "-":
         text = read_input().rstrip("\n")
     with open_store(url, prefix) as store:
-        record = store.get_run(run)
-        notes = (record.notes or "") if text is None else store.set_notes(record.uid, text, append=append)
+        frame = chosen_runs(store, runs, conditions)
+        if conditions and not change.agreed(frame, "To be changed", "Change the notes of {}?", as_json=as_json):
+            return
+        if text is None:
+            found = {uid: store.get_run(uid).notes or "" for uid in frame["uid"]}
+        else:
+            found = {uid: store.set_notes(uid, text, append=append) for uid in frame["uid"]}
     if as_json:
-        print_json({"uid": record.uid, "notes": notes or None})
-    else:
+        shown = [{"uid": uid, "notes": notes or None} for uid, notes in found.items()]
+        print_json(shown if conditions else shown[0])
+        return
+    if conditions:
+        click.echo(f"changed the notes of {counted(len(found))}")
+        return
+    for notes in found.values():
         for line in notes.splitlines() or ["no notes"]:
             click.echo(visible(line))
 
@@ -113,33 +155,36 @@ def rename(run: str, name: str, url: str, prefix: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("runs", metavar="RUN...", type=RUN, nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.argument("runs", metavar="[RUN]...", type=RUN, nargs=-1)
+@filter_options
+@change_options
 @click.option("--force", is_flag=True, help="Also delete runs that a live process is recording.")
 @store_options
-def rm(runs: Sequence[str], yes: bool, force: bool, url: str, prefix: str, as_json: bool) -> None:
-    """Delete RUNs with their steps, hyperparameters, metrics, attempts and events.
+def rm(
+    runs: Sequence[str],
+    conditions: dict[str, Any],
+    change: Change,
+    force: bool,
+    url: str,
+    prefix: str,
+    as_json: bool,
+) -> None:
+    """Delete RUNs, or all runs that match filters, with their steps, hyperparameters, metrics, attempts and events.
 
     Shows what will be deleted and asks for confirmation. Runs that started from their checkpoints are kept.
     """
     from trainstore.errors import RunActiveError
 
     with open_store(url, prefix) as store:
-        uids = list(dict.fromkeys(store.get_run(run).uid for run in runs))
-        if not yes:
-            if as_json or not at_terminal():
-                raise TrainStoreError(
-                    "cannot ask for confirmation without a terminal; add --yes to delete without being asked"
-                )
-            frame = store.list_runs(where=store.table.run.c.uid.in_(uids), hyperparams=[], metrics=[])
-            events = store.list_events(uids)["uid"].value_counts()
+        frame = chosen_runs(store, runs, conditions)
+        if not change.yes and not as_json:
+            events = store.list_events(frame["uid"].tolist())["uid"].value_counts()
             frame["events"] = [int(events.get(uid, 0)) for uid in frame["uid"]]
-            print_table("To be deleted", frame[list(SHOWN_BEFORE_REMOVAL)])
-            if not click.confirm(f"Delete {len(uids)} run{'s' if len(uids) > 1 else ''} permanently?"):
-                click.echo("nothing was deleted")
-                return
+        question, columns = "Delete {} permanently?", SHOWN_BEFORE_REMOVAL
+        if not change.agreed(frame, "To be deleted", question, done="deleted", columns=columns, as_json=as_json):
+            return
         deleted, active = [], []
-        for uid in uids:
+        for uid in frame["uid"]:
             try:
                 store.delete_run(uid, force=force)
                 deleted.append(uid)
