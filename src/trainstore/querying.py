@@ -322,27 +322,33 @@ class QueryMethods:
         with self._reader() as reader:
             return queries.list_attempts(reader, runs)
 
-    def compare_runs(self, runs: Iterable[Any], *, summary: str = "last", everything: bool = False) -> DataFrame:
-        """What differs between runs: hyperparameters, tags, metrics, status, where they ran, on which versions.
+    def compare_runs(
+        self, runs: Any, *more: Any, summary: str = "last", everything: bool = False, columns: str = "name"
+    ) -> DataFrame:
+        """What differs between runs: hyperparameters, metrics, tags, status, where they ran, on which versions.
 
         Args:
-            runs: A list of runs, or a DataFrame with a column ``uid``.
+            runs: A list of runs, or a DataFrame with a column ``uid``; or the first of several runs.
+            more: The other runs, if they are given one by one: ``compare_runs("a", "b")``.
             summary: Which value of each metric: "last", "min" or "max" (the latter two over finite values), or "all",
                 three rows.
-            everything: Also show what is the same in all of them.
+            everything: Also show what is the same in all of them, and the metrics that are runtimes, speeds and
+                counters.
+            columns: What the runs are called: "name", with the id if several have the same ("base (id 3)"); or "uid".
 
         Returns:
             One row per key that is not the same in all ("hp.learning_rate", "hp.model.depth", "metric.loss", for "all"
-            "metric.loss.min", "status"), one column per run (its uid), object, None if a run has no such key. The order
-            is hyperparameters, metrics, model, data, tags, the run, environment, versions, and last the metrics that
-            are runtimes, speeds and counters.
+            "metric.loss.min", "status"), one column per run, object, None if a run has no such key. The order is
+            hyperparameters, metrics, model, data, tags, the run, environment, versions, folders and names of outputs
+            ("hp.output_dir"), and last runtimes and counters. There is no row "name" if the columns have the names,
+            unless everything is shown.
 
         Raises:
             RunNotFoundError, RunNotUniqueError: As for `get_run`.
-            InvalidArgumentError: A single run, or a summary that is not listed here.
+            InvalidArgumentError: A single run, lists beside runs, or a value that is not listed here.
         """
         with self._reader() as reader:
-            return queries.compare_runs(reader, runs, summary=summary, everything=everything)
+            return queries.compare_runs(reader, runs, *more, summary=summary, everything=everything, columns=columns)
 
     def get_current_step(self, run: Any) -> int | None:
         """The highest step shown of a run; None if it has none yet.

@@ -56,7 +56,7 @@ def test_all_shows_what_they_have_in_common(call, two):
 
 
 def test_equal_runs_differ_in_nothing(call, database_url, monkeypatch):
-    """That is said; runs of one name are told apart by their uids."""
+    """That is said; runs of one name are told apart by their ids."""
     with TrainStore(database_url) as store:
         uids = []
         for rate in (1, 1, 2):
@@ -65,7 +65,33 @@ def test_equal_runs_differ_in_nothing(call, database_url, monkeypatch):
     monkeypatch.setenv("TRAINSTORE_URL", database_url)
     assert "nothing differs" in call("compare", *uids[:2]).out
     out = call("compare", *uids[1:]).out
-    assert all(f"same ({uid[:8]})" in out for uid in uids[1:])
+    assert "same (id 2)" in out
+    assert "same (id 3)" in out
+
+
+def test_a_metric_has_its_last_and_its_best_value(call, database_url, monkeypatch):
+    """On one line; runtimes and the names that the headings have stay out unless all is asked for."""
+    with TrainStore(database_url) as store:
+        for name, losses in (("a", (3.0, 0.5, 1.0)), ("b", (2.0, 1.5, 0.25))):
+            with store.start_run(name=name, hyperparams={"output_dir": name, "lr": losses[0]}) as run:
+                for step, loss in enumerate(losses):
+                    run.log({"loss": loss, "runtime": loss, "norm": loss}, step=step)
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    shown = [line.split() for line in call("compare", "a", "b").out.splitlines()]
+    rows = [line for line in shown if line and not line[0].startswith("─")]
+    assert rows == [
+        ["a", "b"],
+        ["hp.lr", "3", "2"],
+        ["metric.loss", "1", "(0.5", "at", "1)", "0.25", "(0.25", "at", "2)"],
+        ["metric.norm", "1", "0.25"],
+        ["hp.output_dir", "a", "b"],
+        ["metrics:", "the", "last", "value", "(the", "best", "one", "at", "its", "step)"],
+    ]
+    out = call("compare", "a", "b", "--all").out
+    assert "metric.runtime" in out
+    lowest = call("compare", "a", "b", "--summary", "min").out
+    assert "at 1" not in lowest
+    assert "the best one" not in lowest
 
 
 def test_one_run_cannot_be_compared(call, two):

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from queries.builders import START, Builder
-from trainstore import queries
+from trainstore import TrainStore, queries
 from trainstore.errors import InvalidArgumentError, RunNotFoundError
+from trainstore.queries.training_arguments import DEFAULTS
 
 METRICS = {
     "uid": "object", "metric": "object", "count": "int64", "nonfinite_count": "int64", "min": "float64",
@@ -126,7 +127,7 @@ def test_what_differs_between_runs(builder: Builder) -> None:
         },
         metrics={"loss": 1.0, "acc": math.nan},
     )  # fmt: skip
-    frame = ask(builder, "compare_runs", [a, b])
+    frame = ask(builder, "compare_runs", [a, b], columns="uid")
     assert list(frame.columns) == [a, b]
     assert frame.index.name == "key"
     assert repr(frame.T.to_dict("list")) == repr({
@@ -134,27 +135,54 @@ def test_what_differs_between_runs(builder: Builder) -> None:
         "metric.acc": [None, math.nan], "status": ["failed", "finished"],
     })  # fmt: skip
     assert (frame.dtypes == "object").all()
-    assert list(ask(builder, "compare_runs", [b, a]).columns) == [b, a]
+    assert list(ask(builder, "compare_runs", [b, a], columns="uid").columns) == [b, a]
+    assert list(ask(builder, "compare_runs", b, a).columns) == ["a (id 2)", "a (id 1)"]
     assert ask(builder, "compare_runs", [a, a]).shape == (0, 1)
     assert ask(builder, "compare_runs", []).shape == (0, 0)
 
 
 def test_what_matters_comes_first(builder: Builder) -> None:
-    """Hyperparameters, metrics, model, data, tags, the run, environment; last what only says how long it took."""
+    """Hyperparameters, metrics, model, data, tags, the run, environment, folders; what took how long only on demand."""
     effort = ["train_runtime", "eval_samples_per_second", "total_flos", "num_tokens", "num_input_tokens_seen", "epoch"]
     uids = [
         builder.run(
             f"r{number}", last_step=number,
-            hyperparams={"env.python": f"3.{number}", "hp.lr": number, "tag.t": number, "mth.n": number,
-                         "dbh.d": number},
+            hyperparams={"env.python": f"3.{number}", "hp.lr": number, "hp.output_dir": f"{number}",
+                         "tag.t": number, "mth.n": number, "dbh.d": number},
             metrics={**dict.fromkeys(effort, number), "loss": number, "eval/acc": number, "runtime_error": number},
         )
         for number in (1, 2)
     ]  # fmt: skip
-    assert list(ask(builder, "compare_runs", uids).index) == [
+    frame = ask(builder, "compare_runs", uids)
+    assert list(frame.columns) == ["r1", "r2"]
+    assert list(frame.index) == [
         "hp.lr", "metric.eval/acc", "metric.loss", "metric.runtime_error", "mth.n", "dbh.d", "tag.t", "last_step",
-        "name", "env.python", *(f"metric.{name}" for name in sorted(effort)),
+        "env.python", "hp.output_dir",
     ]  # fmt: skip
+    by_uid = ask(builder, "compare_runs", uids, columns="uid")
+    assert by_uid.loc["name"].tolist() == ["r1", "r2"]
+    everything = ask(builder, "compare_runs", uids, everything=True)
+    assert list(everything.index)[-len(effort) :] == [f"metric.{name}" for name in sorted(effort)]
+    assert "name" in everything.index
+
+
+def test_a_plain_run_beside_a_trainers_run(builder: Builder) -> None:
+    """The defaults that it lacks do not differ, nor do the model and the environment, of which it recorded nothing."""
+    defaults = {"hp.seed": 42, "hp.adam_beta1": 0.9, "hp.accelerator_config": DEFAULTS["accelerator_config"]}
+    facts = {"mth.n_layer": 2, "env.torch": "2.6", "dbh.train_size": 10}
+    trainer = {"source": "transformers", "hyperparams": {**defaults, **facts, "hp.learning_rate": 0.1}}
+    builder.run("a", **trainer)
+    builder.run("b", source="transformers", hyperparams={**trainer["hyperparams"], "mth.n_layer": 3})
+    builder.run("c", hyperparams={"hp.lr": 0.1})
+    frame = ask(builder, "compare_runs", "a", "b", "c")
+    assert frame.loc[["hp.learning_rate", "hp.lr", "mth.n_layer"]].to_numpy().tolist() == [
+        [0.1, 0.1, None], [None, None, 0.1], [2, 3, None]
+    ]  # fmt: skip
+    assert list(frame.index) == ["hp.learning_rate", "hp.lr", "mth.n_layer", "source"]
+    everything = ask(builder, "compare_runs", "a", "c", everything=True)
+    assert {"hp.adam_beta1", "hp.accelerator_config.even_batches", "env.torch"} <= set(everything.index)
+    builder.run("d", hyperparams={"hp.seed": 7})
+    assert ask(builder, "compare_runs", "a", "d").loc["hp.seed"].tolist() == [42, 7]
 
 
 def test_a_metric_is_compared_by_its_last_lowest_or_highest_value_or_by_all(builder: Builder) -> None:
@@ -185,6 +213,19 @@ def test_a_metric_is_compared_by_its_last_lowest_or_highest_value_or_by_all(buil
     ]
 
 
+def test_runs_are_compared_one_by_one_or_as_one_list(store: TrainStore) -> None:
+    """As arguments or in a list, by whatever names a run; not in a list beside others."""
+    for name in ("a", "b"):
+        store.start_run(name=name, hyperparams={"lr": len(name), name: 1}).finish()
+    listed = store.compare_runs(["a", "b"])
+    pd.testing.assert_frame_equal(store.compare_runs("a", store.get_run("b")), listed)
+    assert list(listed.index) == ["hp.a", "hp.b"]
+    with pytest.raises(InvalidArgumentError, match=r"one list, or runs one by one; \['a'\] is not a run"):
+        store.compare_runs(["a"], "b")
+    with pytest.raises(InvalidArgumentError, match="several runs"):
+        store.compare_runs("a")
+
+
 def test_both_databases_see_the_same_differences(both: tuple[Builder, Builder]) -> None:
     """To the dtype."""
     first, second = (ask(builder, "compare_runs", fill(builder)) for builder in both)
@@ -200,6 +241,7 @@ def test_both_databases_see_the_same_differences(both: tuple[Builder, Builder]) 
         ("list_metrics", {"runs": 1.5}, ["1.5"]),
         ("compare_runs", {"runs": "x"}, ["'x'", "list"]),
         ("compare_runs", {"runs": [], "summary": "mean"}, ["'mean'", "'last'", "'all'"]),
+        ("compare_runs", {"runs": [], "columns": "id"}, ["'id'", "'name'", "'uid'"]),
     ],
 )
 def test_what_cannot_be_asked_is_refused(

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from trainstore.cli.options import store_options
 from trainstore.cli.printing import print_json, print_table
-from trainstore.cli.stores import open_store
+from trainstore.cli.stores import open_snapshot
 from trainstore.cli.streams import visible
 from trainstore.cli.types import RUN
+from trainstore.display import value_text
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from trainstore.queries import RunRecord
 
 
 @click.command()
@@ -29,34 +35,53 @@ def compare(runs: Sequence[str], everything: bool, summary: str, url: str, prefi
     """Show what differs between RUNs, or everything.
 
     Compares hyperparameters of every namespace (hp, mth, dbh, env, tag; nested ones by dotted name), metrics, how the
-    runs ended, and where they ran, on which code and versions. Runtimes, speeds and counters come last.
+    runs ended, and where they ran, on which code and versions. Of a metric it shows the last value and, if its name
+    says what is better, the best one with its step. With --all it also shows what is the same, runtimes and counters.
     """
-    with open_store(url, prefix) as store:
-        records = list({record.uid: record for record in map(store.get_run, runs)}.values())
-        if len(records) < 2:
+    from trainstore import queries
+
+    with open_snapshot(url, prefix) as (_, reader):
+        found = list({record.uid: record for record in (queries.get_run(reader, run) for run in runs)}.values())
+        if len(found) < 2:
             raise click.UsageError("Name at least two different runs.")
-        table = store.compare_runs([record.uid for record in records], summary=summary, everything=everything)
+        table = queries.compare_runs(
+            reader, [record.uid for record in found], summary=summary, everything=everything, columns="uid"
+        )
     table = table.drop(index="name", errors="ignore")
     if as_json:
         rows = {name: dict(zip(table.columns, row, strict=True)) for name, *row in table.itertuples(name=None)}
-        print_json({"runs": [{"uid": record.uid, "name": record.name} for record in records], "values": rows})
+        print_json({"runs": [{"uid": record.uid, "name": record.name} for record in found], "values": rows})
     elif table.empty:
         click.echo("nothing differs; --all shows what they have in common")
     else:
-        import pandas as pd
+        from trainstore.queries.names import spelled
 
-        labels = [record.name for record in records]
-        titles = [
-            visible(record.name if labels.count(record.name) == 1 else f"{record.name} ({record.uid[:8]})")
-            for record in records
+        judged = {spelled("metric", name) for record in found for name in record.best_metrics}
+        with_best = summary == "last" and not judged.isdisjoint(table.index)
+        print_table(None, _texts(table, found, with_best=with_best))
+        if with_best:
+            click.echo("metrics: the last value (the best one at its step)")
+
+
+def _texts(table: DataFrame, found: Sequence[RunRecord], *, with_best: bool) -> DataFrame:
+    """The table as it is printed: names as headings, metrics with their best values."""
+    import pandas as pd
+
+    from trainstore.queries.names import run_labels, spelled
+    from trainstore.queries.record_display import number_text
+
+    labels = run_labels({record.run_id: record.name for record in found})
+    columns: dict[str, list[Any]] = {"": list(table.index)}
+    for record in found:
+        bests = {spelled("metric", name): value for name, value in record.best_metrics.items()} if with_best else {}
+        columns[visible(labels[record.run_id])] = [
+            f"{_text(value)} ({number_text(bests[key][0])} at {bests[key][1]})" if key in bests else _text(value)
+            for key, value in table[record.uid].items()
         ]
-        columns = [table.index, *([_text(value) for value in table[uid]] for uid in table.columns)]
-        frame = pd.DataFrame(dict(enumerate(columns)), dtype=object)
-        frame.columns = pd.Index(["", *titles])
-        print_table(None, frame)
+    return pd.DataFrame(columns, dtype=object)
 
 
-def _text(value: Any) -> Any:
+def _text(value: Any) -> str:
     if isinstance(value, float) and value != value:
         return "NaN"  # an empty cell means that the run has no such key
-    return str(value) if isinstance(value, (bool, list, dict)) else value
+    return str(value) if isinstance(value, (bool, list, dict)) else value_text(value)

@@ -21,7 +21,7 @@ from sqlalchemy import select, true
 from trainstore.errors import InvalidArgumentError
 from trainstore.queries.columns import hyperparam_columns
 from trainstore.queries.frames import COUNT, NUMBER, TIME, comparable, times
-from trainstore.queries.names import resolve_name
+from trainstore.queries.names import resolve_name, run_labels
 from trainstore.queries.reader import Reader, RunKey, among, resolve_runs
 from trainstore.queries.runs import check_choice
 from trainstore.queries.steps import read_steps, step_source
@@ -84,7 +84,7 @@ def read_curves(
         )
     facts = _facts(reader, keys)
     _check_known(reader, names, keys)
-    labels = _run_labels(facts.values())
+    labels = run_labels({run: name for run, name, _ in facts.values()})
     found = Curves(names, "", note=note)
     members: dict[tuple[str, int], Curve] = {}
     for key in keys:
@@ -157,13 +157,6 @@ def _facts(reader: Reader, keys: Sequence[RunKey]) -> dict[int, tuple[int, str, 
     statement = select(run.id, run.name, run.started_at)
     rows = (row for where in among(run.id, [key.id for key in keys]) for row in reader.rows(statement.where(where)))
     return {row[0]: (row[0], row[1], row[2]) for row in rows}
-
-
-def _run_labels(facts: Iterable[tuple[int, str, Any]]) -> dict[int, str]:
-    """The name of each run, with its id where another run has the same name."""
-    rows = list(facts)
-    names = [name for _, name, _ in rows]
-    return {run: name if names.count(name) == 1 else f"{name} (id {run})" for run, name, _ in rows}
 
 
 # --- Points ----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ is refused. Quotes keep a key together: ``hp."env.name"``, ``env."name"``, ``hp.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -256,6 +257,12 @@ def run_names(reader: Reader, keys: Sequence[RunKey]) -> dict[int, str]:
     for condition in among(run.id, sorted(key.id for key in keys)):
         names |= {row[0]: row[1] for row in reader.rows(select(run.id, run.name).where(condition))}
     return names
+
+
+def run_labels(names: Mapping[int, str]) -> dict[int, str]:
+    """What runs are called beside each other: the name, with the id if another of them has the same name."""
+    several = Counter(names.values())
+    return {run: name if several[name] == 1 else f"{name} (id {run})" for run, name in names.items()}
 
 
 def runs_beginning(reader: Reader, start: str, limit: int = 100) -> list[RunName]:

@@ -129,15 +129,11 @@ def number_text(value: Any) -> str:
 
 def metric_text(record: RunRecord, name: str) -> str:
     """Such as "3.70088 (best 3.6405 at step 30)"."""
-    return last_and_best(record.metrics[name], *record.best_metrics.get(name, (None, None)))
-
-
-def last_and_best(last: float, best: float | None, step: int | None) -> str:
-    """A metric's last value with its best one, if it is known which values are better."""
-    text = number_text(last)
-    if best is None:
-        return text
-    return f"{text} (best)" if best == last else f"{text} (best {at_step(number_text(best), step)})"
+    last = number_text(record.metrics[name])
+    if name not in record.best_metrics:
+        return last
+    best, step = record.best_metrics[name]
+    return f"{last} (best)" if best == record.metrics[name] else f"{last} (best {at_step(number_text(best), step)})"
 
 
 # --- Text ------------------------------------------------------------------------------------------------------------
