@@ -19,8 +19,35 @@ from trainstore.schema import before_upgrade, comparison_options
 config = context.config
 
 
+class Prefixed(str):
+    """A table's name in a draft of a migration, written as ``f"{p}attempt"``."""
+
+    def __repr__(self):
+        return f'f"{{p}}{self}"'
+
+
+def prefix_tables(_context, _revision, directives):
+    """Put ``p`` before the tables in a draft (``alembic revision --autogenerate``); script.py.mako does the rest."""
+
+    def prefix(operation):
+        for attribute in ("table_name", "source_table", "referent_table"):
+            if isinstance(getattr(operation, attribute, None), str):
+                setattr(operation, attribute, Prefixed(getattr(operation, attribute)))
+        for inner in getattr(operation, "ops", ()):
+            prefix(inner)
+
+    for script in directives:
+        prefix(script.upgrade_ops)
+        prefix(script.downgrade_ops)
+
+
 def run(connection, models):
-    context.configure(connection=connection, render_as_batch=True, **comparison_options(models))
+    context.configure(
+        connection=connection,
+        render_as_batch=True,
+        process_revision_directives=prefix_tables,
+        **comparison_options(models),
+    )
     with context.begin_transaction():
         context.run_migrations()
 

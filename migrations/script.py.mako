@@ -1,3 +1,12 @@
+<%!
+    import re
+
+
+    def draft(operations):
+        """The operations, ``p`` in the names of constraints and indices, without the comments that Alembic adds."""
+        text = re.sub(r"[ ]*# ### .* ###\n?", "", operations or "").strip()
+        return re.sub(r"(?:(?:batch_)?op\.f\()?'((?:ck|fk|ix|pk|uq)_)(\w+)'\)?", r'f"\1{p}\2"', text) or "pass"
+%>\
 """${message}
 
 Revision: ${up_revision}, after ${down_revision | comma,n}; ${create_date}
@@ -14,9 +23,9 @@ depends_on = ${repr(depends_on)}
 
 def upgrade():
     p = op.get_context().opts["trainstore_prefix"]
-    ${upgrades if upgrades else "pass"}
+    ${draft(upgrades)}
 
 
 def downgrade():
     p = op.get_context().opts["trainstore_prefix"]
-    ${downgrades if downgrades else "pass"}
+    ${draft(downgrades)}

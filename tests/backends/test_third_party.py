@@ -114,3 +114,14 @@ def test_the_contract_finds_defects(outcomes: dict[str, set[str]]) -> None:
     """A backend with one defect fails the tests that are about it, where the same backend without it passes."""
     found = {outcome: {name for name in names if "[" in name} for outcome, names in outcomes.items()}
     assert found == {"passed": HEALTHY, "failed": BROKEN, "skipped": set()}
+
+
+def test_a_failed_test_shows_what_it_compared(installed: Installed, outcomes: dict[str, set[str]]) -> None:
+    """Without anything in the package's conftest.py."""
+    assert "test_upsert_inserts_and_replaces[ForgetsRows]" in outcomes["failed"]
+    (failure,) = [
+        case.findtext("failure", "")
+        for case in ElementTree.parse(installed.tests / "report.xml").iter("testcase")
+        if case.get("name") == "test_upsert_inserts_and_replaces[ForgetsRows]"
+    ]
+    assert "extra item: 2" in failure

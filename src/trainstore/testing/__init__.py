@@ -13,8 +13,8 @@ names an empty database::
             return f"myscheme:///{tmp_path}/store"
 
 and runs pytest, which finds every test of the contract. `BackendContract` lists further fixtures and attributes
-for what differs between databases; tests whose fixture is missing are skipped and say why. To see the values of failed
-assertions, put ``pytest.register_assert_rewrite("trainstore.testing")`` into ``conftest.py``. pytest must be installed.
+for what differs between databases; tests whose fixture is missing are skipped and say why. A failed assertion shows its
+values, as in tests of your own. pytest must be installed.
 
 The contract's parts, from the bottom up: ``statements``, ``opening``, ``recording``, ``queries``, ``processes`` and
 ``errors``; ``base`` has what they share.
@@ -22,13 +22,19 @@ The contract's parts, from the bottom up: ``statements``, ``opening``, ``recordi
 
 from __future__ import annotations
 
-from trainstore.testing.base import PASSWORD, VALUES, Away
-from trainstore.testing.errors import Errors
-from trainstore.testing.opening import Opening
-from trainstore.testing.processes import Processes
-from trainstore.testing.queries import Queries
-from trainstore.testing.recording import Recording
-from trainstore.testing.statements import Statements
+import pytest
+
+# Before they are imported: else a failed test of the contract shows no values.
+_PARTS = ("base", "errors", "opening", "processes", "queries", "recording", "statements")
+pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
+
+from trainstore.testing.base import PASSWORD, VALUES, Away  # noqa: E402
+from trainstore.testing.errors import Errors  # noqa: E402
+from trainstore.testing.opening import Opening  # noqa: E402
+from trainstore.testing.processes import Processes  # noqa: E402
+from trainstore.testing.queries import Queries  # noqa: E402
+from trainstore.testing.recording import Recording  # noqa: E402
+from trainstore.testing.statements import Statements  # noqa: E402
 
 __all__ = ["PASSWORD", "VALUES", "Away", "BackendContract"]
 
