@@ -50,7 +50,7 @@ def test_the_page_says_how_the_run_went(call, resumed):
     assert (facts["project"], facts["tags"], facts["notes"]) == ("p", "owner=ann", "one")
     assert "two" in shown
     assert facts["children"] == "child (id 2)"
-    assert facts["events"] == "checkpoint 1, note 1"
+    assert facts["events"] == "checkpoint (1), note (1)"
     assert "loss 5 3 3" in shown
     assert "lr 0.1" in shown
     assert "opt.eps 1" in shown
@@ -61,7 +61,7 @@ def test_the_page_says_how_the_run_went(call, resumed):
     assert attempts[1].endswith("failed: out of memory")
     assert attempts[2].startswith("2 from 1 4 to 4 ")
     assert attempts[2].endswith("finished")
-    assert shown[-1] == "Everything: --all; one part: --section metrics|hyperparams|attempts|events"
+    assert shown[-1] == "More: --all, or --section metrics, hyperparams, attempts, events"
 
 
 def test_a_child_names_its_parent(call, resumed):

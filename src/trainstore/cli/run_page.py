@@ -36,7 +36,7 @@ def print_page(reader: Reader, record: RunRecord, *, everything: bool = False) -
         names = [f"{child['name']} (id {child['run_id']})" for child in records(children)]
         lines["children"] = ", ".join(names[:5]) + (f", … {len(names)} in all" if len(names) > 5 else "")
     if len(events):
-        lines["events"] = ", ".join(f"{kind} {count}" for kind, count in events["kind"].value_counts().items())
+        lines["events"] = ", ".join(f"{kind} ({count})" for kind, count in events["kind"].value_counts().items())
     console = new_console()
     _title(console, record.name)
     _print_pairs(console, lines)
@@ -48,13 +48,14 @@ def print_page(reader: Reader, record: RunRecord, *, everything: bool = False) -
     if record.attempts > 1:
         print_attempts(queries.list_attempts(reader, record))
     there = [name for name in SECTIONS if _has(record, events, name)]
-    console.print(f"Everything: --all; one part: --section {'|'.join(there)}", style="dim", markup=False)
+    console.print(f"More: --all, or --section {', '.join(there)}", style="dim", markup=False)
 
 
 def _has(record: RunRecord, events: DataFrame, section: str) -> bool:
     fields = {"model": record.model_hyperparams, "data": record.data_hyperparams, "environment": record.environment}
     fields |= {"metrics": record.metrics, "hyperparams": record.hyperparams}
-    return len(events) > 0 if section == "events" else bool(fields.get(section, True))
+    counts = {"attempts": record.attempts - 1, "events": len(events)}
+    return bool(counts[section] if section in counts else fields[section])
 
 
 def print_sections(reader: Reader, record: RunRecord, sections: Collection[str]) -> None:

@@ -147,6 +147,9 @@ class Recording(ContractBase):
         assert (summary["count"], summary["max"], summary["last"], summary["last_step"]) == (8, 107, 107, 7)
         record = contract_store.get_run(first)
         assert (record.attempts, record.last_step, record.status) == (2, 7, "finished")
+        attempts = contract_store.list_attempts(first)
+        assert attempts["kept_step"].tolist() == [4, 7]
+        assert attempts["changed_hyperparams"].tolist() == [None, {"hp.lr": [0.1, 0.2]}]
         assert record.hyperparams == {"lr": 0.2}
         assert contract_store.get_current_step(first) == 7
 
