@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-#: The metrics that an overview shows by default, if some run has them.
+#: The metrics that the callbacks record: where the main ones are shown, these come first.
 SHOWN_METRICS = ("eval_loss", "loss", "train_loss", "eval_accuracy")
 MAX_TEXT = 200  # characters of one value in HTML
 # These differ in every run and are of no interest in a table.

@@ -35,7 +35,7 @@ class QueryMethods:
         where: Any = None,
         since: Any = None,
         until: Any = None,
-        metrics: Iterable[str] | None = None,
+        metrics: str | Iterable[str] | None = None,
         summary: str = "last",
         sort: str | Iterable[str] | None = None,
         limit: int | None = None,
@@ -48,9 +48,10 @@ class QueryMethods:
             status: Only runs with this status, or with one of these: running, finished, failed, interrupted, pruned,
                 lost.
             tag: Only runs with this tag, with all of these, or with these values (mapping).
-            hyperparams: Which columns to show: "all"; "varying", those that are not the same in all these runs; or a
-                list of names. A mapping of names to values, or to lists (arrays, sets, generators, …) of values, keeps
-                only runs that have one of them, and shows all columns. A name alone belongs to namespace ``hp``;
+            hyperparams: Which columns to show: "all"; "varying", those with different values among the runs that have
+                them, and tags that only some have; "differing", everything that only some have, too; or a list of
+                names. A mapping of names to values, or to lists (arrays, sets, generators, …) of values, keeps only
+                runs that have one of them, and shows all columns. A name alone belongs to namespace ``hp``;
                 "mth.n_layer" names another namespace, "model.depth" looks inside "model", ``hp."a.b"`` is the key
                 "a.b".
             where: A filter as text, such as ``"hp.lr < 1e-3 and not tag.bad"`` (the page on querying describes the
@@ -59,7 +60,8 @@ class QueryMethods:
             since: Only runs that started at this time or later: an aware datetime, a date, ISO text (in UTC if it has
                 no offset), or how long ago: a timedelta or a text such as "7d", "12h" or "1h30m".
             until: Only runs that started before this time; likewise.
-            metrics: Which metrics to show; None: all.
+            metrics: Which metrics to show: a list of names; None: all; "main": up to four by which runs are judged,
+                such as ``eval_loss`` and ``val/loss``, so that each run has one of them if possible.
             summary: Which value of each: "last", "min" or "max" (the latter two over finite values).
             sort: A field of the filter language, such as "metric.loss", "hp.lr", "duration" or "name", with "-" in
                 front for the largest first; or a list of them, the first of which counts most. Missing values and NaN
@@ -100,7 +102,7 @@ class QueryMethods:
         where: Any = None,
         since: Any = None,
         until: Any = None,
-        metrics: Iterable[str] | None = None,
+        metrics: str | Iterable[str] | None = None,
         summary: str = "last",
         limit: int | None = None,
     ) -> DataFrame:

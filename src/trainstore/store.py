@@ -26,7 +26,7 @@ from trainstore import endings, notices, queries, schema
 from trainstore.backends import open_backend
 from trainstore.backends.standing import StandingConnection
 from trainstore.defaults import default_prefix, default_store
-from trainstore.display import SHOWN_METRICS, overview, table_html
+from trainstore.display import overview, table_html
 from trainstore.errors import (
     InvalidArgumentError,
     PendingRecordsWarning,
@@ -178,7 +178,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
     def _repr_html_(self) -> str:
         """The newest runs, for notebooks; only the address if they cannot be read."""
         try:
-            runs = self.list_runs(hyperparams="varying", metrics=SHOWN_METRICS, limit=NEWEST_IN_NOTEBOOK)
+            runs = self.list_runs(hyperparams="varying", metrics="main", limit=NEWEST_IN_NOTEBOOK)
         except (TrainStoreError, SQLAlchemyError) as error:
             return f"<p>{escape(repr(self))}: {escape(str(error))}</p>"
         return (

@@ -207,3 +207,13 @@ def test_recover_delivers_what_a_killed_process_left(database_url, start_script,
     assert "delivered 102 records of 1 run" in capsys.readouterr().out
     with TrainStore(database_url) as store:
         assert store.list_runs()[["name", "status", "last_step"]].values.tolist() == [["killed", "lost", 99]]
+
+
+def test_runs_shows_the_results_that_are_there(call, database_url):
+    """A metric by any name that ends in loss, accuracy and the like is in the table; the time it took is not."""
+    with TrainStore(database_url) as store, store.start_run(name="plain") as run:
+        run.log({"train/loss": 0.5, "val/loss": 0.25, "step_runtime": 0.125}, step=1)
+    out = call("runs", "--store", database_url).out
+    assert "val/loss" in out
+    assert "0.25" in out
+    assert "step_runtime" not in out

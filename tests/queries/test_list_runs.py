@@ -177,8 +177,8 @@ def test_a_hyperparameter_has_the_dtype_of_its_values(builder: Builder, values: 
     assert str(listed(builder)["hp__x"].dtype) == dtype
 
 
-def test_varying_shows_what_is_not_the_same_in_all(builder: Builder) -> None:
-    """1 and 1.0 are the same, and dicts in any order; 1 and True are not, nor is a value that one run lacks."""
+def test_varying_shows_what_has_different_values(builder: Builder) -> None:
+    """1 and 1.0 are the same, and dicts in any order; 1 and True are not. That a run lacks it is no difference."""
     same = {"hp.a": 1, "hp.n": math.nan, "hp.none": None, "hp.d": {"x": 1, "y": [2.0]}, "hp.t": "t"}
     builder.run("one", hyperparams={**same, "hp.lr": 1, "hp.flag": True, "hp.text": "a", "mth.width": 1, "hp.l": [1]})
     builder.run(
@@ -189,9 +189,32 @@ def test_varying_shows_what_is_not_the_same_in_all(builder: Builder) -> None:
         },
     )  # fmt: skip
     shown = [name for name in listed(builder, hyperparams="varying").columns if name not in DTYPES]
-    assert shown == ["hp__extra", "hp__flag", "hp__l", "hp__lr", "hp__text", "mth__width"]
+    assert shown == ["hp__flag", "hp__l", "hp__lr", "hp__text"]
+    absent = [name for name in listed(builder, hyperparams="differing").columns if name not in DTYPES]
+    assert absent == ["hp__extra", "hp__flag", "hp__l", "hp__lr", "hp__text", "mth__width"]
     alone = listed(builder, hyperparams="varying", name="one")
     assert list(alone.columns) == list(DTYPES)
+
+
+def test_none_is_a_value_that_varies(builder: Builder) -> None:
+    """None that was recorded differs from 1; a run without the hyperparameter has neither."""
+    for value in (None, 1):
+        builder.run(hyperparams={"hp.clip": value})
+    builder.run(hyperparams={"hp.other": 1})
+    assert "hp__clip" in listed(builder, hyperparams="varying")
+    builder.run(hyperparams={"hp.other": None})
+    assert "hp__other" in listed(builder, hyperparams="varying")
+
+
+def test_a_plain_run_beside_a_trainers_run_does_not_make_everything_vary(builder: Builder) -> None:
+    """Two Trainer runs that differ in their learning rate, and a loop with a tag: one column, and the tag."""
+    arguments = {f"hp.argument_{number}": number for number in range(100)}
+    for rate in (0.1, 0.2):
+        builder.run(hyperparams={**arguments, "hp.learning_rate": rate})
+    builder.run("plain", hyperparams={"hp.lr": 0.3, "tag.baseline": True})
+    frame = listed(builder, hyperparams="varying")
+    assert [name for name in frame.columns if name not in DTYPES] == ["hp__learning_rate", "tag__baseline"]
+    assert frame["hp__learning_rate"].isna().tolist() == [name == "plain" for name in frame["name"]]
 
 
 def test_metrics_are_shown_by_their_last_lowest_or_highest_value(builder: Builder) -> None:
@@ -213,6 +236,40 @@ def test_metrics_are_shown_by_their_last_lowest_or_highest_value(builder: Builde
     assert listed(builder, name="a", summary="max")["metric__loss"].tolist() == [0.9]
     chosen = listed(builder, metrics=["acc", "loss", "acc"])
     assert list(chosen.columns[len(DTYPES) :]) == ["metric__acc", "metric__loss"]
+
+
+def main_metrics(builder: Builder, **filters: Any) -> list[str]:
+    frame = listed(builder, hyperparams=[], metrics="main", **filters)
+    return [name.removeprefix("metric__") for name in frame.columns[len(DTYPES) :]]
+
+
+def test_main_metrics_are_those_by_which_runs_are_judged(builder: Builder) -> None:
+    """No runtimes, no counters, no averages of what is there anyway; the callback's own come first."""
+    timings = ("data_time", "eval_runtime", "eval_steps_per_second", "tokens", "total_flos", "train_runtime")
+    results = ("eval_loss", "grad_norm", "learning_rate", "loss", "loss_window", "train_loss")
+    trained = dict.fromkeys((*timings, *results), 1.0)
+    builder.run("trained", metrics=trained)
+    assert main_metrics(builder) == ["eval_loss", "loss", "train_loss"]
+    builder.run("trained, too", metrics=trained)
+    builder.run("plain", project="p", metrics={"train/loss": 1.0, "val/loss": 1.0, "val/top_5": 1.0, "lr": 1.0})
+    builder.run("scores", project="p", metrics={"test_f1": 1.0, "val/loss": 1.0})
+    assert main_metrics(builder, project="p") == ["val/loss", "test_f1", "train/loss"]
+    assert main_metrics(builder) == ["eval_loss", "loss", "train_loss", "val/loss"]
+
+
+def test_each_run_with_a_metric_has_a_main_one_if_possible(builder: Builder) -> None:
+    """What only one run has is shown if that run has nothing else; what is no result is shown if nothing is."""
+    for number in range(3):
+        builder.run(f"usual {number}", metrics={"eval_loss": 1.0, "loss": 1.0, "train_loss": 1.0, "eval_accuracy": 1.0})
+    builder.run("odd", metrics={"energy": 1.0, "step_time": 1.0})
+    builder.run("empty")
+    frame = listed(builder, hyperparams=[], metrics="main")
+    assert main_metrics(builder) == ["eval_loss", "loss", "train_loss", "energy"]
+    assert frame.set_index("name").loc["odd", "metric__energy"] == 1.0
+    assert main_metrics(builder, name="odd") == ["energy"]
+    assert main_metrics(builder, name="empty") == []
+    builder.run("timed", metrics={"train_runtime": 1.0})
+    assert main_metrics(builder, name="timed") == []
 
 
 def test_runs_are_found_in_small_lists_and_wide_gaps(builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:

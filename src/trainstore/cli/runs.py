@@ -12,7 +12,7 @@ from trainstore.cli.options import store_options
 from trainstore.cli.printing import print_json, print_table, records
 from trainstore.cli.stores import known_metrics, open_snapshot
 from trainstore.cli.types import METRIC
-from trainstore.display import SHOWN_METRICS, overview
+from trainstore.display import overview
 from trainstore.errors import TrainStoreError
 
 NEWEST = 50
@@ -51,7 +51,7 @@ def runs(
             sort=sort,
             limit=None if everything else limit,
             hyperparams="varying",
-            metrics=list(metrics or SHOWN_METRICS),
+            metrics=list(metrics) or "main",
         )
         if as_json:
             print_json(records(frame))

@@ -28,22 +28,28 @@ _ORDER = {namespace: index for index, namespace in enumerate(NAMESPACES)}
 def hyperparam_columns(reader: Reader, places: Mapping[int, int], shown: Any) -> dict[str, Series[Any]]:
     """Columns ``hp__*`` … ``tag__*``. ``places`` maps a run's id to its row; ``shown`` says which names to show:
 
-    "all", "varying" (those that are not the same in all these runs) or names, which then all get a column.
+    "all"; "varying", those that have different values among the runs that have them, and the tags that only some have;
+    "differing", those that are not the same in all these runs, or that some lack; or names, which all get a column.
     """
     chosen = _chosen(reader, shown)
     names = None if chosen is None else list(dict.fromkeys(f"{name.namespace}.{name.key}" for name in chosen))
-    cells: dict[str, list[Any]] = {name: [None] * len(places) for name in names or ()}
+    cells: dict[str, list[Any]] = {name: [NOTHING] * len(places) for name in names or ()}
     for found, group in _hyperparams(reader, places, names):
         rows = list(group)
         for name, column in zip(found, zip(*group.values(), strict=True), strict=True):
             if len(rows) == len(places) and rows == list(range(len(places))):
                 cells[name] = list(column)
                 continue
-            cell = cells.setdefault(name, [None] * len(places))
+            cell = cells.setdefault(name, [NOTHING] * len(places))
             for row, value in zip(rows, column, strict=True):
                 cell[row] = value
-    if shown == "varying":
-        cells = {name: values for name, values in cells.items() if _varies(values)}
+    if isinstance(shown, str) and shown != "all":
+        cells = {
+            name: values
+            for name, values in cells.items()
+            if _differ(values if shown == "differing" or name.startswith("tag.") else _present(values))
+        }
+    cells = {name: _none_if_absent(values) for name, values in cells.items()}
     if chosen is not None:
         return _by_name(chosen, {name: restored(values) for name, values in cells.items()}, exact=reader.exact)
     columns = {name: restored(cells[name]) for name in sorted(cells, key=_sort_key)}
@@ -118,8 +124,17 @@ def _only(
     yield [found[place] for place in kept], {row: [values[place] for place in kept] for row, values in group.items()}
 
 
-def _varies(values: list[Any]) -> bool:
-    """Whether they differ: 1 and 1.0 are the same, 1 and True are not."""
+def _none_if_absent(values: list[Any]) -> list[Any]:
+    return [None if value is NOTHING else value for value in values] if NOTHING in values else values
+
+
+def _present(values: list[Any]) -> list[Any]:
+    return [value for value in values if value is not NOTHING] if NOTHING in values else values
+
+
+def _differ(values: list[Any]) -> bool:
+    """Whether they differ: 1 and 1.0 are the same, 1 and True are not, an absent value and None are."""
+    values = _none_if_absent(values)
     kinds = set(map(type, values)) - {type(None)}
     if kinds <= {int, float} or kinds in ({str}, {bool}):
         return len(set(values)) > 1
@@ -174,11 +189,11 @@ def _sort_key(name: str) -> tuple[int, str]:
 
 
 def _chosen(reader: Reader, shown: Any) -> list[Name] | None:
-    """The names to show, each once; None: all, or those that vary."""
-    if isinstance(shown, str) and shown in ("all", "varying"):
+    """The names to show, each once; None: all, or those that differ."""
+    if isinstance(shown, str) and shown in ("all", "varying", "differing"):
         return None
     if isinstance(shown, (str, bytes)) or not isinstance(shown, Iterable):
         raise InvalidArgumentError(
-            f"hyperparams {shown!r} is not 'all', 'varying', a list of names, or a mapping to filter by"
+            f"hyperparams {shown!r} is not 'all', 'varying', 'differing', a list of names, or a mapping to filter by"
         )
     return resolve_names(reader, shown)

@@ -77,6 +77,12 @@ def better_direction(metric: str) -> str | None:
     return "min" if last in _LESS_IS_BETTER else "max" if last in _MORE_IS_BETTER else None
 
 
+def is_result(metric: str) -> bool:
+    """Whether the last word of its name says that runs are judged by it, as in ``val/loss``; not ``loss_window``."""
+    words = _WORD.findall(metric.lower())
+    return bool(words) and (words[-1] in _LESS_IS_BETTER or words[-1] in _MORE_IS_BETTER)
+
+
 def is_effort(metric: str) -> bool:
     """Whether it says how long something took or how much was processed: it differs between any two runs."""
     return _EFFORT.search(metric) is not None

@@ -16,6 +16,7 @@ from trainstore.queries import filters
 from trainstore.queries.columns import hyperparam_columns, metric_columns
 from trainstore.queries.filters import RunFilter, alias, liveness, run_source
 from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, fixed_columns, parse
+from trainstore.queries.main_columns import main_metrics
 from trainstore.queries.metric_names import better_direction
 from trainstore.queries.reader import Reader, resolve_run
 from trainstore.queries.records import RunRecord
@@ -56,7 +57,7 @@ def list_runs(
     reader: Reader,
     *,
     hyperparams: str | Iterable[str] | Mapping[str, Any] = "all",
-    metrics: Iterable[str] | None = None,
+    metrics: str | Iterable[str] | None = None,
     summary: str = "last",
     sort: str | Iterable[str] | None = None,
     limit: int | None = None,
@@ -81,7 +82,7 @@ def list_runs_grouped_by_metric(
     metric_direction: str | None = None,
     by: str = "best",
     hyperparams: str | Iterable[str] | Mapping[str, Any] = "all",
-    metrics: Iterable[str] | None = None,
+    metrics: str | Iterable[str] | None = None,
     summary: str = "last",
     limit: int | None = None,
     **conditions: Any,
@@ -214,7 +215,7 @@ def _table(
     statement: Select[Any],
     fixed: Sequence[tuple[str, str]],
     shown: Any,
-    metrics: Iterable[str] | None,
+    metrics: str | Iterable[str] | None,
     summary: str,
 ) -> DataFrame:
     return _frame(reader, _fetch(reader, statement), fixed, shown, metrics, summary)
@@ -229,12 +230,14 @@ def _frame(
     rows: Sequence[Any],
     fixed: Sequence[tuple[str, str]],
     shown: Any,
-    metrics: Iterable[str] | None,
+    metrics: str | Iterable[str] | None,
     summary: str,
 ) -> DataFrame:
     places = {row[0]: index for index, row in enumerate(rows)}
     columns = fixed_columns(fixed, rows, exact=reader.exact)
     columns |= hyperparam_columns(reader, places, shown)
+    if isinstance(metrics, str) and metrics == "main":
+        metrics = main_metrics(reader, places)
     columns |= metric_columns(reader, places, metrics, summary)
     return assemble(columns, len(rows))
 
