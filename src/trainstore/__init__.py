@@ -29,6 +29,7 @@ _HOMES = {
             "ReadOnlyStoreError", "SchemaError", "SchemaOutdatedError", "SchemaTooNewError", "SchemaForeignError",
             "SchemaMissingError", "RunNotFoundError", "RunNotUniqueError", "ModelNotFoundError", "RunActiveError",
             "RunEndedError", "JournalError", "BackupError", "TrainStoreWarning", "PendingRecordsWarning",
+            "UnknownNameWarning",
         ),
         "errors",
     ),

@@ -24,7 +24,8 @@
     └── JournalError                        a journal that cannot be read or written
 
     TrainStoreWarning (UserWarning)
-    └── PendingRecordsWarning               a query answered before every record was stored
+    ├── PendingRecordsWarning               a query answered before every record was stored
+    └── UnknownNameWarning                  a query asked for a name that no run has
 
 Nothing here ever holds a password: URLs reach these classes only through ``backends.urls.safe_url``.
 """
@@ -136,3 +137,7 @@ class TrainStoreWarning(UserWarning):
 
 class PendingRecordsWarning(TrainStoreWarning):
     """A query was answered while records were still waiting to be stored."""
+
+
+class UnknownNameWarning(TrainStoreWarning):
+    """A query asked for a project, run, tag, hyperparameter or metric that the store does not have."""

@@ -5,17 +5,32 @@ Each method opens a reader and delegates: the SELECTs are in ``queries/``.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from trainstore import queries
-from trainstore.errors import StoreClosedError
-from trainstore.queries import Reader, RunRecord
+from trainstore.backends import Backend
+from trainstore.errors import StoreClosedError, UnknownNameWarning
+from trainstore.queries import Reader, RunRecord, suggestions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
+
+
+_warned: WeakKeyDictionary[Backend, set[str]] = WeakKeyDictionary()  # what each store has warned of
+
+
+def _warn(reader: Reader, messages: Iterable[str]) -> None:
+    """Warn once of each. Python's own filter forgets what it showed whenever a library changes the filters."""
+    known = _warned.setdefault(reader.backend, set())
+    for message in messages:
+        if message not in known:
+            warnings.warn(message, UnknownNameWarning, stacklevel=3)
+            known.add(message)
 
 
 class QueryMethods:
@@ -81,12 +96,21 @@ class QueryMethods:
                 text), or a name that may mean two hyperparameters.
             FilterError: ``where`` or ``sort`` cannot be read, or names what the store does not have; its ``position``
                 says where.
+
+        Warns:
+            UnknownNameWarning: A project, name, tag, hyperparameter or metric that no run has; with the closest names.
         """
         with self._reader() as reader:
-            return queries.list_runs(
+            found = queries.list_runs(
                 reader, project=project, name=name, status=status, tag=tag, hyperparams=hyperparams, where=where,
                 since=since, until=until, metrics=metrics, summary=summary, sort=sort, limit=limit,
             )  # fmt: skip
+            unknown = suggestions.about_runs(
+                reader, found, project=project, name=name, tag=tag, hyperparams=hyperparams, where=where,
+                metrics=metrics,
+            )  # fmt: skip
+        _warn(reader, unknown)
+        return found
 
     def list_runs_grouped_by_metric(
         self,
@@ -122,13 +146,22 @@ class QueryMethods:
         Raises:
             InvalidArgumentError: A value that is not listed here.
             FilterError: As for `list_runs`.
+
+        Warns:
+            UnknownNameWarning: As for `list_runs`, and a metric of which no run has numbers.
         """
         with self._reader() as reader:
-            return queries.list_runs_grouped_by_metric(
+            found = queries.list_runs_grouped_by_metric(
                 reader, metric_name=metric_name, metric_direction=metric_direction, by=by, project=project, name=name,
                 status=status, tag=tag, hyperparams=hyperparams, where=where, since=since, until=until,
                 metrics=metrics, summary=summary, limit=limit,
             )  # fmt: skip
+            unknown = suggestions.about_runs(
+                reader, found, project=project, name=name, tag=tag, hyperparams=hyperparams, where=where,
+                metrics=metrics, ranked_by=metric_name,
+            )  # fmt: skip
+        _warn(reader, unknown)
+        return found
 
     def get_best_run(
         self,
@@ -158,12 +191,21 @@ class QueryMethods:
         Raises:
             InvalidArgumentError: A value that is not listed there.
             FilterError: As for `list_runs`.
+
+        Warns:
+            UnknownNameWarning: As for `list_runs`, and a metric of which no run has numbers.
         """
         with self._reader() as reader:
-            return queries.get_best_run(
+            best = queries.get_best_run(
                 reader, metric_name=metric_name, metric_direction=metric_direction, by=by, project=project, name=name,
                 status=status, tag=tag, hyperparams=hyperparams, where=where, since=since, until=until,
             )  # fmt: skip
+            unknown = [] if best is not None else suggestions.about_runs(
+                reader, None, project=project, name=name, tag=tag, hyperparams=hyperparams, where=where,
+                ranked_by=metric_name,
+            )  # fmt: skip
+        _warn(reader, unknown)
+        return best
 
     def get_run(self, run: Any) -> RunRecord:
         """One run, with its hyperparameters, tags and last metrics.
@@ -208,9 +250,15 @@ class QueryMethods:
         Raises:
             RunNotFoundError, RunNotUniqueError: As for `get_run`.
             InvalidArgumentError: A value that is not listed here.
+
+        Warns:
+            UnknownNameWarning: A metric of which no run has numbers.
         """
         with self._reader() as reader:
-            return queries.list_step_logs(reader, runs, metrics=metrics, tidy=tidy, attempts=attempts, details=details)
+            found = queries.list_step_logs(reader, runs, metrics=metrics, tidy=tidy, attempts=attempts, details=details)
+            unknown = suggestions.about_steps(reader, found, metrics)
+        _warn(reader, unknown)
+        return found
 
     def plot(
         self,
@@ -286,9 +334,15 @@ class QueryMethods:
         Returns:
             Columns: uid, namespace, key object; value object (Python values); number float64 (if it is a finite
             number); attempt int64, the one that set it.
+
+        Warns:
+            UnknownNameWarning: No run has this key.
         """
         with self._reader() as reader:
-            return queries.list_hyperparams(reader, runs, namespace=namespace, key=key)
+            found = queries.list_hyperparams(reader, runs, namespace=namespace, key=key)
+            unknown = suggestions.about_key(reader, found, key)
+        _warn(reader, unknown)
+        return found
 
     def list_events(self, runs: Any = None, *, kind: str | None = None) -> DataFrame:
         """Events of a run, of several (a list) or of all runs (None): checkpoints, refused records, notes.

@@ -155,7 +155,7 @@ def test_a_run_that_is_being_recorded_stays(shown, call, database_url):
 def test_tags_and_notes_are_changed_by_a_filter(shown, call, monkeypatch, database_url):
     """What would be the RUN is a tag or the text; the runs are shown, and the user is asked."""
     assert call("tag", "--project", "p", "bad", "--dry-run").out.endswith("nothing was changed (--dry-run)\n")
-    assert shown("--tag", "bad") == ""
+    assert "no run matches" in call("runs", "--tag", "bad").out
     called = call("tag", "--project", "p", "bad", "seed:=1", "--remove", "n", "--yes")
     assert called == (0, "b: bad, lr=3, owner=bob, seed=1\na: bad, owner=ann, seed=1\n", "")
     assert shown("--where", "tag.bad and tag.seed = 1") == "ba"
@@ -169,3 +169,22 @@ def test_tags_and_notes_are_changed_by_a_filter(shown, call, monkeypatch, databa
     missing = call("tag", "--project", "p", "--remove", "nothing", "--yes")
     assert (missing.code, missing.err) == (1, "Error: these runs have no tag 'nothing'; the other changes were made\n")
     assert call("rm", "a", "--name", "b").code == call("rm").code == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "warning"),
+    [
+        (["runs", "--project", "pp"], "there is no project 'pp'; did you mean p?"),
+        (["runs", "--tag", "ownr"], "there is no tag 'ownr'; did you mean owner?"),
+        (["runs", "--tag", "ownr=ann"], "there is no tag 'ownr'; did you mean owner?"),
+        (["runs", "--name", "aa", "--name", "b"], "there is no run 'aa'; did you mean a?"),
+        (["runs", "--metric", "los"], "no run has numbers of the metric 'los'; did you mean loss?"),
+        (["rm", "--project", "pp", "--yes"], "there is no project 'pp'; did you mean p?"),
+        (["tag", "--name", "aa", "good", "--yes"], "there is no run 'aa'; did you mean a?"),
+        (["export", "--project", "pp", "--table", "runs"], "there is no project 'pp'; did you mean p?"),
+        (["best", "loss", "--project", "pp"], "there is no project 'pp'; did you mean p?"),
+    ],
+)
+def test_a_name_that_no_run_has_is_one_line_on_standard_error(shown, call, command, warning):
+    """With the closest names; the output stays what it is."""
+    assert call(*command).err.splitlines()[0] == f"Warning: {warning}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from trainstore.cli.filters import warn_of_unknown
 from trainstore.cli.printing import print_json, print_table
 from trainstore.cli.streams import at_terminal
 from trainstore.errors import TrainStoreError
@@ -101,6 +102,7 @@ def chosen_runs(store: TrainStore, runs: Sequence[str], conditions: dict[str, An
             conditions = {"where": store.table.run.c.uid.in_(uids)}
         frame = queries.list_runs(reader, **conditions, hyperparams=[], metrics=[])
         if not runs:
+            warn_of_unknown(reader, frame, **conditions)
             return frame
         return frame.set_index("uid", drop=False).loc[uids].reset_index(drop=True)
 

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trainstore.cli.streams import visible
+
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from trainstore.queries import Reader
 
 _OPTIONS = (
@@ -69,7 +73,16 @@ def uids_of(reader: Reader, conditions: dict[str, Any]) -> list[str]:
     from trainstore import queries
 
     frame = queries.list_runs(reader, **conditions, hyperparams=[], metrics=[])
+    warn_of_unknown(reader, frame, **conditions)
     return frame["uid"].tolist()[::-1]
+
+
+def warn_of_unknown(reader: Reader, found: DataFrame, **asked: Any) -> None:
+    """A line on standard error for each name that was asked for and that no run has, with the closest names."""
+    from trainstore.queries.suggestions import about_runs
+
+    for sentence in about_runs(reader, found, **asked):
+        click.echo(f"Warning: {visible(sentence)}", err=True)
 
 
 def _hyperparam(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from trainstore.cli.filters import filter_options, sort_options
+from trainstore.cli.filters import filter_options, sort_options, warn_of_unknown
 from trainstore.cli.options import store_options
 from trainstore.cli.printing import print_json, print_table, records
 from trainstore.cli.stores import known_metrics, open_snapshot
@@ -53,6 +53,7 @@ def runs(
             hyperparams="varying",
             metrics=list(metrics) or "main",
         )
+        warn_of_unknown(reader, frame, **conditions, metrics=metrics)
         if as_json:
             print_json(records(frame))
         elif frame.empty:
@@ -95,6 +96,7 @@ def best(
             metrics=[metric],
             limit=limit,
         )
+        warn_of_unknown(reader, frame, **conditions)
         if frame.empty:
             runs = "run that matches" if conditions else "run"
             raise TrainStoreError(f"no {runs} has a finite value of {metric!r}; known metrics: {known_metrics(store)}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trainstore.errors import InvalidArgumentError
+from trainstore.errors import InvalidArgumentError, UnknownNameWarning
 from trainstore.store import TrainStore
 from trainstore.testing.base import ContractBase, same
 
@@ -78,8 +78,9 @@ class Queries(ContractBase):
         odd = store.get_best_run(metric_name='odd "name"', metric_direction="max")
         assert odd is not None
         assert odd.name == "c"
-        assert store.get_best_run(metric_name="text", metric_direction="min") is None
-        assert store.get_best_run(metric_name="absent", metric_direction="min") is None
+        for name in ("text", "absent"):
+            with pytest.warns(UnknownNameWarning, match=f"no run has numbers of the metric '{name}'"):
+                assert store.get_best_run(metric_name=name, metric_direction="min") is None
         assert store.get_best_run(metric_name="loss", metric_direction="min", hyperparams={"lr": 0.1}).name == "a"  # type: ignore[union-attr]
         grouped = store.list_runs_grouped_by_metric(metric_name="loss", metric_direction="min")
         assert grouped["name"].tolist() == ["b", "a"]
@@ -90,7 +91,8 @@ class Queries(ContractBase):
         assert wide["step"].tolist() == [0, 1, 2]
         assert same(wide["loss"].tolist(), [1.0, math.nan, 4.0])
         assert wide["text"].tolist() == ["b"] * 3
-        some = three_runs.list_step_logs(["a", "b"], metrics=["loss", "absent"])
+        with pytest.warns(UnknownNameWarning, match="no run has numbers of the metric 'absent'"):
+            some = three_runs.list_step_logs(["a", "b"], metrics=["loss", "absent"])
         assert len(some) == 6
         assert "text" not in some
         narrow = three_runs.list_step_logs("b", metrics=["loss"], tidy=True)
