@@ -112,7 +112,7 @@ class RunNotFoundError(TrainStoreError, LookupError):
 
 
 class RunNotUniqueError(TrainStoreError, LookupError):
-    """Several runs have this name, or digits are one's id and another's name; the message lists their uids."""
+    """Several runs have this name, or digits are one's id and another's name; the message tells them apart."""
 
 
 class ModelNotFoundError(TrainStoreError, LookupError, TypeError):

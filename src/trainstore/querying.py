@@ -214,7 +214,8 @@ class QueryMethods:
             run: A handle, a record, a uid, an id, or a name that only one run has, as wherever a run is expected.
 
         Raises:
-            RunNotFoundError, RunNotUniqueError: No run matches, or several do; the message lists their uids.
+            RunNotFoundError, RunNotUniqueError: No run matches, or several do; the message has the id, status, start
+                and last step of each.
         """
         with self._reader() as reader:
             return queries.get_run(reader, run)

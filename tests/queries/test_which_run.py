@@ -38,7 +38,7 @@ def test_a_run_is_named_in_many_ways(builder: Builder) -> None:
 
 
 def test_a_name_that_several_runs_have(builder: Builder) -> None:
-    """The error lists their uids; a uid is never taken for a name."""
+    """The error tells them apart; a uid is never taken for a name."""
     uids = [builder.run("same") for _ in range(3)]
     builder.run(uids[0])
     with builder.reader() as reader:
@@ -46,6 +46,24 @@ def test_a_name_that_several_runs_have(builder: Builder) -> None:
             resolve_run(reader, "same")
         assert all(uid in str(error.value) for uid in uids)
         assert resolve_run(reader, uids[0]).uid == uids[0]
+
+
+def test_runs_of_one_name_are_told_apart(builder: Builder) -> None:
+    """By what a person knows of them, the newest first, with the status that is shown elsewhere; five at most."""
+    lost = builder.run("same", status="running", heartbeat_age=1_000)
+    done = builder.run("same", minutes=60, last_step=7)
+    with builder.reader() as reader, pytest.raises(RunNotUniqueError) as error:
+        resolve_run(reader, "same")
+    assert str(error.value) == (
+        "2 runs are called 'same'; name one by its id or uid: "
+        f"id:2 (finished, started 2026-01-02 04:04 UTC, last step 7, uid {done}); "
+        f"id:1 (lost, started 2026-01-02 03:04 UTC, no step, uid {lost})"
+    )
+    for _ in range(5):
+        builder.run("same")
+    with builder.reader() as reader, pytest.raises(RunNotUniqueError, match=r"7 runs .*id:7 .*id:3 .*; …") as error:
+        resolve_run(reader, "same")
+    assert str(error.value).count("uid ") == 5
 
 
 def test_digits_are_a_name_unless_a_person_typed_them(builder: Builder) -> None:

@@ -2,7 +2,8 @@
 
 ``runs`` (the run table, one run, the best run), ``steps`` (step logs, metrics), ``hyperparams`` (hyperparameters,
 events), ``attempts``, ``compare`` (what differs), ``scalarstop`` (data sets, models and their epochs), ``filters``
-(which runs), ``comparisons`` (what conditions may compare), ``language``, ``field_names``, ``fields`` and ``literals``
+(which runs), ``run_source`` (what they are selected from), ``sorting`` (their order), ``suggestions`` (unknown names),
+``comparisons`` (what conditions may compare), ``language``, ``field_names``, ``fields`` and ``literals``
 (filters as text), ``names`` and ``matches`` (which hyperparameters, and their values), ``frames`` (columns and dtypes).
 Functions take a `Reader` first and otherwise the arguments of the facade's method of the same name, where they are
 documented.

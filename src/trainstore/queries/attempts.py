@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import case, select
 
-from trainstore.queries.filters import displayed_status, liveness
 from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, TEXT, TIME, frame, parse
 from trainstore.queries.reader import Reader, among, resolve_run, resolve_runs
+from trainstore.queries.run_source import displayed_status, liveness
 
 if TYPE_CHECKING:
     from pandas import DataFrame

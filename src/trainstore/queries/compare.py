@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from trainstore.errors import InvalidArgumentError
-from trainstore.queries.filters import run_source
 from trainstore.queries.frames import TEXT, assemble, comparable, parse, series
 from trainstore.queries.metric_names import is_effort
 from trainstore.queries.names import flat, run_labels, spelled
 from trainstore.queries.reader import Reader, RunKey, is_one_run, resolve_runs
 from trainstore.queries.record_display import LAST_KEYS
 from trainstore.queries.records import RunRecord
+from trainstore.queries.run_source import run_source
 from trainstore.queries.runs import SUMMARIES, check_choice, get_run
 from trainstore.queries.training_arguments import is_default
 

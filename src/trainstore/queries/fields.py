@@ -25,7 +25,7 @@ from trainstore.queries.reader import Reader
 from trainstore.values import plain_text, stored_label
 
 if TYPE_CHECKING:
-    from trainstore.queries.filters import RunSource
+    from trainstore.queries.run_source import RunSource
 
 Condition = ColumnElement[bool]
 _ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}

@@ -5,36 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Select,
-    Table,
-    and_,
-    bindparam,
-    case,
-    exists,
     false,
-    func,
     literal,
     select,
 )
 
 from trainstore.errors import InvalidArgumentError
-from trainstore.models import LOST_AFTER, STATUSES, Models
+from trainstore.models import STATUSES
 from trainstore.queries import language, literals
 from trainstore.queries.comparisons import check_condition
 from trainstore.queries.matches import has_name, has_value, shown
 from trainstore.queries.names import Name, resolve_name
 from trainstore.queries.reader import Reader
+from trainstore.queries.run_source import liveness, run_source
 from trainstore.times import utc
 from trainstore.values import plain_text, stored_label
 
 SHOWN_STATUSES = (*STATUSES, "lost")
 FOREVER = 1_000 * 365 * 86_400  # seconds; a datetime cannot be much earlier than this
-_HEARD_AFTER = "heard_after"
 
 
 @dataclass(frozen=True)
@@ -52,70 +44,6 @@ class RunFilter:
     where: Any = None
     since: Any = None
     until: Any = None
-
-
-@dataclass(frozen=True)
-class RunSource:
-    """The FROM clause of a list of runs: the run, its head attempt and that attempt's opener.
-
-    ``status`` is the one that is shown. "lost" is derived, which needs the parameters `liveness`.
-    """
-
-    statement: Select[Any]
-    status: ColumnElement[str]
-    head: Any
-
-
-def run_source(models: Models) -> RunSource:
-    """All runs; the caller chooses the columns."""
-    run, writer = models.run, models.writer
-    head = alias(models.attempt, "head")
-    status = displayed_status(run.c.status, head.c.opened_at, writer)
-    statement = (
-        select()
-        .select_from(run)
-        .join(head, and_(head.c.run_id == run.c.id, head.c.attempt == _head_number(models)), isouter=True)
-        .join(writer, writer.c.uid == head.c.uid, isouter=True)
-    )
-    return RunSource(statement, status, head)
-
-
-def liveness(reader: Reader) -> dict[str, Any]:
-    """The parameters of a statement with a status in it: how recent an alive writer's last heartbeat must be."""
-    return {_HEARD_AFTER: reader.now() - LOST_AFTER}
-
-
-@lru_cache(maxsize=256)
-def alias(table: Table, name: str) -> Any:
-    """An alias, the same object each time: making its columns would take a third of a short query."""
-    made = table.alias(name)
-    made.c.keys()  # made now, so that no two threads make them at the same time
-    return made
-
-
-def _head_number(models: Models) -> Any:
-    """The head's number: of the attempts that nobody resumed, the one opened last."""
-    run = models.run
-    candidate, child = alias(models.attempt, "candidate"), alias(models.attempt, "child")
-    resumed = exists().where(child.c.run_id == candidate.c.run_id, child.c.resumed_from == candidate.c.attempt)
-    return (
-        select(candidate.c.attempt)
-        .where(candidate.c.run_id == run.c.id, ~resumed)
-        .order_by(candidate.c.opened_at.desc(), candidate.c.uid.desc())
-        .limit(1)
-        .correlate(run)
-        .scalar_subquery()
-    )
-
-
-def displayed_status(status: ColumnElement[str], opened_at: ColumnElement[Any], writer: Table) -> ColumnElement[str]:
-    """A status as it is shown: ``lost`` instead of ``running`` if its writer is not heard of any more.
-
-    A statement with it needs the parameters `liveness`.
-    """
-    heard_of = func.coalesce(writer.c.heartbeat_at, opened_at)
-    alive = and_(writer.c.closed_at.is_(None), heard_of > bindparam(_HEARD_AFTER, type_=opened_at.type))
-    return case((status != "running", status), (alive, "running"), else_="lost")
 
 
 def conditions(reader: Reader, chosen: RunFilter, status: ColumnElement[str]) -> list[ColumnElement[bool]]:

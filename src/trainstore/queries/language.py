@@ -30,7 +30,7 @@ from trainstore.queries.literals import Token
 from trainstore.queries.reader import Reader
 
 if TYPE_CHECKING:
-    from trainstore.queries.filters import RunSource
+    from trainstore.queries.run_source import RunSource
 
 MAX_LENGTH = 10_000  # characters
 MAX_DEPTH = 20  # parentheses and nots within each other

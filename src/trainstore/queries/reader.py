@@ -14,8 +14,10 @@ from trainstore.arrays import is_table
 from trainstore.backends import Backend
 from trainstore.errors import InvalidArgumentError, RunNotFoundError, RunNotUniqueError
 from trainstore.models import Models
+from trainstore.queries.run_source import liveness, run_source
 from trainstore.values import INT64_MAX, index_of, stored_label
 
+MOST_TOLD = 5  # runs in an error about a name that several have
 IN_LIMIT = 500  # values in one IN list
 CHUNK = 300  # rows taken from the driver at a time; from 700 objects on the garbage collector looks at each of them
 
@@ -79,7 +81,7 @@ def resolve_run(reader: Reader, run: object) -> RunKey:
 
     Raises:
         RunNotFoundError: There is none.
-        RunNotUniqueError: Several runs match; the message lists their uids.
+        RunNotUniqueError: Several runs match; the message tells the newest by id, status, start and last step.
         InvalidArgumentError: Something else was given.
     """
     return resolve_runs(reader, [run])[0]
@@ -152,21 +154,34 @@ def _by_text(reader: Reader, text: str) -> RunKey | None:
     asked = or_(run.name.in_(names), run.id.in_(ids)) if ids else run.name.in_(names)
     found = reader.rows(select(run.id, run.uid, run.name).where(asked).order_by(run.id))
     if len(found) > 1:
-        raise RunNotUniqueError(_ambiguous(text, ids, found))
+        raise RunNotUniqueError(_ambiguous(reader, text, ids, found))
     return RunKey(*found[0][:2]) if found else None
 
 
-def _ambiguous(text: str, ids: Sequence[int], found: Sequence[Any]) -> str:
+def _ambiguous(reader: Reader, text: str, ids: Sequence[int], found: Sequence[Any]) -> str:
     named = [row for row in found if row.id not in ids]
-    uids = ", ".join(row.uid for row in named[:10]) + (", …" if len(named) > 10 else "")
+    newest = [row.id for row in named[: -MOST_TOLD - 1 : -1]]
+    several = "; ".join(_told(reader, newest)) + ("; …" if len(named) > len(newest) else "")
     if len(named) < len(found):
         (by_id,) = (row for row in found if row.id in ids)
         called = "the name of run" if len(named) == 1 else f"the name of {len(named)} runs,"
         return (
-            f"{str(text)!r} is the id of run {by_id.uid} ({by_id.name!r}) and {called} {uids}; "
+            f"{str(text)!r} is the id of run {by_id.uid} ({by_id.name!r}) and {called} {several}; "
             f"write id:{by_id.id}, name:{named[0].name} or a uid"
         )
-    return f"{len(found)} runs are called {str(text)!r}; pass the uid of one: {uids}"
+    return f"{len(found)} runs are called {str(text)!r}; name one by its id or uid: {several}"
+
+
+def _told(reader: Reader, ids: Sequence[int]) -> list[str]:
+    """What distinguishes runs of one name, newest first."""
+    source, run = run_source(reader.models), reader.models.run.c
+    columns = (run.id, run.uid, source.status, run.started_at, run.last_step)
+    statement = source.statement.with_only_columns(*columns, maintain_column_froms=True).where(run.id.in_(ids))
+    return [
+        f"id:{run_id} ({status}, started {started:%Y-%m-%d %H:%M} UTC, "
+        f"{'no step' if last_step is None else f'last step {last_step}'}, uid {uid})"
+        for run_id, uid, status, started, last_step in reader.rows(statement.order_by(run.id.desc()), liveness(reader))
+    ]
 
 
 def among(column: ColumnElement[int], ids: Sequence[int], *, exact: bool = True) -> list[ColumnElement[bool]]:

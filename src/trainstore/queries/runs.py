@@ -14,12 +14,13 @@ from trainstore.errors import InvalidArgumentError, RunNotFoundError
 from trainstore.models import NAMESPACES, Models
 from trainstore.queries import filters
 from trainstore.queries.columns import hyperparam_columns, metric_columns
-from trainstore.queries.filters import RunFilter, alias, liveness, run_source
+from trainstore.queries.filters import RunFilter
 from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, fixed_columns, parse
 from trainstore.queries.main_columns import main_metrics
 from trainstore.queries.metric_names import better_direction
 from trainstore.queries.reader import Reader, resolve_run
 from trainstore.queries.records import RunRecord
+from trainstore.queries.run_source import alias, liveness, run_source
 from trainstore.queries.sorting import in_order
 from trainstore.values import INT64_MAX, index_of, stored_name
 

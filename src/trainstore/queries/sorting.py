@@ -25,11 +25,11 @@ from trainstore.queries.fields import (
     TextField,
     TimeField,
 )
-from trainstore.queries.filters import RunSource
 from trainstore.queries.frames import parse
 from trainstore.queries.literals import Token
 from trainstore.queries.names import NOTHING, inside, spelled
 from trainstore.queries.reader import Reader
+from trainstore.queries.run_source import RunSource
 from trainstore.values import stored_name
 
 

@@ -12,7 +12,6 @@ from sqlalchemy.types import NullType
 
 from trainstore.errors import InvalidArgumentError
 from trainstore.queries.columns import metric_names
-from trainstore.queries.filters import run_source
 from trainstore.queries.frames import (
     COUNT,
     INTEGER,
@@ -30,6 +29,7 @@ from trainstore.queries.frames import (
 )  # fmt: skip
 from trainstore.queries.names import run_names
 from trainstore.queries.reader import Reader, RunKey, among, is_one_run, resolve_run, resolve_runs, rows_of_runs
+from trainstore.queries.run_source import run_source
 from trainstore.values import restore
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from trainstore.models import NAMESPACES
 from trainstore.queries import language
 from trainstore.queries.columns import metric_names
 from trainstore.queries.fields import Scope
-from trainstore.queries.filters import liveness, run_source
 from trainstore.queries.names import Name, did_you_mean, is_there, known_names, resolve_name
 from trainstore.queries.reader import IN_LIMIT, Reader
+from trainstore.queries.run_source import liveness, run_source
 from trainstore.queries.steps import column_name
 from trainstore.values import plain_text, stored_label, stored_name
 
