@@ -188,3 +188,16 @@ def test_tags_and_notes_are_changed_by_a_filter(shown, call, monkeypatch, databa
 def test_a_name_that_no_run_has_is_one_line_on_standard_error(shown, call, command, warning):
     """With the closest names; the output stays what it is."""
     assert call(*command).err.splitlines()[0] == f"Warning: {warning}"
+
+
+def test_runs_that_match_are_compared(shown, call):
+    """Filters instead of RUNs; two runs must match."""
+    compared = json.loads(call("compare", "--project", "p", "--json").out)
+    assert [run["name"] for run in compared["runs"]] == ["a", "b"]
+    assert compared["values"]["hp.optim.name"] == dict(
+        zip((run["uid"] for run in compared["runs"]), ("my sgd", "adam"), strict=True)
+    )
+    for options, words in (("--name c", "1 run matches; comparing"), ("--status failed", "no run matches; comparing")):
+        called = call("compare", *options.split())
+        assert (called.code, words in called.err) == (1, True)
+    assert call("compare", "a", "b", "--name", "c").code == call("compare").code == 2

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trainstore.cli.filters import filter_options, uids_of
 from trainstore.cli.options import store_options
 from trainstore.cli.printing import print_json, print_table
 from trainstore.cli.stores import open_snapshot
 from trainstore.cli.streams import visible
 from trainstore.cli.types import RUN
 from trainstore.display import value_text
+from trainstore.errors import TrainStoreError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("runs", metavar="RUN RUN...", type=RUN, nargs=-1, required=True)
+@click.argument("runs", metavar="[RUN RUN...]", type=RUN, nargs=-1)
+@filter_options
 @click.option("--all", "everything", is_flag=True, help="Also show what is the same in all of them.")
 @click.option(
     "--summary",
@@ -31,8 +34,16 @@ if TYPE_CHECKING:
     help="Compare the last, smallest or largest value of each metric, or all three.",
 )
 @store_options
-def compare(runs: Sequence[str], everything: bool, summary: str, url: str, prefix: str, as_json: bool) -> None:
-    """Show what differs between RUNs, or everything.
+def compare(
+    runs: Sequence[str],
+    conditions: dict[str, Any],
+    everything: bool,
+    summary: str,
+    url: str,
+    prefix: str,
+    as_json: bool,
+) -> None:
+    """Show what differs between RUNs, or between the runs that match filters.
 
     Compares hyperparameters of every namespace (hp, mth, dbh, env, tag; nested ones by dotted name), metrics, how the
     runs ended, and where they ran, on which code and versions. Of a metric it shows the last value and, if its name
@@ -40,9 +51,16 @@ def compare(runs: Sequence[str], everything: bool, summary: str, url: str, prefi
     """
     from trainstore import queries
 
+    if bool(runs) == bool(conditions):
+        raise click.UsageError(
+            "Name RUNs or filters, not both." if runs else "Name at least two runs, or choose some by a filter."
+        )
     with open_snapshot(url, prefix) as (_, reader):
-        found = list({record.uid: record for record in (queries.get_run(reader, run) for run in runs)}.values())
+        named = uids_of(reader, conditions) if conditions else runs
+        found = list({record.uid: record for record in (queries.get_run(reader, run) for run in named)}.values())
         if len(found) < 2:
+            if conditions:
+                raise TrainStoreError(f"{len(found) or 'no'} run matches; comparing takes two or more")
             raise click.UsageError("Name at least two different runs.")
         table = queries.compare_runs(
             reader, [record.uid for record in found], summary=summary, everything=everything, columns="uid"

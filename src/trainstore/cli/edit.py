@@ -20,7 +20,7 @@ SHOWN_BEFORE_REMOVAL = ("name", "run_id", "project", "status", "started_at", "la
 
 
 @click.command()
-@click.argument("words", metavar="RUN [NAME[=VALUE]]...", type=RUN, nargs=-1)
+@click.argument("words", metavar="[RUN] [NAME[=VALUE]]...", type=RUN, nargs=-1)
 @click.option("--remove", "removed", metavar="NAME", multiple=True, help="Remove this tag; may be repeated.")
 @filter_options
 @change_options
@@ -87,7 +87,7 @@ def _tag(text: str) -> tuple[str, Any]:
 
 
 @click.command()
-@click.argument("words", metavar="RUN [TEXT]", type=RUN, nargs=-1)
+@click.argument("words", metavar="[RUN] [TEXT]", type=RUN, nargs=-1)
 @click.option("--append", is_flag=True, help="Add a paragraph to the existing notes.")
 @filter_options
 @change_options
