@@ -88,8 +88,9 @@ class QueryMethods:
             datetime64[us, UTC]; last_step Int64; attempts int64 (their number); source, error, notes, model_name,
             parent_uid object; parent_step Int64; host, command, git_commit object, git_dirty boolean (of the attempt
             that is shown). Then ``hp__*``, ``mth__*``, ``dbh__*``, ``env__*``, ``tag__*`` (boolean, Int64, float64 or
-            object, depending on their values: also object if float64 would round an int) and ``metric__*`` float64.
-            Text is object, None if missing.
+            object, depending on their values: also object if float64 would round an int), beside a nested value
+            ``hp__optim`` each value inside it, ``hp__optim.lr``; and ``metric__*`` float64. Text is object, None if
+            missing.
 
         Raises:
             InvalidArgumentError: A value that is not listed here, a condition that compares two kinds (a number with a

@@ -238,6 +238,65 @@ def test_metrics_are_shown_by_their_last_lowest_or_highest_value(builder: Builde
     assert list(chosen.columns[len(DTYPES) :]) == ["metric__acc", "metric__loss"]
 
 
+def shown_columns(builder: Builder, **arguments: Any) -> list[str]:
+    return [name for name in listed(builder, metrics=[], **arguments).columns if name not in DTYPES]
+
+
+def test_values_inside_others_have_columns(builder: Builder) -> None:
+    """Beside the whole value, with the dtypes of their own values; a list, or an empty dict, is a single value."""
+    builder.run("a", hyperparams={"hp.optim": {"lr": 0.1, "betas": [0.9, 0.99], "more": {"eps": 1, "none": {}}}})
+    builder.run("b", minutes=1, hyperparams={"hp.optim": {"lr": 0.2}, "mth.size": {"n_layer": 2}})
+    builder.run("c", minutes=2, hyperparams={"hp.optim": "adamw"})
+    frame = listed(builder).set_index("name")
+    assert shown_columns(builder) == [
+        "hp__optim", "hp__optim.betas", "hp__optim.lr", "hp__optim.more.eps", "hp__optim.more.none", "mth__size",
+        "mth__size.n_layer",
+    ]  # fmt: skip
+    assert frame.loc["b", "hp__optim"] == {"lr": 0.2}
+    assert frame["hp__optim.lr"].dropna().to_dict() == {"b": 0.2, "a": 0.1}
+    assert frame.loc["a", "hp__optim.betas"] == [0.9, 0.99]
+    assert [str(frame[name].dtype) for name in ("hp__optim.lr", "hp__optim.more.eps")] == ["float64", "Int64"]
+
+
+def test_what_varies_inside_a_mapping_is_a_column(builder: Builder) -> None:
+    """Only the values that differ, and the mapping itself only where it is none; "differing" compares it whole."""
+    for rate in (0.1, 0.2):
+        builder.run(hyperparams={"hp.optim": {"lr": rate, "name": "adamw", "eps": 1e-8}, "hp.same": {"a": 1}})
+    assert shown_columns(builder, hyperparams="varying") == ["hp__optim.lr"]
+    assert shown_columns(builder, hyperparams="differing") == ["hp__optim"]
+    for name in ("sgd", "adamw"):
+        builder.run(hyperparams={"hp.optim": name})
+    assert shown_columns(builder, hyperparams="varying") == ["hp__optim", "hp__optim.lr"]
+
+
+def test_a_mapping_of_many_values_stays_one_column(builder: Builder) -> None:
+    """The names of a thousand labels are no thousand columns; each is still found by its name."""
+    builder.run(hyperparams={"mth.id2label": {str(number): f"label {number}" for number in range(1000)}})
+    assert shown_columns(builder) == ["mth__id2label"]
+    assert shown_columns(builder, hyperparams=["mth.id2label.7"]) == ["mth__id2label.7"]
+
+
+def test_two_names_that_read_alike_are_two_columns(builder: Builder) -> None:
+    """The key "a.b" is in quotes beside "b" inside "a"."""
+    builder.run(hyperparams={"hp.a.b": 1, "hp.a": {"b": 2}})
+    frame = listed(builder, metrics=[])
+    assert {name: frame[name][0] for name in shown_columns(builder)} == {
+        "hp__a": {"b": 2}, "hp__a.b": 2, 'hp__"a.b"': 1
+    }  # fmt: skip
+
+
+def test_the_name_of_a_column_is_the_name_of_its_hyperparameter(builder: Builder) -> None:
+    """As a filter and as a column to show; a key that is really called so comes first."""
+    for number, rate in enumerate((0.1, 0.2)):
+        builder.run(f"r{number}", hyperparams={"hp.optim": {"lr": rate}, "hp.seed": number, "mth.n": number})
+    for name, value in (("hp__optim.lr", 0.2), ("hp__seed", 1), ("mth__n", 1)):
+        assert names(listed(builder, hyperparams={name: value})) == ["r1"], name
+        assert names(listed(builder, where=f"{name} = {value}")) == ["r1"], name
+        assert shown_columns(builder, hyperparams=[name]) == [name]
+    builder.run("odd", hyperparams={"hp.hp__seed": 1})
+    assert names(listed(builder, hyperparams={"hp__seed": 1})) == ["odd"]
+
+
 def main_metrics(builder: Builder, **filters: Any) -> list[str]:
     frame = listed(builder, hyperparams=[], metrics="main", **filters)
     return [name.removeprefix("metric__") for name in frame.columns[len(DTYPES) :]]

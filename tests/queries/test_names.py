@@ -98,7 +98,7 @@ def test_what_is_asked_for_twice_is_shown_once_and_two_things_as_two(builder: Bu
     shown = ['hp__"a.b"', "hp__a.b", "hp__lr", "env__e", "hp__a.c", "hp__gone.x"]
     assert both.iloc[:, 19:].to_dict("list") == dict(zip(shown, [[1], [[2]], [4], [5], [3], [None]], strict=True))
     assert one["hp__a.b"].tolist() == [1]
-    assert everything[["hp__a", "hp__a.b"]].values.tolist() == [[{"b": [2], "c": 3}, 1]]
+    assert everything[["hp__a", "hp__a.b", 'hp__"a.b"']].values.tolist() == [[{"b": [2], "c": 3}, [2], 1]]
 
 
 def test_names_are_spelled_so_that_two_are_two(builder: Builder) -> None:

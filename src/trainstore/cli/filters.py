@@ -93,7 +93,10 @@ def _hyperparam(text: str) -> str:
     name, operator, value = found.groups() if found else (text.strip(), "", "")
     if not name or name[0] in "=<>!~" or (found and not value):
         raise click.BadParameter(f"{text!r} is not NAME=VALUE, such as lr=1e-4.", param_hint="--hp")
-    named = _name(name if name.partition(".")[0] in NAMESPACES and "." in name else f"hp.{name}")
+    if name.partition("__")[0] in NAMESPACES and not _PLAIN.match(name):
+        name = name.replace("__", ".", 1)
+    spaced = name.partition("__")[0] in NAMESPACES or (name.partition(".")[0] in NAMESPACES and "." in name)
+    named = _name(name if spaced else f"hp.{name}")
     return f"{named} {_compared(operator, value)}" if found else f"{named} is not null"
 
 

@@ -5,6 +5,7 @@ One narrow SELECT for each kind, and the pivot here: joined, they would come as 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import nan
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from trainstore.values import stored_name
 if TYPE_CHECKING:
     from pandas import Series
 
+MOST_INSIDE = 100  # columns of the values inside one hyperparameter
 _ORDER = {namespace: index for index, namespace in enumerate(NAMESPACES)}
 
 
@@ -43,31 +45,76 @@ def hyperparam_columns(reader: Reader, places: Mapping[int, int], shown: Any) ->
             cell = cells.setdefault(name, [NOTHING] * len(places))
             for row, value in zip(rows, column, strict=True):
                 cell[row] = value
-    if isinstance(shown, str) and shown != "all":
-        cells = {
-            name: values
-            for name, values in cells.items()
-            if _differ(values if shown == "differing" or name.startswith("tag.") else _present(values))
-        }
-    cells = {name: _none_if_absent(values) for name, values in cells.items()}
     if chosen is not None:
-        return _by_name(chosen, {name: restored(values) for name, values in cells.items()}, exact=reader.exact)
-    columns = {name: restored(cells[name]) for name in sorted(cells, key=_sort_key)}
+        asked = {name: restored(_none_if_absent(values)) for name, values in cells.items()}
+        return _by_name(chosen, asked, exact=reader.exact)
+    columns = _with_nested(cells, shown)
+    if shown != "all":
+        columns = {
+            name: values
+            for name, values in columns.items()
+            if _differ(values if shown == "differing" or name.namespace == "tag" else _present(values))
+        }
+    ready = [restored(_none_if_absent(values)) for values in columns.values()]
     return {
-        name.replace(".", "__", 1): series(values, dtype_of(values), exact=reader.exact)
-        for name, values in columns.items()
+        label: series(values, dtype_of(values), exact=reader.exact)
+        for label, values in zip(_labels(list(columns)), ready, strict=True)
     }
+
+
+def _with_nested(cells: Mapping[str, list[Any]], shown: str) -> dict[Name, list[Any]]:
+    """The columns in their order: of a mapping itself, for "all", then of each value inside it.
+
+    To vary is a matter of the values inside; "differing" compares whole values.
+    """
+    columns: dict[Name, list[Any]] = {}
+    for qualified in sorted(cells, key=_sort_key):
+        namespace, key = qualified.split(".", 1)
+        values = cells[qualified]
+        parts = values_inside(values) if shown != "differing" and dict in set(map(type, values)) else {}
+        if shown == "all" or not parts:
+            columns[Name(namespace, key)] = values
+            parts.pop((), None)
+        columns.update((Name(namespace, key, path), parts[path]) for path in sorted(parts))
+    return columns
+
+
+def values_inside(values: Sequence[Any]) -> dict[tuple[str, ...], list[Any]]:
+    """The values inside a column of mappings by their paths, `NOTHING` in the rows without one.
+
+    () is the path of what is no mapping. The result is empty if there are more than `MOST_INSIDE` paths: that is data,
+    such as the names of a classifier's thousand labels.
+    """
+    parts: dict[tuple[str, ...], list[Any]] = {}
+    for row, value in enumerate(values):
+        waiting: list[tuple[tuple[str, ...], Any]] = [((), value)] if value is not NOTHING else []
+        while waiting:
+            path, found = waiting.pop()
+            if isinstance(found, dict) and found:
+                waiting += [((*path, key), item) for key, item in found.items()]
+                continue
+            parts.setdefault(path, [NOTHING] * len(values))[row] = found
+            if len(parts) > MOST_INSIDE:
+                return {}
+    return parts
+
+
+def _labels(names: Sequence[Name]) -> list[str]:
+    """The names of columns: ``hp__optim.lr``; with quotes for the key "a.b" beside "b" inside "a"."""
+    labels = [f"{name.namespace}__{'.'.join((name.key, *name.path))}" for name in names]
+    counts = Counter(labels)
+    return [
+        label if counts[label] == 1 else spelled(name.namespace, name.key, *name.path).replace(".", "__", 1)
+        for name, label in zip(names, labels, strict=True)
+    ]
 
 
 def _by_name(chosen: Sequence[Name], cells: Mapping[str, list[Any]], *, exact: bool) -> dict[str, Series[Any]]:
     """The columns asked for: hyperparameters, and values inside them."""
-    labels = [f"{name.namespace}__{'.'.join((name.key, *name.path))}" for name in chosen]
     result = {}
-    for name, label in zip(chosen, labels, strict=True):
+    for name, label in zip(chosen, _labels(chosen), strict=True):
         found = (inside(value, name.path) for value in cells[f"{name.namespace}.{name.key}"])
         values = [None if value is NOTHING else value for value in found]
-        if labels.count(label) > 1:  # the key "a.b", and "b" inside "a"
-            label = spelled(name.namespace, name.key, *name.path).replace(".", "__", 1)
         result[label] = series(values, dtype_of(values), exact=exact)
     return result
 

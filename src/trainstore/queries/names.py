@@ -3,7 +3,8 @@
 ``lr`` is the hyperparameter of that name, ``hp.lr`` says its namespace too, and ``model.depth`` is the key "depth"
 inside the hyperparameter "model". A key may contain dots itself, so ``env.name`` may be the key "env.name", the key
 "name" of the namespace env, or "name" inside the key "env". What is in the store decides; if two of them are, the text
-is refused. Quotes keep a key together: ``hp."env.name"``, ``env."name"``, ``hp."env"."name"``.
+is refused. Quotes keep a key together: ``hp."env.name"``, ``env."name"``, ``hp."env"."name"``. The name of a column of
+the run table, ``hp__model.depth``, means what that column shows, unless the store has a key of that name.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class _Part(NamedTuple):
 
 
 COLUMNS = 100  # of one statement: databases have a limit, and a text may contain thousands of dots
+_COLUMN = re.compile(rf"({'|'.join(NAMESPACES)})__(.+)", re.DOTALL)
 _PART = re.compile(r'"((?:[^"]|"")+)"(?=\.|\Z)|([^.]*)')
 
 
@@ -78,7 +80,8 @@ def resolve_name(reader: Reader, text: object) -> Name:
     """
     if not isinstance(text, str):
         raise InvalidArgumentError(f"hyperparameter {text!r} is not a name; pass a str")
-    if "." not in text and '"' not in text:
+    column = _COLUMN.match(text)
+    if "." not in text and '"' not in text and column is None:
         return Name("hp", stored_label(text))
     readings = _readings(text)
     run_has = reader.models.hyperparam.c
@@ -97,6 +100,8 @@ def resolve_name(reader: Reader, text: object) -> Name:
             ".".join((name.namespace, *map(spelled_key, (name.key, *name.path)))) for name in found
         )
         raise InvalidArgumentError(f"hyperparameter {text!r} is ambiguous: there are {spellings}; write one of these")
+    if not found and column is not None:
+        return resolve_name(reader, f"{column[1]}.{column[2]}")
     if not found and any(part.text.startswith('"') and not part.quoted for part in _parts(text)):
         raise InvalidArgumentError(f'hyperparameter {text!r} has a quote that is not closed; write hp."env.name"')
     return next(iter(found), _if_nothing_is_there(text))
