@@ -177,7 +177,7 @@ def test_it_is_an_index_look_up(on_sqlite: Builder, direction: str) -> None:
     ("arguments", "words"),
     [
         ({"metric_direction": "up"}, ["'up'", "'min'", "'max'"]),
-        ({"metric_direction": None}, ["None", "'min'"]),
+        ({"metric_name": "score", "metric_direction": None}, ["'score'", "'min'"]),
         ({"by": "mean"}, ["'mean'", "'best'", "'last'"]),
         ({"metric_name": 7}, ["7"]),
         ({"metric_name": ""}, ["''"]),

@@ -173,6 +173,7 @@ def test_a_record_without_anything_can_be_shown(builder: Builder) -> None:
         ("train_loss_epoch", "min"),
         ("accuracy_top_5", "max"),
         ("rouge1", "max"),
+        ("ValLoss", "min"),
         ("perplexity", "min"),
         ("loss_scale", None),
         ("epoch", None),

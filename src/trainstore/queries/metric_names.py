@@ -74,7 +74,9 @@ def better_direction(metric: str) -> str | None:
     while len(words) > 1 and words[-1] not in _MORE_IS_BETTER and _AVERAGED.fullmatch(words[-1]):
         words.pop()
     last = words[-1] if words else ""
-    return "min" if last in _LESS_IS_BETTER else "max" if last in _MORE_IS_BETTER else None
+    if last in _LESS_IS_BETTER or last.endswith(("loss", "error", "perplexity")):
+        return "min"
+    return "max" if last in _MORE_IS_BETTER else None
 
 
 def is_result(metric: str) -> bool:

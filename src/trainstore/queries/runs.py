@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
@@ -50,7 +49,6 @@ RUN_COLUMNS = (
 )
 SORT_COLUMNS = (("sort_metric_value", NUMBER), ("sort_metric_step", INTEGER))
 SUMMARIES = ("last", "min", "max")
-_LOWER_IS_BETTER = re.compile(r"(?i)(loss|error|perplexity)\Z")
 _LONG_DIRECTIONS = {"minimize": "min", "maximize": "max"}
 
 
@@ -159,7 +157,8 @@ def _all_runs(models: Models, *more: ColumnElement[Any]) -> tuple[Select[Any], C
 def direction_of(metric: str, direction: str | None) -> str:
     """ "min" or "max": as asked for, else as the metric's name says."""
     if direction is None:
-        if not _LOWER_IS_BETTER.search(metric):
+        # A guess that more is better would rank a metric such as "score" the wrong way round without a word.
+        if better_direction(metric) != "min":
             raise InvalidArgumentError(f"pass metric_direction='min' or 'max': the name {metric!r} does not tell")
         return "min"
     direction = _LONG_DIRECTIONS.get(direction, direction)
