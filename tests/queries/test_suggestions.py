@@ -125,6 +125,13 @@ def test_steps_and_keys_that_are_elsewhere_say_nothing(filled: TrainStore, said:
         assert said(filled.list_hyperparams, run, key="learning_rate") == []
 
 
+def test_of_many_unknown_names_a_few_are_named(filled: TrainStore, said: Callable[..., list[str]]) -> None:
+    """A query may ask for hundreds of runs that were not begun yet."""
+    many = [f"planned {number}" for number in range(700)]
+    assert len(said(filled.list_runs, name=many)) == 3
+    assert len(said(filled.list_runs, hyperparams=many[:200], metrics=many)) == 6
+
+
 def test_a_store_without_runs_says_nothing(store: TrainStore, said: Callable[..., list[str]]) -> None:
     """Nothing can be misspelt there."""
     assert said(store.list_runs, project="p", name="n", tag="t", hyperparams={"x": 1}, metrics=["m"]) == []

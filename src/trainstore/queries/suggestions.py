@@ -7,6 +7,7 @@ is said about it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, exists, or_, select
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 CLOSE_NAMES = 1_000  # runs' names that are compared with one that was not found: the newest
+MOST_NAMED = 3  # unknown names of one kind; a query may ask for thousands
+MOST_CHECKED = 100  # hyperparameters that the database is asked about, one by one
 
 
 def about_runs(
@@ -92,11 +95,12 @@ def about_key(reader: Reader, found: DataFrame, key: str | None) -> list[str]:
 
 def _labels(reader: Reader, argument: str, asked: Any, found: DataFrame | None) -> list[str]:
     """Projects or names of runs."""
-    column: ColumnElement[str] = reader.models.run.c[argument]
-    shown = set() if found is None else set(found[argument])
-    missing = [text for text in map(stored_label, _texts(asked)) if text not in shown][:IN_LIMIT]
+    wanted = [stored_label(text) for text in _texts(asked)]
+    shown = set(found[argument]) if wanted and found is not None else set()
+    missing = [text for text in wanted if text not in shown][:IN_LIMIT]
     if not missing:
         return []
+    column: ColumnElement[str] = reader.models.run.c[argument]
     there = {row[0] for row in reader.rows(select(column).where(column.in_(missing)).distinct())}
     unknown = [text for text in missing if text not in there]
     if not unknown:
@@ -105,24 +109,27 @@ def _labels(reader: Reader, argument: str, asked: Any, found: DataFrame | None) 
     statement = newest if argument == "name" else select(column).distinct()
     known = list(dict.fromkeys(row[0] for row in reader.rows(statement)))
     kind = "project" if argument == "project" else "run"
-    return [f"there is no {kind} {text!r}{did_you_mean(text, known)}" for text in unknown] if known else []
+    return [f"there is no {kind} {text!r}{did_you_mean(text, known)}" for text in unknown[:MOST_NAMED]] if known else []
 
 
-def _resolved(reader: Reader, texts: Iterable[str]) -> list[tuple[str, Name]]:
-    return [(text, resolve_name(reader, text)) for text in texts]
+def _resolved(reader: Reader, texts: Iterable[str]) -> Iterator[tuple[str, Name]]:
+    return ((text, resolve_name(reader, text)) for text in texts)
 
 
 def _unknown(reader: Reader, names: Iterable[tuple[str, Name]]) -> list[str]:
     """Hyperparameters and tags, each with the text that means it."""
-    said = []
-    for text, name in names:
-        if not is_there(reader, name):
-            known, kind = known_names(reader), "hyperparameter"
-            if name.namespace == "tag":
-                known, kind = [other.removeprefix("tag.") for other in known if other.startswith("tag.")], "tag"
-            written = name.key if kind == "tag" else stored_label(text)
-            said.append(f"there is no {kind} {written!r}{did_you_mean(written, known)}")
-    return said if said and _any_run(reader) else []
+    absent = ((text, name) for text, name in islice(names, MOST_CHECKED) if not is_there(reader, name))
+    unknown = list(islice(absent, MOST_NAMED))
+    if not unknown or not _any_run(reader):
+        return []
+    known = known_names(reader)
+    tags = [name.removeprefix("tag.") for name in known if name.startswith("tag.")]
+    return [
+        f"there is no tag {name.key!r}{did_you_mean(name.key, tags)}"
+        if name.namespace == "tag"
+        else f"there is no hyperparameter {stored_label(text)!r}{did_you_mean(text, known)}"
+        for text, name in unknown
+    ]
 
 
 def _metrics(reader: Reader, names: list[str]) -> list[str]:
@@ -133,7 +140,7 @@ def _metrics(reader: Reader, names: list[str]) -> list[str]:
     unknown = [name for name in names if name not in known]
     if not unknown or not (known or _any_run(reader)):
         return []
-    return [f"no run has numbers of the metric {name!r}{did_you_mean(name, known)}" for name in unknown]
+    return [f"no run has numbers of the metric {name!r}{did_you_mean(name, known)}" for name in unknown[:MOST_NAMED]]
 
 
 def _unknown_tags(reader: Reader, where: Any) -> list[str]:
