@@ -120,7 +120,7 @@ def test_a_store_in_memory_is_not_pickled() -> None:
     with TrainStore(":memory:") as store, store.start_run() as run:
         for held in (store, run, {"model": [run]}):
             with pytest.raises(
-                InvalidArgumentError, match=r"a store in memory cannot be pickled.*TrainStore\('runs.db'\)"
+                InvalidArgumentError, match=r"a store in memory cannot be pickled.*TrainStore\('trainstore.db'\)"
             ):
                 pickle.dumps(held)
         assert copy.deepcopy([run, store]) == [run, store]
