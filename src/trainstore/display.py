@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
 #: The metrics that the callbacks record: where the main ones are shown, these come first.
 SHOWN_METRICS = ("eval_loss", "loss", "train_loss", "eval_accuracy")
 MAX_TEXT = 200  # characters of one value in HTML
+MOST_HYPERPARAMS = 6  # in an overview
 # These differ in every run and are of no interest in a table.
-_UNINTERESTING = ("hp__output_dir", "hp__run_name", "hp__logging_dir")
+_UNINTERESTING = ("hp__output_dir", "hp__run_name", "hp__logging_dir", "hp__resume_from_checkpoint")
 _SHORT = {
     "run_id": "id",
     "started_at": "started",
@@ -24,30 +26,66 @@ _SHORT = {
 
 
 def overview(runs: DataFrame) -> DataFrame:
-    """The main columns of a run table: id, name, status, progress, then metrics and varying hyperparameters."""
-    names = [str(column) for column in runs.columns]
-    several = runs["project"].nunique() > 1
-    resumed = bool((runs["attempts"] > 1).any())
-    fixed = ["run_id", "name", *(["project"] if several else []), "status", "started_at", "last_step"]
-    fixed += ["attempts"] if resumed else []
-    ranked = [c for c in ("sort_metric_value", "sort_metric_step") if c in names]
-    varying = [c for c in names if c.startswith("hp__") and c not in _UNINTERESTING][:4]
-    metrics = [c for c in names if c.startswith("metric__") and not runs[c].isna().all()]
-    shown = runs[[*fixed, *ranked, *metrics, *varying]]
-    return shown.rename(columns=lambda c: _SHORT.get(c, c.split("__", 1)[-1]))
+    """The short table of runs (``list_runs(columns="short")``) as it is printed: without columns that say nothing."""
+    names = [str(name) for name in runs.columns]
+    silent = {name for name in names if name.startswith("metric__") and runs[name].isna().all()}
+    if runs["project"].nunique() <= 1:
+        silent.add("project")
+    if not (runs["attempts"] > 1).any():
+        silent.add("attempts")
+    hyperparams = [name for name in names if name.startswith(("hp__", "mth__", "dbh__", "tag__"))]
+    interesting = [name for name in hyperparams if name not in _UNINTERESTING]
+    silent |= set(hyperparams) - set(interesting[:MOST_HYPERPARAMS])
+    shown = runs[[name for name in names if name not in silent]].reset_index()
+    return shown.rename(columns=_title)
+
+
+def by_importance(runs: DataFrame) -> list[str]:
+    """The titles of an overview's columns, those first that a narrow table needs most: results beside what differs."""
+    names = ["run_id", *map(str, runs.columns)]
+    metrics = [name for name in names if name.startswith("metric__")]
+    others = [name for name in names if "__" in name and name not in metrics]
+    first = ["run_id", "name", "sort_metric_value", "status", *metrics[:1], *others[:1], *metrics[1:2], "last_step"]
+    first += ["sort_metric_step", "project", *others[1:2], "started_at", *metrics[2:], *others[2:]]
+    return [_title(name) for name in dict.fromkeys((*first, *names)) if name in names]
+
+
+def _title(name: str) -> str:
+    return _SHORT.get(name, name.removeprefix("metric__").removeprefix("hp__"))
 
 
 def value_text(value: Any) -> str:
-    """A value as text for a table: numbers with six digits, times to the minute, nothing for a missing value."""
+    """A value as text for a table: numbers with six digits, local times, nothing for a missing value."""
     import pandas as pd
 
     if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and value != value):
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    if isinstance(value, pd.Timestamp):
-        return f"{value:%m-%d %H:%M}" if value.year == pd.Timestamp.now().year else f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, datetime):
+        return _time_text(value)
+    if isinstance(value, timedelta):
+        return duration_text(value)
     return str(value)
+
+
+def duration_text(duration: timedelta) -> str:
+    """A duration by its two largest units."""
+    seconds = duration.total_seconds()
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    days, rest = divmod(round(seconds), 86_400)
+    parts = {"d": days, "h": rest // 3_600, "min": rest % 3_600 // 60, "s": rest % 60}
+    units = list(parts)
+    first = next(place for place, unit in enumerate(units) if parts[unit])
+    return " ".join(f"{parts[unit]} {unit}" for unit in units[first : first + 2] if parts[unit])
+
+
+def _time_text(value: datetime) -> str:
+    """A time to the minute in this machine's zone, with the zone; the year if it is another one."""
+    plain: datetime = getattr(value, "to_pydatetime", lambda: value)()  # of pandas' Timestamp
+    local, now = plain.astimezone(), datetime.now().astimezone()
+    return f"{local:{'%m-%d %H:%M' if local.year == now.year else '%Y-%m-%d %H:%M'} %Z}"
 
 
 def table_html(caption: str, frame: DataFrame) -> str:

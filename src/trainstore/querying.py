@@ -46,7 +46,7 @@ class QueryMethods:
         name: str | Iterable[str] | None = None,
         status: str | Iterable[str] | None = None,
         tag: str | Iterable[str] | Mapping[str, Any] | None = None,
-        hyperparams: str | Iterable[str] | Mapping[str, Any] = "all",
+        hyperparams: str | Iterable[str] | Mapping[str, Any] | None = None,
         where: Any = None,
         since: Any = None,
         until: Any = None,
@@ -54,6 +54,7 @@ class QueryMethods:
         summary: str = "last",
         sort: str | Iterable[str] | None = None,
         limit: int | None = None,
+        columns: str = "all",
     ) -> DataFrame:
         """The runs, newest first, or by ``sort``.
 
@@ -63,12 +64,11 @@ class QueryMethods:
             status: Only runs with this status, or with one of these: running, finished, failed, interrupted, pruned,
                 lost.
             tag: Only runs with this tag, with all of these, or with these values (mapping).
-            hyperparams: Which columns to show: "all"; "varying", those with different values among the runs that have
-                them, and tags that only some have; "differing", everything that only some have, too; or a list of
-                names. A mapping of names to values, or to lists (arrays, sets, generators, …) of values, keeps only
-                runs that have one of them, and shows all columns. A name alone belongs to namespace ``hp``;
-                "mth.n_layer" names another namespace, "model.depth" looks inside "model", ``hp."a.b"`` is the key
-                "a.b".
+            hyperparams: Which columns to show: "all" (the default); "varying", those with different values among the
+                runs that have them, and tags that only some have; "differing", everything that only some have, too; or
+                a list of names. A mapping of names to values, or to lists (arrays, sets, generators, …) of values,
+                keeps only runs that have one of them. A name alone belongs to namespace ``hp``; "mth.n_layer" names
+                another namespace, "model.depth" looks inside "model", ``hp."a.b"`` is the key "a.b".
             where: A filter as text, such as ``"hp.lr < 1e-3 and not tag.bad"`` (the page on querying describes the
                 language); or an SQLAlchemy condition over ``store.table.run``, where another table goes into a
                 subquery; or a list of them, all of which must hold.
@@ -82,6 +82,7 @@ class QueryMethods:
                 front for the largest first; or a list of them, the first of which counts most. Missing values and NaN
                 are last. None: the newest run first.
             limit: At most this many runs, the first of them.
+            columns: "all", or "short": the table that ``trainstore runs`` prints.
 
         Returns:
             One row per run. Columns: run_id int64; uid, project, name, status object; started_at, ended_at
@@ -91,6 +92,10 @@ class QueryMethods:
             object, depending on their values: also object if float64 would round an int), beside a nested value
             ``hp__optim`` each value inside it, ``hp__optim.lr``; and ``metric__*`` float64. Text is object, None if
             missing.
+
+            Short: the index run_id; name, project, status, started_at, duration timedelta64[us] (until now if the run
+            is running, NaT if it is lost), last_step, attempts; metrics, by default "main"; hyperparameters, by
+            default "varying" without ``env__*``, those of most runs first, and ``output_dir`` and its like last.
 
         Raises:
             InvalidArgumentError: A value that is not listed here, a condition that compares two kinds (a number with a
@@ -105,6 +110,7 @@ class QueryMethods:
             found = queries.list_runs(
                 reader, project=project, name=name, status=status, tag=tag, hyperparams=hyperparams, where=where,
                 since=since, until=until, metrics=metrics, summary=summary, sort=sort, limit=limit,
+                columns=columns,
             )  # fmt: skip
             unknown = suggestions.about_runs(
                 reader, found, project=project, name=name, tag=tag, hyperparams=hyperparams, where=where,
@@ -123,13 +129,14 @@ class QueryMethods:
         name: str | Iterable[str] | None = None,
         status: str | Iterable[str] | None = None,
         tag: str | Iterable[str] | Mapping[str, Any] | None = None,
-        hyperparams: str | Iterable[str] | Mapping[str, Any] = "all",
+        hyperparams: str | Iterable[str] | Mapping[str, Any] | None = None,
         where: Any = None,
         since: Any = None,
         until: Any = None,
         metrics: str | Iterable[str] | None = None,
         summary: str = "last",
         limit: int | None = None,
+        columns: str = "all",
     ) -> DataFrame:
         """The runs that have a finite value of a metric, the best first; ties go to the earlier run.
 
@@ -138,11 +145,11 @@ class QueryMethods:
             metric_direction: "min" or "max" ("minimize", "maximize"): which is better. None: "min" if the metric's name
                 ends in loss, error, perplexity or the like (mse, wer, …).
             by: "best" ranks by the minimum or maximum over a run's steps, "last" by its last value.
-            project, name, status, tag, hyperparams, where, since, until, metrics, summary, limit: As for
-                `list_runs`.
+            project, name, status, tag, hyperparams, where, since, until, metrics, summary, limit, columns: As
+                for `list_runs`.
 
         Returns:
-            The columns of `list_runs`, with sort_metric_value float64 and sort_metric_step Int64 before ``hp__*``.
+            The columns of `list_runs`, with sort_metric_value float64 and sort_metric_step Int64 after the fixed ones.
 
         Raises:
             InvalidArgumentError: A value that is not listed here.
@@ -155,7 +162,7 @@ class QueryMethods:
             found = queries.list_runs_grouped_by_metric(
                 reader, metric_name=metric_name, metric_direction=metric_direction, by=by, project=project, name=name,
                 status=status, tag=tag, hyperparams=hyperparams, where=where, since=since, until=until,
-                metrics=metrics, summary=summary, limit=limit,
+                metrics=metrics, summary=summary, limit=limit, columns=columns,
             )  # fmt: skip
             unknown = suggestions.about_runs(
                 reader, found, project=project, name=name, tag=tag, hyperparams=hyperparams, where=where,

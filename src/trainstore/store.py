@@ -178,7 +178,7 @@ class TrainStore(QueryMethods, ScalarStopMethods):
     def _repr_html_(self) -> str:
         """The newest runs, for notebooks; only the address if they cannot be read."""
         try:
-            runs = self.list_runs(hyperparams="varying", metrics="main", limit=NEWEST_IN_NOTEBOOK)
+            runs = self.list_runs(columns="short", limit=NEWEST_IN_NOTEBOOK)
         except (TrainStoreError, SQLAlchemyError) as error:
             return f"<p>{escape(repr(self))}: {escape(str(error))}</p>"
         return (

@@ -1,9 +1,12 @@
 """Looking at runs, the schema and journals: ``runs``, ``show``, ``best``, ``db``, ``recover``; errors."""
 
+import csv
 import json
 import os
 import subprocess
 import sys
+import time
+from datetime import timedelta, timezone
 
 import pytest
 
@@ -217,3 +220,57 @@ def test_runs_shows_the_results_that_are_there(call, database_url):
     assert "val/loss" in out
     assert "0.25" in out
     assert "step_runtime" not in out
+
+
+def test_runs_are_written_as_csv(call, database_url, tmp_path):
+    """The table, to standard output or a file in the format of its ending: times in UTC, durations in seconds."""
+    with TrainStore(database_url) as store:
+        for rate in (0.5, 0.25):
+            with store.start_run(name=f"lr {rate}", hyperparams={"optim": {"lr": rate}}) as run:
+                run.log({"val/loss": rate}, step=3)
+    code, out, _ = call("runs", "--csv", "--store", database_url)
+    assert code == 0
+    newest, oldest = csv.DictReader(out.splitlines())
+    assert (newest["name"], newest["last_step"], newest["metric__val/loss"]) == ("lr 0.25", "3", "0.25")
+    assert [row["hp__optim.lr"] for row in (newest, oldest)] == ["0.25", "0.5"]
+    assert newest["started_at"].endswith("+00:00")
+    assert 0 < float(newest["duration"]) < 3600
+    path = tmp_path / "runs.jsonl"
+    assert "2 rows" in call("runs", "-o", path, "--store", database_url).out
+    assert [json.loads(line)["name"] for line in path.read_text().splitlines()] == ["lr 0.25", "lr 0.5"]
+    assert "--force" in call("runs", "-o", path, "--store", database_url).err
+    assert call("runs", "-o", "runs.xlsx", "--store", database_url).code == 2
+    assert call("runs", "--csv", "--json", "--store", database_url).code == 2
+
+
+def test_a_narrow_terminal_shows_results_first(call, database_url, monkeypatch):
+    """A result and what differs are there at 80 columns; what has no room is named."""
+    with TrainStore(database_url) as store:
+        for rate in (0.5, 0.25):
+            hyperparams = {"learning_rate": rate, "weight_decay": rate, "data_seed": int(rate * 4)}
+            with store.start_run(
+                project=f"project-{rate}", name=f"a-longer-name-{rate}", hyperparams=hyperparams
+            ) as run:
+                run.log({"eval_loss": rate, "loss": rate, "train_loss": rate})
+    monkeypatch.setattr("trainstore.cli.printing.PIPED_WIDTH", 80)
+    table, hidden = call("runs", "--store", database_url).out.split("(no room for: ")
+    assert max(map(len, table.splitlines())) <= 80
+    assert "eval_loss" in table
+    assert "learning_rate" in table
+    assert "data_seed" in hidden
+
+
+def test_times_have_the_zone_of_this_machine(call, database_url, monkeypatch):
+    """In tables; JSON is in UTC."""
+    with TrainStore(database_url) as store:
+        store.start_run(name="a").finish()
+        monkeypatch.setenv("TZ", "XYZ-5")
+        time.tzset()
+        try:
+            started = store.get_run("a").started_at.astimezone(timezone(timedelta(hours=5)))
+            assert f"{started:%m-%d %H:%M} XYZ" in call("runs", "--store", database_url).out
+            assert f"{started:%m-%d %H:%M} XYZ" in store._repr_html_()
+        finally:
+            monkeypatch.undo()
+            time.tzset()
+    assert json.loads(call("runs", "--json", "--store", database_url).out)[0]["started_at"].endswith("+00:00")

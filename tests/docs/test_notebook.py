@@ -46,7 +46,7 @@ def test_it_runs(notebook, empty_database_url, tmp_path):
         for cell in notebook.cells
         if cell.cell_type == "code"
     }
-    for source in ("store", "run", "best", 'store.list_runs(project="notebook")'):
+    for source in ("store", "run", "best", 'store.list_runs(project="notebook", columns="short")'):
         assert "text/html" in shown[source], source
     assert "image/png" in shown["plt.show()"]
     assert all(output.output_type != "stream" for cell in notebook.cells for output in cell.get("outputs", []))

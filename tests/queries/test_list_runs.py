@@ -12,7 +12,7 @@ import pytest
 from queries.builders import START, Builder
 from trainstore.errors import InvalidArgumentError
 from trainstore.models import OPEN_END
-from trainstore.queries import list_runs, list_runs_grouped_by_metric
+from trainstore.queries import list_runs, list_runs_grouped_by_metric, resolve_runs
 
 DTYPES = {
     "run_id": "int64", "uid": "object", "project": "object", "name": "object", "status": "object",
@@ -313,7 +313,7 @@ def test_main_metrics_are_those_by_which_runs_are_judged(builder: Builder) -> No
     builder.run("plain", project="p", metrics={"train/loss": 1.0, "val/loss": 1.0, "val/top_5": 1.0, "lr": 1.0})
     builder.run("scores", project="p", metrics={"test_f1": 1.0, "val/loss": 1.0})
     assert main_metrics(builder, project="p") == ["val/loss", "test_f1", "train/loss"]
-    assert main_metrics(builder) == ["eval_loss", "loss", "train_loss", "val/loss"]
+    assert main_metrics(builder) == ["eval_loss", "val/loss", "loss", "train_loss"]
 
 
 def test_each_run_with_a_metric_has_a_main_one_if_possible(builder: Builder) -> None:
@@ -323,7 +323,7 @@ def test_each_run_with_a_metric_has_a_main_one_if_possible(builder: Builder) -> 
     builder.run("odd", metrics={"energy": 1.0, "step_time": 1.0})
     builder.run("empty")
     frame = listed(builder, hyperparams=[], metrics="main")
-    assert main_metrics(builder) == ["eval_loss", "loss", "train_loss", "energy"]
+    assert main_metrics(builder) == ["eval_loss", "energy", "loss", "train_loss"]
     assert frame.set_index("name").loc["odd", "metric__energy"] == 1.0
     assert main_metrics(builder, name="odd") == ["energy"]
     assert main_metrics(builder, name="empty") == []
@@ -434,3 +434,53 @@ def test_what_cannot_be_shown_is_refused(on_sqlite: Builder, arguments: dict[str
     with pytest.raises(InvalidArgumentError) as error:
         listed(on_sqlite, **arguments)
     assert all(word in str(error.value) for word in words)
+
+
+SHORT = {
+    "name": "object", "project": "object", "status": "object", "started_at": "datetime64[us, UTC]",
+    "duration": "timedelta64[us]", "last_step": "Int64", "attempts": "int64",
+}  # fmt: skip
+
+
+def test_the_short_table_has_results_and_what_differs(builder: Builder) -> None:
+    """By id: progress, the main metrics, then the hyperparameters that differ, those of most runs first."""
+    rates: tuple[tuple[str, float], ...] = (("a", 0.1), ("b", 0.2))
+    for number, (name, rate) in enumerate(rates):
+        builder.run(
+            name,
+            minutes=number,
+            ended_at=START + timedelta(minutes=number, seconds=90),
+            hyperparams={
+                "hp.betas": [number], "hp.lr": rate, "hp.optim": {"eps": rate, "name": "adamw"}, "hp.output_dir": name,
+                "hp.same": 1, "hp.seed": number, "env.torch": name, "mth.n_layer": number, "tag.owner": name,
+            },
+            metrics={"loss": rate, "train_runtime": 1.0},
+        )  # fmt: skip
+    builder.run("plain", minutes=9, hyperparams={"hp.lr": 0.3}, status="running", heartbeat_age=0)
+    frame = listed(builder, columns="short")
+    assert (frame.index.name, frame.index.tolist()) == ("run_id", [3, 2, 1])
+    assert list(frame.columns) == [
+        *SHORT, "metric__loss", "hp__lr", "hp__optim.eps", "mth__n_layer", "tag__owner", "hp__seed", "hp__betas",
+        "hp__output_dir",
+    ]  # fmt: skip
+    assert frame["duration"].iloc[1:].tolist() == [timedelta(seconds=90)] * 2
+    assert frame["duration"].iloc[0] > timedelta()
+    chosen = listed(builder, columns="short", hyperparams=["same"], metrics=["train_runtime"])
+    assert list(chosen.columns) == [*SHORT, "metric__train_runtime", "hp__same"]
+    assert names(listed(builder, columns="short", hyperparams={"lr": 0.1})) == ["a"]
+    with builder.reader() as reader:
+        ranked = list_runs_grouped_by_metric(reader, metric_name="loss", metric_direction="max", columns="short")
+        assert [key.id for key in resolve_runs(reader, ranked)] == [2, 1]
+    assert list(ranked.columns)[len(SHORT) :][:3] == ["sort_metric_value", "sort_metric_step", "metric__loss"]
+
+
+def test_the_short_table_has_its_dtypes_without_runs_too(builder: Builder) -> None:
+    """Also if a run is lost, whose duration is not known; anything but "all" and "short" is refused."""
+    assert dict(listed(builder, columns="short").dtypes.astype(str)) == SHORT
+    builder.run("lost", status="running", heartbeat_age=1000)
+    frame = listed(builder, columns="short")
+    assert dict(frame.dtypes.astype(str)) == SHORT
+    assert frame["status"].tolist() == ["lost"]
+    assert frame["duration"].isna().all()
+    with pytest.raises(InvalidArgumentError, match="'long'"):
+        listed(builder, columns="long")

@@ -10,8 +10,9 @@ from transformers import TrainingArguments
 
 from queries.builders import START, Builder
 from trainstore import RunRecord, TrainStore, queries
+from trainstore.display import duration_text
 from trainstore.queries.metric_names import better_direction, results_first
-from trainstore.queries.record_display import chosen_hyperparams, duration_text
+from trainstore.queries.record_display import chosen_hyperparams
 from trainstore.queries.training_arguments import DEFAULTS, INCIDENTAL
 
 

@@ -9,7 +9,7 @@ import click
 from trainstore.cli.options import store_options
 from trainstore.cli.printing import new_console, print_json, print_table, progress_bar, record_fields, records
 from trainstore.cli.stores import open_store, shown_url, snapshot_of
-from trainstore.display import SHOWN_METRICS, overview
+from trainstore.display import SHOWN_METRICS, by_importance, overview
 from trainstore.errors import TrainStoreError
 
 
@@ -34,7 +34,11 @@ def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
         mine = table.uid.in_(uids)
         with snapshot_of(store) as reader:
             runs = queries.list_runs(
-                reader, where=mine, hyperparams=["learning_rate", "width"], metrics=list(SHOWN_METRICS)
+                reader,
+                where=mine,
+                hyperparams=["learning_rate", "width"],
+                metrics=list(SHOWN_METRICS),
+                columns="all" if as_json else "short",
             )
             backend = reader.backend
             best = queries.get_best_run(reader, metric_name="eval_loss", metric_direction="min", where=mine)
@@ -43,7 +47,7 @@ def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
         if as_json:
             print_json({"runs": records(runs), "best": record_fields(best)})
             return
-        print_table("Runs of this demo", overview(runs))
+        print_table("Runs of this demo", overview(runs), by_importance(runs))
         console = new_console()
         console.print(
             f"Best by eval_loss: [bold]{best.name}[/] with {best.sort_metric_value:.4f} at step {best.sort_metric_step}"

@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from trainstore.cli.export_tables import TABLES, ExportTables, Table
+from trainstore.cli.export_tables import TABLES, ExportTables, Table, table_of
 from trainstore.cli.files import check_free, new_file, path_of
 from trainstore.cli.filters import filter_options, uids_of
 from trainstore.cli.formats import FORMATS, check_format, format_of
@@ -19,6 +19,9 @@ from trainstore.cli.stores import known_metrics, open_snapshot
 from trainstore.cli.streams import binary_output, visible
 from trainstore.cli.types import METRIC, RUN
 from trainstore.errors import TrainStoreError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 IN_A_FOLDER = {"steps": "step_logs"}  # files that are not named after their table
 
@@ -118,6 +121,18 @@ def _is_folder(output: str | None, table: str | None, *, several: bool) -> bool:
     if output.endswith(os.sep) or path_of(output).is_dir():
         return True
     return several and Path(output).suffix.lstrip(".").lower() not in FORMATS
+
+
+def write_frame(frame: DataFrame, file_format: str, output: str | None, *, force: bool) -> None:
+    """Write an exact frame to a file, or to standard output (None or "-")."""
+    check_format(file_format)
+    if output in (None, "-"):
+        _write(binary_output(), file_format, table_of(frame), escape_formulas=False)
+        return
+    path = path_of(str(output))
+    with new_file(path, force=force) as file:
+        count = _write(file, file_format, table_of(frame), escape_formulas=False)
+    click.echo(f"{visible(path)}: {count} rows")
 
 
 def _write(file: IO[bytes], file_format: str, table: Table, escape_formulas: bool) -> int:

@@ -53,28 +53,28 @@ class ExportTables:
         from trainstore import queries
 
         chosen = None if self._all else self._store.table.run.c.uid.in_(self._uids)
-        return _of_frame(queries.list_runs(self._reader, metrics=self._metrics, where=chosen).iloc[::-1])
+        return table_of(queries.list_runs(self._reader, metrics=self._metrics, where=chosen).iloc[::-1])
 
     def _hyperparams_table(self) -> Table:
         from trainstore import queries
 
-        return _of_frame(queries.list_hyperparams(self._reader, self._uids))
+        return table_of(queries.list_hyperparams(self._reader, self._uids))
 
     def _metrics_table(self) -> Table:
         from trainstore import queries
 
         frame = queries.list_metrics(self._reader, self._uids)
-        return _of_frame(frame if self._metrics is None else frame[frame["metric"].isin(self._metrics)])
+        return table_of(frame if self._metrics is None else frame[frame["metric"].isin(self._metrics)])
 
     def _events_table(self) -> Table:
         from trainstore import queries
 
-        return _of_frame(queries.list_events(self._reader, self._uids))
+        return table_of(queries.list_events(self._reader, self._uids))
 
     def _attempts_table(self) -> Table:
         from trainstore.queries.stream import list_attempts
 
-        return _of_frame(list_attempts(self._reader, self._uids))
+        return table_of(list_attempts(self._reader, self._uids))
 
     def _steps_table(self) -> Table:
         from trainstore.queries.names import run_names
@@ -121,7 +121,7 @@ class ExportTables:
         return columns, pieces
 
 
-def _of_frame(frame: DataFrame) -> Table:
+def table_of(frame: DataFrame) -> Table:
     """An exact frame as columns and rows of Python values."""
     columns = [Column(str(name), _kind(str(name), frame[name])) for name in frame.columns]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from json import dumps
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MAX_CELL = 36  # characters
+GAP = 2  # between two columns
 PIPED_WIDTH = 160  # if the output is not a terminal
 
 
@@ -44,23 +45,20 @@ def cell(value: Any) -> str:
     return "NaN" if isinstance(value, float) and value != value else visible(value_text(value))
 
 
-def print_table(title: str | None, frame: DataFrame) -> None:
-    """Print as many columns as fit, from the left; name the others below."""
+def print_table(title: str | None, frame: DataFrame, importance: Sequence[str] | None = None) -> None:
+    """Print as many columns as fit, from the left or by ``importance``; name the others below."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     console = new_console()
     columns = {visible(name): [cell(value) for value in frame[name]] for name in frame.columns}
-    room = console.width - 2
-    shown: list[str] = []
-    for name, cells in columns.items():
-        room -= min(MAX_CELL, max(map(len, (name, *cells)))) + 3
-        if room < 0:
-            break
-        shown.append(name)
+    shown = _fitting(columns, console.width - 2, importance)
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
-    for name, kind in zip(shown, frame.dtypes, strict=False):
+    table.padding = (0, 1, 0, 0)
+    for name, kind in zip(columns, frame.dtypes, strict=True):
+        if name not in shown:
+            continue
         justify: Literal["right", "left"] = "right" if kind.kind in "iuf" else "left"
         table.add_column(Text(name), justify=justify, no_wrap=True, overflow="ellipsis", max_width=MAX_CELL)
     for row in zip(*(columns[name] for name in shown), strict=True):
@@ -69,6 +67,19 @@ def print_table(title: str | None, frame: DataFrame) -> None:
     hidden = [name for name in columns if name not in shown]
     if hidden:
         console.print(f"(no room for: {', '.join(hidden)}; --json prints everything)", markup=False)
+
+
+def _fitting(columns: Mapping[str, Sequence[str]], room: int, importance: Sequence[str] | None) -> list[str]:
+    """The columns that fit, in their order."""
+    chosen = []
+    for name in columns if importance is None else map(visible, importance):
+        width = min(MAX_CELL, max(map(len, (name, *columns[name])))) + GAP if name in columns else room + 1
+        if width <= room:
+            chosen.append(name)
+            room -= width
+        elif importance is None:
+            break
+    return [name for name in columns if name in chosen]
 
 
 def records(frame: DataFrame) -> list[dict[str, Any]]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from trainstore.cli.export import write_frame
 from trainstore.cli.filters import filter_options, sort_options, warn_of_unknown
+from trainstore.cli.formats import FORMATS, format_of
 from trainstore.cli.options import store_options
 from trainstore.cli.printing import print_json, print_table, records
 from trainstore.cli.stores import known_metrics, open_snapshot
 from trainstore.cli.types import METRIC
-from trainstore.display import overview
+from trainstore.display import by_importance, overview
 from trainstore.errors import TrainStoreError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 NEWEST = 50
 
@@ -31,6 +36,9 @@ NEWEST = 50
     help="Show only this many runs: the newest, or the first by --sort.",
 )
 @click.option("--all", "everything", is_flag=True, help="Show all runs.")
+@click.option("--csv", "as_csv", is_flag=True, help="Write the table as CSV, with everything that differs.")
+@click.option("--output", "-o", metavar="FILE", help="Write it to a file: csv, jsonl or parquet, by its ending.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def runs(
     url: str,
     prefix: str,
@@ -40,28 +48,50 @@ def runs(
     metrics: Sequence[str],
     limit: int,
     everything: bool,
+    as_csv: bool,
+    output: str | None,
+    force: bool,
 ) -> None:
-    """List runs, the newest first, or by --sort."""
+    """List runs, the newest first, or by --sort.
+
+    The table has the metrics by which runs are judged, and the hyperparameters that differ. Its times are local.
+    In a file they are in UTC, and durations are in seconds.
+    """
     from trainstore import queries
 
+    to_file = as_csv or output is not None
+    if as_json and to_file:
+        raise click.UsageError("Choose one of --json, --csv and --output.")
+    file_format = "csv" if as_csv else format_of(output)
+    if file_format is None:
+        raise click.UsageError(f"--output {output}: its ending is not one of .{', .'.join(FORMATS)}")
     with open_snapshot(url, prefix) as (_, reader):
         frame = queries.list_runs(
             reader,
             **conditions,
             sort=sort,
             limit=None if everything else limit,
-            hyperparams="varying",
+            hyperparams="differing" if as_json else "varying",
             metrics=list(metrics) or "main",
+            columns="all" if as_json else "short",
         )
         warn_of_unknown(reader, frame, **conditions, metrics=metrics)
         if as_json:
             print_json(records(frame))
+        elif to_file:
+            write_frame(_in_seconds(frame.reset_index()), file_format, output, force=force)
         elif frame.empty:
             click.echo("no run matches" if conditions else "no runs")
         else:
-            print_table(None, overview(frame))
-            if not everything and len(frame) == limit:
-                click.echo(f"showing the {'first' if sort else 'newest'} {limit}; for all: trainstore runs --all")
+            print_table(None, overview(frame), by_importance(frame))
+        if not (as_json or everything) and len(frame) == limit:
+            click.echo(
+                f"showing the {'first' if sort else 'newest'} {limit}; for all: trainstore runs --all", err=to_file
+            )
+
+
+def _in_seconds(frame: DataFrame) -> DataFrame:
+    return frame.assign(duration=frame["duration"].dt.total_seconds())
 
 
 @click.command()
@@ -92,9 +122,10 @@ def best(
             metric_direction=direction,
             by="last" if by_last else "best",
             **conditions,
-            hyperparams="varying",
+            hyperparams="differing" if as_json else "varying",
             metrics=[metric],
             limit=limit,
+            columns="all" if as_json else "short",
         )
         warn_of_unknown(reader, frame, **conditions)
         if frame.empty:
@@ -103,4 +134,4 @@ def best(
         if as_json:
             print_json(records(frame))
         else:
-            print_table(None, overview(frame))
+            print_table(None, overview(frame), by_importance(frame))

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
 from trainstore.display import SHOWN_METRICS
 from trainstore.queries.metric_names import better_direction, is_effort, is_result, results_first
 from trainstore.queries.reader import Reader, among
+from trainstore.queries.record_display import LAST_KEYS
 
+if TYPE_CHECKING:
+    from pandas import Series
+
+SHORT_COLUMNS = ("name", "project", "status", "started_at", "duration", "last_step", "attempts")
+SHORT_TEXT = 40  # characters
 MOST = 4  # metrics
 _CANDIDATES = 40
 
@@ -18,7 +24,8 @@ _CANDIDATES = 40
 def main_metrics(reader: Reader, run_ids: Collection[int]) -> list[str]:
     """Up to `MOST` metrics of these runs, so that each run has one of them if possible; never a runtime or a counter.
 
-    Those that the callbacks record come first, then by how many runs have them.
+    Those that the callbacks record come first, then by how many runs have them; if no metric is in all of these runs,
+    first those that together are.
     """
     table = reader.models.metric_summary.c
     counts: dict[str, int] = {}
@@ -29,8 +36,8 @@ def main_metrics(reader: Reader, run_ids: Collection[int]) -> list[str]:
     ranked = _ranked(counts)[:_CANDIDATES]
     shown = [name for name in ranked if is_result(name)][:MOST] or ranked[:1]
     if shown and max(counts[name] for name in shown) < len(run_ids):
-        shown = _covering(_runs_of(reader, run_ids, ranked), ranked)
-    return sorted(shown, key=ranked.index)
+        return _covering(_runs_of(reader, run_ids, ranked), ranked)
+    return shown
 
 
 def _ranked(counts: Mapping[str, int]) -> list[str]:
@@ -65,3 +72,22 @@ def _covering(runs: Mapping[str, set[int]], ranked: Sequence[str]) -> list[str]:
         without -= runs[best]
     more = [name for name in ranked if is_result(name) and name not in shown]
     return shown + more[: MOST - len(shown)]
+
+
+def by_interest(columns: Mapping[str, Series[Any]]) -> dict[str, Series[Any]]:
+    """Columns of hyperparameters without the environment: those of most runs first, with numbers and short texts.
+
+    Seeds and lists come later, and last the names of folders, which differ in every run.
+    """
+
+    def rank(label: str) -> tuple[Any, ...]:
+        namespace, _, key = label.partition("__")
+        values = columns[label].dropna()
+        plain = all(len(value) <= SHORT_TEXT if isinstance(value, str) else _is_scalar(value) for value in values)
+        return (key in LAST_KEYS, not plain, key.endswith("seed"), namespace != "hp", -len(values))
+
+    return {label: columns[label] for label in sorted(columns, key=rank) if not label.startswith("env__")}
+
+
+def _is_scalar(value: Any) -> bool:
+    return not isinstance(value, dict | list)

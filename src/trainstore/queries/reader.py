@@ -90,8 +90,8 @@ def resolve_run(reader: Reader, run: object) -> RunKey:
 def resolve_runs(reader: Reader, runs: object) -> list[RunKey]:
     """The runs that are meant by one of the above, or by several: a list, a column of uids, or a frame of runs.
 
-    They keep their order; a run that is named twice appears once. A frame needs the column ``uid``, as `list_runs`
-    returns it. Errors as for `resolve_run`.
+    They keep their order; a run that is named twice appears once. A frame needs the column ``uid`` or the
+    index ``run_id``, as `list_runs` returns it. Errors as for `resolve_run`.
     """
     wanted = [_wanted(run) for run in ([runs] if is_one_run(runs) else _several(runs))]
     table = reader.models.run.c
@@ -118,6 +118,9 @@ def is_one_run(run: object) -> bool:
 
 def _several(runs: Any) -> list[object]:
     if is_table(runs) and not hasattr(runs, "uid"):
+        index = getattr(runs, "index", None)
+        if getattr(index, "name", None) == "run_id":  # list_runs(columns="short")
+            return list(runs.index)
         raise InvalidArgumentError("a frame of runs needs a column uid; pass e.g. frame['run_id']")
     return list(getattr(runs, "uid", runs))
 

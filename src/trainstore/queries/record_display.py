@@ -7,10 +7,11 @@ the defaults of transformers' TrainingArguments are shown when all is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from trainstore.display import duration_text
 from trainstore.queries.metric_names import is_effort, results_first
 from trainstore.queries.names import flat
 from trainstore.queries.training_arguments import is_default
@@ -87,18 +88,6 @@ def status_text(record: RunRecord, steps_per_second: float | None = None) -> str
     if steps_per_second is None:
         return text
     return f"{text} ({steps_per_second:{',.0f' if steps_per_second >= 100 else '.3g'}} steps/s)"
-
-
-def duration_text(duration: timedelta) -> str:
-    """A duration by its two largest units."""
-    seconds = duration.total_seconds()
-    if seconds < 60:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    days, rest = divmod(round(seconds), 86_400)
-    parts = {"d": days, "h": rest // 3_600, "min": rest % 3_600 // 60, "s": rest % 60}
-    units = list(parts)
-    first = next(place for place, unit in enumerate(units) if parts[unit])
-    return " ".join(f"{parts[unit]} {unit}" for unit in units[first : first + 2] if parts[unit])
 
 
 def time_text(time: datetime) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Select, func, select
@@ -15,7 +15,7 @@ from trainstore.queries import filters
 from trainstore.queries.columns import hyperparam_columns, metric_columns
 from trainstore.queries.filters import RunFilter
 from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, fixed_columns, parse
-from trainstore.queries.main_columns import main_metrics
+from trainstore.queries.main_columns import SHORT_COLUMNS, by_interest, main_metrics
 from trainstore.queries.metric_names import better_direction
 from trainstore.queries.reader import Reader, resolve_run
 from trainstore.queries.records import RunRecord
@@ -24,7 +24,7 @@ from trainstore.queries.sorting import in_order
 from trainstore.values import INT64_MAX, index_of, stored_name
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 RUN_COLUMNS = (
     ("run_id", COUNT),
@@ -55,23 +55,26 @@ _LONG_DIRECTIONS = {"minimize": "min", "maximize": "max"}
 def list_runs(
     reader: Reader,
     *,
-    hyperparams: str | Iterable[str] | Mapping[str, Any] = "all",
+    hyperparams: str | Iterable[str] | Mapping[str, Any] | None = None,
     metrics: str | Iterable[str] | None = None,
     summary: str = "last",
     sort: str | Iterable[str] | None = None,
     limit: int | None = None,
+    columns: str = "all",
     **conditions: Any,
 ) -> DataFrame:
     """One row per run, newest first, or by ``sort``."""
     shown, chosen = _split(hyperparams, conditions)
     check_choice("summary", summary, SUMMARIES)
+    check_choice("columns", columns, ("all", "short"))
+    show = partial(_frame, reader, shown=shown, metrics=metrics, summary=summary, short=columns == "short")
     run = reader.models.run.c
     statement = _source(reader, chosen).order_by(run.started_at.desc(), run.id.desc())
     if sort is None:
-        return _table(reader, statement.limit(_limit(limit)), RUN_COLUMNS, shown, metrics, summary)
+        return show(_fetch(reader, statement.limit(_limit(limit))), RUN_COLUMNS)
     rows = {row[0]: row for row in _fetch(reader, statement)}
     order = in_order(reader, list(rows), sort, run_source(reader.models), liveness(reader))
-    return _frame(reader, [rows[run_id] for run_id in order[: _limit(limit)]], RUN_COLUMNS, shown, metrics, summary)
+    return show([rows[run_id] for run_id in order[: _limit(limit)]], RUN_COLUMNS)
 
 
 def list_runs_grouped_by_metric(
@@ -80,17 +83,20 @@ def list_runs_grouped_by_metric(
     metric_name: str,
     metric_direction: str | None = None,
     by: str = "best",
-    hyperparams: str | Iterable[str] | Mapping[str, Any] = "all",
+    hyperparams: str | Iterable[str] | Mapping[str, Any] | None = None,
     metrics: str | Iterable[str] | None = None,
     summary: str = "last",
     limit: int | None = None,
+    columns: str = "all",
     **conditions: Any,
 ) -> DataFrame:
     """One row per run that has a finite value of the metric, the best first."""
     shown, chosen = _split(hyperparams, conditions)
     check_choice("summary", summary, SUMMARIES)
+    check_choice("columns", columns, ("all", "short"))
+    show = partial(_frame, reader, shown=shown, metrics=metrics, summary=summary, short=columns == "short")
     statement = _ranked(reader, metric_name, metric_direction, by, chosen, limit)
-    return _table(reader, statement, (*RUN_COLUMNS, *SORT_COLUMNS), shown, metrics, summary)
+    return show(_fetch(reader, statement), (*RUN_COLUMNS, *SORT_COLUMNS))
 
 
 def get_best_run(
@@ -127,9 +133,9 @@ def shown_status(reader: Reader, run_id: int) -> str:
 
 
 def _split(shown: Any, conditions: dict[str, Any]) -> tuple[Any, RunFilter]:
-    """``hyperparams`` says which columns to show; a mapping is a filter, and all columns are shown."""
+    """``hyperparams`` says which columns to show; a mapping is a filter, and shows what None does."""
     if isinstance(shown, Mapping):
-        return "all", RunFilter(hyperparams=shown, **conditions)
+        return None, RunFilter(hyperparams=shown, **conditions)
     return shown, RunFilter(**conditions)
 
 
@@ -210,17 +216,6 @@ def check_choice(argument: str, value: object, allowed: Sequence[str]) -> None:
 # --- What is shown of them -------------------------------------------------------------------------------------------
 
 
-def _table(
-    reader: Reader,
-    statement: Select[Any],
-    fixed: Sequence[tuple[str, str]],
-    shown: Any,
-    metrics: str | Iterable[str] | None,
-    summary: str,
-) -> DataFrame:
-    return _frame(reader, _fetch(reader, statement), fixed, shown, metrics, summary)
-
-
 def _fetch(reader: Reader, statement: Select[Any]) -> list[Any]:
     return [row for chunk in reader.chunks(statement, liveness(reader)) for row in chunk]
 
@@ -229,17 +224,37 @@ def _frame(
     reader: Reader,
     rows: Sequence[Any],
     fixed: Sequence[tuple[str, str]],
+    *,
     shown: Any,
     metrics: str | Iterable[str] | None,
     summary: str,
+    short: bool,
 ) -> DataFrame:
     places = {row[0]: index for index, row in enumerate(rows)}
-    columns = fixed_columns(fixed, rows, exact=reader.exact)
-    columns |= hyperparam_columns(reader, places, shown)
-    if isinstance(metrics, str) and metrics == "main":
+    if shown is None:
+        shown = "varying" if short else "all"
+    if (metrics is None and short) or (isinstance(metrics, str) and metrics == "main"):
         metrics = main_metrics(reader, places)
-    columns |= metric_columns(reader, places, metrics, summary)
-    return assemble(columns, len(rows))
+    columns = fixed_columns(fixed, rows, exact=reader.exact)
+    of_hyperparams = hyperparam_columns(reader, places, shown)
+    of_metrics = metric_columns(reader, places, metrics, summary)
+    if not short:
+        return assemble({**columns, **of_hyperparams, **of_metrics}, len(rows))
+    columns["duration"] = _durations(reader, columns)
+    first = {name: columns[name] for name in (*SHORT_COLUMNS, *(name for name, _ in fixed if name.startswith("sort_")))}
+    if isinstance(shown, str):
+        of_hyperparams = by_interest(of_hyperparams)
+    table = assemble({**first, **of_metrics, **of_hyperparams}, len(rows))
+    return table.set_index(columns["run_id"].rename("run_id"))
+
+
+def _durations(reader: Reader, columns: Mapping[str, Series[Any]]) -> Series[Any]:
+    """From a run's start to its end, or until now while it is running; NaT if it is lost."""
+    ended, running = columns["ended_at"], columns["status"] == "running"
+    if running.any():
+        ended = ended.mask(running, reader.now())
+    durations: Series[Any] = (ended - columns["started_at"]).astype("timedelta64[us]")
+    return durations.mask(durations < timedelta(), timedelta())  # of two clocks
 
 
 def _record(reader: Reader, row: Any, **ranking: Any) -> RunRecord:
