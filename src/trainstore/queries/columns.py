@@ -27,6 +27,13 @@ MOST_INSIDE = 100  # columns of the values inside one hyperparameter
 _ORDER = {namespace: index for index, namespace in enumerate(NAMESPACES)}
 
 
+class Sparse(list[Any]):
+    """The values of a column that some runs may lack: there it is `NOTHING`, while None is a value that was recorded.
+
+    A type of its own, because to look for `NOTHING` in the columns that all runs have takes time.
+    """
+
+
 def hyperparam_columns(reader: Reader, places: Mapping[int, int], shown: Any) -> dict[str, Series[Any]]:
     """Columns ``hp__*`` … ``tag__*``. ``places`` maps a run's id to its row; ``shown`` says which names to show:
 
@@ -35,14 +42,14 @@ def hyperparam_columns(reader: Reader, places: Mapping[int, int], shown: Any) ->
     """
     chosen = _chosen(reader, shown)
     names = None if chosen is None else list(dict.fromkeys(f"{name.namespace}.{name.key}" for name in chosen))
-    cells: dict[str, list[Any]] = {name: [NOTHING] * len(places) for name in names or ()}
+    cells: dict[str, list[Any]] = {name: Sparse([NOTHING] * len(places)) for name in names or ()}
     for found, group in _hyperparams(reader, places, names):
         rows = list(group)
         for name, column in zip(found, zip(*group.values(), strict=True), strict=True):
             if len(rows) == len(places) and rows == list(range(len(places))):
                 cells[name] = list(column)
                 continue
-            cell = cells.setdefault(name, [NOTHING] * len(places))
+            cell = cells.setdefault(name, Sparse([NOTHING] * len(places)))
             for row, value in zip(rows, column, strict=True):
                 cell[row] = value
     if chosen is not None:
@@ -93,7 +100,7 @@ def values_inside(values: Sequence[Any]) -> dict[tuple[str, ...], list[Any]]:
             if isinstance(found, dict) and found:
                 waiting += [((*path, key), item) for key, item in found.items()]
                 continue
-            parts.setdefault(path, [NOTHING] * len(values))[row] = found
+            parts.setdefault(path, Sparse([NOTHING] * len(values)))[row] = found
             if len(parts) > MOST_INSIDE:
                 return {}
     return parts
@@ -172,11 +179,11 @@ def _only(
 
 
 def _none_if_absent(values: list[Any]) -> list[Any]:
-    return [None if value is NOTHING else value for value in values] if NOTHING in values else values
+    return [None if value is NOTHING else value for value in values] if isinstance(values, Sparse) else values
 
 
 def _present(values: list[Any]) -> list[Any]:
-    return [value for value in values if value is not NOTHING] if NOTHING in values else values
+    return [value for value in values if value is not NOTHING] if isinstance(values, Sparse) else values
 
 
 def _differ(values: list[Any]) -> bool:
