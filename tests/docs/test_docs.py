@@ -3,7 +3,7 @@
 What a page may do:
 
 - A page's blocks run from top to bottom, in one namespace and an empty folder, once on each database:
-  ``"runs.db"`` in a block stands for the page's database. In the run on PostgreSQL it is replaced by a URL, as
+  ``"trainstore.db"`` in a block stands for the page's database. In the run on PostgreSQL it is replaced by a URL, as
   ``postgresql://user:password@host:5432/database`` is in every run. ``TRAINSTORE_URL`` names the page's database too.
 - ``python``: run. A ``text`` block right below holds what it prints; ``…`` there stands for anything, runs of blanks
   are one.
