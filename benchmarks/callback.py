@@ -104,10 +104,16 @@ def _train(place: Place, accumulation: int) -> Figures:
     steps = place.size.training_steps
     true_losses: defaultdict[int, float] = defaultdict(float)
     arguments = TrainingArguments(
-        str(place.folder / "output"), max_steps=steps, per_device_train_batch_size=2,
-        gradient_accumulation_steps=accumulation, logging_steps=50, report_to="none", disable_tqdm=True,
-        save_strategy="no", use_cpu=True,
-    )  # fmt: skip
+        str(place.folder / "output"),
+        max_steps=steps,
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=accumulation,
+        logging_steps=50,
+        report_to="none",
+        disable_tqdm=True,
+        save_strategy="no",
+        use_cpu=True,
+    )
     with TrainStore(place.url) as store, _timed_wrappers(ours):
         callback, nothing = TrainStoreCallback(store, name="benchmark"), TrainerCallback()
         ours.watch(callback)

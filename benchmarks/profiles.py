@@ -152,8 +152,9 @@ def all_tables(folder: Path, size: Size) -> Iterable[str]:
         )
         yield parts_of_query(
             f"`get_best_run()` of {size.runs:,}",
-            lambda: store.get_best_run(metric_name="loss", metric_direction="min"), 50,
-        )  # fmt: skip
+            lambda: store.get_best_run(metric_name="loss", metric_direction="min"),
+            50,
+        )
     with TrainStore(folder / "series.db") as store:
         steps = f"`list_step_logs()` of {size.series_steps:,} steps"
         yield parts_of_query(f"{steps}, one metric", lambda: store.list_step_logs(uid_of(0), metrics=["loss"]), 3)

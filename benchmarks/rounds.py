@@ -71,8 +71,12 @@ class Bench:
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "benchmarks.one", case.name, str(folder), url, self._size, *core],
-                cwd=ROOT, env=_environment(folder), capture_output=True, text=True, timeout=DEADLINE,
-            )  # fmt: skip
+                cwd=ROOT,
+                env=_environment(folder),
+                capture_output=True,
+                text=True,
+                timeout=DEADLINE,
+            )
         finally:
             if backend == "postgresql":
                 self._postgres.drop(url.rsplit("/", 1)[1].split("?")[0])

@@ -110,9 +110,16 @@ def _rows(
             "started_at": started, "ended_at": started + timedelta(seconds=50), "source": "python",
         })  # fmt: skip
         attempt = {
-            "run_id": key, "attempt": 1, "uid": str(uuid.UUID(int=2**64 + index)), "start_step": -1,
-            "end_step": OPEN_END, "opened_at": started, "status": "finished", "host": "node-1", "command": "train.py",
-        }  # fmt: skip
+            "run_id": key,
+            "attempt": 1,
+            "uid": str(uuid.UUID(int=2**64 + index)),
+            "start_step": -1,
+            "end_step": OPEN_END,
+            "opened_at": started,
+            "status": "finished",
+            "host": "node-1",
+            "command": "train.py",
+        }
         attempts.append(attempt)
         writers.append({
             "run_id": key, "attempt": 1, "uid": attempt["uid"], "rank": 0, "host": "node-1", "pid": 1,
@@ -120,9 +127,16 @@ def _rows(
         })  # fmt: skip
         for name, value in hyperparams_of(index, hyperparams).items():
             number = float(value) if type(value) in (int, float) else None
-            values.append({
-                "run_id": key, "namespace": "hp", "key": name, "value": value, "number": number, "attempt": 1,
-            })  # fmt: skip
+            values.append(
+                {
+                    "run_id": key,
+                    "namespace": "hp",
+                    "key": name,
+                    "value": value,
+                    "number": number,
+                    "attempt": 1,
+                }
+            )
         steps = steps_of(index)
         runs[-1]["last_step"] = max(steps)
         summaries += [

@@ -244,8 +244,9 @@ def test_groups_are_a_mean_in_a_band(store):
     edges = {tuple(point) for point in band.get_paths()[0].vertices.tolist()}
     assert {(0, 1), (0, 3), (1, 2), (1, 4), (3, 4)} <= edges
     assert list(lines(store.plot("loss", ["a", "c"], group_by="optim.name"))) == [
-        "optim.name=adam", "optim.name=sgd",
-    ]  # fmt: skip
+        "optim.name=adam",
+        "optim.name=sgd",
+    ]
     assert list(lines(store.plot("loss", ["a", "d"], group_by="tag.owner"))) == ["tag.owner=ann", "no tag.owner"]
 
 

@@ -69,8 +69,13 @@ def test_steps_count_up_by_themselves(store: TrainStore) -> None:
     for step in (None, None, 10, None, 3, None):
         run.log({"given": str(step)}, step=step)
     assert {step: metrics["given"] for step, metrics in stored_steps(store, run).items()} == {
-        0: "None", 1: "None", 10: "10", 11: "None", 3: "3", 12: "None",
-    }  # fmt: skip
+        0: "None",
+        1: "None",
+        10: "10",
+        11: "None",
+        3: "3",
+        12: "None",
+    }
 
 
 def test_a_resumed_run_counts_from_the_step_after_the_checkpoint(store: TrainStore) -> None:

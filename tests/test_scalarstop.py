@@ -18,9 +18,14 @@ from trainstore import ModelNotFoundError, StoreClosedError, TrainStore
 from trainstore.errors import InvalidArgumentError
 
 MODEL_COLUMNS = [
-    "model_name", "model_class_name", "model_last_modified", "datablob_name", "datablob_group_name",
-    "model_template_name", "model_template_group_name",
-]  # fmt: skip
+    "model_name",
+    "model_class_name",
+    "model_last_modified",
+    "datablob_name",
+    "datablob_group_name",
+    "model_template_name",
+    "model_template_group_name",
+]
 
 
 @dataclasses.dataclass
@@ -307,8 +312,12 @@ def test_epoch(store: TrainStore, stored: KerasModel):
     store.insert_model_epoch(model_name=stored.name, epoch_num=0, metrics={"loss": 3, "accuracy": 5})
     frame = store.list_model_epochs()
     assert list(frame.columns[:5]) == [
-        "epoch_num", "model_name", "last_modified", "steps_per_epoch", "validation_steps_per_epoch",
-    ]  # fmt: skip
+        "epoch_num",
+        "model_name",
+        "last_modified",
+        "steps_per_epoch",
+        "validation_steps_per_epoch",
+    ]
     (row,) = frame.drop(columns="last_modified").to_dict("records")
     assert row == {
         "epoch_num": 0,

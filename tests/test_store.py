@@ -67,17 +67,27 @@ def test_what_a_run_is_started_with_is_stored(store: TrainStore) -> None:
     """Hyperparameters, tags, notes, source, parent and rank reach their tables; secrets do not."""
     parent = store.start_run(name="parent")
     run = store.start_run(
-        hyperparams={"lr": 0.1, "big": 2**70, "api_key": "abc"}, tags=["baseline"], notes="why", source="test",
-        parent=parent, parent_step=7, rank=3, model_name="m",
-    )  # fmt: skip
+        hyperparams={"lr": 0.1, "big": 2**70, "api_key": "abc"},
+        tags=["baseline"],
+        notes="why",
+        source="test",
+        parent=parent,
+        parent_step=7,
+        rank=3,
+        model_name="m",
+    )
     assert parent.flush(60)
     assert run.flush(60)
     record = store.get_run(run)
     assert record.hyperparams == {"lr": 0.1, "big": 2**70, "api_key": "[redacted]"}
     row = store.list_runs(name=run.name).iloc[0]
     assert (row["notes"], row["source"], row["parent_uid"], row["parent_step"], row["model_name"]) == (
-        "why", "test", parent.uid, 7, "m",
-    )  # fmt: skip
+        "why",
+        "test",
+        parent.uid,
+        7,
+        "m",
+    )
     assert bool(row["tag__baseline"]) is True
     with store.engine.connect() as connection:
         attempt = connection.execute(

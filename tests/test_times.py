@@ -52,9 +52,15 @@ def test_a_time_that_utc_does_not_reach_costs_no_record() -> None:
 
 
 MOMENTS: list[Any] = [
-    AWARE, AWARE.astimezone(UTC), pd.Timestamp(AWARE), "2026-01-02T03:04:05+02:00", "2026-01-02 01:04:05Z",
-    "2026-01-02T01:04:05", "2026-01-02 01:04:05", np.datetime64("2026-01-02T01:04:05"),
-]  # fmt: skip
+    AWARE,
+    AWARE.astimezone(UTC),
+    pd.Timestamp(AWARE),
+    "2026-01-02T03:04:05+02:00",
+    "2026-01-02 01:04:05Z",
+    "2026-01-02T01:04:05",
+    "2026-01-02 01:04:05",
+    np.datetime64("2026-01-02T01:04:05"),
+]
 
 
 def test_a_moment_is_in_utc_if_it_names_no_offset() -> None:
@@ -84,8 +90,15 @@ def test_a_recorded_time_is_found_by_the_same_time_and_by_its_text(store: TrainS
     def found(value: Any) -> list[str]:
         return sorted(store.list_runs(hyperparams={"started": value})["name"])
 
-    for value in (AWARE, AWARE.isoformat(), AWARE.astimezone(UTC), AWARE.astimezone(UTC).isoformat(),
-                  "2026-01-02 01:04:05Z", pd.Timestamp(AWARE), [AWARE, 5]):  # fmt: skip
+    for value in (
+        AWARE,
+        AWARE.isoformat(),
+        AWARE.astimezone(UTC),
+        AWARE.astimezone(UTC).isoformat(),
+        "2026-01-02 01:04:05Z",
+        pd.Timestamp(AWARE),
+        [AWARE, 5],
+    ):
         assert found(value) == ["aware"], repr(value)
     for value in (NAIVE, NAIVE.isoformat(), "2026-01-02 03:04:05", pd.Timestamp(NAIVE), np.datetime64(NAIVE)):
         assert found(value) == ["naive"], repr(value)

@@ -401,8 +401,11 @@ def test_hyperparams_are_canonical_and_redacted():
     """Hyperparameters come from a mapping or dataclass, value by value canonical, secrets redacted, nested too."""
     values = {"lr": np.float32(0.5), "model_init_kwargs": {"token": "abc"}, "hub_token": "abc", 3: {1, 2}.__class__}
     assert canonical_hyperparams(values) == {
-        "lr": 0.5, "model_init_kwargs": {"token": REDACTED}, "hub_token": REDACTED, "3": {"$repr": "<class 'set'>"},
-    }  # fmt: skip
+        "lr": 0.5,
+        "model_init_kwargs": {"token": REDACTED},
+        "hub_token": REDACTED,
+        "3": {"$repr": "<class 'set'>"},
+    }
     assert canonical_hyperparams(Optimizer(0.1, (0.9, 0.99))) == {"lr": 0.1, "betas": [0.9, 0.99]}
 
 

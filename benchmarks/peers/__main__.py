@@ -95,8 +95,12 @@ def measure(peer: Peer, python: Path | str, steps: int, runs: int) -> None:
     with tempfile.TemporaryDirectory(prefix="trainstore-bench-", ignore_cleanup_errors=True) as folder:
         done = subprocess.run(
             [python, ADAPTERS, peer.name, folder, str(int(steps * peer.share)), str(runs)],
-            cwd=folder, env={**os.environ, "HOME": folder}, capture_output=True, text=True, timeout=RUN_TIMEOUT,
-        )  # fmt: skip
+            cwd=folder,
+            env={**os.environ, "HOME": folder},
+            capture_output=True,
+            text=True,
+            timeout=RUN_TIMEOUT,
+        )
     if done.returncode:
         peer.problem = f"failed: {(done.stderr.strip() or 'no message').splitlines()[-1][:100]}"
     else:
@@ -109,8 +113,12 @@ def measure_training(peer: Peer, python: Path | str, pairs: int, steps: int) -> 
     with tempfile.TemporaryDirectory(prefix="trainstore-bench-", ignore_cleanup_errors=True) as folder:
         done = subprocess.run(
             [sys.executable, TRAINING, peer.name, folder, str(steps), str(pairs), *site],
-            cwd=folder, env={**os.environ, "HOME": folder}, capture_output=True, text=True, timeout=RUN_TIMEOUT,
-        )  # fmt: skip
+            cwd=folder,
+            env={**os.environ, "HOME": folder},
+            capture_output=True,
+            text=True,
+            timeout=RUN_TIMEOUT,
+        )
     if done.returncode == 0:
         peer.training = json.loads(done.stdout.splitlines()[-1])
     else:

@@ -113,9 +113,15 @@ class QueryMethods:
                 columns=columns,
             )  # fmt: skip
             unknown = suggestions.about_runs(
-                reader, found, project=project, name=name, tag=tag, hyperparams=hyperparams, where=where,
+                reader,
+                found,
+                project=project,
+                name=name,
+                tag=tag,
+                hyperparams=hyperparams,
+                where=where,
                 metrics=metrics,
-            )  # fmt: skip
+            )
         _warn(reader, unknown)
         return found
 
@@ -165,9 +171,16 @@ class QueryMethods:
                 metrics=metrics, summary=summary, limit=limit, columns=columns,
             )  # fmt: skip
             unknown = suggestions.about_runs(
-                reader, found, project=project, name=name, tag=tag, hyperparams=hyperparams, where=where,
-                metrics=metrics, ranked_by=metric_name,
-            )  # fmt: skip
+                reader,
+                found,
+                project=project,
+                name=name,
+                tag=tag,
+                hyperparams=hyperparams,
+                where=where,
+                metrics=metrics,
+                ranked_by=metric_name,
+            )
         _warn(reader, unknown)
         return found
 

@@ -124,12 +124,19 @@ _TOKENS = (
     _Rule(("xox", "xapp-"), re.compile(r"\b(?:xox[abceoprsd]|xapp)(?:-|\.xox[a-z]-)[A-Za-z0-9-]{10,}")),
     _Rule(("aiza", "ya29.", "gocspx-"), re.compile(r"\b(?:AIza[\w-]{30,}|ya29\.[\w-]{20,}|GOCSPX-[\w-]{20,})")),
     _Rule(("eyj",), re.compile(r"(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?")),
-    _Rule(("pypi-ag", "nvapi-", "dapi", "pplx-", "xai-"), re.compile(
-        r"\b(?:pypi-Ag[\w-]{20,}|nvapi-[\w-]{20,}|dapi[0-9a-f]{32}\b|pplx-[A-Za-z0-9]{20,}|xai-[A-Za-z0-9]{20,})")),
+    _Rule(
+        ("pypi-ag", "nvapi-", "dapi", "pplx-", "xai-"),
+        re.compile(
+            r"\b(?:pypi-Ag[\w-]{20,}|nvapi-[\w-]{20,}|dapi[0-9a-f]{32}\b|pplx-[A-Za-z0-9]{20,}|xai-[A-Za-z0-9]{20,})"
+        ),
+    ),
     _Rule(("sg.",), re.compile(r"\bSG\.[\w-]{16,}\.[\w-]{16,}")),
-    _Rule(("hooks.slack.com", "webhooks/"), re.compile(
-        r"(hooks\.slack\.com/(?:services|workflows)/|discord(?:app)?\.com/api/webhooks/)[\w/-]+"), rf"\1{REDACTED}"),
-)  # fmt: skip
+    _Rule(
+        ("hooks.slack.com", "webhooks/"),
+        re.compile(r"(hooks\.slack\.com/(?:services|workflows)/|discord(?:app)?\.com/api/webhooks/)[\w/-]+"),
+        rf"\1{REDACTED}",
+    ),
+)
 
 _SECRET_PARAMETERS = re.compile(
     r"(?:token|sig|signature|pwd|auth|jwt|hmac|sas|passfile|sslpassword|awsaccesskeyid|"

@@ -127,9 +127,14 @@ class ActiveRun:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(  # type: ignore[misc]
-            None, state["run"], state["attempt"],
-            opener=False, seen=state["seen"], rank=state["rank"], next_step=state["next_step"],
-        )  # fmt: skip
+            None,
+            state["run"],
+            state["attempt"],
+            opener=False,
+            seen=state["seen"],
+            rank=state["rank"],
+            next_step=state["next_step"],
+        )
         self._address = state["address"]
         self._finished = state["finished"]
         _handles.add(self)

@@ -240,9 +240,14 @@ class TrainStore(QueryMethods, ScalarStopMethods):
             model_name=model_name,
         )
         active = ActiveRun(
-            self._recording(), run, opening.new_attempt(start_step=-1, lineage=[]),
-            opener=True, seen=False, rank=rank, next_step=0,
-        )  # fmt: skip
+            self._recording(),
+            run,
+            opening.new_attempt(start_step=-1, lineage=[]),
+            opener=True,
+            seen=False,
+            rank=rank,
+            next_step=0,
+        )
         if hyperparams is not None:
             active.log_hyperparams(hyperparams)
         if tags is not None:
@@ -300,9 +305,15 @@ class TrainStore(QueryMethods, ScalarStopMethods):
             attempt = opening.new_attempt(start_step=step, lineage=ancestors, latest=latest)
             next_step = step + 1
         active = ActiveRun(
-            self._recording(), record, attempt,
-            opener=step is not None, seen=known is not None, rank=rank, next_step=next_step, joined_status=status,
-        )  # fmt: skip
+            self._recording(),
+            record,
+            attempt,
+            opener=step is not None,
+            seen=known is not None,
+            rank=rank,
+            next_step=next_step,
+            joined_status=status,
+        )
         active._tell_begun()
         return active
 

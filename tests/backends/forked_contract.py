@@ -32,4 +32,4 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     def start(contract: Any, *arguments: Any) -> Any:
         return (as_it_is if next(count) == 0 else start_forked)(contract, *arguments)
 
-    BackendContract._start = start  # type: ignore[method-assign]
+    BackendContract._start = start

@@ -65,7 +65,7 @@ class Roles:
         plain = make_url(self.url(role)).set(drivername="postgresql").render_as_string(hide_password=False)
         with psycopg.connect(plain) as connection:
             try:
-                connection.execute(statement)  # type: ignore[arg-type, unused-ignore]
+                connection.execute(statement)
             except psycopg.Error as error:
                 return error.sqlstate or type(error).__name__
             finally:

@@ -114,8 +114,12 @@ def test_the_command(call, sqlite: str, place: Path) -> None:
         store.start_run(name="live").flush(60)
         done = call("backup", place / "other.db", "--store", sqlite, "--json")
     assert json.loads(done.out) | {"bytes": 0} == {
-        "file": str(place / "other.db"), "runs": 2, "bytes": 0, "live": 1, "left": {},
-    }  # fmt: skip
+        "file": str(place / "other.db"),
+        "runs": 2,
+        "bytes": 0,
+        "live": 1,
+        "left": {},
+    }
 
 
 @pytest.mark.parametrize("prefix", ["", "team_"])

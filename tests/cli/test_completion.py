@@ -111,10 +111,17 @@ def test_bash_completes(call, store_of_names, command, tmp_path):
     (tmp_path / "trainstore").chmod(0o755)
     (tmp_path / "script").write_text(call("completion", "bash").out)
     done = subprocess.run(
-        ["bash", "-c", f'. {tmp_path}/script; COMP_WORDS=(trainstore show alpi); COMP_CWORD=2; '
-         '_trainstore_completion trainstore; echo "${COMPREPLY[@]}"'],
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [
+            "bash",
+            "-c",
+            f". {tmp_path}/script; COMP_WORDS=(trainstore show alpi); COMP_CWORD=2; "
+            '_trainstore_completion trainstore; echo "${COMPREPLY[@]}"',
+        ],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.stdout == "alpine\n", done.stderr
 
 

@@ -98,9 +98,7 @@ def test_all_shows_every_section_once(call, resumed):
 def test_json_has_everything(call, resumed):
     """Attempts, children, the duration in seconds and the best values beside what it had."""
     shown = json.loads(call("show", "r", "--json").out)
-    assert list(shown) == [
-        "run", "steps_per_second", "metrics", "hyperparams", "attempts", "children", "events"
-    ]  # fmt: skip
+    assert list(shown) == ["run", "steps_per_second", "metrics", "hyperparams", "attempts", "children", "events"]
     assert [attempt["kept_step"] for attempt in shown["attempts"]] == [3, 4]
     assert [(child["name"], child["parent_step"]) for child in shown["children"]] == [("child", 3)]
     assert shown["run"]["duration"] > 0

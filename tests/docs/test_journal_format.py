@@ -80,11 +80,11 @@ def test_what_a_training_writes_has_these_fields(tmp_path: Path) -> None:
         run = store.start_run(tags=["a"])
         recorder = run._recorder
         assert recorder is not None
-        segment = next(recorder.journal.folder.glob("*.seg"))  # type: ignore[attr-defined]
+        segment = next(recorder.journal.folder.glob("*.seg"))
         entries = orjson.loads((segment.parent / "meta.json").read_bytes()).keys()
         run.log({"loss": 1.0, "epoch": 1}, details={"text": "a"})
         run.log_measured({"loss": 1.0}, 1, 0.5, 0.1)
-        run.log({"loss": 1.0}, step="no")  # type: ignore[arg-type]
+        run.log({"loss": 1.0}, step="no")
         run.log_hyperparams({"lr": 1})
         run.set_tags(["b"])
         run.set_notes("n")

@@ -72,7 +72,7 @@ class Reported:
     @property
     def step_of(self) -> Callable[[int], int]:
         """The step of a sequence number."""
-        return eval(f"lambda seq: {self.plan.steps}")  # type: ignore[no-any-return]
+        return eval(f"lambda seq: {self.plan.steps}")
 
     @property
     def next_number(self) -> int:
@@ -325,9 +325,9 @@ def _examine_run(
             select(func.count()).select_from(models.event).where(event.run_id == run.id, event.kind == "gap")
         ).scalar_one()
         attempts = connection.execute(select(attempt.uid).where(attempt.run_id == run.id)).scalars().all()
-        writers = connection.execute(
-            select(models.writer.c.uid).where(models.writer.c.run_id == run.id)
-        ).scalars().all()  # fmt: skip
+        writers = (
+            connection.execute(select(models.writer.c.uid).where(models.writer.c.run_id == run.id)).scalars().all()
+        )
 
     found: dict[tuple[str, int], tuple[Any, Any]] = {}
     doubled = 0

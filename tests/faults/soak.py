@@ -69,8 +69,12 @@ def collect(arguments: list[str], *, long: bool) -> list[Group]:
     """The tests that pytest finds, by file and database."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q", *arguments],
-        cwd=ROOT, env={**os.environ, "SOAK_LONG": "1" if long else ""}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "SOAK_LONG": "1" if long else ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     groups: dict[tuple[str, str], Group] = {}
     for line in done.stdout.splitlines():
         if match := re.match(r"(\S*/(test_\d\d_\w+\.py))::([^\[]+)(\[.*\])?$", line):

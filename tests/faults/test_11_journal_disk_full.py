@@ -22,9 +22,14 @@ def test_a_disk_of_256_kib(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> Non
         with small_disk(fault.folder / f"disk{index}", "256k") as disk:
             url = fault.url
             producer = fault.start(
-                count=2_500, rate=0, marks=0, before=SHORT_LIMITS, hold=True, finish_timeout=1.0,
+                count=2_500,
+                rate=0,
+                marks=0,
+                before=SHORT_LIMITS,
+                hold=True,
+                finish_timeout=1.0,
                 env={"TRAINSTORE_JOURNAL_DIR": str(disk)},
-            )  # fmt: skip
+            )
             producer.wait_for("{")
             with locked(fault.url):
                 producer.wait_for("produced")
@@ -69,9 +74,13 @@ def test_the_limit_of_a_journal(fault: Fault) -> None:
     for _ in fault.times(short=1, long=20):
         journals = fault.folder / "journals"
         producer = fault.start(
-            count=8_000 if not fault.long else 40_000, rate=4_000, before=SHORT_LIMITS, hold=True, finish_timeout=1.0,
+            count=8_000 if not fault.long else 40_000,
+            rate=4_000,
+            before=SHORT_LIMITS,
+            hold=True,
+            finish_timeout=1.0,
             env={"TRAINSTORE_JOURNAL_LIMIT": str(limit)},
-        )  # fmt: skip
+        )
         producer.wait_for("{")
         with locked(fault.url):
             largest = 0

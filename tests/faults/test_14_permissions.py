@@ -212,8 +212,10 @@ def test_the_journals_folder_is_closed(fault: Fault) -> None:
     for _ in fault.times(short=1, long=20):
         producer = fault.start(
             before=(blind() if fault.backend == "sqlite" else bound()) + SHORT_LIMITS,
-            count=None, rate=1_000, then_at=10**9,
-        )  # fmt: skip
+            count=None,
+            rate=1_000,
+            then_at=10**9,
+        )
         producer.wait_for(200)
         with locked(fault.url):
             producer.wait_for(producer.reported.numbers[-1] + 500)

@@ -170,11 +170,14 @@ def test_a_database_without_locks(fault: Fault) -> None:
         pytest.skip("not tested: strace may not trace here")
     for _ in fault.times(short=1, long=5):
         producer = fault.start(
-            command=(*trace, "-e", "trace=fcntl", "-e", "inject=fcntl:error=ENOLCK"), count=100, offline_ok=True,
+            command=(*trace, "-e", "trace=fcntl", "-e", "inject=fcntl:error=ENOLCK"),
+            count=100,
+            offline_ok=True,
             before="from trainstore.backends import sqlite; sqlite.READER_TIMEOUT = sqlite.WRITER_TIMEOUT = 0.2\n"
             "from trainstore.recording import service; service.EXIT_TIMEOUT = 1.0",
-            finish_timeout=0.5, close=False,
-        )  # fmt: skip
+            finish_timeout=0.5,
+            close=False,
+        )
         reported = producer.end()
         assert reported is not None
         assert not reported.stored

@@ -96,8 +96,12 @@ def test_a_late_delivery_of_a_superseded_attempt(fault: Fault, end: str) -> None
     """What the former process held back arrives while, or after, the next attempt records: it changes no status."""
     for index in fault.times(short=2, long=20):
         former = fault.start(
-            count=None, rate=1_000, interval=1_000, then_at=20, then="assert run.flush(60)",
-        )  # fmt: skip
+            count=None,
+            rate=1_000,
+            interval=1_000,
+            then_at=20,
+            then="assert run.flush(60)",
+        )
         former.wait_for(300)
         start = fault.chance.randrange(10, 250)
         later = fault.start(count=300, run=former.run, resume_at=start, first=start + 1, interval=0.01, hold=True)

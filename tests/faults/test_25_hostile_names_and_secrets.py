@@ -198,9 +198,14 @@ def look_everywhere(fault: Fault, uid: str, caplog: pytest.LogCaptureFixture) ->
     """No secret in a file that is left, a stream, a table, a DataFrame, a record, a pickle of one, or a message."""
     with TrainStore(fault.url) as store:
         frames = [
-            store.list_runs(), store.list_step_logs(uid, details=True), store.list_step_logs(uid, tidy=True),
-            store.list_metrics(), store.list_hyperparams(), store.list_events(), store.compare_runs([uid]),
-        ]  # fmt: skip
+            store.list_runs(),
+            store.list_step_logs(uid, details=True),
+            store.list_step_logs(uid, tidy=True),
+            store.list_metrics(),
+            store.list_hyperparams(),
+            store.list_events(),
+            store.compare_runs([uid]),
+        ]
         records = [store.get_run(row) for row in frames[0]["uid"]]
         assert "[redacted]" in everything_stored(store)
         assert not leaks(everything_stored(store))

@@ -45,8 +45,15 @@ def left_behind(url: str) -> list[str]:
     with psycopg.connect(plain, autocommit=True, prepare_threshold=None) as connection:
         for _ in range(10):
             rows = connection.execute("SELECT name FROM pg_settings WHERE source = 'session' AND setting <> reset_val")
-            ours = {"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "synchronous_commit",
-                    "default_transaction_isolation", "default_transaction_read_only", "search_path"}  # fmt: skip
+            ours = {
+                "statement_timeout",
+                "lock_timeout",
+                "idle_in_transaction_session_timeout",
+                "synchronous_commit",
+                "default_transaction_isolation",
+                "default_transaction_read_only",
+                "search_path",
+            }
             found += [name for (name,) in rows if name in ours]
             found += [name for (name,) in connection.execute("SELECT name FROM pg_prepared_statements")]
             found += [name for (name,) in connection.execute("SELECT name FROM pg_cursors WHERE is_holdable")]

@@ -184,10 +184,15 @@ class Model:
         highest = min(finite, key=lambda pair: (-pair[1], pair[0]), default=(None, None))
         last_step, last = max(pairs)
         return Summary(
-            count=len(pairs), nonfinite_count=len(pairs) - len(finite),
-            min=lowest[1], min_step=lowest[0], max=highest[1], max_step=highest[0],
-            last=None if math.isnan(last) else last, last_step=last_step,
-        )  # fmt: skip
+            count=len(pairs),
+            nonfinite_count=len(pairs) - len(finite),
+            min=lowest[1],
+            min_step=lowest[0],
+            max=highest[1],
+            max_step=highest[0],
+            last=None if math.isnan(last) else last,
+            last_step=last_step,
+        )
 
 
 def is_repetition(one: Any, other: Any) -> bool:
@@ -244,8 +249,12 @@ def contents(desk: Desk, run_uid: str) -> Any:
     }
     return (
         {(uids[row.attempt], row.step): (row.metrics, row.logged_at, row.details) for row in rows},
-        attempts, desk.summaries(run_uid), run.last_step, run.status, desk.current(run_uid),
-    )  # fmt: skip
+        attempts,
+        desk.summaries(run_uid),
+        run.last_step,
+        run.status,
+        desk.current(run_uid),
+    )
 
 
 @pytest.fixture

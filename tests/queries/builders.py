@@ -86,10 +86,17 @@ class Builder:
         """An attempt; its uid."""
         values = {
             "uid": columns.get("uid") or next(self._uids),
-            "start_step": -1, "end_step": OPEN_END, "opened_at": START, "status": "running", "host": "node1",
-            "command": "train.py --lr 1", "git_commit": "c0ffee", "git_dirty": False, "versions": {"python": "3.11"},
+            "start_step": -1,
+            "end_step": OPEN_END,
+            "opened_at": START,
+            "status": "running",
+            "host": "node1",
+            "command": "train.py --lr 1",
+            "git_commit": "c0ffee",
+            "git_dirty": False,
+            "versions": {"python": "3.11"},
             **columns,
-        }  # fmt: skip
+        }
         self.insert("attempt", {"run_id": run_id, "attempt": number, **values})
         return str(values["uid"])
 
@@ -114,10 +121,16 @@ class Builder:
         """One row of step_log; keys epoch and step_time go into the columns of that name."""
         kept = {name: canonical(value) for name, value in metrics.items()}
         row = {
-            "run_id": run_id, "step": step, "attempt": attempt,
-            "logged_at": START + timedelta(seconds=step % 10**6), "epoch": kept.pop("epoch", None),
-            "step_time": kept.pop("step_time", None), "details": None, **columns, "metrics": kept,
-        }  # fmt: skip
+            "run_id": run_id,
+            "step": step,
+            "attempt": attempt,
+            "logged_at": START + timedelta(seconds=step % 10**6),
+            "epoch": kept.pop("epoch", None),
+            "step_time": kept.pop("step_time", None),
+            "details": None,
+            **columns,
+            "metrics": kept,
+        }
         self.backend_insert("step_log", ("run_id", "step", "attempt"), row)
 
     def backend_insert(self, table: str, keys: tuple[str, ...], row: Mapping[str, Any]) -> None:

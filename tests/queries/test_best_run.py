@@ -107,15 +107,23 @@ def test_the_record_is_the_whole_run(builder: Builder) -> None:
     found = best(builder)
     assert found is not None
     assert (found.hyperparams, found.model_hyperparams, found.data_hyperparams, found.environment, found.tags) == (
-        {"lr": 0.1}, {"n": 1}, {"d": [1]}, {"e": "E"}, {"t": True},
-    )  # fmt: skip
+        {"lr": 0.1},
+        {"n": 1},
+        {"d": [1]},
+        {"e": "E"},
+        {"t": True},
+    )
     assert list(found.metrics) == ["acc", "loss"]
     assert found.metrics["acc"] == math.inf
     assert math.isnan(found.metrics["loss"])
     assert (found.notes, found.last_step, found.started_at, found.ended_at) == ("n", 40, START, None)
     assert (found.host, found.command, found.git_commit, found.git_dirty, found.attempts) == (
-        "node1", "train.py --lr 1", "c0ffee", False, 1,
-    )  # fmt: skip
+        "node1",
+        "train.py --lr 1",
+        "c0ffee",
+        False,
+        1,
+    )
 
 
 def test_sort_columns_stand_before_the_hyperparameters(builder: Builder) -> None:
@@ -137,9 +145,14 @@ def test_filters_choose_among_whom(builder: Builder) -> None:
     builder.run("c", project="q", hyperparams={"hp.lr": 1, "tag.t": True}, metrics={"loss": 0.3})
     run = builder.models.run.c
     for arguments, winner in (
-        ({}, "a"), ({"project": "q"}, "c"), ({"status": "finished"}, "b"), ({"hyperparams": {"lr": 2}}, "b"),
-        ({"tag": "t"}, "c"), ({"where": run.name > "b"}, "c"), ({"name": []}, None),
-    ):  # fmt: skip
+        ({}, "a"),
+        ({"project": "q"}, "c"),
+        ({"status": "finished"}, "b"),
+        ({"hyperparams": {"lr": 2}}, "b"),
+        ({"tag": "t"}, "c"),
+        ({"where": run.name > "b"}, "c"),
+        ({"name": []}, None),
+    ):
         assert getattr(best(builder, **arguments), "name", None) == winner, arguments
         assert ranked(builder, **arguments)["name"].tolist()[:1] == ([winner] if winner else []), arguments
 

@@ -58,19 +58,31 @@ def test_values_of_a_frame_find_its_rows(three: Builder) -> None:
     with three.reader() as reader:
         frame = list_runs(reader, name="b")
     column = three.models.run.c
-    for name, of_run in (("run_id", column.id), ("last_step", column.last_step), ("started_at", column.started_at),
-                         ("name", column.name), ("project", column.project)):  # fmt: skip
+    for name, of_run in (
+        ("run_id", column.id),
+        ("last_step", column.last_step),
+        ("started_at", column.started_at),
+        ("name", column.name),
+        ("project", column.project),
+    ):
         for value in (frame[name].iloc[0], frame.iloc[0][name], frame[name].max(), frame[name].to_numpy()[0]):
             assert found(three, of_run == value) == "b", (name, value)
             assert found(three, of_run.in_(list(frame[name]))) == "b"
 
 
 TIMES: list[Any] = [
-    START + timedelta(days=1), date(2026, 1, 3), "2026-01-03", "2026-01-03 03:04:05.000678", "2026-01-03T02:00:00Z",
-    "2026-01-03T05:04:05+02:00", pd.Timestamp("2026-01-03", tz="UTC"), np.datetime64("2026-01-03"),
-    np.datetime64("2026-01-03T00:00:00.000000001"), pd.Timestamp("2026-01-03 04:00", tz="Europe/Berlin"),
+    START + timedelta(days=1),
+    date(2026, 1, 3),
+    "2026-01-03",
+    "2026-01-03 03:04:05.000678",
+    "2026-01-03T02:00:00Z",
+    "2026-01-03T05:04:05+02:00",
+    pd.Timestamp("2026-01-03", tz="UTC"),
+    np.datetime64("2026-01-03"),
+    np.datetime64("2026-01-03T00:00:00.000000001"),
+    pd.Timestamp("2026-01-03 04:00", tz="Europe/Berlin"),
     datetime(2026, 1, 3, 5, 0, tzinfo=timezone(timedelta(hours=2))),
-]  # fmt: skip
+]
 
 
 def test_a_time_is_one_in_utc(three: Builder) -> None:
@@ -83,12 +95,17 @@ def test_a_time_is_one_in_utc(three: Builder) -> None:
 
 NO_VALUES: list[tuple[str, Any, str]] = [
     ("started_at", datetime(2026, 1, 3), "no time zone"),  # noqa: DTZ001
-    ("started_at", pd.Timestamp("2026-01-03"), "no time zone"), ("started_at", "yesterday", "'yesterday' is not"),
-    ("started_at", 20, "20 is not a time"), ("started_at", pd.NaT, "is_(None)"),
-    ("started_at", np.datetime64("NaT"), "is not a time"), ("ended_at", pd.NaT, "is_(None)"),
-    ("last_step", pd.NA, "is_(None)"), ("last_step", np.array([10, 20]), "in_(values.tolist())"),
-    ("last_step", pd.Series([10, 20]), "in_(values.tolist())"), ("last_step", object(), "not supported"),
-]  # fmt: skip
+    ("started_at", pd.Timestamp("2026-01-03"), "no time zone"),
+    ("started_at", "yesterday", "'yesterday' is not"),
+    ("started_at", 20, "20 is not a time"),
+    ("started_at", pd.NaT, "is_(None)"),
+    ("started_at", np.datetime64("NaT"), "is not a time"),
+    ("ended_at", pd.NaT, "is_(None)"),
+    ("last_step", pd.NA, "is_(None)"),
+    ("last_step", np.array([10, 20]), "in_(values.tolist())"),
+    ("last_step", pd.Series([10, 20]), "in_(values.tolist())"),
+    ("last_step", object(), "not supported"),
+]
 
 
 def test_what_is_no_value_is_refused(three: Builder) -> None:
@@ -128,12 +145,14 @@ MISFITS: list[tuple[Callable[[Any, Models], Any], str]] = [
     (lambda run, _: run.id.in_(select(run.name)), "(text)"),
     (lambda run, _: tuple_(run.id, run.name).in_([(1, 2)]), "run.name (text) with 2 (a number)"),
     (lambda run, _: tuple_(run.id, run.name) == tuple_(run.id, run.id), "run.name (text) with run.id (a number)"),
-    (lambda run, to: run.id.in_(select(to.hyperparam.c.run_id).where(to.hyperparam.c.number == "x")),
-     "hyperparam.number (a number) with 'x' (text)"),
+    (
+        lambda run, to: run.id.in_(select(to.hyperparam.c.run_id).where(to.hyperparam.c.number == "x")),
+        "hyperparam.number (a number) with 'x' (text)",
+    ),
     (lambda run, _: run.last_step, "run.last_step is a number, not a condition"),
     (lambda run, _: ~run.last_step, "run.last_step is a number, not a condition"),
     (lambda run, _: and_(run.name == "a", run.last_step), "run.last_step is a number, not a condition"),
-]  # fmt: skip
+]
 
 
 def test_a_value_of_another_kind_than_its_column_is_refused(three: Builder) -> None:

@@ -19,12 +19,21 @@ METRICS = {
     "min_step": "Int64", "max": "float64", "max_step": "Int64", "last": "float64", "last_step": "Int64",
 }  # fmt: skip
 HYPERPARAMS = {
-    "uid": "object", "namespace": "object", "key": "object", "value": "object", "number": "float64", "attempt": "int64",
-}  # fmt: skip
+    "uid": "object",
+    "namespace": "object",
+    "key": "object",
+    "value": "object",
+    "number": "float64",
+    "attempt": "int64",
+}
 EVENTS = {
-    "uid": "object", "at": "datetime64[us, UTC]", "step": "Int64", "kind": "object", "details": "object",
+    "uid": "object",
+    "at": "datetime64[us, UTC]",
+    "step": "Int64",
+    "kind": "object",
+    "details": "object",
     "writer_uid": "object",
-}  # fmt: skip
+}
 
 
 def ask(builder: Builder, function: str, *arguments: Any, **named: Any) -> pd.DataFrame:
@@ -40,11 +49,18 @@ def fill(builder: Builder) -> tuple[str, str]:
     )
     b = builder.run("b", hyperparams={"hp.lr": 1, "env.python": "3.11"}, metrics={"Loss": 1.0, "gone": {"count": 0}})
     for number, (uid, kind, minutes) in enumerate([(b, "note", 2), (a, "checkpoint", 5), (a, "refused", 1)]):
-        builder.insert("event", {
-            "run_id": builder.run_id(uid), "writer_uid": "w", "seq": number, "at": START + timedelta(minutes=minutes),
-            "step": 4 if kind == "checkpoint" else None, "kind": kind,
-            "details": {"path": "it's", "x": "-Infinity"} if kind == "checkpoint" else None,
-        })  # fmt: skip
+        builder.insert(
+            "event",
+            {
+                "run_id": builder.run_id(uid),
+                "writer_uid": "w",
+                "seq": number,
+                "at": START + timedelta(minutes=minutes),
+                "step": 4 if kind == "checkpoint" else None,
+                "kind": kind,
+                "details": {"path": "it's", "x": "-Infinity"} if kind == "checkpoint" else None,
+            },
+        )
     return a, b
 
 
@@ -69,8 +85,15 @@ def test_hyperparams(builder: Builder) -> None:
     frame = ask(builder, "list_hyperparams")
     assert dict(frame.dtypes.astype(str)) == HYPERPARAMS
     assert (frame["namespace"] + "." + frame["key"]).tolist() == [
-        "hp.Z", "hp.a", "hp.lr", "hp.none", "mth.n", "tag.t", "hp.lr", "env.python",
-    ]  # fmt: skip
+        "hp.Z",
+        "hp.a",
+        "hp.lr",
+        "hp.none",
+        "mth.n",
+        "tag.t",
+        "hp.lr",
+        "env.python",
+    ]
     assert frame["uid"].tolist() == [a] * 6 + [b] * 2
     assert repr(frame["value"].tolist()) == repr([1, [1, {"b": math.nan}], 0.1, None, 2, True, 1, "3.11"])
     assert frame["number"].tolist()[0] == 1
@@ -122,18 +145,30 @@ def test_what_differs_between_runs(builder: Builder) -> None:
     b = builder.run(
         "a",
         hyperparams={
-            "hp.same": 1.0, "hp.nan": math.nan, "hp.deep": {"y": {"z": 2}, "x": 1}, "hp.lr": 0.2, "hp.flag": 1,
-            "hp.list": [{"b": 2, "a": 1.0}], "hp.huge": 10**400, "mth.n": None,
+            "hp.same": 1.0,
+            "hp.nan": math.nan,
+            "hp.deep": {"y": {"z": 2}, "x": 1},
+            "hp.lr": 0.2,
+            "hp.flag": 1,
+            "hp.list": [{"b": 2, "a": 1.0}],
+            "hp.huge": 10**400,
+            "mth.n": None,
         },
         metrics={"loss": 1.0, "acc": math.nan},
-    )  # fmt: skip
+    )
     frame = ask(builder, "compare_runs", [a, b], columns="uid")
     assert list(frame.columns) == [a, b]
     assert frame.index.name == "key"
-    assert repr(frame.T.to_dict("list")) == repr({
-        "hp.deep.y.z": [1, 2], "hp.flag": [True, 1], "hp.huge": [None, 10**400], "hp.lr": [0.1, 0.2],
-        "metric.acc": [None, math.nan], "status": ["failed", "finished"],
-    })  # fmt: skip
+    assert repr(frame.T.to_dict("list")) == repr(
+        {
+            "hp.deep.y.z": [1, 2],
+            "hp.flag": [True, 1],
+            "hp.huge": [None, 10**400],
+            "hp.lr": [0.1, 0.2],
+            "metric.acc": [None, math.nan],
+            "status": ["failed", "finished"],
+        }
+    )
     assert (frame.dtypes == "object").all()
     assert list(ask(builder, "compare_runs", [b, a], columns="uid").columns) == [b, a]
     assert list(ask(builder, "compare_runs", b, a).columns) == ["a (id 2)", "a (id 1)"]
@@ -146,13 +181,20 @@ def test_what_matters_comes_first(builder: Builder) -> None:
     effort = ["train_runtime", "eval_samples_per_second", "total_flos", "num_tokens", "num_input_tokens_seen", "epoch"]
     uids = [
         builder.run(
-            f"r{number}", last_step=number,
-            hyperparams={"env.python": f"3.{number}", "hp.lr": number, "hp.output_dir": f"{number}",
-                         "tag.t": number, "mth.n": number, "dbh.d": number},
+            f"r{number}",
+            last_step=number,
+            hyperparams={
+                "env.python": f"3.{number}",
+                "hp.lr": number,
+                "hp.output_dir": f"{number}",
+                "tag.t": number,
+                "mth.n": number,
+                "dbh.d": number,
+            },
             metrics={**dict.fromkeys(effort, number), "loss": number, "eval/acc": number, "runtime_error": number},
         )
         for number in (1, 2)
-    ]  # fmt: skip
+    ]
     frame = ask(builder, "compare_runs", uids)
     assert list(frame.columns) == ["r1", "r2"]
     assert list(frame.index) == [
@@ -176,8 +218,10 @@ def test_a_plain_run_beside_a_trainers_run(builder: Builder) -> None:
     builder.run("c", hyperparams={"hp.lr": 0.1})
     frame = ask(builder, "compare_runs", "a", "b", "c")
     assert frame.loc[["hp.learning_rate", "hp.lr", "mth.n_layer"]].to_numpy().tolist() == [
-        [0.1, 0.1, None], [None, None, 0.1], [2, 3, None]
-    ]  # fmt: skip
+        [0.1, 0.1, None],
+        [None, None, 0.1],
+        [2, 3, None],
+    ]
     assert list(frame.index) == ["hp.learning_rate", "hp.lr", "mth.n_layer", "source"]
     everything = ask(builder, "compare_runs", "a", "c", everything=True)
     assert {"hp.adam_beta1", "hp.accelerator_config.even_batches", "env.torch"} <= set(everything.index)

@@ -96,12 +96,16 @@ def test_columns_and_dtypes_are_as_documented(builder: Builder) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        {}, {"hyperparams": "varying"},
+        {},
+        {"hyperparams": "varying"},
         {"hyperparams": ["betas", "mth.n_layer", "missing"], "metrics": ["loss", "gone"]},
-        {"summary": "min"}, {"summary": "max", "limit": 2}, {"project": "nowhere"}, {"limit": 0},
+        {"summary": "min"},
+        {"summary": "max", "limit": 2},
+        {"project": "nowhere"},
+        {"limit": 0},
         {"hyperparams": HOSTILE, "metrics": HOSTILE},
     ],
-)  # fmt: skip
+)
 def test_both_databases_give_the_same_frame(both: tuple[Builder, Builder], arguments: dict[str, Any]) -> None:
     """The same runs give the same frame, to the dtype."""
     for builder in both:
@@ -184,10 +188,17 @@ def test_varying_shows_what_has_different_values(builder: Builder) -> None:
     builder.run(
         "two",
         hyperparams={
-            "hp.a": 1.0, "hp.n": math.nan, "hp.d": {"y": [2], "x": 1.0}, "hp.t": "t", "hp.lr": 2, "hp.flag": 1,
-            "hp.text": "b", "hp.extra": 5, "hp.l": [True],
+            "hp.a": 1.0,
+            "hp.n": math.nan,
+            "hp.d": {"y": [2], "x": 1.0},
+            "hp.t": "t",
+            "hp.lr": 2,
+            "hp.flag": 1,
+            "hp.text": "b",
+            "hp.extra": 5,
+            "hp.l": [True],
         },
-    )  # fmt: skip
+    )
     shown = [name for name in listed(builder, hyperparams="varying").columns if name not in DTYPES]
     assert shown == ["hp__flag", "hp__l", "hp__lr", "hp__text"]
     absent = [name for name in listed(builder, hyperparams="differing").columns if name not in DTYPES]
@@ -249,9 +260,14 @@ def test_values_inside_others_have_columns(builder: Builder) -> None:
     builder.run("c", minutes=2, hyperparams={"hp.optim": "adamw"})
     frame = listed(builder).set_index("name")
     assert shown_columns(builder) == [
-        "hp__optim", "hp__optim.betas", "hp__optim.lr", "hp__optim.more.eps", "hp__optim.more.none", "mth__size",
+        "hp__optim",
+        "hp__optim.betas",
+        "hp__optim.lr",
+        "hp__optim.more.eps",
+        "hp__optim.more.none",
+        "mth__size",
         "mth__size.n_layer",
-    ]  # fmt: skip
+    ]
     assert frame.loc["b", "hp__optim"] == {"lr": 0.2}
     assert frame["hp__optim.lr"].dropna().to_dict() == {"b": 0.2, "a": 0.1}
     assert frame.loc["a", "hp__optim.betas"] == [0.9, 0.99]
@@ -281,8 +297,10 @@ def test_two_names_that_read_alike_are_two_columns(builder: Builder) -> None:
     builder.run(hyperparams={"hp.a.b": 1, "hp.a": {"b": 2}})
     frame = listed(builder, metrics=[])
     assert {name: frame[name][0] for name in shown_columns(builder)} == {
-        "hp__a": {"b": 2}, "hp__a.b": 2, 'hp__"a.b"': 1
-    }  # fmt: skip
+        "hp__a": {"b": 2},
+        "hp__a.b": 2,
+        'hp__"a.b"': 1,
+    }
 
 
 def test_the_name_of_a_column_is_the_name_of_its_hyperparameter(builder: Builder) -> None:
@@ -437,9 +455,14 @@ def test_what_cannot_be_shown_is_refused(on_sqlite: Builder, arguments: dict[str
 
 
 SHORT = {
-    "name": "object", "project": "object", "status": "object", "started_at": "datetime64[us, UTC]",
-    "duration": "timedelta64[us]", "last_step": "Int64", "attempts": "int64",
-}  # fmt: skip
+    "name": "object",
+    "project": "object",
+    "status": "object",
+    "started_at": "datetime64[us, UTC]",
+    "duration": "timedelta64[us]",
+    "last_step": "Int64",
+    "attempts": "int64",
+}
 
 
 def test_the_short_table_has_results_and_what_differs(builder: Builder) -> None:
@@ -451,18 +474,32 @@ def test_the_short_table_has_results_and_what_differs(builder: Builder) -> None:
             minutes=number,
             ended_at=START + timedelta(minutes=number, seconds=90),
             hyperparams={
-                "hp.betas": [number], "hp.lr": rate, "hp.optim": {"eps": rate, "name": "adamw"}, "hp.output_dir": name,
-                "hp.same": 1, "hp.seed": number, "env.torch": name, "mth.n_layer": number, "tag.owner": name,
+                "hp.betas": [number],
+                "hp.lr": rate,
+                "hp.optim": {"eps": rate, "name": "adamw"},
+                "hp.output_dir": name,
+                "hp.same": 1,
+                "hp.seed": number,
+                "env.torch": name,
+                "mth.n_layer": number,
+                "tag.owner": name,
             },
             metrics={"loss": rate, "train_runtime": 1.0},
-        )  # fmt: skip
+        )
     builder.run("plain", minutes=9, hyperparams={"hp.lr": 0.3}, status="running", heartbeat_age=0)
     frame = listed(builder, columns="short")
     assert (frame.index.name, frame.index.tolist()) == ("run_id", [3, 2, 1])
     assert list(frame.columns) == [
-        *SHORT, "metric__loss", "hp__lr", "hp__optim.eps", "mth__n_layer", "tag__owner", "hp__seed", "hp__betas",
+        *SHORT,
+        "metric__loss",
+        "hp__lr",
+        "hp__optim.eps",
+        "mth__n_layer",
+        "tag__owner",
+        "hp__seed",
+        "hp__betas",
         "hp__output_dir",
-    ]  # fmt: skip
+    ]
     assert frame["duration"].iloc[1:].tolist() == [timedelta(seconds=90)] * 2
     assert frame["duration"].iloc[0] > timedelta()
     chosen = listed(builder, columns="short", hyperparams=["same"], metrics=["train_runtime"])

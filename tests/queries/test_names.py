@@ -121,9 +121,14 @@ def test_a_list_of_one_hyperparameter_takes_its_name_in_each_spelling(builder: B
     )
     with builder.reader() as reader:
         for key, values in {
-            "lr": [1, 2], "hp.lr": [1], "mth.lr": [2], "opt.eps": [3], "hp.opt.eps": [3], '"opt.eps"': [3],
+            "lr": [1, 2],
+            "hp.lr": [1],
+            "mth.lr": [2],
+            "opt.eps": [3],
+            "hp.opt.eps": [3],
+            '"opt.eps"': [3],
             "gone.x": [],
-        }.items():  # fmt: skip
+        }.items():
             assert list_hyperparams(reader, key=key)["value"].tolist() == values, key
         with pytest.raises(InvalidArgumentError, match="key='model'"):
             list_hyperparams(reader, key="model.depth")

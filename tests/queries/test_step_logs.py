@@ -109,9 +109,14 @@ def test_names_of_our_own_columns_get_a_prefix(builder: Builder) -> None:
     builder.run("x", steps={0: odd})
     frame = logs(builder, "x")
     assert frame.iloc[0, len(FIXED) :].to_dict() == {
-        "metric__step": 7, "metric__run": 8, "metric__metric__run": 9, "metric__attempt": 1, "metric__logged_at": 2,
-        "metric__details": 3, "metric__name": 4,
-    }  # fmt: skip
+        "metric__step": 7,
+        "metric__run": 8,
+        "metric__metric__run": 9,
+        "metric__attempt": 1,
+        "metric__logged_at": 2,
+        "metric__details": 3,
+        "metric__name": 4,
+    }
     assert logs(builder, "x", metrics=["run"])["metric__run"].tolist() == [8]
 
 
@@ -194,9 +199,15 @@ def test_a_run_without_steps_has_typed_columns(builder: Builder) -> None:
     builder.run("x")
     assert dict(logs(builder, "x").dtypes.astype(str)) == FIXED
     assert dict(logs(builder, [], attempts="all", details=True).dtypes.astype(str)) == {
-        "run": "object", "name": "object", "step": "int64", "attempt": "int64", "epoch": "float64",
-        "step_time": "float64", "logged_at": "datetime64[us, UTC]", "details": "object",
-    }  # fmt: skip
+        "run": "object",
+        "name": "object",
+        "step": "int64",
+        "attempt": "int64",
+        "epoch": "float64",
+        "step_time": "float64",
+        "logged_at": "datetime64[us, UTC]",
+        "details": "object",
+    }
     assert dict(logs(builder, "x", tidy=True).dtypes.astype(str)) == TIDY
     assert dict(logs(builder, "x", tidy=True, metrics=["a"]).dtypes.astype(str)) == TIDY
     assert str(logs(builder, "x", metrics=["a"])["a"].dtype) == "float64"
@@ -208,11 +219,17 @@ def test_every_point_is_there(builder: Builder) -> None:
     run_id = builder.run_id(uid)
     rows = [
         {
-            "run_id": run_id, "step": step, "attempt": 1, "logged_at": START, "epoch": None, "step_time": None,
-            "metrics": {"a": step} if step < 6_000 else {"b": step}, "details": None,
+            "run_id": run_id,
+            "step": step,
+            "attempt": 1,
+            "logged_at": START,
+            "epoch": None,
+            "step_time": None,
+            "metrics": {"a": step} if step < 6_000 else {"b": step},
+            "details": None,
         }
         for step in range(11_000)
-    ]  # fmt: skip
+    ]
     with builder.engine.begin() as connection:
         builder.backend.upsert(connection, builder.models.step_log, ("run_id", "step", "attempt"), rows)
     frame = logs(builder, uid)

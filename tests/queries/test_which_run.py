@@ -139,9 +139,13 @@ def test_the_record_of_a_run(builder: Builder) -> None:
     """Values as Python has them, times in UTC, the status that is shown."""
     parent = builder.run("parent")
     builder.run(
-        "x", status="running", parent_run_id=builder.run_id(parent), parent_step=2,
-        hyperparams={"hp.betas": [1, 2.5], "hp.inf": math.inf, "tag.t": True}, metrics={"loss": 0.5},
-    )  # fmt: skip
+        "x",
+        status="running",
+        parent_run_id=builder.run_id(parent),
+        parent_step=2,
+        hyperparams={"hp.betas": [1, 2.5], "hp.inf": math.inf, "tag.t": True},
+        metrics={"loss": 0.5},
+    )
     with builder.reader() as reader:
         record = get_run(reader, "x")
     assert (record.hyperparams, record.tags, record.metrics) == (
@@ -160,9 +164,16 @@ def test_the_record_of_a_run(builder: Builder) -> None:
 def test_a_record_shows_itself_in_a_notebook() -> None:
     """As a table, in which no value is taken for HTML."""
     record = RunRecord(
-        run_id=1, uid="u", project="p", name="<script>", status="finished", started_at=START, ended_at=None,
-        hyperparams={"lr": 0.1, "<b>": 1}, metrics={},
-    )  # fmt: skip
+        run_id=1,
+        uid="u",
+        project="p",
+        name="<script>",
+        status="finished",
+        started_at=START,
+        ended_at=None,
+        hyperparams={"lr": 0.1, "<b>": 1},
+        metrics={},
+    )
     html = record._repr_html_()
     assert "<script>" not in html
     assert "&lt;script&gt;" in html

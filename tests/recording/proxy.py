@@ -26,9 +26,14 @@ class Proxy:
         """The connection string that goes through the proxy, with a password that nobody may see."""
         plain = {key: value for key, value in self._target.query.items() if key not in ("host", "port")}
         through = URL.create(
-            "postgresql", username=self._target.username, password=self._target.password or "hidden-word",
-            host="127.0.0.1", port=self.port, database=self._target.database, query=plain,
-        )  # fmt: skip
+            "postgresql",
+            username=self._target.username,
+            password=self._target.password or "hidden-word",
+            host="127.0.0.1",
+            port=self.port,
+            database=self._target.database,
+            query=plain,
+        )
         return through.render_as_string(hide_password=False)
 
     def up(self) -> None:

@@ -56,8 +56,13 @@ class AttemptFacts:
         """Its record in the journals of all its writers."""
         ancestors = [[a.uid, a.start_step, START + a.opened_at] for a in self.lineage[:-1]]
         opened_at = START + self.opened_at
-        return {"kind": "attempt", "uid": self.uid, "start_step": self.start_step, "opened_at": opened_at,
-                "lineage": ancestors}  # fmt: skip
+        return {
+            "kind": "attempt",
+            "uid": self.uid,
+            "start_step": self.start_step,
+            "opened_at": opened_at,
+            "lineage": ancestors,
+        }
 
 
 @dataclass

@@ -118,8 +118,8 @@ def test_what_cannot_be_closed(store: TrainStore) -> None:
     run = store.start_run(name="r")
     for status in ("running", "lost", "done", None):
         with pytest.raises(InvalidArgumentError, match=f"{status!r} is not one of finished, failed"):
-            store.close_run(run, status)  # type: ignore[arg-type]
+            store.close_run(run, status)
     with pytest.raises(InvalidArgumentError, match="reason 3 is not a str"):
-        store.close_run(run, "failed", reason=3)  # type: ignore[arg-type]
+        store.close_run(run, "failed", reason=3)
     with pytest.raises(RunNotFoundError, match="'nobody'"):
         store.close_run("nobody", "failed")

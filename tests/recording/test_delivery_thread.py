@@ -49,7 +49,7 @@ class Commits:
         self.original = self.dialect.do_commit
         self.plan: list[str] = []
         self.done = 0
-        self.dialect.do_commit = self._commit  # type: ignore[method-assign]
+        self.dialect.do_commit = self._commit
 
     def _commit(self, connection: Any) -> None:
         what = self.plan.pop(0) if self.plan else "work"
@@ -182,7 +182,7 @@ def test_terminated_server_processes_lose_nothing(new_database: Callable[..., st
         for step in range(400):
             run.log({"loss": float(step)}, step=step)
             if step % 10 == 0:
-                eventually(lambda: admin.execute(kill).fetchone()[0] > 0, "a connection to end")  # type: ignore[index]
+                eventually(lambda: admin.execute(kill).fetchone()[0] > 0, "a connection to end")
         assert run.finish(timeout=60)
         assert stored(store, run) == {step: {"loss": float(step)} for step in range(400)}
         check(store, run)
@@ -269,7 +269,7 @@ def test_a_deleted_run_is_set_aside_while_others_go_on(
     for step in range(1, 50):
         gone.log({"loss": 2.0}, step=step)
         other.log({"loss": 2.0}, step=step)
-    eventually(lambda: gone._recorder.abandoned, "the deletion to be seen")  # type: ignore[union-attr]
+    eventually(lambda: gone._recorder.abandoned, "the deletion to be seen")
     gone.log({"loss": 3.0}, step=50)
     assert gone.flush(60)
     assert gone.finish(timeout=60)

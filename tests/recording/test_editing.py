@@ -210,9 +210,13 @@ def test_the_last_edit_counts_whatever_arrives_when(desk, late, batch):
     table = desk.models.event
     events = desk.rows(select(table).order_by(table.c.at))
     assert [(row.kind, row.details["set"]) for row in events] == [
-        ("tag", {"x": 1, "y": 1}), ("tag", {"y": 5}), ("note", {"notes": "old"}), ("tag", {"x": 2}), ("tag", {"x": 3}),
+        ("tag", {"x": 1, "y": 1}),
+        ("tag", {"y": 5}),
+        ("note", {"notes": "old"}),
+        ("tag", {"x": 2}),
+        ("tag", {"x": 3}),
         ("note", {"notes": "new"}),
-    ]  # fmt: skip
+    ]
 
 
 def test_edits_of_the_same_moment_are_ordered_by_their_writers(desk):

@@ -79,8 +79,12 @@ def test_the_exception_that_ends_a_process_ends_its_run(
 @pytest.mark.parametrize(
     ("code", "status", "exit_status"),
     [
-        ("def stop(*args): sys.exit(143)\nsignal.signal(signal.SIGTERM, stop)\n"
-         "train()\nos.kill(os.getpid(), signal.SIGTERM); time.sleep(60)", "failed", 143),
+        (
+            "def stop(*args): sys.exit(143)\nsignal.signal(signal.SIGTERM, stop)\n"
+            "train()\nos.kill(os.getpid(), signal.SIGTERM); time.sleep(60)",
+            "failed",
+            143,
+        ),
         ("train()\nos.kill(os.getpid(), signal.SIGTERM); time.sleep(60)", "lost", -signal.SIGTERM),
         ("train()\nos._exit(0)", "lost", 0),
         ("train()\nraise SystemExit(3)", "lost", 3),
@@ -89,7 +93,7 @@ def test_the_exception_that_ends_a_process_ends_its_run(
         ("try: train(then='raise KeyError(1)')\nexcept KeyError: pass", "finished", 0),
     ],
     ids=["SIGTERM handled", "SIGTERM", "os._exit", "raise SystemExit", "exit caught", "exit before", "error caught"],
-)  # fmt: skip
+)
 def test_what_a_process_does_not_tell_of_its_end(
     new_database: Callable[..., str], start_script: Start, code: str, status: str, exit_status: int
 ) -> None:

@@ -85,13 +85,13 @@ def test_a_failed_transaction_leaves_nothing(desk: Desk, run_uid: str) -> None:
     steps(journal, 0, 4)
     acked = journal.acked
     original = desk.statements.update_run
-    desk.statements.update_run = _raise  # type: ignore[method-assign]
+    desk.statements.update_run = _raise
     with pytest.raises(RuntimeError, match="the last statement"):
         desk.deliver(journal)
     assert desk.current(run_uid) == []
     assert desk.statements.writer_acked(desk.connection, journal.uid) == acked
     desk.connection.rollback()
-    desk.statements.update_run = original  # type: ignore[method-assign]
+    desk.statements.update_run = original
     desk.deliver(journal)
     desk.check(run_uid)
     assert len(desk.current(run_uid)) == 5
@@ -261,8 +261,10 @@ def test_a_run_of_infinities_is_stored_on_every_database(desk: Desk, run_uid: st
     desk.deliver(journal)
     found = desk.summaries(run_uid)
     assert {name: (s.count, s.nonfinite_count, s.min, s.last) for name, s in found.items()} == {
-        "plus": (1, 1, None, float("inf")), "minus": (1, 1, None, float("-inf")), "nan": (1, 1, None, None),
-    }  # fmt: skip
+        "plus": (1, 1, None, float("inf")),
+        "minus": (1, 1, None, float("-inf")),
+        "nan": (1, 1, None, None),
+    }
 
 
 # --- Attempts --------------------------------------------------------------------------------------------------------
@@ -352,11 +354,15 @@ def test_ancestors_come_with_the_lineage_and_are_filled_later(desk: Desk, run_ui
     desk.deliver(last)
     stored = desk.attempts(run_uid)
     assert {uid: row.status for uid, row in stored.items()} == {
-        root.uid: "interrupted", middle.uid: "interrupted", last.uid: "running",
-    }  # fmt: skip
+        root.uid: "interrupted",
+        middle.uid: "interrupted",
+        last.uid: "running",
+    }
     assert {uid: row.end_step for uid, row in stored.items()} == {
-        root.uid: 5, middle.uid: 8, last.uid: 2**63 - 1,
-    }  # fmt: skip
+        root.uid: 5,
+        middle.uid: 8,
+        last.uid: 2**63 - 1,
+    }
     assert stored[root.uid].opened_at == opened_at(root)
     late = opener(run_uid, root)
     late.records[1]["host"] = "elsewhere"
@@ -466,9 +472,15 @@ def test_hyperparameters_are_stored_by_namespace_with_their_number(desk: Desk, r
     journal.records.append({"kind": "tag", "namespace": "tag", "values": {"baseline": True}})
     desk.deliver(journal)
     assert hyperparams(desk, run_uid) == {
-        "hp.lr": (0.5, 0.5), "hp.n": (3, 3.0), "hp.flag": (True, None), "hp.nan": ("NaN", None),
-        "hp.deep": ({"a": [1, None]}, None), "hp.none": (None, None), "mth.lr": (7, 7.0), "tag.baseline": (True, None),
-    }  # fmt: skip
+        "hp.lr": (0.5, 0.5),
+        "hp.n": (3, 3.0),
+        "hp.flag": (True, None),
+        "hp.nan": ("NaN", None),
+        "hp.deep": ({"a": [1, None]}, None),
+        "hp.none": (None, None),
+        "mth.lr": (7, 7.0),
+        "tag.baseline": (True, None),
+    }
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["in order", "the first one late"])
@@ -481,8 +493,10 @@ def test_a_later_attempt_wins(desk: Desk, run_uid: str, late: bool) -> None:
     for journal in (second, first) if late else (first, second):
         desk.deliver(journal)
     assert {name: value for name, (value, _) in hyperparams(desk, run_uid).items()} == {
-        "hp.lr": 2.0, "hp.only_first": 1, "hp.only_second": 2,
-    }  # fmt: skip
+        "hp.lr": 2.0,
+        "hp.only_first": 1,
+        "hp.only_second": 2,
+    }
 
 
 @pytest.mark.parametrize("batch", [1, 100])
@@ -514,9 +528,11 @@ def test_events_are_stored_with_writer_and_number(desk: Desk, run_uid: str) -> N
     table = desk.models.event
     rows = desk.rows(select(table).order_by(table.c.seq))
     assert [(row.seq, row.kind, row.step, row.writer_uid) for row in rows] == [
-        (3, "checkpoint", 5, journal.uid), (4, "gap", None, journal.uid), (5, "note", None, journal.uid),
+        (3, "checkpoint", 5, journal.uid),
+        (4, "gap", None, journal.uid),
+        (5, "note", None, journal.uid),
         (6, "note", None, journal.uid),
-    ]  # fmt: skip
+    ]
     assert rows[0].details == {"path": "x"}
     assert desk.run(run_uid).notes == "second"
 

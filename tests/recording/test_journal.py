@@ -728,8 +728,12 @@ def test_missing_numbers_are_a_gap() -> None:
     skip = {"kind": "skip", "first": 5}
     told = decode(4, frames((6, skip), (7, {"kind": "event"}), (9, own), (11, {"kind": "step"})))
     assert [(number, kind_of(record)) for number, record in told] == [
-        (6, "skip"), (7, "event"), (9, "gap"), (10, "gap"), (11, "step"),
-    ]  # fmt: skip
+        (6, "skip"),
+        (7, "event"),
+        (9, "gap"),
+        (10, "gap"),
+        (11, "step"),
+    ]
     # Wherever the database turns out to be, the gap is read, and nothing before it passes for damage.
     for acked in range(4, 9):
         waiting = [pair for pair in frames((6, skip), (7, {"kind": "event"}), (9, own)) if pair[0] > acked]

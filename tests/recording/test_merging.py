@@ -52,8 +52,9 @@ def test_values_stay_apart_beside_many_new_steps(desk: Desk) -> None:
     desk.deliver(journal)
     found = details(desk)
     assert {step: value for step, value in found.items() if value} == {
-        7: {"earlier": {"loss": [7.0]}}, 249: {"earlier": {"loss": [249.0]}},
-    }  # fmt: skip
+        7: {"earlier": {"loss": [7.0]}},
+        249: {"earlier": {"loss": [249.0]}},
+    }
     desk.check(journal.run_uid)
 
 
@@ -68,8 +69,11 @@ def test_a_resumed_attempt_adds_to_the_row_that_it_means(desk: Desk) -> None:
     table = desk.models.step_log.c
     rows = desk.rows(desk.models.step_log.select().order_by(table.step, table.attempt))
     assert [(row.step, row.attempt, row.metrics["loss"], row.details) for row in rows] == [
-        (1, 1, 1.0, None), (2, 1, -2.0, {"earlier": {"loss": [2.0]}}), (3, 1, 3.0, None), (3, 2, -3.0, None),
-    ]  # fmt: skip
+        (1, 1, 1.0, None),
+        (2, 1, -2.0, {"earlier": {"loss": [2.0]}}),
+        (3, 1, 3.0, None),
+        (3, 2, -3.0, None),
+    ]
 
 
 def test_a_loop_that_logs_everything_at_one_step_keeps_the_last_values(desk: Desk) -> None:
@@ -91,8 +95,9 @@ def test_details_that_bring_earlier_values_are_added(store: TrainStore) -> None:
         run.log({"loss": 2.0}, step=2, details={"earlier": {"loss": [1.0]}})
     frame = store.list_step_logs(run, details=True)
     assert frame["details"].tolist() == [
-        {"earlier": {"loss": [1.0, 2.0, 3.0, 4.0, 5.0], "gone": [0]}, "sample": "b"}, {"earlier": {"loss": [1.0]}},
-    ]  # fmt: skip
+        {"earlier": {"loss": [1.0, 2.0, 3.0, 4.0, 5.0], "gone": [0]}, "sample": "b"},
+        {"earlier": {"loss": [1.0]}},
+    ]
 
 
 @pytest.mark.parametrize("own", ["this morning", 3, ["a"], {"when": "yesterday"}, None])

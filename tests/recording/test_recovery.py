@@ -29,9 +29,13 @@ from trainstore.store import TrainStore
 def abandoned(store: TrainStore, journal: HandJournal, **meta: Any) -> Path:
     """Leave a journal as a process leaves it that was killed: nothing delivered, the lock free."""
     known = {
-        "run_uid": journal.run_uid, "prefix": store._models.prefix, "database": store._backend.identity,
-        "schema": None, "store_uid": store._service.store_uid, "seen": journal.seen,
-    }  # fmt: skip
+        "run_uid": journal.run_uid,
+        "prefix": store._models.prefix,
+        "database": store._backend.identity,
+        "schema": None,
+        "store_uid": store._service.store_uid,
+        "seen": journal.seen,
+    }
     kept = FileJournal(store._service.journal_root(), journal.uid, known | meta)
     for record in journal.records:
         kept.append(orjson.dumps(record))
@@ -228,7 +232,7 @@ def test_a_run_whose_first_records_are_damaged_is_stored_all_the_same(store: Tra
 def test_a_live_run_keeps_its_first_records_twice(store: TrainStore) -> None:
     """In ``meta.json`` from the start."""
     run = store.start_run(name="kept")
-    opening = journals.read_meta(run._recorder.journal.folder)["opening"]  # type: ignore[union-attr,index]
+    opening = journals.read_meta(run._recorder.journal.folder)["opening"]
     assert [record["kind"] for record in opening] == ["run", "attempt"]
     assert opening[0]["name"] == "kept"
 
@@ -350,12 +354,12 @@ def test_a_file_that_may_not_be_written_leaves_journals(
     with TrainStore(url) as store:
         folder = abandoned(store, hand_journal())
     backend = type(open_backend(url))
-    connect = backend._driver_connect  # type: ignore[attr-defined]
+    connect = backend._driver_connect
 
     def read_only(self: Any, timeout: float) -> sqlite3.Connection:
         connection = connect(self, timeout)
         connection.execute("PRAGMA query_only = ON")  # as root no file mode keeps anybody from writing
-        return connection  # type: ignore[no-any-return]
+        return connection
 
     with monkeypatch.context() as patched:
         patched.setattr(backend, "_driver_connect", read_only)

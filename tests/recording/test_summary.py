@@ -9,8 +9,15 @@ from trainstore.recording.summary import Summaries, Summary, summarize
 
 def test_minimum_and_maximum_are_over_finite_values() -> None:
     """NaN and infinities count, and never win; the earliest step that has the extreme is named."""
-    rows = [(1, {"a": nan}), (2, {"a": 3}), (3, {"a": inf}), (4, {"a": 1.0}), (5, {"a": -inf}), (6, {"a": 1}),
-            (7, {"a": 3.0})]  # fmt: skip
+    rows = [
+        (1, {"a": nan}),
+        (2, {"a": 3}),
+        (3, {"a": inf}),
+        (4, {"a": 1.0}),
+        (5, {"a": -inf}),
+        (6, {"a": 1}),
+        (7, {"a": 3.0}),
+    ]
     stored = [(step, {"a": _stored(metrics["a"])}) for step, metrics in rows]
     assert summarize(stored) == {"a": Summary(7, 3, 1.0, 4, 3.0, 2, 3.0, 7)}
 

@@ -76,9 +76,14 @@ def test_no_secret_is_stored_anywhere(
         with pytest.raises(RuntimeError), failed:
             raise RuntimeError(f"{URL} refused {TOKEN}; Authorization: Bearer {CANARY}")
         frames = [
-            store.list_runs(), store.list_step_logs(uid, details=True), store.list_step_logs(uid, tidy=True),
-            store.list_metrics(), store.list_hyperparams(), store.list_events(), store.compare_runs([uid, failed.uid]),
-        ]  # fmt: skip
+            store.list_runs(),
+            store.list_step_logs(uid, details=True),
+            store.list_step_logs(uid, tidy=True),
+            store.list_metrics(),
+            store.list_hyperparams(),
+            store.list_events(),
+            store.compare_runs([uid, failed.uid]),
+        ]
         records = [store.get_run(uid), store.get_run(failed.uid)]
         shown = [frame.to_csv() + repr(frame) for frame in frames]
         shown += [repr(record) + record._repr_html_() for record in records]

@@ -285,9 +285,11 @@ class PostgreSQLBackend(Backend):
             yield Finding("ok", "server", f"PostgreSQL {version}")
         if pg_session.may_round(connection.connection.driver_connection):
             yield Finding(
-                "warning", "server", "extra_float_digits is below 1: behind a pooler, numbers are read rounded",
+                "warning",
+                "server",
+                "extra_float_digits is below 1: behind a pooler, numbers are read rounded",
                 "ALTER ROLE … (or ALTER DATABASE …) RESET extra_float_digits",
-            )  # fmt: skip
+            )
         if connection.execute(text("SHOW fsync")).scalar() == "off":
             yield Finding("problem", "server", "fsync is off: a crash of the server may corrupt it", "set fsync = on")
         rights = [
@@ -302,9 +304,11 @@ class PostgreSQLBackend(Backend):
             yield Finding("ok", "rights", f"this user may {', '.join(rights)}")
         else:
             yield Finding(
-                "warning", "rights", f"this user may only {', '.join(rights) or 'connect'}",
+                "warning",
+                "rights",
+                f"this user may only {', '.join(rights) or 'connect'}",
                 "to record, get the right to INSERT and UPDATE",
-            )  # fmt: skip
+            )
 
     # --- Errors ----------------------------------------------------------------------------------------------------
 

@@ -324,8 +324,10 @@ class SQLiteBackend(Backend):
         if kind is not None:
             logger.warning(
                 "%s is on a network file system (%s): nothing can be recorded there, and what another machine writes "
-                "may be read wrongly; copy the file to a local disk", self.path, kind,
-            )  # fmt: skip
+                "may be read wrongly; copy the file to a local disk",
+                self.path,
+                kind,
+            )
 
     def _driver_connect(self, timeout: float) -> sqlite3.Connection:
         if self.read_only and self.path is not None:

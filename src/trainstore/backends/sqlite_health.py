@@ -46,9 +46,11 @@ def inspect_database(path: Path | None, connection: Connection, models: Models) 
         yield Finding("ok", "file", "journal mode delete, as a backup has it; recording sets WAL")
     else:
         yield Finding(
-            "warning", "file", f"journal mode {mode}: readers and writers wait for each other",
+            "warning",
+            "file",
+            f"journal mode {mode}: readers and writers wait for each other",
             "record a run, which sets WAL, or move the file to a local disk",
-        )  # fmt: skip
+        )
     if path is not None:
         uid = connection.execute(select(models.store.c.uid)).scalar_one()
         runs = connection.execute(select(func.count()).select_from(models.run)).scalar_one()
@@ -58,17 +60,20 @@ def inspect_database(path: Path | None, connection: Connection, models: Models) 
         yield Finding("ok", "integrity", "the file is whole")
     else:
         yield Finding(
-            "problem", "integrity", f"the file is damaged: {plain_text('; '.join(damage), 500)}",
+            "problem",
+            "integrity",
+            f"the file is damaged: {plain_text('; '.join(damage), 500)}",
             "restore a copy, or recover it with sqlite3's .recover",
-        )  # fmt: skip
+        )
     lost = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(1_000)
     ours = [row for row in lost if row[0] in models.table_names]
     if ours:
         yield Finding(
-            "problem", "foreign keys",
+            "problem",
+            "foreign keys",
             f"{len(ours)} rows refer to rows that do not exist, the first in table {ours[0][0]!r}",
             "another program deleted rows without foreign keys; restore a copy, or delete these rows",
-        )  # fmt: skip
+        )
     else:
         yield Finding("ok", "foreign keys", "every row refers to one that exists")
 

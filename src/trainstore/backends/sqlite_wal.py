@@ -54,23 +54,31 @@ def inspect_names(path: Path) -> Iterator[Finding]:
     """Whether the file has other names, each with a ``-wal`` of its own; whether a ``-wal`` here has lost its file."""
     if path.stat().st_nlink > 1:
         yield Finding(
-            "warning", "file", f"{path} has {path.stat().st_nlink} names (hard links), each with its own {WAL}: opened "
-            "by two of them at once the file is damaged", "keep one name; others may be symbolic links",
-        )  # fmt: skip
+            "warning",
+            "file",
+            f"{path} has {path.stat().st_nlink} names (hard links), each with its own {WAL}: opened "
+            "by two of them at once the file is damaged",
+            "keep one name; others may be symbolic links",
+        )
     pages = waiting_pages(path)
     if pages:
         yield Finding(
-            "ok", "file", f"{pages:,} pages are in {path.name}{WAL} only, as something is being recorded or a reader's "
-            f"transaction holds them up: a copy of {path.name} alone lacks them", "copy with: trainstore backup FILE",
-        )  # fmt: skip
+            "ok",
+            "file",
+            f"{pages:,} pages are in {path.name}{WAL} only, as something is being recorded or a reader's "
+            f"transaction holds them up: a copy of {path.name} alone lacks them",
+            "copy with: trainstore backup FILE",
+        )
     for wal in sorted(path.parent.glob(f"*{WAL}")):
         database = wal.with_name(wal.name.removesuffix(WAL))
         if not database.exists() and wal.stat().st_size > _HEADER:
             yield Finding(
-                "warning", "file", f"{wal.name} is here without {database.name}: if {path.name} had that name, or was "
+                "warning",
+                "file",
+                f"{wal.name} is here without {database.name}: if {path.name} had that name, or was "
                 "copied from it, it lacks its newest records, which are there",
                 f"copy both into an empty folder, as {database.name} and {wal.name}, and look at them there",
-            )  # fmt: skip
+            )
 
 
 def inspect_originals(path: Path, table: str, uid: str, runs: int) -> Iterator[Finding]:
@@ -91,6 +99,8 @@ def inspect_originals(path: Path, table: str, uid: str, runs: int) -> Iterator[F
             (more,) = connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()
             if found == uid and more > runs:
                 yield Finding(
-                    "warning", "file", f"this is a copy of {original.name}, which has {more - runs} runs more; they "
-                    f"are in {wal.name}", f"make the copy with: trainstore backup FILE --store {original}",
-                )  # fmt: skip
+                    "warning",
+                    "file",
+                    f"this is a copy of {original.name}, which has {more - runs} runs more; they are in {wal.name}",
+                    f"make the copy with: trainstore backup FILE --store {original}",
+                )

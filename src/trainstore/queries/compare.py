@@ -27,8 +27,12 @@ _OF_RUN = (
 )  # fmt: skip
 _PLACES = tuple(spelled("hp", name) for name in LAST_KEYS)
 _NAMESPACES = {
-    "hp": "hyperparams", "mth": "model_hyperparams", "dbh": "data_hyperparams", "env": "environment", "tag": "tags",
-}  # fmt: skip
+    "hp": "hyperparams",
+    "mth": "model_hyperparams",
+    "dbh": "data_hyperparams",
+    "env": "environment",
+    "tag": "tags",
+}
 _GROUPS = ("hp", "metric", "mth", "dbh", "tag", "", "env", "attempt", "place", "effort")
 _ABOUT = ("mth", "dbh", "env", "attempt")
 

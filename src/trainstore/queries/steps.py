@@ -26,7 +26,7 @@ from trainstore.queries.frames import (
     parse,
     part,
     series,
-)  # fmt: skip
+)
 from trainstore.queries.names import run_names
 from trainstore.queries.reader import Reader, RunKey, among, is_one_run, resolve_run, resolve_runs, rows_of_runs
 from trainstore.queries.run_source import run_source

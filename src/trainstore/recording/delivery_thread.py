@@ -215,8 +215,10 @@ class DeliveryThread:
                     # The database lost what it had acknowledged (a backup was restored); those segments are deleted.
                     logger.warning(
                         "run %s: the database has forgotten records %d to %d of this process",
-                        recorder.source.run_uid, moved.acked + 1, recorder.acked,
-                    )  # fmt: skip
+                        recorder.source.run_uid,
+                        moved.acked + 1,
+                        recorder.acked,
+                    )
                 recorder.acked = moved.acked
             else:
                 recorder.acked = acked
@@ -271,8 +273,9 @@ class DeliveryThread:
         kept = recorder.journal.set_aside()
         logger.warning(
             "run %s was deleted from the store; recording into it stops%s",
-            recorder.source.run_uid, f" and its records are kept in {kept}" if kept else "",
-        )  # fmt: skip
+            recorder.source.run_uid,
+            f" and its records are kept in {kept}" if kept else "",
+        )
         self._remove(recorder)
 
     def _retire(self, recorder: Recorder) -> None:
@@ -296,5 +299,7 @@ class DeliveryThread:
         advice = "" if isinstance(error, SchemaError) else "; trying again"
         logger.warning(
             "%s cannot be written (%s); the training goes on and its records wait in the journal%s",
-            self._store_name, reason, advice,
-        )  # fmt: skip
+            self._store_name,
+            reason,
+            advice,
+        )

@@ -132,8 +132,10 @@ class RecordingService:
         if kind is not None:
             logger.warning(
                 "the journal is on a network file system (%s): %s; set TRAINSTORE_JOURNAL_DIR to a folder "
-                "on a local disk", kind, root,
-            )  # fmt: skip
+                "on a local disk",
+                kind,
+                root,
+            )
         self._network_told = True
 
     def _wake(self) -> None:
@@ -149,8 +151,10 @@ class RecordingService:
         if not complete:
             logger.warning(
                 "run %s: %d records are not stored in %s yet; the journal keeps them, and delivery goes on",
-                recorder.source.run_uid, recorder.pending, self.backend.safe_url,
-            )  # fmt: skip
+                recorder.source.run_uid,
+                recorder.pending,
+                self.backend.safe_url,
+            )
         return complete
 
     @property
@@ -220,8 +224,10 @@ class RecordingService:
             logger.warning(
                 "%d records are not stored in %s yet; they are kept in %s. Deliver them with: trainstore recover "
                 "(or by opening the store again)",
-                self.pending, self.backend.safe_url, self.journal_root(),
-            )  # fmt: skip
+                self.pending,
+                self.backend.safe_url,
+                self.journal_root(),
+            )
         self._delivery.stop(max(1.0, deadline - time.monotonic()))
         self._engine.dispose()
         _open.discard(self)

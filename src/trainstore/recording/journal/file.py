@@ -342,8 +342,10 @@ class FileJournal(Journal):
         if first:
             logger.warning(
                 "%s is full while the database is away: steps %s to %s are dropped",
-                self.folder, lost.first_step, lost.last_step,
-            )  # fmt: skip
+                self.folder,
+                lost.first_step,
+                lost.last_step,
+            )
         if self._cursor[1] == segment.first:
             self._cursor = (0, 0, 0)
 
