@@ -6,7 +6,6 @@ import functools
 import subprocess
 import sys
 import threading
-import types
 from unittest import mock
 
 import pytest
@@ -43,7 +42,6 @@ TEXTS = [
     (Bare(), BARE),
     (Bare().method, f"<bound method {HERE}.Bare.method of {BARE}>"),
     (Shown(schedule), "Shown(<function schedule>)"),
-    (types.SimpleNamespace(f=schedule), "namespace(f=<function schedule>)"),
     ({schedule, Bare()}, f"{{{SCHEDULE}, {BARE}}}"),
     (threading.Lock(), "<unlocked _thread.lock object>"),
     (iter([1]), "<list_iterator object>"),

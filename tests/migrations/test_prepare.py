@@ -305,7 +305,7 @@ def test_no_right_to_create(guest_url):
     with pytest.raises(SchemaMissingError) as refused:
         migrate(guest)
     message = str(refused.value)
-    assert "trainstore db upgrade --store" in message
+    assert "trainstore db upgrade (with the URL of the database in TRAINSTORE_URL)" in message
     assert "a role that may create tables" in message
     assert "guests-secret" not in message
     assert version(owner) is None

@@ -290,8 +290,8 @@ hp.learning_rte < 1
 ^ there is no hyperparameter or field hp.learning_rte; there are hp
 optimm = adamw
 ^ there is no hyperparameter or field optimm; did you mean hp.optim?
-name = a and hp__lr < 1
-             ^ there is no hyperparameter or field hp__lr; did you mean hp.lr?
+name = a and hp__lrr < 1
+             ^ there is no hyperparameter or field hp__lrr; did you mean hp.lr?
 statsu = lost
 ^ did you mean status or started?
 model.dpth = 1
