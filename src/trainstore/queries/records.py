@@ -20,7 +20,7 @@ class RunRecord:
     project: str
     name: str
     status: str
-    """running, finished, failed, interrupted, pruned; or lost: running, but not heard of for 90 s."""
+    """running, finished, failed, interrupted, pruned; or lost: running, but its writer is closed or silent for 90 s."""
     started_at: datetime
     """UTC, as every time here."""
     ended_at: datetime | None
