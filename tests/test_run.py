@@ -405,6 +405,56 @@ def test_events_are_kept_whatever_they_hold(store: TrainStore) -> None:
     assert stored_steps(store, run) == {0: {"loss": 1.0}}
 
 
+@pytest.mark.parametrize(
+    ("level", "stored"),
+    [("info", "info"), ("warn", "warn"), ("error", "error"), ("WARN", "warn"), ("warning", "warn")],
+)
+def test_an_alert_is_an_event(store: TrainStore, level: str, stored: str) -> None:
+    """With title, text and level, and the step if one is given; secrets are redacted."""
+    run = store.start_run()
+    run.alert("the loss is high", f"see https://me:{'s3cret'}@host/x", level, step=7)
+    run.alert("done")
+    assert run.flush(60)
+    found = store.list_events(run, kind="alert")
+    assert list(found["details"]) == [
+        {"title": "the loss is high", "text": "see https://me:[redacted]@host/x", "level": stored},
+        {"title": "done", "text": "", "level": "info"},
+    ]
+    assert found["step"].tolist() == [7, pd.NA]
+
+
+@pytest.mark.parametrize("level", ["fatal", "", None, 30, ["warn"], Raises()], ids=lambda level: type(level).__name__)
+def test_an_alert_of_another_level_is_refused(store: TrainStore, level: Any) -> None:
+    """With the levels that there are; nothing is recorded."""
+    run = store.start_run()
+    with pytest.raises(InvalidArgumentError, match=r"level .+ is not one of info, warn, error"):
+        run.alert("title", level=level)
+    assert run.flush(60)
+    assert events(store, run, "alert") == []
+
+
+@pytest.mark.parametrize("odd", [None, 5, Raises(), "nul\x00", "half \ud800", "x" * 1_000_000, {"a": 1}], ids=type)
+def test_whatever_an_alert_says_is_kept(store: TrainStore, odd: Any) -> None:
+    """A title or text of any type and length raises nothing, and neither does a step that is none."""
+    run = store.start_run()
+    run.alert(odd, odd, step=odd)
+    assert run.flush(60)
+    (alert,) = events(store, run, "alert")
+    assert alert["level"] == "info"
+    assert type(alert["title"]) is type(alert["text"]) is str
+
+
+def test_details_alone_are_a_step(store: TrainStore) -> None:
+    """Without metrics, they make the step's row, or join it."""
+    run = store.start_run()
+    run.log(details={"note": "first"})
+    run.log({"loss": 1.0}, step=1)
+    run.log(step=1, details={"note": "second"})
+    assert stored_steps(store, run) == {0: {}, 1: {"loss": 1.0}}
+    assert list(store.list_step_logs(run, details=True)["details"]) == [{"note": "first"}, {"note": "second"}]
+    assert events(store, run, "refused") == []
+
+
 # --- The end ---------------------------------------------------------------------------------------------------------
 
 

@@ -282,6 +282,40 @@ class QueryMethods:
         _warn(reader, unknown)
         return found
 
+    def list_samples(
+        self, runs: Any, *, name: str | Iterable[str] | None = None, attempts: str = "current"
+    ) -> DataFrame:
+        """The text samples of a run, or of several: what the model wrote, and after which prompt.
+
+        A sample is what was logged with a step as ``details["sample/<set>/<nr>"] = {"prompt": …, "completion": …}``;
+        a text alone is the completion.
+
+        Args:
+            runs: A run, a list of them, or a DataFrame that has a column ``uid``.
+            name: Only samples of this set, or of these.
+            attempts: "current": each step once, from the attempt that counts there. "all": also the steps of superseded
+                attempts.
+
+        Returns:
+            Sorted by run id, step, set and number. Columns: run object (its uid), step, attempt (for "all") int64, set
+            object, nr int64, prompt, completion object (None if missing); then one column for each further name that
+            was logged with a sample, float64 with NaN if a sample has none, or object if it holds anything but
+            numbers. A name that is also one of the fixed columns, or begins with ``sample__``, becomes
+            ``sample__<name>``.
+
+        Raises:
+            RunNotFoundError, RunNotUniqueError: As for `get_run`.
+            InvalidArgumentError: A value that is not listed here.
+
+        Warns:
+            UnknownNameWarning: These runs have samples, but none in this set.
+        """
+        with self._reader() as reader:
+            found = queries.list_samples(reader, runs, name=name, attempts=attempts)
+            unknown = suggestions.about_samples(reader, found, runs, name)
+        _warn(reader, unknown)
+        return found
+
     def plot(
         self,
         metric: str | Iterable[str],
@@ -367,7 +401,7 @@ class QueryMethods:
         return found
 
     def list_events(self, runs: Any = None, *, kind: str | None = None) -> DataFrame:
-        """Events of a run, of several (a list) or of all runs (None): checkpoints, refused records, notes.
+        """Events of a run, of several (a list) or of all runs (None): checkpoints, alerts, refused records, notes.
 
         Args:
             runs: A run, a list, a DataFrame with a column ``uid``, or None.

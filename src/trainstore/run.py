@@ -53,6 +53,8 @@ from trainstore.values import (
 
 logger = logging.getLogger("trainstore")
 
+ALERT_LEVELS = ("info", "warn", "error")
+_LEVELS = {level: level for level in ALERT_LEVELS} | {"warning": "warn"}
 FINAL_STATUSES = tuple(status for status in STATUSES if status != "running")
 MAX_ERROR = 20_000  # characters of what ended a run
 _MAX_KNOWN_NAMES = 10_000
@@ -209,15 +211,18 @@ class ActiveRun:
                 in a resumed run the step after the one resumed from). A step that is none of these makes the record a
                 ``refused`` event of the run, where its metrics are kept.
             epoch: The epoch so far, fractions allowed.
-            details: What is not a metric, such as text samples; merged like metrics. In it, and in metrics that are
-                text, secrets are redacted. The key ``earlier`` is reserved (a mapping of metrics to lists is added
-                to the earlier values); with anything else under it, it becomes ``details__earlier``.
+            details: What is not a metric, such as text samples (`TrainStore.list_samples` has their form); merged like
+                metrics. In it, and in metrics that are text, secrets are redacted. The key ``earlier`` is reserved (a
+                mapping of metrics to lists is added to the earlier values); with anything else under it, it becomes
+                ``details__earlier``.
             **named: More metrics, by keyword: ``run.log(loss=0.5)``.
         """
         try:
             at = now()
             if named:
                 metrics = named if metrics is None else {**metrics, **named}
+            elif metrics is None and details is not None:
+                metrics = {}
             if type(metrics) is dict and self._are_plain(metrics):
                 clean: dict[str, Json] = metrics  # only read
             elif isinstance(metrics, Mapping):
@@ -342,6 +347,26 @@ class ActiveRun:
             self._append(event_record(stored_label(str(kind)), now(), number, kept))
         except Exception as error:  # noqa: BLE001
             self._failed("an event", error)
+
+    def alert(self, title: str, text: str = "", level: str = "info", step: int | None = None) -> None:
+        """Record that somebody should look at this run: an event of kind ``alert``, ``{title, text, level}``.
+
+        ``trainstore show`` prints the alerts of a run, ``store.list_events(run, kind="alert")`` lists them. Whatever
+        title, text and step are, this never raises.
+
+        Args:
+            title: What is the matter, in a line; secrets are redacted.
+            text: More about it; likewise.
+            level: "info", "warn" or "error"; "warning" and capitals are understood.
+            step: The step that it is about, if any.
+
+        Raises:
+            InvalidArgumentError: Another level.
+        """
+        known = _LEVELS.get(level.lower()) if isinstance(level, str) else None
+        if known is None:
+            raise InvalidArgumentError(f"level {_shown(level)} is not one of {', '.join(ALERT_LEVELS)}")
+        self.log_event("alert", step, {"title": _said(title), "text": _said(text), "level": known})
 
     def flush(self, timeout: float = 10) -> bool:
         """Wait until everything recorded so far is stored in the database.
@@ -667,6 +692,14 @@ def _shown(value: object) -> str:
         return repr(value)
     except Exception:  # noqa: BLE001
         return f"a {type(value).__name__}"
+
+
+def _said(text: object) -> str:
+    """A text as an alert keeps it, even if its ``str()`` raises."""
+    try:
+        return plain_text(redact_text(str(text)))
+    except Exception:  # noqa: BLE001
+        return f"<{type(text).__name__}>"
 
 
 def _renew_guards_in_child() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainstore.cli.printing import MAX_CELL, cell, new_console, print_table, records
-from trainstore.cli.streams import visible
+from trainstore.cli.streams import visible, visible_lines
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from trainstore.queries import Reader, RunRecord
 
+MAX_ALERTS = 5  # on the page, the last ones
 MAX_ROWS = 15  # of metrics and hyperparameters on the page; more make several columns, or are counted
+_COLOURS = {"warn": "yellow", "error": "red"}  # of alerts, by level
 _NAMESPACES = {"hyperparams": "hp", "model": "mth", "data": "dbh", "environment": "env"}
 _METRIC_COLUMNS = ["metric", "last", "min", "min_step", "max", "max_step", "last_step", "count", "nonfinite_count"]
 SECTIONS = ("metrics", "hyperparams", "model", "data", "environment", "attempts", "events")
@@ -24,6 +26,7 @@ def print_page(reader: Reader, record: RunRecord, *, everything: bool = False) -
     """Print the page: facts, the metrics that matter, what was chosen, attempts if there are several; or everything."""
     from trainstore import queries
     from trainstore.queries.record_display import at_step, facts
+    from trainstore.queries.samples import has_samples
 
     children = queries.list_children(reader, record)
     events = queries.list_events(reader, record)
@@ -40,6 +43,7 @@ def print_page(reader: Reader, record: RunRecord, *, everything: bool = False) -
     console = new_console()
     _title(console, record.name)
     _print_pairs(console, lines)
+    _print_alerts(console, events)
     if everything:
         print_sections(reader, record, SECTIONS)
         return
@@ -48,7 +52,8 @@ def print_page(reader: Reader, record: RunRecord, *, everything: bool = False) -
     if record.attempts > 1:
         print_attempts(queries.list_attempts(reader, record))
     there = [name for name in SECTIONS if _has(record, events, name)]
-    console.print(f"More: --all, or --section {', '.join(there)}", style="dim", markup=False)
+    samples = "--samples, " if has_samples(reader, record, record.last_step) else ""
+    console.print(f"More: {samples}--all, or --section {', '.join(there)}", style="dim", markup=False)
 
 
 def _has(record: RunRecord, events: DataFrame, section: str) -> bool:
@@ -106,13 +111,45 @@ def print_attempts(attempts: DataFrame) -> None:
     _print_lines(console, rows)
 
 
+def _print_alerts(console: Console, events: DataFrame) -> None:
+    """Print the last alerts, a line each, in the colour of their level."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from trainstore.queries.record_display import time_text
+
+    alerts = records(events[events["kind"] == "alert"])
+    if not alerts:
+        return
+    hidden = len(alerts) - MAX_ALERTS
+    _title(console, "Alerts", f"{hidden} more, see --section events" if hidden > 0 else "")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(2):
+        table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold", ratio=1)
+    for row in alerts[-MAX_ALERTS:]:
+        step = cell(row["step"])
+        text = Text(visible_lines(_event_text(row["kind"], row["details"])))
+        text.stylize(_COLOURS.get(text.plain.partition(":")[0], ""))
+        table.add_row(time_text(row["at"].to_pydatetime()), f"step {step}" if step else "", text)
+    console.print(table)
+    console.print()
+
+
+def _event_text(kind: str, details: Any) -> str:
+    """What an event is about."""
+    if kind == "alert" and isinstance(details, dict):
+        return ": ".join(str(details[part]) for part in ("level", "title", "text") if details.get(part))
+    return "" if details is None else str(details)
+
+
 def _print_events(events: DataFrame) -> None:
     from trainstore.queries.record_display import time_text
 
     rows = [("", "step", "kind", "details")]
     for row in records(events):
         at = time_text(row["at"].to_pydatetime())
-        rows.append((at, cell(row["step"]), row["kind"], "" if row["details"] is None else str(row["details"])))
+        rows.append((at, cell(row["step"]), row["kind"], _event_text(row["kind"], row["details"])))
     console = new_console()
     _title(console, "Events", "" if len(rows) > 1 else "none")
     _print_lines(console, rows if len(rows) > 1 else [])
@@ -171,8 +208,7 @@ def _print_pairs(console: Console, pairs: dict[str, str]) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in pairs.items():
-        lines = [visible(line) for line in value.split("\n")]
-        table.add_row(Text(visible(name)), Text("\n".join(lines)))
+        table.add_row(Text(visible(name)), Text(visible_lines(value)))
     console.print(table)
     console.print()
 

@@ -11,6 +11,7 @@ import click
 from trainstore.cli.options import store_options
 from trainstore.cli.printing import new_console, print_json, print_table, record_fields, records
 from trainstore.cli.run_page import SECTIONS, print_page, print_sections
+from trainstore.cli.samples import print_samples
 from trainstore.cli.stores import open_snapshot
 from trainstore.cli.streams import visible
 from trainstore.cli.types import METRIC, RUN
@@ -18,7 +19,7 @@ from trainstore.display import SHOWN_METRICS
 from trainstore.errors import TrainStoreError
 
 if TYPE_CHECKING:
-    from trainstore.queries import Reader
+    from trainstore.queries import Reader, RunRecord
     from trainstore.queries.stream import Step
     from trainstore.store import TrainStore
 
@@ -29,15 +30,16 @@ MAX_WIDTH = 100  # characters of a plot
 @click.command()
 @click.argument("run", type=RUN)
 @click.option("--steps", is_flag=True, help="Plot metrics over the steps, and list the last steps.")
+@click.option("--samples", is_flag=True, help="Print the text samples: what the model wrote, step by step.")
 @click.option("--metric", "metrics", multiple=True, type=METRIC, help="Plot this metric; may be repeated.")
 @click.option(
     "--last",
     default=10,
     show_default=True,
     type=click.IntRange(min=1),
-    help="With --steps: how many of the last steps to list.",
+    help="With --steps: how many of the last steps to list. With --samples: how many of each prompt.",
 )
-@click.option("--all", "everything", is_flag=True, help="Show everything, in all sections.")
+@click.option("--all", "everything", is_flag=True, help="Show everything, in all sections, or all samples.")
 @click.option(
     "--section",
     "sections",
@@ -49,6 +51,7 @@ MAX_WIDTH = 100  # characters of a plot
 def show(
     run: str,
     steps: bool,
+    samples: bool,
     metrics: Sequence[str],
     last: int,
     everything: bool,
@@ -64,14 +67,21 @@ def show(
 
     --steps plots its metrics and lists the last steps. NaN and infinities break the line and are marked × on the axis.
     With --json it prints every step.
+
+    --samples prints the text samples of each prompt, cut to a line each; with --all they are whole.
     """
     from trainstore import queries
 
+    if samples and (steps or metrics):
+        raise click.UsageError("Choose --samples, or --steps and --metric.")
     with open_snapshot(url, prefix) as (store, reader):
         if steps or metrics:
             _show_steps(store, reader, run, list(metrics), last, as_json)
             return
         record = queries.get_run(reader, run)
+        if samples:
+            _show_samples(reader, record, last, as_json, everything=everything)
+            return
         if as_json:
             print_json(
                 {
@@ -89,6 +99,16 @@ def show(
             print_sections(reader, record, sections)
         else:
             print_page(reader, record, everything=everything)
+
+
+def _show_samples(reader: Reader, record: RunRecord, last: int, as_json: bool, *, everything: bool) -> None:
+    from trainstore.queries import list_samples
+
+    found = list_samples(reader, record)
+    if as_json:
+        print_json({"uid": record.uid, "name": record.name, "samples": records(found.drop(columns="run"))})
+    else:
+        print_samples(found, last=last, everything=everything)
 
 
 def _show_steps(store: TrainStore, reader: Reader, run: str, wanted: list[str], last: int, as_json: bool) -> None:

@@ -48,6 +48,11 @@ def visible(value: object) -> str:
     return as_written("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)))
 
 
+def visible_lines(text: str) -> str:
+    """A text of several lines, each of them as `visible` gives it."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
 def at_terminal() -> bool:
     """Whether a user can be asked a question."""
     return sys.stdin.isatty()

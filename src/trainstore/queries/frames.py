@@ -123,10 +123,10 @@ def times(values: Any) -> Any:
     return pd.DatetimeIndex(pd.to_datetime(list(values), utc=True)).as_unit("us")
 
 
-def number_series(values: Sequence[Any]) -> Series[Any]:
+def number_series(values: Sequence[Any], *, exact: bool = False) -> Series[Any]:
     """Values of a metric: float64 with NaN for None; object if they are not all numbers."""
     dtype = NUMBER if is_numeric(values) else TEXT
-    return series(values, dtype)
+    return series(values, dtype, exact=exact)
 
 
 def is_numeric(values: Sequence[Any]) -> bool:

@@ -70,8 +70,7 @@ def list_step_logs(
     details: bool = False,
 ) -> DataFrame:
     """Step logs of a run or of several."""
-    if not isinstance(attempts, str) or attempts not in ("current", "all"):
-        raise InvalidArgumentError(f"attempts {attempts!r} is neither 'current' nor 'all'")
+    check_attempts(attempts)
     names = metric_names(metrics)
     keys = resolve_runs(reader, runs)
     whose = tidy or not is_one_run(runs)
@@ -80,6 +79,12 @@ def list_step_logs(
     steps = read_steps(reader, step_source(reader, keys, attempts), keys, fixed, names)
     columns = {name: series(steps.fixed[name], dtype) for name, dtype in fixed}
     return _tidy(steps, columns, names) if tidy else _wide(steps, columns, names)
+
+
+def check_attempts(attempts: object) -> None:
+    """Raise `InvalidArgumentError` if it does not say which attempts' steps are meant."""
+    if not isinstance(attempts, str) or attempts not in ("current", "all"):
+        raise InvalidArgumentError(f"attempts {attempts!r} is neither 'current' nor 'all'")
 
 
 def step_source(reader: Reader, keys: Sequence[RunKey], attempts: str) -> FromClause:

@@ -20,6 +20,7 @@ from trainstore.queries.fields import Scope
 from trainstore.queries.names import Name, did_you_mean, is_there, known_names, resolve_name
 from trainstore.queries.reader import IN_LIMIT, Reader
 from trainstore.queries.run_source import liveness, run_source
+from trainstore.queries.samples import list_samples
 from trainstore.queries.steps import column_name
 from trainstore.values import plain_text, stored_label, stored_name
 
@@ -88,6 +89,17 @@ def about_key(reader: Reader, found: DataFrame, key: str | None) -> list[str]:
     table, name = reader.models.hyperparam.c, resolve_name(reader, key)
     there = exists().where(or_(table.key == stored_label(key), table.key == name.key))
     return [] if reader.rows(select(there))[0][0] else _unknown(reader, [(key, name)])
+
+
+def about_samples(reader: Reader, found: DataFrame, runs: Any, name: Any) -> list[str]:
+    """One sentence for each set of samples that was asked for, if nothing was found because these runs lack it."""
+    if not found.empty or not _texts(name):
+        return []
+    known = sorted(set(list_samples(reader, runs, attempts="all")["set"]))
+    unknown = [text for text in map(stored_label, _texts(name)) if text not in known]
+    if not known:
+        return []
+    return [f"there are no samples called {text!r}{did_you_mean(text, known)}" for text in unknown[:MOST_NAMED]]
 
 
 # --- One kind of name ------------------------------------------------------------------------------------------------
