@@ -19,6 +19,8 @@ from fixtures.databases import PostgresServer, migrate
 class PrivateServer(PostgresServer):
     """A server out of the wheel, in a folder of its own."""
 
+    keeps_a_connection = False  # it is restarted, and tests count its connections
+
     def __init__(self, started: Any) -> None:
         uri = make_url(started.get_uri())
         super().__init__(uri if uri.password else uri._replace(password=None))
