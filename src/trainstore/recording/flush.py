@@ -68,7 +68,7 @@ def flush(connection: Connection, statements: Statements, source: Source, acked:
 
 
 class _Flush:
-    """One transaction. Its methods are called in the order in which they stand."""
+    """One transaction. `store` calls the others: first the run's lock, last what the run shows."""
 
     def __init__(self, connection: Connection, statements: Statements, source: Source) -> None:
         self.connection = connection

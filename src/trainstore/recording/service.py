@@ -1,8 +1,8 @@
 """Everything that one store object records: its journals, the delivery thread, fork and exit.
 
-Fork: the child gets fresh locks, and no inherited descriptor or socket; its first ``log()`` opens a writer of its
-own. Exit: delivery goes on for at most ten seconds; then the journals left behind are named. Nothing here runs in a
-finalizer.
+Fork: the child closes the journals that it inherits, and sets the delivery thread's connection aside, open but unused,
+as it is the parent's too; its first ``log()`` opens a writer of its own. Exit: delivery goes on for at most ten
+seconds; then the journals left behind are named. Nothing here runs in a finalizer.
 """
 
 from __future__ import annotations
