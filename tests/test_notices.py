@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from fixtures import forkserver
-from trainstore.notices import duration_text
 from trainstore.store import TrainStore
 
 Start = Callable[..., Any]
@@ -245,12 +244,3 @@ build_trainer(Path.cwd() / "out", callbacks=[callback], max_steps=4, disable_tqd
     begun, ended = written
     assert begun.startswith("trainstore: run tiny → trainstore.db; look: trainstore show tiny")
     assert ended.startswith("trainstore: run tiny finished at step 4 after ")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-1, "0 s"), (0.04, "0.04 s"), (3.21, "3.2 s"), (59, "59 s"), (72, "1 min 12 s"), (7500.0, "2 h 5 min")],
-)
-def test_a_duration_is_short(seconds: float, text: str) -> None:
-    """In the two largest units."""
-    assert duration_text(seconds) == text

@@ -70,10 +70,10 @@ def value_text(value: Any) -> str:
 
 
 def duration_text(duration: timedelta) -> str:
-    """A duration by its two largest units."""
+    """A duration by its two largest units: "0.4 s", "1 min 12 s", "2 h 5 min"."""
     seconds = duration.total_seconds()
-    if seconds < 60:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 10:
+        return f"{seconds:.2g} s"
     days, rest = divmod(round(seconds), 86_400)
     parts = {"d": days, "h": rest // 3_600, "min": rest % 3_600 // 60, "s": rest % 60}
     units = list(parts)

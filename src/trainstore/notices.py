@@ -12,10 +12,12 @@ import select
 import shlex
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from trainstore.backends import Backend
 from trainstore.commands import command_on, place_of
+from trainstore.display import duration_text
 
 logger = logging.getLogger("trainstore")
 
@@ -73,21 +75,10 @@ def tell_ended(
         if namesakes > 1 and name not in _remarked:
             _remarked.add(name)
             remark = f"; {namesakes} runs are called {_visible(name)}{_how_to_look(backend, prefix, uid)}"
-        return f"run {_visible(name)} {status} {steps} after {duration_text(seconds)}{reason}{remark}"
+        after = duration_text(timedelta(seconds=max(0.0, seconds)))  # a clock may have been set back
+        return f"run {_visible(name)} {status} {steps} after {after}{reason}{remark}"
 
     _tell(line)
-
-
-def duration_text(seconds: float) -> str:
-    """A duration as a person says it: "0.4 s", "1 min 12 s", "2 h 5 min"."""
-    if seconds < 10:
-        return f"{max(seconds, 0.0):.2g} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 # --- A command to paste ----------------------------------------------------------------------------------------------

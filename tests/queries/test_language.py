@@ -396,7 +396,7 @@ def test_an_error_says_where_and_what_to_write(runs: Builder) -> None:
 def test_an_unknown_name_of_an_empty_store_is_an_error_too(builder: Builder) -> None:
     """The message does not list what is not there; words, fields and tags need nothing to be there."""
     assert "no hyperparameter or field hp.lr; there are name, project" in str(error(builder, "hp.lr < 1"))
-    assert str(error(builder, "metric.loss < 1")).endswith("there is no metric loss; no run has any")
+    assert str(error(builder, "metric.loss < 1")).endswith("there is no metric loss; there are none")
     assert found(builder, "not tag.bad and status = lost and word and duration > 1h") == ""
 
 

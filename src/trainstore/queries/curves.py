@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, true
@@ -21,7 +20,7 @@ from sqlalchemy import select, true
 from trainstore.errors import InvalidArgumentError
 from trainstore.queries.columns import hyperparam_columns
 from trainstore.queries.frames import COUNT, NUMBER, TIME, comparable, times
-from trainstore.queries.names import resolve_name, run_labels
+from trainstore.queries.names import did_you_mean, resolve_name, run_labels
 from trainstore.queries.reader import Reader, RunKey, among, resolve_runs
 from trainstore.queries.runs import check_choice
 from trainstore.queries.steps import read_steps, step_source
@@ -136,19 +135,11 @@ def _check_known(reader: Reader, names: Sequence[str], keys: Sequence[RunKey] | 
     summary = reader.models.metric_summary.c
     statement = select(summary.metric).where(summary.count > 0).distinct()
     conditions = [true()] if keys is None else among(summary.run_id, [key.id for key in keys])
-    known = {name for where in conditions for (name,) in reader.rows(statement.where(where))}
+    known = sorted({name for where in conditions for (name,) in reader.rows(statement.where(where))})
     for name in names:
         if name not in known and name not in _COLUMNS:
             whose = "no run has" if keys is None else "none of these runs has"
-            raise InvalidArgumentError(f"{whose} numbers of the metric {name!r}; {suggestion(name, known)}")
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """The names that are meant perhaps, then those that there are."""
-    there = sorted(known)
-    close = get_close_matches(name, there, n=3)
-    shown = ", ".join(there[:20]) + (" …" if len(there) > 20 else "") if there else "none"
-    return (f"did you mean {' or '.join(map(repr, close))}? There are: " if close else "there are: ") + shown
+            raise InvalidArgumentError(f"{whose} numbers of the metric {name!r}{did_you_mean(name, known)}")
 
 
 def _facts(reader: Reader, keys: Sequence[RunKey]) -> dict[int, tuple[int, str, Any]]:
@@ -241,9 +232,9 @@ def _groups(reader: Reader, group_by: str, keys: Sequence[RunKey]) -> dict[str, 
     if all(value is None for value in values):
         table = reader.models.hyperparam.c
         statement = select(table.namespace, table.key).where(table.namespace.in_(("hp", "tag"))).distinct()
-        known = [key if space == "hp" else f"{space}.{key}" for space, key in reader.rows(statement)]
+        known = sorted(key if space == "hp" else f"{space}.{key}" for space, key in reader.rows(statement))
         raise InvalidArgumentError(
-            f"none of these runs has the hyperparameter {group_by!r} ({name.namespace}); {suggestion(group_by, known)}"
+            f"none of these runs has the hyperparameter {group_by!r} ({name.namespace}){did_you_mean(group_by, known)}"
         )
     by_value: dict[Any, tuple[Any, list[RunKey]]] = {}
     for key, value in zip(keys, values, strict=True):

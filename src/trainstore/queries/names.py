@@ -228,7 +228,7 @@ def did_you_mean(written: str, known: Sequence[str]) -> str:
     )
     if close:
         return f"; did you mean {' or '.join(by_key[key] for key in close)}?"
-    return f"; there are {', '.join(known[:10])}{', …' if len(known) > 10 else ''}" if known else "; no run has any"
+    return f"; there are {', '.join(known[:10])}{', …' if len(known) > 10 else ''}" if known else "; there are none"
 
 
 def _without_namespace(name: str) -> str:
