@@ -1,7 +1,7 @@
-"""TrainStore: opens a store, records, edits, closes.
+"""TrainStore: opens a store, starts and resumes runs, closes.
 
-Its queries come from ``querying.py``, the methods of ScalarStop's vocabulary (data sets, models, their epochs) from
-``scalarstop.py``.
+Its queries come from ``querying.py``, the methods that change stored runs from ``editing.py``, those of ScalarStop's
+vocabulary (data sets, models, their epochs) from ``scalarstop.py``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -27,10 +27,10 @@ from trainstore.backends import open_backend
 from trainstore.backends.standing import StandingConnection
 from trainstore.defaults import default_prefix, default_store
 from trainstore.display import overview, table_html
+from trainstore.editing import EditMethods
 from trainstore.errors import (
     InvalidArgumentError,
     PendingRecordsWarning,
-    RunActiveError,
     StoreUnavailableError,
     TrainStoreError,
 )
@@ -39,15 +39,11 @@ from trainstore.pickling import StoreAddress
 from trainstore.queries import Reader
 from trainstore.querying import QueryMethods, Snapshot
 from trainstore.recording import opening
-from trainstore.recording.closing import close_run
-from trainstore.recording.deletion import delete_run
-from trainstore.recording.editing import edit_name, edit_notes, edit_tags
 from trainstore.recording.recovery import Recovered
 from trainstore.recording.service import RecordingService
-from trainstore.redaction import redact_text
-from trainstore.run import FINAL_STATUSES, MAX_ERROR, ActiveRun, canonical_tags, recording_is_disabled
+from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
 from trainstore.scalarstop import ClosedError, ScalarStopMethods
-from trainstore.values import canonical_hyperparams, plain_text, stored_label
+from trainstore.values import canonical_hyperparams
 
 logger = logging.getLogger("trainstore")
 
@@ -59,7 +55,7 @@ _stores: WeakSet[TrainStore] = WeakSet()
 _of_the_parent: list[Connection | None] = []  # in a forked child: never closed, as they are the parent's too
 
 
-class TrainStore(QueryMethods, ScalarStopMethods):
+class TrainStore(QueryMethods, EditMethods, ScalarStopMethods):
     """A store of training runs in one SQL database.
 
     Args:
@@ -348,133 +344,6 @@ class TrainStore(QueryMethods, ScalarStopMethods):
             True if it is; if not, the journals keep it and delivery goes on.
         """
         return self._service.flush(None, timeout)
-
-    def delete_run(self, run: Any, *, force: bool = False) -> None:
-        """Delete a run with its attempts, steps, summaries, hyperparameters, events and writers.
-
-        Runs that started from its checkpoints stay; their parent becomes null.
-
-        Args:
-            run: A handle, a record, a uid, an id, or a name that only one run has.
-            force: Delete it even if a live process is recording it; what that process still logs is set aside.
-
-        Raises:
-            RunActiveError: It is being recorded, and ``force`` is not given.
-            RunNotFoundError, RunNotUniqueError: ``run`` names none, or several.
-        """
-        with self._reader() as reader:
-            key = queries.resolve_run(reader, run)
-        with self._transaction() as connection:
-            delete_run(connection, self._service.statements, key.id, key.uid, force=force)
-
-    def set_tags(
-        self, run: Any, tags: Mapping[str, Any] | Iterable[str] | str = (), *, remove: Iterable[str] | str = ()
-    ) -> list[str]:
-        """Set or remove tags of a stored run. Tags that its handle sets later are added to them.
-
-        An event of kind ``tag`` says what changed: ``{"set": {name: value}, "removed": [names], "before": {…}}``.
-
-        Args:
-            run: A handle, a record, a uid, an id, or a name that only one run has.
-            tags: Names, or a mapping of names to values, as for `ActiveRun.set_tags`; a tag that is there already
-                gets the new value.
-            remove: Names of tags to remove; a tag that is also set here stays.
-
-        Returns:
-            The names of the tags that were removed, sorted.
-
-        Raises:
-            InvalidArgumentError: ``tags`` is neither names nor a mapping.
-            RunNotFoundError, RunNotUniqueError: ``run`` names none, or several.
-        """
-        tags = list(tags) if isinstance(tags, Iterator) else tags
-        opening.check("tags", canonical_tags, tags)
-        values = canonical_tags(tags)
-        names = {stored_label(name) for name in ([remove] if isinstance(remove, str) else remove)}
-        with self._reader() as reader:
-            key = queries.resolve_run(reader, run)
-        with self._transaction() as connection:
-            return edit_tags(connection, self._service.statements, key.uid, values, names)
-
-    def set_notes(self, run: Any, notes: str, *, append: bool = False) -> str:
-        """Set the notes of a stored run.
-
-        An event of kind ``note`` says what changed: ``{"set": {"notes": …}, "removed": [], "before": {"notes": …}}``.
-
-        Args:
-            run: A handle, a record, a uid, an id, or a name that only one run has.
-            notes: The text; secrets are redacted. An empty text removes the notes.
-            append: Add it to the existing notes, as a paragraph of its own.
-
-        Returns:
-            The resulting notes.
-
-        Raises:
-            InvalidArgumentError: ``notes`` is not a str.
-            RunNotFoundError, RunNotUniqueError: ``run`` names none, or several.
-        """
-        if not isinstance(notes, str):
-            raise InvalidArgumentError(f"notes {notes!r} is not a str")
-        with self._reader() as reader:
-            key = queries.resolve_run(reader, run)
-        text = redact_text(plain_text(notes))
-        with self._transaction() as connection:
-            return edit_notes(connection, self._service.statements, key.uid, text, append=append)
-
-    def rename_run(self, run: Any, name: str) -> str:
-        """Rename a stored run. Its uid stays, and so does the name that its handle shows.
-
-        An event of kind ``rename`` says what changed: ``{"set": {"name": …}, "removed": [], "before": {"name": …}}``.
-
-        Args:
-            run: A handle, a record, a uid, an id, or a name that only one run has.
-            name: A label, not unique, not empty; secrets are redacted, and more than 255 characters are cut.
-
-        Returns:
-            The name as it is stored.
-
-        Raises:
-            InvalidArgumentError: ``name`` is not a str, or empty.
-            RunNotFoundError, RunNotUniqueError: ``run`` names none, or several.
-        """
-        if not isinstance(name, str) or not name:
-            raise InvalidArgumentError(f"name {name!r} cannot be used: pass a str that is not empty")
-        with self._reader() as reader:
-            key = queries.resolve_run(reader, run)
-        kept = stored_label(name)
-        with self._transaction() as connection:
-            edit_name(connection, self._service.statements, key.uid, kept)
-        return kept
-
-    def close_run(self, run: Any, status: str, *, reason: str | None = None) -> None:
-        """End a lost run, without a new attempt.
-
-        It ended when it was last heard of (``ended_at``). An event of kind ``end`` has ``by`` (hand), ``status`` and
-        ``reason``. If a journal of the run that arrives later has its real end, that replaces this one.
-
-        Args:
-            run: A handle, a record, a uid, an id, or a name that only one run has.
-            status: finished, failed, interrupted or pruned.
-            reason: Why; secrets are redacted. It becomes the run's ``error``, unless the run is finished.
-
-        Raises:
-            RunActiveError: A live process is recording it.
-            RunEndedError: It has ended already.
-            InvalidArgumentError: Another status; ``reason`` is not a str.
-            RunNotFoundError, RunNotUniqueError: ``run`` names none, or several.
-        """
-        if status not in FINAL_STATUSES:
-            raise InvalidArgumentError(f"status {status!r} is not one of {', '.join(FINAL_STATUSES)}")
-        if reason is not None and not isinstance(reason, str):
-            raise InvalidArgumentError(f"reason {reason!r} is not a str")
-        text = redact_text(plain_text(reason, MAX_ERROR)) if reason else None
-        with self._reader() as reader:
-            key = queries.resolve_run(reader, run)
-        self.recovered = self._recover()  # a process that was just killed here is not alive, and may have told its end
-        if self._service.is_recorded_here(key.uid):
-            raise RunActiveError(f"run {key.uid} is being recorded by a process on this machine; finish it there")
-        with self._transaction() as connection:
-            close_run(connection, self._service.statements, key.uid, status, text)
 
     def backup(self, path: str | os.PathLike[str]) -> Path:
         """Copy the store into a new file, as of one moment, while others go on recording (SQLite).
