@@ -11,7 +11,6 @@ import logging
 import os
 import sqlite3
 import stat
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -50,10 +49,21 @@ from trainstore.backends.base import (
     driver_of,
     json_options,
     on_connect,
-    too_many_values,
 )
 from trainstore.backends.parameters import convert_parameters, plain_number
 from trainstore.backends.sqlite_backup import copy_database
+from trainstore.backends.sqlite_connecting import (
+    MIGRATION_TIMEOUT,
+    READER_TIMEOUT,
+    WRITER_TIMEOUT,
+    begin_with,
+    configure,
+    is_there,
+    open_to_write,
+    use_wal,
+    warn_of_network,
+)
+from trainstore.backends.sqlite_errors import translated_error
 from trainstore.backends.sqlite_files import (
     JOURNAL,
     absolute_path,
@@ -70,9 +80,7 @@ from trainstore.backends.sqlite_files import (
 from trainstore.backends.urls import safe_url
 from trainstore.errors import (
     BackupError,
-    InvalidArgumentError,
     NetworkFileSystemError,
-    NotADatabaseError,
     StoreUnavailableError,
     StoreURLError,
     TrainStoreError,
@@ -82,20 +90,10 @@ from trainstore.times import utc
 from trainstore.values import INT64_MAX, INT64_MIN
 
 MINIMUM_VERSION = (3, 38, 0)
-READER_TIMEOUT = 5.0  # seconds that a query waits for a lock
-WRITER_TIMEOUT = 1.0  # the delivery thread retries by itself
-MIGRATION_TIMEOUT = 60.0
 
 logger = logging.getLogger("trainstore")
 
 _backends: WeakSet[SQLiteBackend] = WeakSet()
-
-
-class _OutOfReach(sqlite3.OperationalError):
-    """The file or its folder is missing or cannot be read: found before the driver is asked to open it.
-
-    An error of the driver's class, so that SQLAlchemy treats it as one; `SQLiteBackend.translate` makes it ours.
-    """
 
 
 class SQLiteBackend(Backend):
@@ -215,7 +213,8 @@ class SQLiteBackend(Backend):
     def create_writer_engine(self) -> Engine:
         """No pool: the delivery thread keeps one connection. Transactions take the write lock at once."""
         engine = self._engine("BEGIN IMMEDIATE", WRITER_TIMEOUT, {"poolclass": NullPool})
-        on_connect(engine, self._use_wal)
+        if self.path is not None:
+            on_connect(engine, use_wal)
         return engine
 
     def _remember_file(self, _connection: sqlite3.Connection, record: Any) -> None:
@@ -226,9 +225,9 @@ class SQLiteBackend(Backend):
         engine = create_engine(
             "sqlite://", creator=lambda: self._connect(timeout), echo=self.echo, **json_options(), **options
         )
-        on_connect(engine, self._configure)
+        on_connect(engine, configure)
         event.listen(engine, "connect", self._remember_file)
-        event.listen(engine, "begin", partial(_begin, begin))
+        event.listen(engine, "begin", partial(begin_with, begin))
         self._engines.add(engine)
         return engine
 
@@ -298,72 +297,18 @@ class SQLiteBackend(Backend):
             if self._keeper is None:
                 self._keeper = self._driver_connect(timeout)
             return self._driver_connect(timeout)
-        try:
-            is_folder, is_there = self.path.is_dir(), self.path.exists()
-            has_folder = is_there or self.path.parent.is_dir()
-        except OSError as error:
-            raise _OutOfReach(f"{self.path} is out of reach: {error.strerror}") from None
-        if is_folder:
-            raise _OutOfReach(f"{self.path} is a folder")
-        if not has_folder:
-            raise _OutOfReach(f"there is no folder {self.path.parent}")
-        if not is_there:
-            if self.read_only:
-                raise _OutOfReach(f"there is no file {self.path}")
-            if self._was_there:
-                raise _OutOfReach(f"{self.path} was deleted")  # creating it again silently would hide the loss
+        if not is_there(self.path, read_only=self.read_only, was_there=self._was_there):
             self.check_recording()
         connection = self._driver_connect(timeout)
         if not self._was_there:
             self._was_there = True
-            self._warn_of_network()
+            warn_of_network(self.path)
         return connection
-
-    def _warn_of_network(self) -> None:
-        kind = None if self.path is None else health.network_file_system(self.path.parent)
-        if kind is not None:
-            logger.warning(
-                "%s is on a network file system (%s): nothing can be recorded there, and what another machine writes "
-                "may be read wrongly; copy the file to a local disk",
-                self.path,
-                kind,
-            )
 
     def _driver_connect(self, timeout: float) -> sqlite3.Connection:
         if self.read_only and self.path is not None:
             return open_to_read(self.path, timeout)
-        return sqlite3.connect(
-            self._memory_name if self.path is None else str(self.path),
-            uri=self.path is None,
-            timeout=timeout,
-            isolation_level=None,  # the driver begins no transactions itself
-            check_same_thread=False,
-        )
-
-    @staticmethod
-    def _configure(connection: sqlite3.Connection) -> None:
-        # PRAGMAs must run outside a transaction; each holds for this connection only.
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-
-    def _use_wal(self, connection: sqlite3.Connection) -> None:
-        # Written into the file, so only where we write anyway: a file that is not ours stays as it is.
-        if self.path is None or self._is_wal(connection):
-            return
-        # Changing the mode needs the file to itself for a moment; SQLite's busy handler is not asked there.
-        deadline = time.monotonic() + READER_TIMEOUT
-        while True:
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if "readonly" in str(error) or time.monotonic() > deadline:
-                    return
-                time.sleep(0.01)
-
-    @staticmethod
-    def _is_wal(connection: sqlite3.Connection) -> bool:
-        return bool(connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal")
+        return open_to_write(self._memory_name if self.path is None else self.path, timeout)
 
     def close(self) -> None:
         """A database in memory is gone after this."""
@@ -437,7 +382,8 @@ class SQLiteBackend(Backend):
             with self.translated(), migrator.begin() as connection:
                 yield connection
             with closing(self._driver_connect(READER_TIMEOUT)) as driver:
-                self._use_wal(driver)
+                if self.path is not None:
+                    use_wal(driver)
         finally:
             migrator.dispose()
 
@@ -488,32 +434,9 @@ class SQLiteBackend(Backend):
         cause = error.orig if isinstance(error, DBAPIError) else None
         if not isinstance(cause, sqlite3.DatabaseError):
             return super().translate(error)
-        if isinstance(cause, _OutOfReach):
-            return StoreUnavailableError(f"{self.path} cannot be used: {cause}")
-        code = getattr(cause, "sqlite_errorcode", None)
-        primary = code & 0xFF if code is not None else None
-        if primary == sqlite3.SQLITE_NOTADB:
-            return NotADatabaseError(f"{self.path} is not an SQLite database; it was not changed. Name another file")
-        if primary == sqlite3.SQLITE_CORRUPT:
-            return NotADatabaseError(
-                f"{self.path} is damaged ({cause}); restore a copy, or recover it with sqlite3's .recover"
-            )
-        if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return StoreUnavailableError(f"{self.path or 'the database in memory'} is locked by another connection")
-        if "Error binding parameter" in str(cause):
-            return InvalidArgumentError(f"a value in this query cannot be used: {str(cause).partition(': ')[2]}")
-        if code == sqlite3.SQLITE_READONLY and self.read_only:
+        if self.read_only and getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY:
             return self._read_only_error()
-        if "too many SQL variables" in str(cause):
-            return InvalidArgumentError(too_many_values("SQLite"))
-        if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) and _lies_in_a_closed_folder(self.path):
-            return StoreUnavailableError(
-                f"{self.path} cannot be used: SQLite keeps files beside it, even to read it, and you may not write "
-                "into its folder; copy the file to one where you may (a copy by trainstore backup can be read there)"
-            )
-        if primary in _UNAVAILABLE:
-            return StoreUnavailableError(f"{self.path or 'the database in memory'} cannot be used: {cause}")
-        return None
+        return translated_error(cause, self.path)
 
     def is_privilege_error(self, error: SQLAlchemyError) -> bool:
         """SQLITE_READONLY: the file may not be written."""
@@ -528,27 +451,6 @@ def _parameter(value: Any) -> Any:
         return f"{utc(value):%Y-%m-%d %H:%M:%S.%f}"
     number = plain_number(value)
     return float(number) if type(number) is int and not INT64_MIN <= number <= INT64_MAX else number
-
-
-_UNAVAILABLE = (
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_PROTOCOL,
-    sqlite3.SQLITE_NOLFS,
-)
-
-
-def _begin(statement: str, connection: Connection) -> None:
-    if not getattr(connection, "alone", False):  # if so, SQLite begins and commits by itself
-        connection.exec_driver_sql(statement)
-
-
-def _lies_in_a_closed_folder(path: Path | None) -> bool:
-    """Whether the file can be read, but nothing can be written beside it."""
-    return path is not None and os.access(path, os.R_OK) and not os.access(path.parent, os.W_OK)
 
 
 def _close_before_fork() -> None:
