@@ -45,8 +45,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from trainstore.backends.health import Finding
 from trainstore.backends.urls import safe_url
+from trainstore.column_types import UTCDateTime
 from trainstore.errors import BackupError, ReadOnlyStoreError, StoreUnavailableError, TrainStoreError
-from trainstore.models import JsonType, Models, UTCDateTime
+from trainstore.models import Models
 from trainstore.values import time_of
 
 Rows = Sequence[Mapping[str, Any]]
@@ -408,4 +409,4 @@ def json_options() -> dict[str, Any]:
     return {"json_serializer": dump_json, "json_deserializer": load_json}
 
 
-__all__ = ["Backend", "JsonType", "Rows", "dump_json", "json_options", "on_connect"]
+__all__ = ["Backend", "Rows", "dump_json", "json_options", "on_connect"]

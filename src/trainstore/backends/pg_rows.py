@@ -11,7 +11,7 @@ from sqlalchemy import JSON, Double, Integer, Numeric, Table, text
 from sqlalchemy.dialects import postgresql
 
 from trainstore.backends.base import Rows, json_texts, time_texts
-from trainstore.models import UTCDateTime
+from trainstore.column_types import UTCDateTime
 
 
 def jsonable(table: Table, rows: Rows) -> Rows:

@@ -42,7 +42,6 @@ from trainstore.backends import pg_connecting, pg_rows, pg_session
 from trainstore.backends.base import (
     Backend,
     Columns,
-    JsonType,
     Rows,
     driver_of,
     json_options,
@@ -52,6 +51,7 @@ from trainstore.backends.base import (
 from trainstore.backends.health import Finding
 from trainstore.backends.parameters import convert_parameters
 from trainstore.backends.urls import safe_url
+from trainstore.column_types import JsonType, UTCDateTime
 from trainstore.errors import (
     BackupError,
     InvalidArgumentError,
@@ -60,7 +60,7 @@ from trainstore.errors import (
     StoreURLError,
     TrainStoreError,
 )
-from trainstore.models import Models, UTCDateTime
+from trainstore.models import Models
 
 logger = logging.getLogger("trainstore")
 

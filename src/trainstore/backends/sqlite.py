@@ -44,7 +44,6 @@ from trainstore.backends import health, sqlite_health, sqlite_rows
 from trainstore.backends.base import (
     Backend,
     Columns,
-    JsonType,
     Rows,
     driver_of,
     json_options,
@@ -78,6 +77,7 @@ from trainstore.backends.sqlite_files import (
     unquoted_path,
 )
 from trainstore.backends.urls import safe_url
+from trainstore.column_types import JsonType, UTCDateTime
 from trainstore.errors import (
     BackupError,
     NetworkFileSystemError,
@@ -85,7 +85,7 @@ from trainstore.errors import (
     StoreURLError,
     TrainStoreError,
 )
-from trainstore.models import Models, UTCDateTime
+from trainstore.models import Models
 from trainstore.times import utc
 from trainstore.values import INT64_MAX, INT64_MIN
 

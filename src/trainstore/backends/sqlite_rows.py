@@ -12,7 +12,7 @@ from sqlalchemy import JSON, Table
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from trainstore.backends.base import json_texts, time_texts
-from trainstore.models import UTCDateTime
+from trainstore.column_types import UTCDateTime
 
 
 def is_filled(column: Sequence[Any]) -> bool:

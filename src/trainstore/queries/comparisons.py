@@ -24,8 +24,8 @@ from sqlalchemy.sql.elements import (
 )
 from sqlalchemy.sql.type_api import TypeEngine
 
+from trainstore.column_types import UTCDateTime
 from trainstore.errors import InvalidArgumentError
-from trainstore.models import UTCDateTime
 from trainstore.queries.matches import shown
 from trainstore.times import is_numpy_time
 from trainstore.values import scalar_of

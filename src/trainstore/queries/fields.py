@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, exists, false, or_, select, type_coerce
 
+from trainstore.column_types import JsonType, WholeNumber
 from trainstore.errors import FilterError, InvalidArgumentError
-from trainstore.models import STATUSES, JsonType, WholeNumber
+from trainstore.models import STATUSES
 from trainstore.queries import literals
 from trainstore.queries.frames import EXACT, parse
 from trainstore.queries.literals import Token, containing, moment, seconds

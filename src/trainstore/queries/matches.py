@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, ColumnExpressionArgument, exists, false, o
 from sqlalchemy.sql import ClauseElement
 
 from trainstore.arrays import elements, is_array, is_table
+from trainstore.column_types import JsonType
 from trainstore.configs import plain_config
 from trainstore.errors import InvalidArgumentError
-from trainstore.models import JsonType
 from trainstore.queries.frames import EXACT, comparable
 from trainstore.queries.names import Name, inside, nested_values, spelled
 from trainstore.queries.reader import Reader
