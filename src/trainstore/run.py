@@ -11,7 +11,6 @@ import logging
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from math import isfinite
 from types import TracebackType
 from typing import Any
 from weakref import WeakSet
@@ -24,6 +23,7 @@ from trainstore.endings import ending_of
 from trainstore.errors import InvalidArgumentError, JournalError
 from trainstore.models import NAMESPACES, STATUSES
 from trainstore.recording.merging import own_details
+from trainstore.recording.metrics import Metrics, axis_value, json_object, move_axes
 from trainstore.recording.opening import joined_attempt
 from trainstore.recording.recorder import Recorder
 from trainstore.recording.records import (
@@ -36,19 +36,15 @@ from trainstore.recording.records import (
     tag_record,
 )
 from trainstore.recording.service import RecordingService
-from trainstore.redaction import redact, redact_item, redact_text
+from trainstore.redaction import redact, redact_text
 from trainstore.values import (
-    INT64_MAX,
-    INT64_MIN,
     MAX_STEP,
     Json,
     canonical,
     canonical_hyperparams,
     index_of,
     plain_text,
-    scalar_of,
     stored_label,
-    stored_name,
 )
 
 logger = logging.getLogger("trainstore")
@@ -57,8 +53,6 @@ ALERT_LEVELS = ("info", "warn", "error")
 _LEVELS = {level: level for level in ALERT_LEVELS} | {"warning": "warn"}
 FINAL_STATUSES = tuple(status for status in STATUSES if status != "running")
 MAX_ERROR = 20_000  # characters of what ended a run
-_MAX_KNOWN_NAMES = 10_000
-_AXES = ("epoch", "step_time")
 _GO_ON = "resume_run(run, step=…) goes on with it"
 
 _handles: WeakSet[ActiveRun] = WeakSet()
@@ -98,8 +92,7 @@ class ActiveRun:
         self._next_step = next_step
         self._edited_at = 0  # microseconds since 1970
         self._guard = threading.Lock()
-        self._names: dict[str, str] = {}  # as given → as stored
-        self._plain_names: set[str] = set()  # those of them that are the same
+        self._metrics = Metrics()
         self._warned: set[str] = set()
         self._finished: str | None = None
         self._recorder: Recorder | None = None
@@ -223,10 +216,10 @@ class ActiveRun:
                 metrics = named if metrics is None else {**metrics, **named}
             elif metrics is None and details is not None:
                 metrics = {}
-            if type(metrics) is dict and self._are_plain(metrics):
+            if type(metrics) is dict and self._metrics.are_plain(metrics):
                 clean: dict[str, Json] = metrics  # only read
             elif isinstance(metrics, Mapping):
-                clean = self._clean(metrics)
+                clean = self._metrics.clean(metrics, self._warn_once)
             else:
                 self._refuse("metrics must be a mapping of names to values", step, redact(canonical(metrics)))
                 return
@@ -236,15 +229,15 @@ class ActiveRun:
                 return
             record = step_record(at, number, clean)
             if epoch is not None:
-                value = _axis(epoch)
+                value = axis_value(epoch)
                 if value is not None:
                     record["epoch"] = value
                 elif "epoch" not in clean:
                     record["metrics"] = clean = {**clean, "epoch": redact(canonical(epoch))}
             if "step_time" in clean or "epoch" in clean:
-                _move_axes(record)
+                move_axes(record)
             if details is not None:
-                record["details"] = own_details(redact(_object(details)))
+                record["details"] = own_details(redact(json_object(details)))
             self._append(record)
         except Exception as error:  # noqa: BLE001 - no error of the library may reach a training
             self._failed("a step", error)
@@ -343,7 +336,7 @@ class ActiveRun:
             number = index_of(step)
             if number is not None and not 0 <= number <= MAX_STEP:
                 number = None
-            kept = None if details is None else redact(_object(details))
+            kept = None if details is None else redact(json_object(details))
             self._append(event_record(stored_label(str(kind)), now(), number, kept))
         except Exception as error:  # noqa: BLE001
             self._failed("an event", error)
@@ -525,47 +518,6 @@ class ActiveRun:
     def _reopened(self) -> bool:
         return self._recorder is not None and self._recorder.usable
 
-    def _are_plain(self, metrics: dict[str, Any]) -> bool:
-        """Whether they are stored as they are: known names, and only finite floats and ints of 64 bits."""
-        if not self._plain_names.issuperset(metrics):
-            return False
-        total = 0.0
-        for value in metrics.values():
-            kind = type(value)
-            if kind is float:
-                total += value
-            elif kind is not int or not INT64_MIN <= value <= INT64_MAX:
-                return False
-        # An infinity or a NaN makes a sum of which this is NaN. (So do finite ones that are too large together: then
-        # `_clean` asks each of them.)
-        return total - total == 0.0
-
-    def _clean(self, metrics: Mapping[str, Any]) -> dict[str, Json]:
-        """Names and values as they are stored, in a new dict."""
-        names = self._names
-        clean: dict[str, Json] = {}
-        for key, value in metrics.items():
-            name = names.get(key) if type(key) is str else stored_name(key)
-            if name is None:
-                name = stored_name(key)
-                if len(names) < _MAX_KNOWN_NAMES:
-                    names[key] = name
-                    if name == key:
-                        self._plain_names.add(name)
-            if type(key) is not str or name != key:
-                self._warn_once(f"a metric's name cannot be kept as it is; it is stored as {name!r}")
-            kind = type(value)
-            if (kind is float and isfinite(value)) or (kind is int and INT64_MIN <= value <= INT64_MAX):
-                clean[name] = value
-            else:
-                kept = canonical(value)
-                if type(kept) in (str, dict, list):
-                    kept = redact_item(name, kept)
-                clean[name] = kept
-                if type(kept) is dict and "$repr" in kept:
-                    self._warn_once(f"metric {name!r} has a value that is kept as text ({type(value).__name__})")
-        return clean
-
     def _step(self, step: object) -> int | None:
         """The step as an int, or None if it is not one; counts on if it is left out."""
         number = index_of(step) if type(step) is not int and step is not None else step
@@ -653,37 +605,6 @@ def canonical_tags(tags: Mapping[str, Any] | Iterable[str] | str) -> dict[str, J
     if isinstance(tags, str):
         tags = [tags]
     return canonical_hyperparams(tags if isinstance(tags, Mapping) else dict.fromkeys(tags, True))
-
-
-def _axis(value: object) -> float | None:
-    """A finite number as float; None for anything else."""
-    if type(value) is float:
-        return value if isfinite(value) else None
-    try:
-        if not isinstance(value, (int, float)):
-            value = scalar_of(value)
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
-            return None
-        number = float(value)
-    except Exception:  # noqa: BLE001 - an int beyond float64, a hostile object
-        return None
-    return number if isfinite(number) else None
-
-
-def _move_axes(record: Record) -> None:
-    """Move finite numbers named like a column there, unless it is given; the metrics are copied, not changed."""
-    metrics = record["metrics"] = record["metrics"].copy()
-    for axis in _AXES:
-        if axis in metrics and axis not in record and (value := _axis(metrics[axis])) is not None:
-            record[axis] = value
-            del metrics[axis]
-
-
-def _object(details: object) -> dict[str, Json]:
-    """Details as stored, always a JSON object: anything but a mapping is put under the key ``value``."""
-    kept = canonical(details)
-    plain = isinstance(kept, dict) and not (len(kept) == 1 and next(iter(kept)) in ("$repr", "$int"))
-    return kept if plain else {"value": kept}
 
 
 def _shown(value: object) -> str:

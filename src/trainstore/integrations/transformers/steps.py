@@ -246,7 +246,7 @@ class StepRecorder:
     def _held_for(self, metrics: dict[str, Any], step: int, epoch: Any) -> _EndedStep | None:
         """The step that is held, if one record can hold it and this log: they must not contradict each other."""
         held = self.held
-        if held is None or held.step != step or epoch != held.epoch or not self.run._are_plain(metrics):
+        if held is None or held.step != step or epoch != held.epoch or not self.run._metrics.are_plain(metrics):
             return None
         for name, value in metrics.items():
             if held.metrics.get(name, value) != value:
