@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-#: The metrics that the callbacks record: where the main ones are shown, these come first.
+#: The metrics that the callbacks record: if only the main ones are shown, these come first.
 SHOWN_METRICS = ("eval_loss", "loss", "train_loss", "eval_accuracy")
 MAX_TEXT = 200  # characters of one value in HTML
 MOST_HYPERPARAMS = 6  # in an overview

@@ -13,7 +13,7 @@ What is different, because ScalarStop's way loses data or is wrong:
 - NaN, infinities, NumPy scalars and anything else can be a metric or hyperparameter; secrets are redacted.
 - A dictionary of hyperparameters is not changed by storing it, and keeps its ``parent``.
 - Times are aware (UTC), on SQLite too. Results without rows keep their fixed columns.
-- ``table_name_prefix=None`` is no prefix, not ``"scalarstop__"``.
+- ``table_name_prefix=None`` means no prefix, not ``"scalarstop__"``.
 """
 
 from __future__ import annotations

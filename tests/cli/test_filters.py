@@ -85,7 +85,7 @@ def test_runs_are_shown_in_an_order(shown, options, names):
         ("--hp =1", 2, "'=1' is not NAME=VALUE, such as lr=1e-4"),
         ("--hp lr=", 2, "'lr=' is not NAME=VALUE"),
         ("--hp lrr=1", 1, "there is no hyperparameter or field hp.lrr; did you mean hp.lr"),
-        ("--hp lr<x", 1, "hp.lr is compared with a number here, and x is none"),
+        ("--hp lr<x", 1, "hp.lr is compared with a number, and x is not one"),
         ("--tag =1", 2, "'=1' has no name before the '='"),
         ("--since never", 1, "since: 'never' is not a time"),
         ("--status lots", 1, "status 'lots' is not one of running"),

@@ -301,7 +301,7 @@ metric.los < 1
 metric.loss.mean < 1
 ^ there is no metric loss.mean; did you mean metric.loss
 metric."a".b.c < 1
-^ is no name of a metric
+^ is not the name of a metric
 metric.
 ^ there is no metric
 status = finishd
@@ -309,9 +309,9 @@ status = finishd
 hp.lr <
        ^ the filter ends where a value after < should be
 hp.lr < abc
-        ^ hp.lr is compared with a number here, and abc is none
+        ^ hp.lr is compared with a number, and abc is not one
 hp.lr < '1'
-        ^ hp.lr is compared with a number here, and '1' is none
+        ^ hp.lr is compared with a number, and '1' is not one
 last_step = x
             ^ last_step is compared with a number
 metric.loss = x
@@ -553,9 +553,9 @@ def test_a_filter_of_the_largest_size_is_answered(runs: Builder) -> None:
 @pytest.mark.parametrize(
     ("where", "text"),
     [
-        ("(" * 5_000, "stand within each other"),
-        ("not " * 2_000 + "x", "stand within each other"),
-        ("(" * (MAX_DEPTH + 1) + "x" + ")" * (MAX_DEPTH + 1), "stand within each other"),
+        ("(" * 5_000, "nested parentheses"),
+        ("not " * 2_000 + "x", "nested parentheses"),
+        ("(" * (MAX_DEPTH + 1) + "x" + ")" * (MAX_DEPTH + 1), "nested parentheses"),
         (" or ".join(["x"] * (MAX_TERMS + 1)), "more than 200 names and values"),
         ("name in (" + ",".join("x" * MAX_TERMS) + ")", "more than 200 names and values"),
         ("x" * (MAX_LENGTH + 1), "10,001 characters, and 10,000 are the limit"),

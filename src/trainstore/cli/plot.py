@@ -70,7 +70,7 @@ def plot(
     """Plot metrics of RUNs over each other, in the terminal or into a picture.
 
     Without RUN: the 10 newest runs that have the metric. Without --metric: the loss, or what they have. Each line ends
-    in its mark, which the legend names; where there are no colours, the line is drawn with it. NaN and infinities break
+    in its mark, which the legend names; without colours, the line is drawn with it. NaN and infinities break
     a line and are marked by × on the axis. --x relative is the time since the run's start. --watch needs a terminal; it
     ends with exit code 130. Pictures need matplotlib: pip install 'trainstore[plots]'. --json prints the points.
     """

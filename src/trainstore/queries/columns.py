@@ -89,8 +89,8 @@ def _with_nested(cells: Mapping[str, list[Any]], shown: str) -> dict[Name, list[
 def values_inside(values: Sequence[Any]) -> dict[tuple[str, ...], list[Any]]:
     """The values inside a column of mappings by their paths, `NOTHING` in the rows without one.
 
-    () is the path of what is no mapping. The result is empty if there are more than `MOST_INSIDE` paths: that is data,
-    such as the names of a classifier's thousand labels.
+    () is the path of anything but a mapping. The result is empty if there are more than `MOST_INSIDE` paths: that is
+    data, such as the names of a classifier's thousand labels.
     """
     parts: dict[tuple[str, ...], list[Any]] = {}
     for row, value in enumerate(values):

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 X_AXES = ("step", "epoch", "time", "relative")
-NEWEST = 10  # runs, where none are named
+NEWEST = 10  # runs, if none are named
 _UNITS = (("s", 1.0, 120.0), ("min", 60.0, 7_200.0), ("h", 3_600.0, 172_800.0), ("days", 86_400.0, float("inf")))
 _COLUMNS = ("epoch", "step_time")  # stand beside a step's metrics
 
 
 @dataclass(slots=True)
 class Curve:
-    """One metric of a run or, where runs were grouped, of a group: arrays of the same length, by step."""
+    """One metric of a run or, if runs were grouped, of a group: arrays of the same length, by step."""
 
     metric: str
     label: str
@@ -154,7 +154,7 @@ def _facts(reader: Reader, keys: Sequence[RunKey]) -> dict[int, tuple[int, str, 
 
 
 def _of_run(reader: Reader, key: RunKey, names: Sequence[str], x: str, started: Any) -> Iterable[Curve]:
-    """The metrics of a run that have numbers; a step that has none is no point of the curve."""
+    """The metrics of a run that have numbers; a step without one is not a point of the curve."""
     import numpy as np
 
     fixed = [("step", COUNT), *((name, NUMBER) for name in _COLUMNS), ("logged_at", TIME)]
@@ -253,7 +253,7 @@ def _group(label: str, curves: Sequence[Curve]) -> Curve:
     """Mean and extremes of runs, at the steps that every run has which comes so far.
 
     If they hardly meet (each run logs at other steps), values between two steps are interpolated. A mean is over the
-    finite values; where one is not, the step is marked.
+    finite values; if one is not finite, the step is marked.
     """
     import numpy as np
 

@@ -88,7 +88,7 @@ def _metric(scope: Scope, token: Token) -> Field:
     reader, table = scope.reader, scope.reader.models.metric_summary.c
     readings = metric_readings(token.text, SUMMARIES)
     if not readings:
-        raise scope.error(token, f'{token.raw} is no name of a metric; write metric.loss.min or metric."a.b".min')
+        raise scope.error(token, f'{token.raw} is not the name of a metric; write metric.loss.min or metric."a.b".min')
     asked: list[Any] = [exists().where(table.metric == name, table.count > 0) for name, _ in readings]
     found = [reading for reading, there in zip(readings, reader.rows(select(*asked))[0], strict=False) if there]
     if len(found) > 1:

@@ -88,7 +88,7 @@ class Field:
         """The number that it is compared with."""
         number = literals.number(value)
         if number is None:
-            raise self.scope.error(value, f"{self.token.raw} is compared with a number here, and {value.raw} is none")
+            raise self.scope.error(value, f"{self.token.raw} is compared with a number, and {value.raw} is not one")
         return number
 
     def given(self, value: Token, read: Callable[[Token], Any] = lambda token: token.text) -> Any:

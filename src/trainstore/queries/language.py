@@ -154,7 +154,7 @@ class _Parser:
     def part(self, depth: int) -> Any:
         """One of the conditions that are joined by and."""
         if depth > MAX_DEPTH:
-            raise self.scope.error(self.next, f"more than {MAX_DEPTH} parentheses and nots stand within each other")
+            raise self.scope.error(self.next, f"more than {MAX_DEPTH} nested parentheses and nots")
         if self.take("not"):
             return Not(self.part(depth + 1))
         if self.take("("):
@@ -191,7 +191,7 @@ class _Parser:
         return tuple(found)
 
     def value(self, expected: str) -> Token:
-        """A word or a text that is no part of the grammar."""
+        """A word or a text that the grammar does not know."""
         if self.next.kind not in ("word", "text") or self.next.keyword in _KEYWORDS:
             raise self.unexpected(expected)
         self.terms += 1

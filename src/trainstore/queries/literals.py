@@ -48,13 +48,13 @@ def number(token: Token) -> int | float | None:
 
 
 def seconds(token: Token) -> int | float | None:
-    """The seconds that ``90``, ``2h`` or ``1h30m`` mean; None if it is no span of time."""
+    """The seconds that ``90``, ``2h`` or ``1h30m`` mean; None if the text is not a span of time."""
     found = None if token.kind == "text" else span(token.text)
     return number(token) if found is None else found
 
 
 def span(text: str) -> float | None:
-    """The seconds that ``2h``, ``1h30m`` or ``7d`` mean; None if it is no span of time with a unit."""
+    """The seconds that ``2h``, ``1h30m`` or ``7d`` mean; None if the text is not a span of time with a unit."""
     if not _SPAN.match(text):
         return None
     return sum(float(count) * _UNITS[unit] for count, unit in _SPAN_PART.findall(text.lower()))

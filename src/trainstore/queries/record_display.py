@@ -50,7 +50,7 @@ def without_namespace(namespace: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def main_metrics(record: RunRecord) -> Shown:
-    """The last values of metrics that are no runtimes and counters; the one that it was chosen by comes first."""
+    """The last values of metrics other than runtimes and counters; the one that it was chosen by comes first."""
     names = results_first(record.metrics)
     shown = [name for name in names if not is_effort(name)] or names
     if record.sort_metric_name in record.metrics:

@@ -117,7 +117,7 @@ class DeliveryThread:
                 self._awaited -= 1
 
     def stop(self, timeout: float) -> None:
-        """End the thread and close its connection; what is not stored stays in the journals. `add` starts anew."""
+        """End the thread and close its connection; what is not stored stays in the journals. `add` starts a new one."""
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             self._stopping = True

@@ -134,7 +134,7 @@ class _Flush:
         if not self.sql.advance(self.connection, uid, low, high, heartbeat=self.source.alive):
             acked = self.sql.writer_acked(self.connection, uid)
             if acked is None:
-                # The run was deleted and made anew by another of its writers.
+                # The run was deleted, and created again by another of its writers.
                 raise RunDeletedError(f"run {self.source.run_uid} was deleted")
             raise WatermarkMovedError(acked)
 
