@@ -140,7 +140,8 @@ def test_no_hook_and_no_wrapper_of_ours_waits(
     """Under set_sync_debug_mode("error"), with evaluations, logs and checkpoints: nothing is raised, all is there."""
     forbid_waiting(monkeypatch, TrainStoreCallback, *OF_EVERY_STEP)
     forbid_waiting(monkeypatch, TrainStoreCallback, *NOW_AND_THEN, but_drains=True)
-    forbid_waiting(monkeypatch, StepRecorder, "add_micro_batch")  # what the wrapper of training_step adds
+    forbid_waiting(monkeypatch, StepRecorder, "add_loss")  # what the wrapper of training_step adds
+    forbid_waiting(monkeypatch, StepRecorder, "add_inputs")
     forbid_waiting(monkeypatch, RingLoss, "add_grad_norm")  # and that of clipping
     callback = TrainStoreCallback(local_store, on_error="raise")
     trainer = make_cuda_trainer(

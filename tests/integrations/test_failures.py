@@ -21,8 +21,8 @@ def break_recording(monkeypatch, *methods):
 
 
 def test_a_store_that_always_fails_never_stops_the_training(local_store, make_trainer, monkeypatch, caplog):
-    """Every method of the run raises: the training ends as it should, after one error and one farewell in the log."""
-    break_recording(monkeypatch, "log", "log_hyperparams", "log_event", "set_tags", "finish", "flush")
+    """Every method of the run raises: the training ends as it should, after one error and a line for each farewell."""
+    break_recording(monkeypatch, "log", "log_measured", "log_hyperparams", "log_event", "set_tags", "finish", "flush")
     trainer = make_trainer(
         callbacks=[TrainStoreCallback(local_store)],
         eval_dataset=tokens(4),
@@ -34,22 +34,63 @@ def test_a_store_that_always_fails_never_stops_the_training(local_store, make_tr
     trainer.train()
     trainer.evaluate()
     assert trainer.state.global_step == 10
-    ours = [record.message for record in caplog.records if record.name == "trainstore"]
-    assert [("could not be recorded" in line, "stops recording" in line) for line in ours] == [
-        (True, False),
-        (False, True),
+    first, *others = [record.message for record in caplog.records if record.name == "trainstore"]
+    assert "could not be recorded (OSError); the training goes on" in first
+    assert others == [
+        "on_log failed 5 times and is left out of this training's record",
+        "10 steps between 1 and 10 were not recorded (OSError)",
+        "on_evaluate failed 5 times and is left out of this training's record",
     ]
     assert not is_wrapped(trainer)
 
 
-def test_a_run_that_we_gave_up_still_ends(local_store, make_trainer, monkeypatch):
-    """After five failures no step is recorded any more, but the run learns how the training ended."""
+def test_what_fails_five_times_is_left_out_and_the_steps_are_not(store, make_trainer, monkeypatch, caplog):
+    """Logs fail at every step: they are given up after five, each step is recorded, and the run learns its end."""
     break_recording(monkeypatch, "log")
-    callback = TrainStoreCallback(local_store)
+    callback = TrainStoreCallback(store)
     with pytest.raises(Crash):
-        make_trainer(callbacks=[callback, CrashAt(9)]).train()
-    run = local_store.get_run(callback.run_uid)
+        make_trainer(callbacks=[callback, CrashAt(9)], logging_steps=1, include_num_input_tokens_seen=True).train()
+    run = store.get_run(callback.run_uid)
     assert (run.status, run.error) == ("failed", "Crash: at step 9")
+    assert store.list_step_logs(run)["loss"].count() == 9
+    assert store.list_events(run, kind="lost_steps").empty
+    assert caplog.text.count("on_log failed 5 times and is left out of this training's record") == 1
+
+
+@pytest.mark.parametrize("logging_steps", [1, 100])
+def test_a_run_that_lost_steps_says_so(store, make_trainer, monkeypatch, caplog, logging_steps):
+    """Steps are tried again however often they fail; an event counts those that are missing, and so does the log."""
+    original, fails_at = ActiveRun.log_measured, range(2, 9)
+
+    def fails(self, metrics, step, *rest):
+        if step in fails_at:
+            raise OSError("broken for the test")
+        original(self, metrics, step, *rest)
+
+    monkeypatch.setattr(ActiveRun, "log_measured", fails)
+    callback = TrainStoreCallback(store)
+    make_trainer(callbacks=[callback], logging_steps=logging_steps).train()
+    run = store.get_run(callback.run_uid)
+    log = store.list_step_logs(run)
+    assert log["step"][log["loss"].notna()].to_list() == [1, 9, 10]
+    (event,) = store.list_events(run, kind="lost_steps").to_dict("records")
+    assert event["details"] == {"count": 7, "first_step": 2, "last_step": 8, "error": "OSError"}
+    assert event["step"] == 8
+    assert caplog.text.count("7 steps between 2 and 8 were not recorded (OSError)") == 1
+    assert run.status == "finished"
+
+
+def test_the_next_training_tries_everything_again(local_store, make_trainer, monkeypatch):
+    """What was given up in one training is recorded in the next one."""
+    original = ActiveRun.log_event
+    break_recording(monkeypatch, "log_event")
+    trainer = make_trainer(callbacks=[TrainStoreCallback(local_store)], save_strategy="steps", save_steps=1)
+    trainer.train()
+    monkeypatch.setattr(ActiveRun, "log_event", original)
+    trainer.train()
+    first, second = local_store.list_runs(sort="started")["uid"]
+    assert local_store.list_events(first, kind="checkpoint").empty
+    assert len(local_store.list_events(second, kind="checkpoint")) == 10
 
 
 def test_a_store_that_cannot_begin_a_run_does_not_stop_the_training(local_store, make_trainer, monkeypatch, caplog):

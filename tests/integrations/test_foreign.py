@@ -4,6 +4,7 @@ import weakref
 from dataclasses import dataclass
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from transformers import TrainerCallback
@@ -11,6 +12,7 @@ from transformers.trainer_callback import CallbackHandler, TrainerControl, Train
 
 from trainstore.integrations.transformers import TrainStoreCallback, record
 from trainstore.integrations.transformers.foreign import Events
+from trainstore.integrations.transformers.losses import RingLoss
 
 
 @dataclass
@@ -214,3 +216,58 @@ def test_a_failure_in_another_librarys_training_step_is_that_of_the_run(store):
     assert (run.status, run.error) == ("failed", "RuntimeError: nobody expected this")
     (event,) = store.list_events(run, kind="exception")["details"]
     assert "training_step" in event["traceback"]
+
+
+class WithoutHandler:
+    """A trainer that keeps its callbacks in a list and calls them itself; its loss is any kind of number."""
+
+    losses = (0.5, 1, np.float32(1.5))
+
+    def __init__(self, callback):
+        self.callbacks = [callback]
+
+    def tell(self, event, state):
+        for callback in self.callbacks:
+            getattr(callback, event)(Arguments(), state, TrainerControl(), model=torch.nn.Linear(2, 2))
+
+    def training_step(self, model, inputs):
+        return self.losses[len(inputs["input_ids"]) - 1]
+
+    def train(self):
+        state = state_of(0)
+        self.tell("on_train_begin", state)
+        for step in range(1, 4):
+            self.tell("on_step_begin", state)
+            self.training_step(None, {"input_ids": torch.zeros(step, 2)})
+            state.global_step = step
+            self.tell("on_step_end", state)
+        self.tell("on_train_end", state)
+
+
+@pytest.mark.parametrize("reads", ["at once", "later"])
+def test_a_trainer_without_a_handler_is_recorded_and_a_loss_may_be_a_number(store, monkeypatch, reads):
+    """Its list of callbacks is enough; a float, an int and a NumPy number are losses, also on an accelerator."""
+    if reads == "later":
+        monkeypatch.setattr("trainstore.integrations.transformers.losses.DirectLoss", lambda: RingLoss("cpu"))
+    callback = TrainStoreCallback(store)
+    WithoutHandler(callback).train()
+    run = store.get_run(callback.run_uid)
+    steps = store.list_step_logs(run)
+    assert steps["loss"].to_list() == [0.5, 1.0, 1.5]
+    assert steps["tokens"].to_list() == [2, 4, 6]
+    assert (run.status, run.environment["loss_source"]) == ("finished", "training_step")
+
+
+def test_a_step_that_ends_twice_is_one_step(store):
+    """Some trainers begin a step at an epoch's end and find no data: the last row stays as it is."""
+    handler = handler_of(TrainStoreCallback(store, name="twice"))
+    state, control = TrainerState(max_steps=2), TrainerControl()
+    handler.on_train_begin(Arguments(), state, control)
+    for step in (1, 2, 2):
+        handler.on_step_begin(Arguments(), state, control)
+        state.global_step = step
+        handler.on_step_end(Arguments(), state, control)
+    handler.on_train_end(Arguments(), state, control)
+    log = store.list_step_logs("twice", details=True)
+    assert log["step"].to_list() == [1, 2]
+    assert log["details"].isna().all()

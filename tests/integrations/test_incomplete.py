@@ -136,7 +136,8 @@ def test_a_loss_that_is_not_a_number_costs_this_step_its_loss(recorder, local_st
     """The rest of the step is recorded, the next step is whole, and one warning names the loss."""
     batch = {"input_ids": torch.ones(2, 3)}
     for step, value in enumerate((loss, loss, torch.tensor(0.5)), start=1):
-        recorder.add_micro_batch(value, batch)
+        recorder.add_loss(value)
+        recorder.add_inputs(batch)
         recorder.add_grad_norm(torch.tensor(2.0))
         recorder.before_optimizer(SimpleNamespace(param_groups=[{"lr": 0.1}]))
         recorder.end_step(step, 0.5)
@@ -230,7 +231,7 @@ def test_a_device_that_fails_costs_its_last_losses_alone(local_store, monkeypatc
     monkeypatch.setattr(ring, "_copy_to_host", fails)
     with local_store.start_run(name="device") as run:
         recorder = StepRecorder(run, ring, 0, Incomplete(run).lose)
-        recorder.add_micro_batch(torch.tensor(1.0), None)
+        recorder.add_loss(torch.tensor(1.0))
         recorder.end_step(1, 0.5)
         recorder.log({"loss": 1.0, "learning_rate": 0.1, "reward": 2.0}, 1)
     (row,) = local_store.list_step_logs("device").to_dict("records")

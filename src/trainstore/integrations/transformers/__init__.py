@@ -17,10 +17,11 @@ Inside::
     settings.py           its arguments; failures.py: failures of trainstore itself
     session.py            what it keeps from one event to the next: the store, the trainings under way, their runs
     beginning.py          how a training begins; runs.py: with which run; checkpoint.py: that of its checkpoint
+    checkpoint_file.py    where a checkpoint is, and the file that names its run, if the trainer's own files do not
     ending.py             how a training ends; train_call.py: when train() returns or raises
     training.py           one training under way; ranks.py: its processes; outside.py: what comes before and after it
     steps.py              the rows of the steps; losses.py: where their losses come from
-    watch.py              what a trainer's methods reveal; wrappers.py: how they are replaced during a training
+    watch.py              what a trainer's methods reveal (../protocol.py: which); wrappers.py: how they are replaced
     facts.py              what is known at the beginning; datasets.py: about the data; parameters.py: the model's size
     incomplete.py         what could not be read; foreign.py: other libraries' trainers, whose events may lack fields
 """

@@ -56,6 +56,7 @@ def begin(session: Session, training: Training, event: Mapping[str, Any]) -> Non
         training: The training.
         event: The event's keyword arguments: model and dataloaders.
     """
+    session.failures.begin()
     trainer, args, state = training.known_trainer, training.args, training.state
     before = _end_earlier(session, trainer)
     training.is_watched = when_train_ends(trainer, partial(train_ended, session, training))
@@ -65,13 +66,15 @@ def begin(session: Session, training: Training, event: Mapping[str, Any]) -> Non
             _watch_of(session, training).ends(trainer)
         return
     store = session.store  # opened before the run that needs it
-    run = _open_run(session, training) if before is None else begin_again(store, before, state.global_step)
+    source = training.protocol.source
+    run = _open_run(session, training) if before is None else begin_again(store, before, state.global_step, source)
     incomplete = Incomplete(run)
     for name in missing_from(args, state):
-        incomplete.note(name, "not given")
-    source = _record(session, training, run, incomplete)
+        if name not in training.protocol.lacks:
+            incomplete.note(name, "not given")
+    loss_source = _record(session, training, run, incomplete)
     session.record_facts(run, trainer, args, state, event, incomplete)
-    run.log_hyperparams({"loss_source": source}, "env")
+    run.log_hyperparams({"loss_source": loss_source}, "env")
     if training.steps is not None:
         training.steps.pause()
 
@@ -83,7 +86,7 @@ def continue_training(session: Session, training: Training, last_step: int) -> T
     if before is None or incomplete is None:
         return None
     try:
-        run = go_on(session.store, before, last_step)
+        run = go_on(session.store, before, last_step, training.protocol.source)
         _record(session, training, run, incomplete.go_on(run))
     except Exception as error:  # noqa: BLE001
         session.report("a training that goes on", error)
@@ -114,12 +117,12 @@ def _end_earlier(session: Session, trainer: Any | None) -> ActiveRun | None:
 
 def _open_run(session: Session, training: Training) -> ActiveRun:
     """A new run, the checkpoint's run, or the run with what was logged before the training."""
-    trainer, args, state = training.known_trainer, training.args, training.state
+    trainer, state = training.known_trainer, training.state
     waiting = session.last_runs.waiting(trainer)
     fresh = state.global_step == 0 and session.settings.resume == "auto" and trial_of(trainer, state) is None
     if fresh and waiting is not None:
-        return go_on(session.store, waiting, 0)
-    return open_run(session.store, session.settings, trainer, args, state)
+        return go_on(session.store, waiting, 0, training.protocol.source)
+    return open_run(session.store, session.settings, training)
 
 
 def _record(session: Session, training: Training, run: ActiveRun, incomplete: Incomplete) -> str:
@@ -139,7 +142,9 @@ def _watch(session: Session, training: Training, run: ActiveRun, incomplete: Inc
     watch = _watch_of(session, training)
     if trainer is not None:
         watch.ends(trainer)
-    steps = training.steps = StepRecorder(run, None, training.state.global_step, incomplete.lose)
+    step, protocol = training.state.global_step, training.protocol
+    lost = partial(session.lost_step, training)
+    steps = training.steps = StepRecorder(run, None, step, incomplete.lose, protocol, lost)
     if session.settings.loss == "logs":
         return "logs"
     reader = None if trainer is None else incomplete.attempt("loss", partial(reader_for, training.args))
@@ -147,7 +152,7 @@ def _watch(session: Session, training: Training, run: ActiveRun, incomplete: Inc
         incomplete.note("loss", "the Trainer was not found; only the means that it logs are recorded")
         return "logs"
     steps.reader = reader
-    return "training_step"
+    return protocol.loss.lstrip("_")
 
 
 def _watch_of(session: Session, training: Training) -> Watch:

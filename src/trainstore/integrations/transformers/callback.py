@@ -9,18 +9,21 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 
 from trainstore.errors import RunNotFoundError
+from trainstore.integrations.protocol import TRANSFORMERS, callbacks_of, protocol_of
 from trainstore.integrations.transformers.beginning import begin, continue_training, is_for_the_user
+from trainstore.integrations.transformers.checkpoint_file import step_of_best_model
 from trainstore.integrations.transformers.ending import end, end_all
+from trainstore.integrations.transformers.failures import LEARNING_RATE
 from trainstore.integrations.transformers.foreign import Events, given
 from trainstore.integrations.transformers.outside import OutsideLog, complete_logs
 from trainstore.integrations.transformers.session import Session
 from trainstore.integrations.transformers.settings import Settings
 from trainstore.integrations.transformers.train_call import watch_train
 from trainstore.integrations.transformers.training import Training
-from trainstore.integrations.transformers.wrappers import Reference, callbacks_of, calling_trainer, reference_to
+from trainstore.integrations.transformers.wrappers import Reference, calling_trainer, reference_to
 from trainstore.run import ActiveRun, recording_is_disabled
 from trainstore.store import TrainStore
 
@@ -30,6 +33,8 @@ def _guarded(hook: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(hook)
     def guarded(self: TrainStoreCallback, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if hook.__name__ in self._session.failures.given_up:
+            return
         try:
             training = self._training_of(state)
             told = self._events if training is None else training.events
@@ -82,7 +87,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def _reset(self, settings: Settings) -> None:
         """Make this a callback that has recorded nothing."""
-        watch_train()
+        watch_train(Trainer, TRANSFORMERS.training)
         self._settings = settings
         self._session = Session(settings)
         self._outside = OutsideLog()
@@ -127,9 +132,17 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     # --- The beginning ----------------------------------------------------------------------------------------------
 
+    @_guarded
+    def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The trainer exists. Another library's may call this just before its training: the last chance to watch it."""
+        trainer = self._find_trainer()
+        protocol = protocol_of(trainer)
+        if protocol is not TRANSFORMERS:
+            watch_train(type(trainer), protocol.training)
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin a run, or continue the one that the checkpoint names."""
-        if self._session.failures.disabled or recording_is_disabled():
+        if recording_is_disabled():
             return
         try:
             trainer = self._find_trainer()
@@ -211,7 +224,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
             try:
                 steps.before_optimizer(optimizer)
             except Exception as error:  # noqa: BLE001
-                self._session.report("on_pre_optimizer_step", error)
+                self._session.report(LEARNING_RATE, error)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """One record: the whole step (on accelerators without loss and gradient norm), and a log right after it."""
@@ -228,7 +241,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
                     control = training.events.control(control)
                 steps.end_step(state.global_step, state.epoch, log_follows=control.should_log)
             except Exception as error:  # noqa: BLE001
-                self._session.report("on_step_end", error)
+                self._session.lost_step(training, error)
         elif training.ranks.asks:
             training.ranks.learn_run(training.state)
 
@@ -243,7 +256,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Whatever the Trainer logs, into the row of its step."""
-        if logs is None:
+        if logs is None or "on_log" in self._session.failures.given_up:
             return
         training = self._session.current
         if training is None or training.given_state is not state:
@@ -280,22 +293,22 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         training = self._training_of(state)
         if training is not None:
             if metrics is not None and training.steps is not None:
-                training.steps.log_results(metrics, state.global_step)
+                training.steps.log_results(metrics, training.last_step)
             return
         if metrics is None or not self._records_outside(state):
             return
         trainer, last_runs = self._find_trainer(), self._session.last_runs
-        last = last_runs.of(trainer)
+        last, step = last_runs.of(trainer), state.global_step or last_runs.last_step(trainer)
         if last is not None:
-            last_runs.remember(trainer, last)  # an evaluation is a result: the next training gets its own run
-        left = self._outside.unlogged(metrics, state.global_step)
+            last_runs.remember(trainer, last, step)  # an evaluation is a result: the next training gets its own run
+        left = self._outside.unlogged(metrics, step)
         if left:
             with self._session.run_outside(trainer, args, state, kwargs) as run:
-                self._outside.record(run, left, state.global_step)
+                self._outside.record(run, left, step)
 
     def _records_outside(self, state: Any) -> bool:
         """Whether this callback records what comes outside a training."""
-        if self._session.failures.disabled or recording_is_disabled() or not state.is_world_process_zero:
+        if recording_is_disabled() or not state.is_world_process_zero:
             return False
         return not self._is_second_of(self._find_trainer())
 
@@ -326,17 +339,23 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         training = self._training_of(state)
         if training is None:
             return
-        stopped = state.global_step < state.max_steps
+        step = training.last_step
+        stopped = step < state.max_steps
+        # The second one is Forgather's.
+        stopped_by_callback = control.should_training_stop or getattr(control, "should_abort_without_save", False)
         # A pruned trial ends in the middle of an epoch, which no other training does.
-        pruned = state.is_hyper_param_search and (training.in_epoch or (stopped and not control.should_training_stop))
+        pruned = state.is_hyper_param_search and (training.in_epoch or (stopped and not stopped_by_callback))
         run = None if training.steps is None else training.run
-        by_callback = stopped and not pruned and control.should_training_stop and training.stopped_by is None
+        by_callback = stopped and not pruned and stopped_by_callback and training.stopped_by is None
         if run is not None and by_callback:
-            run.log_event("early_stop", state.global_step, {"max_steps": state.max_steps})
+            run.log_event("early_stop", step, {"max_steps": state.max_steps})
         if run is not None and state.best_model_checkpoint:
-            step, metric = getattr(state, "best_global_step", None), getattr(state, "best_metric", None)
-            best = {"path": state.best_model_checkpoint, "metric": metric, "step": step}
-            run.log_event("best_model", step, best)
+            best = {
+                "path": state.best_model_checkpoint,
+                "metric": getattr(state, "best_metric", None),
+                "step": step_of_best_model(state),
+            }
+            run.log_event("best_model", best["step"], best)
         if pruned:
             self._session.finish(training, "pruned")
         else:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trainstore.integrations.protocol import attribute_of, protocol_of
 from trainstore.integrations.transformers.steps import name_of_loss
-from trainstore.recording.environment import safely
 from trainstore.run import ActiveRun
 from trainstore.values import canonical
 
@@ -21,8 +20,9 @@ STATE_KEY = "trainstore"
 class SavedRun:
     """The run that a training belongs to, and where that training keeps its checkpoints.
 
-    It is stored in ``state.stateful_callbacks``, which every checkpoint saves. We write it there ourselves: if the
-    callback were an ``ExportableState``, resuming from a checkpoint made without it would fail at the first save.
+    It is stored in ``state.stateful_callbacks``, which every checkpoint of a ``transformers.Trainer`` saves. We write
+    it there ourselves: if the callback were an ``ExportableState``, resuming from a checkpoint made without it would
+    fail at the first save. Checkpoints that do not save it get a file of their own (``checkpoint_file.py``).
     """
 
     run_uid: str
@@ -39,7 +39,14 @@ class SavedRun:
     def read(cls, state: Any) -> SavedRun | None:
         """What the loaded checkpoint carries; None if it carries nothing, or nothing that makes sense."""
         try:
-            attributes = state.stateful_callbacks[STATE_KEY]["attributes"]
+            return cls.from_plain(state.stateful_callbacks[STATE_KEY]["attributes"])
+        except (AttributeError, KeyError, TypeError):
+            return None
+
+    @classmethod
+    def from_plain(cls, attributes: Any) -> SavedRun | None:
+        """From what ``asdict`` gave; None if it makes no sense."""
+        try:
             saved = cls(**{name: attributes[name] for name in cls.__dataclass_fields__})
             uuid.UUID(saved.run_uid)
             sound = bool(saved.lineage) and all(
@@ -68,22 +75,13 @@ def output_dir_of(args: Any) -> str:
         return str(folder)
 
 
-def checkpoint_dir_of(trainer: Any | None, args: Any, state: Any) -> str:
-    """Where the Trainer keeps the checkpoint of this step: a trial has its own folder in output_dir."""
-    folder = Path(output_dir_of(args))
-    if trainer is not None:
-        get = functools.partial(trainer._get_output_dir, getattr(trainer, "_trial", None))
-        folder = Path(safely("the checkpoints' folder", get, folder)).resolve()
-    return str(folder / f"checkpoint-{state.global_step}")
-
-
 def trial_of(trainer: Any | None, state: Any) -> str | None:
     """What identifies a trial of a hyperparameter search; None outside a search.
 
     Optuna's trials have a study and a number. The state alone cannot tell: a trial's checkpoint carries its name and
     ``is_hyper_param_search`` into any training that loads it.
     """
-    trial = getattr(trainer, "_trial", None)
+    trial = attribute_of(trainer, protocol_of(trainer).trial)
     if trainer is not None and trial is None:
         return None
     number = getattr(trial, "number", None)

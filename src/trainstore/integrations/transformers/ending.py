@@ -5,7 +5,6 @@ from __future__ import annotations
 import traceback
 
 from trainstore.endings import describe_exception, ending_of
-from trainstore.integrations.transformers.runs import SOURCE
 from trainstore.integrations.transformers.session import Session
 from trainstore.integrations.transformers.training import Training
 from trainstore.run import ActiveRun
@@ -82,10 +81,10 @@ def _fail(session: Session, training: Training, error: BaseException) -> None:
 def _failed_late(session: Session, training: Training, error: BaseException | None) -> None:
     """A push or another callback failed after the training's end: an event of the run, which stays finished."""
     run = training.run
-    if run is None or run.status != "finished" or session.failures.disabled:
+    if run is None or run.status != "finished":
         return
     if error is not None and ending_of_training(error)[0] == "failed":
-        joined = session.store.resume_run(run.uid, lineage=run.lineage, source=SOURCE)
+        joined = session.store.resume_run(run.uid, lineage=run.lineage, source=training.protocol.source)
         _log_exception(joined, training.state.global_step, error)
         session.finish_run(joined)
 
@@ -106,7 +105,7 @@ def _rank_failed(session: Session, training: Training, error: BaseException) -> 
             rank=ranks.rank,
             project=shared.project,
             name=shared.name,
-            source=SOURCE,
+            source=training.protocol.source,
         )
         _log_exception(run, training.state.global_step, error, ranks.rank)
         session.finish_run(run, "failed", reason)

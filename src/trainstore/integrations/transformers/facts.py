@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from trainstore import __version__
+from trainstore.integrations.protocol import attribute_of, protocol_of
 from trainstore.integrations.transformers.datasets import dataset_facts
 from trainstore.integrations.transformers.foreign import given
 from trainstore.integrations.transformers.incomplete import Incomplete
@@ -69,7 +70,7 @@ def facts_of(
 
 def trial_facts(trainer: Any | None, state: Any) -> dict[str, Any]:
     """The parameters of a trial of a hyperparameter search, its number and its name, if it has one."""
-    trial = getattr(trainer, "_trial", None)
+    trial = attribute_of(trainer, protocol_of(trainer).trial)
     if trainer is not None and trial is None:
         return {}  # even if the state, loaded from a trial's checkpoint, names one
     facts = {"trial_number": getattr(trial, "number", None), "trial_name": getattr(state, "trial_name", None)}
@@ -186,9 +187,10 @@ def environment_facts(trainer: Any | None, args: Any, incomplete: Incomplete) ->
         getters["cuda"] = lambda: torch.version.cuda
         getters["device_name"] = lambda: torch.cuda.get_device_name(device)
     facts = incomplete.read("env", getters)
-    if getattr(trainer, "_train_batch_size", None) is not None:
+    batch_size = attribute_of(trainer, protocol_of(trainer).batch_size)
+    if batch_size is not None:
         # auto_find_batch_size may use a smaller one, and leaves the arguments as they are.
-        facts["train_batch_size"] = trainer._train_batch_size  # type: ignore[union-attr]
+        facts["train_batch_size"] = batch_size
     return facts | {name: release for name in LIBRARIES if (release := _release_of(name)) is not None}
 
 
@@ -205,4 +207,7 @@ def _release_of(library: str) -> str | None:
 
 
 def _precision(args: Any) -> str:
+    given = getattr(args, "mixed_precision", None)  # of accelerate and other libraries
+    if given in ("bf16", "fp16"):
+        return str(given)
     return "bf16" if getattr(args, "bf16", False) else "fp16" if getattr(args, "fp16", False) else "fp32"

@@ -30,6 +30,8 @@ def _is_readable(norm: Any) -> bool:
 
 def _sum(losses: list[Any]) -> float:
     """The sum of a step's micro-batch losses, in the order and precision in which the Trainer adds them up."""
+    if not isinstance(losses[0], Tensor):
+        return float(sum(losses))
     if losses[0].dtype is torch.float32:
         # Much faster in Python than with tensors, and exact: the sum of two float32 in float64, rounded to float32, is
         # their float32 sum.
@@ -53,8 +55,13 @@ class DirectLoss:
         self._losses: list[Any] = []
         self._grad_norm: Any = None
 
+    @property
+    def has_loss(self) -> bool:
+        """Whether the step under way has a loss."""
+        return bool(self._losses)
+
     def add_loss(self, loss: Any) -> None:
-        """What ``training_step`` returned for one micro-batch."""
+        """What ``training_step`` returned for one micro-batch: a tensor or a number."""
         self._losses.append(loss)
 
     def add_grad_norm(self, norm: Any) -> None:
@@ -68,7 +75,7 @@ class DirectLoss:
         losses, norm = self._losses, self._grad_norm
         if losses:
             try:
-                values["loss"] = losses[0].item() if len(losses) == 1 else _sum(losses)
+                values["loss"] = losses[0].item() if len(losses) == 1 and type(losses[0]) is Tensor else _sum(losses)
             except Exception as error:  # noqa: BLE001 - a user's trainer may return anything as its loss
                 unreadable("loss", error)
             losses.clear()
@@ -109,8 +116,16 @@ class RingLoss:
         self._host_values: Values = {}  # values of the step under way that were never on the device
         self._on_their_way: deque[tuple[list[_Slot], Any, Any]] = deque()
 
+    @property
+    def has_loss(self) -> bool:
+        """Whether the step under way has a loss."""
+        return 0 in self._held or "loss" in self._host_values
+
     def add_loss(self, loss: Any) -> None:
         """What ``training_step`` returned for one micro-batch. Copied, as CUDA graphs overwrite it."""
+        if not isinstance(loss, Tensor):
+            self._host_values["loss"] = self._host_values.get("loss", 0.0) + float(loss)
+            return
         if 0 not in self._held:
             self._write(0, loss)
             return

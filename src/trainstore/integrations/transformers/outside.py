@@ -13,6 +13,7 @@ from trainstore.run import ActiveRun
 class _LastRun(NamedTuple):
     trainer: Reference
     run: ActiveRun
+    last_step: int  # of the training; 0 without one
     waits: bool  # holds only what was logged before a training, which will continue it
 
 
@@ -23,17 +24,22 @@ class LastRuns:
         self.latest: ActiveRun | None = None  # of any trainer
         self._by_trainer: dict[int, _LastRun] = {}  # by id: a trainer need not be hashable
 
-    def remember(self, trainer: Any | None, run: ActiveRun, *, waits: bool = False) -> None:
+    def remember(self, trainer: Any | None, run: ActiveRun, last_step: int = 0, *, waits: bool = False) -> None:
         """What comes next outside a training belongs to this run; with ``waits``, so does the next training."""
         self.latest = run
         self._by_trainer = {key: last for key, last in self._by_trainer.items() if last.trainer() is not None}
         if trainer is not None:
-            self._by_trainer[id(trainer)] = _LastRun(reference_to(trainer), run, waits)
+            self._by_trainer[id(trainer)] = _LastRun(reference_to(trainer), run, last_step, waits)
 
     def of(self, trainer: Any | None) -> ActiveRun | None:
         """The last run of this trainer; of any trainer, if it has none."""
         last = self._entry(trainer)
         return self.latest if last is None else last.run
+
+    def last_step(self, trainer: Any | None) -> int:
+        """The last step of this trainer's last training; 0 without one. Some trainers forget it."""
+        last = self._entry(trainer)
+        return 0 if last is None else last.last_step
 
     def waiting(self, trainer: Any | None) -> ActiveRun | None:
         """The run that the next training of this trainer continues."""
@@ -69,7 +75,7 @@ class OutsideLog:
 def complete_logs(logs: Any, state: Any) -> Any:
     """What is logged, including what an earlier callback removed (PrinterCallback removes total_flos)."""
     history = state.log_history[-1] if state.log_history else None
-    if type(logs) is not dict or type(history) is not dict:
+    if type(logs) is not dict or type(history) is not dict or history is logs:
         return logs
     if len(history) == len(logs) + 1 and "step" not in logs:  # only the step differs: nothing was removed
         return logs

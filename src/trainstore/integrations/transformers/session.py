@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from trainstore.integrations.transformers.checkpoint import checkpoint_dir_of
+from trainstore.integrations.protocol import protocol_of
+from trainstore.integrations.transformers.checkpoint_file import checkpoint_of, write_run
 from trainstore.integrations.transformers.facts import facts_of
-from trainstore.integrations.transformers.failures import Failures
+from trainstore.integrations.transformers.failures import NAME, STEP, Failures, LostSteps
 from trainstore.integrations.transformers.incomplete import Incomplete
 from trainstore.integrations.transformers.outside import LastRuns
-from trainstore.integrations.transformers.runs import SOURCE, labels_of
+from trainstore.integrations.transformers.runs import labels_of
 from trainstore.integrations.transformers.settings import Settings
 from trainstore.integrations.transformers.training import Training
 from trainstore.run import ActiveRun
 from trainstore.store import TrainStore
+
+logger = logging.getLogger("trainstore")
 
 FINISH_TIMEOUT = 10.0  # seconds that the end of a training waits for the database
 AWAY_TIMEOUT = 0.5  # seconds that what comes outside a training waits, if the database was away the last time
@@ -68,11 +72,13 @@ class Session:
             store.close()
 
     def report(self, what: str, error: Exception, *, reraise: bool = True) -> None:
-        """Report a failure of trainstore, as `Failures.report` does; after too many, record no more steps."""
+        """Report a failure of trainstore, as `Failures.report` does."""
         self.failures.report(what, error, reraise=reraise)
-        if self.failures.disabled:
-            for training in self.trainings:
-                training.let_go_of_steps()  # the run learns its end, and nothing else
+
+    def lost_step(self, training: Training, error: Exception) -> None:
+        """The last step could not be recorded."""
+        training.lost_steps.add(training.last_step, error)
+        self.report(STEP, error)
 
     def record_facts(
         self,
@@ -94,10 +100,17 @@ class Session:
 
     def log_checkpoint(self, training: Training) -> None:
         """A checkpoint was written."""
-        if training.steps is not None:
-            path = checkpoint_dir_of(training.known_trainer, training.args, training.state)
-            training.steps.run.log_event("checkpoint", training.state.global_step, {"path": path})
-            training.steps.pause()
+        steps = training.steps
+        if steps is not None:
+            folder = checkpoint_of(training)
+            details = {} if folder is None else {"path": str(folder)}
+            steps.run.log_event("checkpoint", training.state.global_step, details)
+            if folder is not None and not training.protocol.keeps_state and NAME not in self.failures.given_up:
+                try:
+                    write_run(folder, training, steps.run)
+                except OSError as error:
+                    self.report(NAME, error)
+            steps.pause()
 
     @contextmanager
     def run_outside(
@@ -112,12 +125,12 @@ class Session:
             event: The event's keyword arguments: model and dataloaders.
             waits: Whether the next training goes on with a run that is made here.
         """
-        last = self.last_runs.of(trainer)
+        last, source = self.last_runs.of(trainer), protocol_of(trainer).source
         if last is not None:
-            run = self.store.resume_run(last.uid, lineage=last.lineage, source=SOURCE)
+            run = self.store.resume_run(last.uid, lineage=last.lineage, source=source)
         else:
             labels = labels_of(self.settings, args, state)
-            run = self.store.start_run(**labels, tags=self.settings.tags, source=SOURCE)
+            run = self.store.start_run(**labels, tags=self.settings.tags, source=source)
             self.record_facts(run, trainer, args, state, event, Incomplete(run))
             self.last_runs.remember(trainer, run, waits=waits)
         try:
@@ -138,17 +151,38 @@ class Session:
         if self.current is training:
             self.current = None
         training.wrappers.remove()
-        run, steps = training.run, training.let_go_of_steps()
+        run, last_step = training.run, training.last_step
+        self._let_go_of_steps(training)
         if run is None:
             return
         training.ranks.withdraw()
-        self.last_runs.remember(training.known_trainer, run)
-        if steps is not None:
-            try:
-                steps.catch_up(wait=True)
-            except Exception as failure:  # noqa: BLE001 - a device that failed takes its last losses along
-                self.report("the last losses", failure, reraise=False)
+        self.last_runs.remember(training.known_trainer, run, last_step)
+        if training.lost_steps.count:
+            self._tell_lost_steps(training, run)
         self.finish_run(run, status, error, keep_store=keep_store)
+
+    def _let_go_of_steps(self, training: Training) -> None:
+        """Record the step that waits for its log and the losses that are on their way, and no more steps."""
+        steps = training.steps
+        if steps is None:
+            return
+        try:
+            steps.release()
+            steps.catch_up(wait=True)
+        except Exception as error:  # noqa: BLE001 - a device that failed takes its last losses along
+            self.report("the last losses", error, reraise=False)
+        training.steps = None
+
+    def _tell_lost_steps(self, training: Training, run: ActiveRun) -> None:
+        """The run says which steps it lacks; the log does too, as the run may not be able to."""
+        lost, training.lost_steps = training.lost_steps, LostSteps()
+        logger.warning(
+            "%d steps between %d and %d were not recorded (%s)", lost.count, lost.first, lost.last, lost.error
+        )
+        try:
+            run.log_event("lost_steps", lost.last, lost.details())
+        except Exception as error:  # noqa: BLE001
+            self.report("lost steps", error, reraise=False)
 
     def finish_run(
         self,

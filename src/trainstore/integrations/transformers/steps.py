@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import torch
 
+from trainstore.integrations.protocol import TRANSFORMERS, Protocol
 from trainstore.integrations.transformers.incomplete import Unreadable, raise_it
 from trainstore.integrations.transformers.losses import DirectLoss, RingLoss, Values
 from trainstore.recording.records import now
@@ -31,14 +32,19 @@ def _rate_on_host(rate: Any) -> Any:
     return None if rate is None else float(rate)
 
 
+def raise_error(error: Exception) -> None:
+    """Raise it: for a recorder that is used by itself."""
+    raise error
+
+
 def without_logged(metrics: Mapping[str, Any], logged: Mapping[str, Any]) -> dict[str, Any]:
     """The results of an evaluation without those just logged (the same objects under the same names)."""
     return {key: value for key, value in metrics.items() if key not in logged or logged[key] is not value}
 
 
-def name_of_loss(logs: Mapping[str, Any]) -> str:
-    """The name under which a logged loss is recorded. The Trainer's own, a mean, comes with the learning rate."""
-    return "loss_window" if "learning_rate" in logs else "logged_loss"
+def name_of_loss(logs: Mapping[str, Any], protocol: Protocol = TRANSFORMERS) -> str:
+    """The name under which a logged loss is recorded: whether it is the trainer's own, a mean, or somebody else's."""
+    return "loss_window" if protocol.own_log in logs else "logged_loss"
 
 
 class _EndedStep(NamedTuple):
@@ -56,7 +62,8 @@ class StepRecorder:
 
     One for each training, called by the callback's hooks in the training's thread. ``reader`` reads the true loss of
     each step; without it there are only the means that the Trainer logs. ``unreadable`` is called for each field of a
-    step that cannot be read; the rest of the step is recorded.
+    step that cannot be read; the rest of the step is recorded. ``protocol`` is that of the trainer;
+    ``lost`` is called with the reason if a step that was held back cannot be recorded.
     """
 
     def __init__(
@@ -65,10 +72,15 @@ class StepRecorder:
         reader: DirectLoss | RingLoss | None,
         global_step: int,
         unreadable: Unreadable = raise_it,
+        protocol: Protocol = TRANSFORMERS,
+        lost: Callable[[Exception], None] = raise_error,
     ) -> None:
         self.run = run
         self.reader = reader
         self._unreadable = unreadable
+        self._protocol = protocol
+        self._lost = lost
+        self.last_step = -1  # that ended
         self._learning_rate: float | None = None  # of all parameter groups
         self._learning_rates: dict[str, Any] = {}  # if there are several
         self._tokens = 0
@@ -90,12 +102,15 @@ class StepRecorder:
         self._tokens = 0
         self.idle_since = perf_counter()
 
-    def add_micro_batch(self, loss: Any, inputs: Any) -> None:
-        """A forward and backward pass is done."""
+    def add_loss(self, loss: Any) -> None:
+        """The loss of a micro-batch, or of a whole step, is computed."""
         try:
             self.reader.add_loss(loss)  # type: ignore[union-attr]
         except Exception as error:  # noqa: BLE001 - a user's trainer may return anything as its loss
             self._unreadable("loss", error)
+
+    def add_inputs(self, inputs: Any) -> None:
+        """A micro-batch has these inputs."""
         try:
             # The type is compared first because isinstance() is slow with an abstract class.
             if type(inputs) is dict or isinstance(inputs, Mapping):
@@ -153,6 +168,9 @@ class StepRecorder:
         """
         began, ended, reader = self.step_began, perf_counter(), self.reader
         self.step_began = None
+        if step == self.last_step and (reader is None or not reader.has_loss):
+            return  # some trainers begin a step at an epoch's end, and find no data for it
+        self.last_step = step
         metrics = {} if reader is None else reader.end_step(step, self._unreadable)
         if "loss" in metrics:
             self._window_sum += metrics["loss"]
@@ -185,7 +203,10 @@ class StepRecorder:
         """Record the step that is held, if there is one: what comes next is not its log."""
         held, self.held = self.held, None
         if held is not None:
-            self.run.log_measured(*held)
+            try:
+                self.run.log_measured(*held)
+            except Exception as error:  # noqa: BLE001
+                self._lost(error)
 
     def catch_up(self, *, wait: bool) -> None:
         """Record the losses and gradient norms that have reached the host; with ``wait``, wait for all of them."""
@@ -214,6 +235,8 @@ class StepRecorder:
             If the recorded losses do not match the window's mean: a message that says so. Otherwise None.
         """
         self.catch_up(wait=True)  # costs nothing: the Trainer has just waited for the device
+        if step < self.last_step:
+            step = self.last_step  # the best model was loaded, and with it the number of its step
         if type(logs) is not dict and not isinstance(logs, Mapping):  # of another library: kept as an event
             self.release()
             self.run.log(logs, step)
@@ -221,11 +244,13 @@ class StepRecorder:
         if not logs:
             return None
         metrics = dict(logs)
+        if self._protocol.logged_as and self._protocol.own_log in logs:
+            metrics = {self._protocol.logged_as.get(name, name): value for name, value in logs.items()}
         epoch = metrics.pop("epoch", None)
         details = doubt = None
         if "loss" in metrics:
             # Another library's trainer, whose losses are not measured, may log them alone.
-            own = name_of_loss(metrics) == "loss_window"
+            own = name_of_loss(logs, self._protocol) == "loss_window"
             name = "loss_window" if own or self.reader is None else "logged_loss"
             logged = metrics[name] = metrics.pop("loss")
             if name == "loss_window":
@@ -234,8 +259,8 @@ class StepRecorder:
                 doubt = self._end_window(logged, step)
         held = self._held_for(metrics, step, epoch)
         if held is not None:
-            self.held = None
             self.run.log_measured({**held.metrics, **metrics}, *held[1:], details)
+            self.held = None
         else:
             self.release()
             self.run.log(metrics, step, epoch, details)

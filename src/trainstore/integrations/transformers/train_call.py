@@ -1,6 +1,6 @@
 """Learns when a call of ``Trainer.train`` returns or raises, which no event tells.
 
-``train`` is wrapped on the class. A wrapper on a single trainer would have to be there before the training begins, and
+The method is wrapped on the class. A wrapper on a single trainer would have to be there before the training begins, and
 would keep the trainer, and so the model, in a reference cycle. A trainer without our callback is not affected.
 """
 
@@ -10,17 +10,15 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from transformers import Trainer
-
 Listener = Callable[[BaseException | None], None]
 
 _calls: dict[int, list[Listener]] = {}  # for each train() under way, by its trainer's id
 
 
-def watch_train() -> None:
-    """Wrap ``Trainer.train``, unless it already is."""
-    original = Trainer.train
-    if hasattr(original, "__trainstore__"):
+def watch_train(trainer_class: Any, method: str) -> None:
+    """Wrap the method of a class of trainers that is a whole training, unless it already is."""
+    original = getattr(trainer_class, method, None)
+    if not callable(original) or hasattr(original, "__trainstore__"):
         return
 
     @functools.wraps(original)
@@ -42,7 +40,7 @@ def watch_train() -> None:
 
     wrapped: Any = train
     wrapped.__trainstore__ = True
-    Trainer.train = wrapped
+    setattr(trainer_class, method, wrapped)
 
 
 def when_train_ends(trainer: Any | None, listener: Listener) -> bool:

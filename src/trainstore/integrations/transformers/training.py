@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainstore.integrations.protocol import Protocol, protocol_of
+from trainstore.integrations.transformers.failures import LostSteps
 from trainstore.integrations.transformers.foreign import Events
 from trainstore.integrations.transformers.incomplete import Incomplete
 from trainstore.integrations.transformers.ranks import Ranks
@@ -22,6 +24,7 @@ class Training:
         state: The trainer's state, likewise.
         trainer: A reference to the trainer, if it was found.
         events: Reads what the events carry.
+        protocol: The names inside the trainer.
         given_state: The state as the last event gave it. It identifies the training: a Trainer passes the same object
             in all events of a training.
         run: The run. None: another rank records it.
@@ -32,6 +35,8 @@ class Training:
         in_epoch: Whether an epoch is under way.
         failure: The last exception that was seen, as text.
         stopped_by: What stopped the training early, for the run's ``error``.
+        checkpoint: The folder of the last checkpoint, if the trainer told.
+        lost_steps: The steps that a failure of trainstore kept from being recorded.
         wrappers: The methods that are replaced during the training.
         ranks: The processes that train together.
     """
@@ -48,11 +53,15 @@ class Training:
     in_epoch: bool = False
     failure: str | None = None
     stopped_by: str | None = None
+    checkpoint: Any = None
+    lost_steps: LostSteps = field(default_factory=LostSteps)
     wrappers: Wrappers = field(default_factory=Wrappers)
+    protocol: Protocol = field(init=False)
     ranks: Ranks = field(init=False)
     _seen: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        self.protocol = protocol_of(self.known_trainer)
         self.args = self.events.arguments(self.args)
         self.is_told(self.state)
         self.ranks = Ranks.of(self.args, self.state)
@@ -66,6 +75,12 @@ class Training:
         """The trainer, if it was found and still exists."""
         return None if self.trainer is None else self.trainer()
 
+    @property
+    def last_step(self) -> int:
+        """The last step that ended. The state may count back: some trainers load the best model's step with it."""
+        step: int = self.state.global_step
+        return step if self.steps is None else max(step, self.steps.last_step)
+
     def is_new(self, error: BaseException) -> bool:
         """Whether an exception on its way out is seen for the first time: it passes several of our wrappers.
 
@@ -73,10 +88,3 @@ class Training:
         """
         seen, self._seen = self._seen, (id(error), self.state.global_step)
         return seen != self._seen
-
-    def let_go_of_steps(self) -> StepRecorder | None:
-        """Record the step that waits for its log, and no more steps."""
-        steps, self.steps = self.steps, None
-        if steps is not None:
-            steps.release()
-        return steps

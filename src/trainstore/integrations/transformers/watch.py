@@ -7,20 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from trainstore.integrations.protocol import attribute_of, callbacks_of
+from trainstore.integrations.transformers.failures import GRAD_NORM, LEARNING_RATE, LOSS
 from trainstore.integrations.transformers.steps import StepRecorder
 from trainstore.integrations.transformers.training import Training
-from trainstore.integrations.transformers.wrappers import Method, attribute_of, callbacks_of
+from trainstore.integrations.transformers.wrappers import Method
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Wraps methods of a trainer for the length of one training.
+    """Wraps methods of a trainer, those that its `Protocol` names, for the length of one training.
 
     Attributes:
         training: The training.
         saw_failure: Called with an exception that leaves a part of the training; it may be caught later.
         saw_stop: Called when the Trainer has saved a checkpoint because of a SIGTERM, and is about to stop.
-        missed: Called with the name of a method and the reason why its result could not be recorded.
+        missed: Called with what could not be recorded, and the reason.
     """
 
     training: Training
@@ -30,27 +32,30 @@ class Watch:
 
     def ends(self, trainer: Any) -> None:
         """Watch for what fails in the training, even if it is caught, and for what stops it."""
-        wrap = self.training.wrappers.wrap
-        wrap(trainer, "_evaluate", self._failures)
-        wrap(trainer, "training_step", self._failures)
-        wrap(trainer, "_run_epoch", self._epoch)
+        wrap, protocol = self.training.wrappers.wrap, self.training.protocol
+        wrap(trainer, protocol.evaluation, self._failures)
+        wrap(trainer, protocol.loss, self._failures)
+        wrap(trainer, protocol.epoch, self._epoch)
+        wrap(trainer, protocol.checkpoint, self._checkpoint)
         for callback in callbacks_of(trainer):
-            manager = attribute_of(callback, "jit_manager")  # of enable_jit_checkpoint
-            if manager is not None:
-                wrap(manager, "execute_jit_checkpoint", self._stop)
+            wrap(callback, protocol.preemption, self._stop)
 
     def losses(self, trainer: Any, steps: StepRecorder) -> bool:
-        """Watch the loss and the gradient norm of each step; False if there is no ``training_step``."""
-        wrap = self.training.wrappers.wrap
-        if not wrap(trainer, "training_step", functools.partial(self._training_step, steps)):
+        """Watch the loss and the gradient norm of each step; False if no method returns the loss."""
+        wrap, protocol = self.training.wrappers.wrap, self.training.protocol
+        make = self._micro_batch if protocol.micro_batch is not None else self._step
+        if not wrap(trainer, protocol.loss, functools.partial(make, steps)):
             return False
-        wrap(attribute_of(trainer, "accelerator"), "clip_grad_norm_", functools.partial(self._grad_norm, steps))
+        wrap(trainer, protocol.inputs, functools.partial(self._inputs, steps))
+        wrap(trainer, protocol.grad_norm, functools.partial(self._grad_norm, steps))
         return True
 
     def _failures(self, original: Method) -> Method:
         def watched(*args: Any, **kwargs: Any) -> Any:
             try:
                 return original(*args, **kwargs)
+            except StopIteration:  # the end of the data
+                raise
             except BaseException as error:
                 self.saw_failure(self.training, error)
                 raise
@@ -72,36 +77,73 @@ class Watch:
         return run_epoch
 
     def _stop(self, original: Method) -> Method:
-        def execute_jit_checkpoint(*args: Any, **kwargs: Any) -> Any:
+        def save_and_stop(*args: Any, **kwargs: Any) -> Any:
             result = original(*args, **kwargs)
             try:
                 self.saw_stop(self.training)
             except Exception as error:  # noqa: BLE001
-                self.missed("execute_jit_checkpoint", error)
+                self.missed("a stop", error)
             return result
 
-        return execute_jit_checkpoint
+        return save_and_stop
 
-    def _training_step(self, steps: StepRecorder, original: Method) -> Method:
+    def _checkpoint(self, original: Method) -> Method:
+        def save_checkpoint(*args: Any, **kwargs: Any) -> Any:
+            self.training.checkpoint = folder = original(*args, **kwargs)
+            return folder
+
+        return save_checkpoint
+
+    def _micro_batch(self, steps: StepRecorder, original: Method) -> Method:
         def training_step(*args: Any, **kwargs: Any) -> Any:
             loss = original(*args, **kwargs)
             if steps is self.training.steps:
                 try:
-                    steps.add_micro_batch(loss, args[1] if len(args) > 1 else kwargs.get("inputs"))
+                    steps.add_loss(loss)
+                    steps.add_inputs(args[1] if len(args) > 1 else kwargs.get("inputs"))
                 except Exception as error:  # noqa: BLE001
-                    self.missed("training_step", error)
+                    self.missed(LOSS, error)
             return loss
 
         return training_step
 
+    def _step(self, steps: StepRecorder, original: Method) -> Method:
+        def train_step(*args: Any, **kwargs: Any) -> Any:
+            if steps is self.training.steps:
+                optimizer = attribute_of(self.training.known_trainer, self.training.protocol.optimizer)
+                try:
+                    steps.before_optimizer(optimizer)
+                except Exception as error:  # noqa: BLE001
+                    self.missed(LEARNING_RATE, error)
+            result = original(*args, **kwargs)
+            if steps is self.training.steps:
+                try:
+                    loss, norm, *_ = (*result, None) if isinstance(result, tuple) else (result, None)
+                    steps.add_loss(loss)
+                    if norm is not None:
+                        steps.add_grad_norm(norm)
+                except Exception as error:  # noqa: BLE001
+                    self.missed(LOSS, error)
+            return result
+
+        return train_step
+
+    def _inputs(self, steps: StepRecorder, original: Method) -> Method:
+        def micro_batch(*args: Any, **kwargs: Any) -> Any:
+            if steps is self.training.steps and args:
+                steps.add_inputs(args[0])
+            return original(*args, **kwargs)
+
+        return micro_batch
+
     def _grad_norm(self, steps: StepRecorder, original: Method) -> Method:
-        def clip_grad_norm_(*args: Any, **kwargs: Any) -> Any:
+        def clip_grad_norm(*args: Any, **kwargs: Any) -> Any:
             norm = original(*args, **kwargs)
             if steps is self.training.steps:
                 try:
                     steps.add_grad_norm(norm)
                 except Exception as error:  # noqa: BLE001
-                    self.missed("clip_grad_norm_", error)
+                    self.missed(GRAD_NORM, error)
             return norm
 
-        return clip_grad_norm_
+        return clip_grad_norm

@@ -11,6 +11,8 @@ from types import FrameType, MethodType
 from typing import Any
 from weakref import ref
 
+from trainstore.integrations.protocol import attribute_of, callbacks_of
+
 logger = logging.getLogger("trainstore")
 
 Method = Callable[..., Any]
@@ -28,8 +30,9 @@ def reference_to(trainer: Any) -> Reference:
 def calling_trainer(callback: object) -> Any | None:
     """The trainer whose event ``callback`` handles now, or None.
 
-    No event carries it. It is the ``self`` of a frame further up, recognised by its callback handler. Reading a frame's
-    locals keeps copies of them until that function returns, so do this once a training, not at every step.
+    No event of a ``transformers.Trainer`` carries it. It is the ``self`` of a frame further up, recognised by its
+    callbacks. Reading a frame's locals keeps copies of them until that function returns, so do this once a training,
+    not at every step.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
@@ -49,23 +52,6 @@ def is_calling(trainer: object) -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-def attribute_of(owner: Any, name: str) -> Any | None:
-    """An attribute of any library's object; None if it has none, or if reading it raises."""
-    try:
-        return getattr(owner, name, None)
-    except Exception:  # noqa: BLE001
-        return None
-
-
-def callbacks_of(trainer: object) -> list[Any]:
-    """A trainer's callbacks; an empty list for anything that is not a trainer."""
-    try:
-        found = vars(trainer)["callback_handler"].callbacks
-    except Exception:  # noqa: BLE001 - it may be any object from any frame further up
-        return []
-    return found if isinstance(found, list) else []
 
 
 class _Wrapper(functools.partial[Any]):
@@ -117,8 +103,12 @@ class Wrappers:
     def __init__(self) -> None:
         self._undo: list[Callable[[], None]] = []
 
-    def wrap(self, owner: Any, name: str, make: Callable[[Method], Method]) -> bool:
-        """Replace ``owner.name`` by ``make(original)``; False if there is no such method, or it cannot be replaced."""
+    def wrap(self, trainer: Any, path: str | None, make: Callable[[Method], Method]) -> bool:
+        """Replace the method that a path leads to by ``make(original)``; False if there is none, or if it stays."""
+        if path is None:
+            return False
+        way, _, name = path.rpartition(".")
+        owner = attribute_of(trainer, way) if way else trainer
         try:
             original = _method(owner, name)
             if not callable(original):

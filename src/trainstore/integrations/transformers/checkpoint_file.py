@@ -1,0 +1,84 @@
+"""Where a checkpoint was written, and the file in it that names its run, for trainers whose checkpoints do not.
+
+A checkpoint of ``transformers.Trainer`` keeps the trainer's state, and the run's name in it. Other trainers keep less:
+into their checkpoints we put ``trainstore.json``. It is written beside itself and renamed, so it is whole or not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trainstore.integrations.protocol import attribute_of
+from trainstore.integrations.transformers.checkpoint import SavedRun, output_dir_of
+from trainstore.integrations.transformers.training import Training
+from trainstore.run import ActiveRun
+
+FILE = "trainstore.json"
+
+
+def checkpoint_of(training: Training) -> Path | None:
+    """The checkpoint that was just written; None if nobody tells where, and it is not in its usual place."""
+    told, training.checkpoint = training.checkpoint, None
+    if isinstance(told, (str, os.PathLike)):
+        return Path(told).resolve()
+    trainer, protocol = training.known_trainer, training.protocol
+    folder = Path(output_dir_of(training.args))
+    get = attribute_of(trainer, protocol.output_dir)
+    is_known = callable(get)
+    if is_known:  # a trial of a hyperparameter search has its own folder in output_dir
+        folder = Path(get(attribute_of(trainer, protocol.trial))).resolve()  # type: ignore[misc]
+    checkpoint = folder / protocol.checkpoint_name.format(step=training.state.global_step)
+    return checkpoint if is_known or checkpoint.exists() else None
+
+
+def write_run(checkpoint: Path, training: Training, run: ActiveRun) -> None:
+    """Put the file that names the run into a checkpoint that is a folder. Raises OSError."""
+    if not checkpoint.is_dir():
+        return
+    saved = SavedRun.of(run, training.known_trainer, training.args, training.state)
+    content = {"step": training.state.global_step, **asdict(saved)}
+    beside = checkpoint / f".{FILE}.{os.getpid()}"
+    try:
+        beside.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        beside.replace(checkpoint / FILE)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def run_of_checkpoint(training: Training) -> SavedRun | None:
+    """The run of the checkpoint that a training starts from; None if it names none."""
+    state = training.state
+    if training.protocol.keeps_state or training.known_trainer is None:
+        return SavedRun.read(state)
+    content = _read(_loaded(training))
+    return SavedRun.from_plain(content) if content.get("step") == state.global_step else None
+
+
+def step_of_best_model(state: Any) -> int | None:
+    """The step of the best model, as the state or its checkpoint tells; None if neither does."""
+    step = getattr(state, "best_global_step", None)
+    if step is None:
+        step = _read(Path(os.fspath(state.best_model_checkpoint))).get("step")
+    return step if type(step) is int else None
+
+
+def _loaded(training: Training) -> Path:
+    """The checkpoint that was loaded: the one that the arguments name, else the one of this step."""
+    given = getattr(training.args, "resume_from_checkpoint", None)
+    if isinstance(given, (str, os.PathLike)) and os.fspath(given):
+        return Path(given)
+    name = training.protocol.checkpoint_name.format(step=training.state.global_step)
+    return Path(output_dir_of(training.args)) / name
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    """What the file in a checkpoint says; nothing if there is no such file, or if it cannot be read."""
+    try:
+        content = json.loads((checkpoint / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

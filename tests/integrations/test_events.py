@@ -1,0 +1,195 @@
+"""The events of each kind of trainer, in the documented order: the table in docs/other-trainers.md."""
+
+from pathlib import Path
+
+import pytest
+from torch import nn
+from transformers import TrainerCallback, TrainerState
+from transformers.trainer_callback import CallbackHandler, TrainerControl
+
+from fixtures import forgather
+from fixtures.trainers import build_trainer, gpt2, tokens
+
+PAGE = Path(__file__).parents[2] / "docs/other-trainers.md"
+EVENTS = (
+    "on_init_end",
+    "on_train_begin",
+    "on_epoch_begin",
+    "on_step_begin",
+    "on_substep_end",
+    "on_pre_optimizer_step",
+    "on_optimizer_step",
+    "on_step_end",
+    "on_log",
+    "on_prediction_step",
+    "on_evaluate",
+    "on_save",
+    "on_epoch_end",
+    "on_train_end",
+    "on_predict",
+    "on_push_begin",
+)
+
+
+class Spy(TrainerCallback):
+    """The events, and the keywords of each."""
+
+    def __init__(self):
+        self.seen, self.keywords = [], {}
+
+    def told(self, event):
+        def on_event(args, state, control, **kwargs):
+            self.seen.append(f"{event.removeprefix('on_')} {state.global_step}")
+            self.keywords.setdefault(event, set()).update(kwargs)
+
+        return on_event
+
+
+for _event in EVENTS:
+    setattr(Spy, _event, property(lambda self, event=_event: self.told(event)))
+
+# Two epochs of two steps of two micro-batches; a log, an evaluation and a checkpoint at each second step.
+ARGUMENTS = {
+    "num_train_epochs": 2,
+    "gradient_accumulation_steps": 2,
+    "logging_steps": 2,
+    "eval_strategy": "steps",
+    "eval_steps": 2,
+    "save_strategy": "steps",
+    "save_steps": 2,
+}
+
+
+def transformers_events(folder):
+    spy = Spy()
+    data = {"train_dataset": tokens(8), "eval_dataset": tokens(4)}
+    trainer = build_trainer(folder, callbacks=[spy], **data, **{**ARGUMENTS, "max_steps": -1})
+    trainer.train()
+    trainer.predict(tokens(4))
+    return spy
+
+
+def forgather_events(folder):
+    spy = Spy()
+    arguments = forgather.TrainingArguments(output_dir=str(folder), **ARGUMENTS)
+    forgather.Trainer(gpt2(), arguments, tokens(8), tokens(4), [spy]).train()
+    return spy
+
+
+def loop_events(folder):
+    spy = Spy()
+    handler = CallbackHandler([spy], nn.Linear(1, 1), None, None, None)
+    state, control = TrainerState(max_steps=4), TrainerControl()
+
+    def tell(event, *more):
+        getattr(handler, event)(None, state, control, *more)
+
+    tell("on_train_begin")
+    for epoch in range(2):
+        tell("on_epoch_begin")
+        for step in range(2 * epoch + 1, 2 * epoch + 3):
+            tell("on_step_begin")
+            state.global_step = step
+            tell("on_step_end")
+            if step % 2 == 0:
+                tell("on_log", {"loss": 1.0})
+                tell("on_evaluate", {"eval_loss": 1.0})
+        tell("on_epoch_end")
+    tell("on_train_end")
+    return spy
+
+
+def step(n, *between, substep=True):
+    """The events of one step of a transformers.Trainer."""
+    first = [f"substep_end {n - 1}"] if substep else []
+    return [f"step_begin {n - 1}", *first, *(f"{name} {n - 1}" for name in between), f"step_end {n}"]
+
+
+OPTIMIZER = ("pre_optimizer_step", "optimizer_step")
+ORDERS = {
+    "transformers.Trainer": [
+        "init_end 0",
+        "train_begin 0",
+        "epoch_begin 0",
+        *step(1, *OPTIMIZER),
+        *step(2, *OPTIMIZER),
+        *("log 2", "prediction_step 2", "log 2", "evaluate 2", "save 2", "epoch_end 2"),
+        "epoch_begin 2",
+        *step(3, *OPTIMIZER),
+        *step(4, *OPTIMIZER),
+        *("log 4", "prediction_step 4", "log 4", "evaluate 4", "save 4", "epoch_end 4"),
+        *("log 4", "train_end 4"),
+        *("prediction_step 4", "predict 4"),
+    ],
+    "Forgather": [
+        "init_end 0",
+        "train_begin 0",
+        "epoch_begin 0",
+        *step(1, "optimizer_step", substep=False),
+        *step(2, "optimizer_step", substep=False),
+        *("log 2", "prediction_step 2", "evaluate 2", "save 2"),
+        *("step_begin 2", "step_end 2", "epoch_end 2"),  # no data was left for this step
+        "epoch_begin 2",
+        *step(3, "optimizer_step", substep=False),
+        *step(4, "optimizer_step", substep=False),
+        *("log 4", "prediction_step 4", "evaluate 4", "save 4", "epoch_end 4"),
+        *("log 4", "train_end 4"),
+    ],
+    "`CallbackHandler`": [
+        "train_begin 0",
+        "epoch_begin 0",
+        *step(1, substep=False),
+        *step(2, substep=False),
+        *("log 2", "evaluate 2", "epoch_end 2"),
+        "epoch_begin 2",
+        *step(3, substep=False),
+        *step(4, substep=False),
+        *("log 4", "evaluate 4", "epoch_end 4", "train_end 4"),
+    ],
+}
+TRAINERS = dict(zip(ORDERS, (transformers_events, forgather_events, loop_events), strict=True))
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_each_trainer_sends_its_events_in_the_documented_order(tmp_path, name):
+    """Every event of the same training, with the step that the state has then; and no other event."""
+    seen = TRAINERS[name](tmp_path).seen
+    assert seen == ORDERS[name]
+
+
+@pytest.mark.parametrize("name", list(ORDERS)[:2])
+def test_each_event_has_the_documented_keywords(tmp_path, name):
+    """The same ones in all events; a log also has `logs`, an evaluation `metrics`."""
+    keywords = TRAINERS[name](tmp_path).keywords
+    everywhere = {"model", "processing_class", "optimizer", "lr_scheduler", "train_dataloader", "eval_dataloader"}
+    more = {"on_log": {"logs"}, "on_evaluate": {"metrics"}, "on_predict": {"metrics"}}
+    assert keywords == {event: everywhere | more.get(event, set()) for event in keywords}
+
+
+def rows():
+    """The table of the page: for each event, what it says of each trainer."""
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("|")]
+    head = next(line for line in lines if "| event" in line)
+    names = [cell.strip() for cell in head.strip("|").split("|")][1:]
+    table = {}
+    for line in lines[lines.index(head) + 2 :]:
+        event, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not event.startswith("`on_"):
+            break
+        table[event.strip("`")] = dict(zip(names, cells, strict=True))
+    return table
+
+
+def test_the_page_says_which_events_each_trainer_sends():
+    """The table has a row for each event, and "never" where the trainer does not send it."""
+    table = rows()
+    assert tuple(table) == EVENTS
+    for name, order in ORDERS.items():
+        sent = {f"on_{line.split()[0]}" for line in order}
+        if name == "transformers.Trainer":
+            sent.add("on_push_begin")  # by push_to_hub()
+        for event, cells in table.items():
+            if name == "`CallbackHandler`":
+                assert cells[name] == "if you send it"
+            else:
+                assert (cells[name] != "never") is (event in sent), (event, name)
