@@ -114,6 +114,17 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         """The run that is being recorded (of several, the one that began last), or the last one, finished."""
         return self._session.run
 
+    def run_of(self, state: Any) -> ActiveRun | None:
+        """The run of one training, for another callback of its trainer that writes into it.
+
+        Args:
+            state: The state that the training's events carry.
+
+        Returns:
+            The run. None: nothing is recorded of this training here, not yet, or no longer.
+        """
+        return self._session.run_of(state)
+
     @property
     def run_uid(self) -> str:
         """The uid of that run. Raises `RunNotFoundError` if there is none yet."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from transformers import TrainerState
+
 from trainstore.integrations.protocol import protocol_of
 from trainstore.integrations.transformers.checkpoint_file import checkpoint_of, write_run
 from trainstore.integrations.transformers.facts import facts_of
@@ -64,6 +66,15 @@ class Session:
         """The run that is being recorded (of several, the one that began last), or the last one, finished."""
         open_runs = [training.run for training in self.trainings if training.run is not None]
         return open_runs[-1] if open_runs else self.last_runs.latest
+
+    def run_of(self, state: Any) -> ActiveRun | None:
+        """The run of the training whose events carry this state; None if none is being recorded."""
+        for training in self.trainings:
+            if training.given_state is state or training.state is state:
+                return training.run
+        if isinstance(state, TrainerState) or len(self.trainings) != 1:
+            return None
+        return self.trainings[0].run  # its library may make a new state for every event
 
     def close(self) -> None:
         """Close a store that was opened here; one that was passed stays open."""

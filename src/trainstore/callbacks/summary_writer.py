@@ -1,0 +1,79 @@
+"""TensorBoard's writer: given as an object, or as a folder in which one is opened when it is first used."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from trainstore.errors import InvalidArgumentError, TrainStoreError
+
+METHODS = ("add_scalar", "add_text", "flush")
+
+
+class MissingTensorBoardError(TrainStoreError):
+    """A folder for TensorBoard was given, and TensorBoard is not installed."""
+
+
+class SummaryWriterSource:
+    """The writer of one callback; None as its folder and writer: there is none.
+
+    A writer holds threads and an open file. A pickle or a copy carries its folder instead, where the copy opens a
+    writer of its own.
+    """
+
+    def __init__(self, given: Any | None) -> None:
+        self._writer: Any | None = None
+        self._folder: str | None = None
+        self._is_own = False  # opened here, so closed here
+        if given is None:
+            return
+        if isinstance(given, (str, os.PathLike)):
+            _import_writer()
+            self._folder = os.fspath(Path(given).absolute())
+        elif all(callable(getattr(given, name, None)) for name in METHODS):
+            self._writer = given
+        else:
+            raise InvalidArgumentError(
+                f"summary_writer {given!r} has no {' and '.join(METHODS[:2])}; give a SummaryWriter of "
+                "torch.utils.tensorboard, or the folder in which one is opened"
+            )
+
+    def __bool__(self) -> bool:
+        return self._writer is not None or self._folder is not None
+
+    @property
+    def folder(self) -> str | None:
+        """The folder of the event files, as far as it is known."""
+        get = getattr(self._writer, "get_logdir", None)
+        return self._folder if get is None else os.fspath(get())
+
+    def open(self) -> Any | None:
+        """The writer; None if there is none."""
+        if self._writer is None and self._folder is not None:
+            self._writer = _import_writer()(self._folder)
+            self._is_own = True
+        return self._writer
+
+    def close(self) -> None:
+        """Write what is buffered; close a writer that was opened here. It may be used again."""
+        if self._writer is None:
+            return
+        if self._is_own:
+            self._folder = self.folder
+            self._writer.close()
+            self._writer = None
+        else:
+            self._writer.flush()
+
+    def __getstate__(self) -> dict[str, Any]:
+        folder = self.folder
+        return {"_writer": None if folder else self._writer, "_folder": folder, "_is_own": False}
+
+
+def _import_writer() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingTensorBoardError("TensorBoard is not installed: pip install 'trainstore[tensorboard]'") from error
+    return SummaryWriter
