@@ -92,6 +92,22 @@ def test_only_some_metrics(builder: Builder) -> None:
     assert list(logs(builder, "x", metrics=["epoch", "a", "step_time"]).columns) == [*FIXED, "a"]
 
 
+def test_one_metric_is_the_same_alone(builder: Builder) -> None:
+    """Whatever the others are: text that looks like it, lists, mappings, numbers of any kind."""
+    metrics: dict[str, Any] = {"loss": 0.1, "eval_loss": 1e-7, 'a"loss': 5.0, "n": 2**53 + 1, "text": '"loss":9,{'}
+    odd: dict[str, Any] = {"nested": {"loss": 7.0}, "list": [1, {"loss": 8}], "loss": math.nan, "flag": True}
+    builder.run("plain", steps={step: {"loss": step / 3, "eval_loss": None} for step in range(400)})
+    builder.run("odd", steps={0: metrics, 1: {"loss": -math.inf}, 2: odd, 3: {"eval_loss": 3}, 4: {"loss": 0.25}})
+    for run in ("plain", "odd", ["odd", "plain"]):
+        every = logs(builder, run)
+        for name in every.columns[len(FIXED) :]:
+            if name not in FIXED:
+                alone = logs(builder, run, metrics=[name])[name]
+                assert repr(alone.tolist()) == repr(every[name].tolist())
+                assert alone.dtype == every[name].dtype
+    assert logs(builder, "plain", metrics=["loss"])["loss"].tolist() == [step / 3 for step in range(400)]
+
+
 @pytest.mark.parametrize("name", [*HOSTILE, "x" * 400])
 def test_any_name_of_a_metric_is_a_column(builder: Builder, name: str) -> None:
     """Quotes and backslashes too, which SQLite's JSON paths cannot name; a long name is found as it was stored."""

@@ -20,6 +20,7 @@ from sqlalchemy import select, true
 from trainstore.errors import InvalidArgumentError
 from trainstore.queries.columns import hyperparam_columns
 from trainstore.queries.frames import COUNT, NUMBER, TIME, comparable, times
+from trainstore.queries.metric_columns import cells
 from trainstore.queries.names import did_you_mean, resolve_name, run_labels
 from trainstore.queries.reader import Reader, RunKey, among, resolve_runs
 from trainstore.queries.runs import check_choice
@@ -170,7 +171,7 @@ def _of_run(reader: Reader, key: RunKey, names: Sequence[str], x: str, started: 
         across = times(steps.fixed["logged_at"]).as_unit("us").asi8 / 1e6
         across = across - started.timestamp() if x == "relative" else across
     for name in names:
-        values = [number_of(cell) if isinstance(cell, int | float) else None for cell in steps.metrics[name]]
+        values = [number_of(cell) if isinstance(cell, int | float) else None for cell in cells(steps.metrics[name])]
         if name in _COLUMNS:
             beside = steps.fixed[name].tolist()
             values = [

@@ -87,7 +87,7 @@ def series(values: Sequence[Any], dtype: str, *, exact: bool = False) -> Series[
         present = [0 if value is None else value for value in values] if missing.any() else values
         array = of(np.array(present, dtype=kind), missing)
     else:
-        array = np.array(values, dtype=dtype)
+        array = np.asarray(values, dtype=dtype)
     return pd.Series(array, dtype=dtype, copy=False)
 
 
@@ -96,7 +96,10 @@ def part(values: Sequence[Any], dtype: str) -> Any:
     import numpy as np
 
     if dtype in (COUNT, NUMBER):
-        return np.array(values, dtype=dtype)
+        try:
+            return np.fromiter(values, dtype=dtype, count=len(values))
+        except TypeError:  # it does not take None, which is NaN
+            return np.array(values, dtype=dtype)
     if dtype == TIME and type(values[0]) is str:
         return np.array(values, dtype="datetime64[us]")
     return values

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from math import nan
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from sqlalchemy import FromClause, Select, Table, select, type_coerce
 from sqlalchemy.types import NullType
 
@@ -20,17 +19,15 @@ from trainstore.queries.frames import (
     TIME,
     assemble,
     frame,
-    is_numeric,
     joined,
-    number_series,
     parse,
     part,
     series,
 )
+from trainstore.queries.metric_columns import Column, MetricColumns, are_numbers, are_there, metric_series
 from trainstore.queries.names import run_names
 from trainstore.queries.reader import Reader, RunKey, among, is_one_run, resolve_run, resolve_runs, rows_of_runs
 from trainstore.queries.run_source import run_source
-from trainstore.values import restore
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -106,32 +103,26 @@ def step_source(reader: Reader, keys: Sequence[RunKey], attempts: str) -> FromCl
 class Steps:
     """Rows of a step log, column by column."""
 
-    def __init__(self, fixed: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, fixed: Sequence[tuple[str, str]], names: Sequence[str] | None) -> None:
         self.length = 0
         self._fixed = fixed
         self._parts: list[list[Any]] = [[] for _ in fixed]
+        self._metrics = MetricColumns(names)
         self.fixed: dict[str, Any] = {}
-        self.metrics: dict[str, list[Any]] = {}
+        self.metrics: dict[str, Column] = {}
 
-    def add(self, rows: Sequence[Any], names: Sequence[str] | None) -> None:
-        """Add rows: the fixed columns, then the metrics as JSON text; joined into one text, they are parsed at once."""
+    def add(self, rows: Sequence[Any]) -> None:
+        """Add rows: the fixed columns, then the metrics as JSON text."""
         *values, texts = zip(*rows, strict=True)
         for parts, (_, dtype), more in zip(self._parts, self._fixed, values, strict=True):
             parts.append(part(more, dtype))
-        logged = orjson.loads(f"[{','.join(texts)}]")
-        for name in set().union(*logged) if names is None else names:
-            column = self.metrics.setdefault(name, [])
-            column.extend([None] * (self.length - len(column)))
-            column.extend([metrics.get(name) for metrics in logged])
+        self._metrics.add(texts)
         self.length += len(rows)
 
     def finish(self) -> None:
         """Make all columns complete and equally long, and restore the Python values of metrics."""
         self.fixed = {name: joined(parts) for (name, _), parts in zip(self._fixed, self._parts, strict=True)}
-        for name, column in self.metrics.items():
-            column.extend([None] * (self.length - len(column)))
-            if not is_numeric(column):
-                self.metrics[name] = [restore(value) for value in column]
+        self.metrics = self._metrics.finish()
 
 
 def read_steps(
@@ -155,10 +146,10 @@ def read_steps(
     stored = [column for column in fixed if column[0] != "name"]  # which is the same in all steps of a run
     statement: Select[Any] = select(*(special.get(name, table.get(name)) for name, _ in stored), text(table.metrics))
     statement = statement.order_by(table.run_id, table.step, table.attempt)
-    steps = Steps(stored)
+    steps = Steps(stored, names)
     for condition in among(table.run_id, sorted(key.id for key in keys)):
         for rows in reader.chunks(statement.where(condition)):
-            steps.add(rows, names)
+            steps.add(rows)
     steps.finish()
     if "run" in steps.fixed:
         uids, names_of, ids = dict(keys), run_names(reader, keys), steps.fixed["run"]
@@ -179,7 +170,7 @@ def _wide(steps: Steps, fixed: dict[str, Series[Any]], names: list[str] | None) 
     for name in sorted(steps.metrics) if names is None else names:
         if name in ("epoch", "step_time") and names is not None:
             continue  # asked for by name: they are among the fixed columns
-        columns[column_name(name)] = number_series(steps.metrics.get(name) or [None] * steps.length)
+        columns[column_name(name)] = metric_series(steps.metrics[name])
     return assemble(columns, steps.length)
 
 
@@ -190,15 +181,15 @@ def _tidy(steps: Steps, fixed: dict[str, Series[Any]], names: list[str] | None) 
     cells = dict(steps.metrics)
     for name in ("epoch", "step_time"):
         if names is not None and name in names:
-            cells[name] = [None if value != value else value for value in fixed[name].tolist()]
+            cells[name] = fixed[name].to_numpy()
     ordered = sorted(cells) if names is None else [name for name in names if name in cells]
-    dtype = NUMBER if all(map(is_numeric, cells.values())) else TEXT
+    dtype = NUMBER if all(map(are_numbers, cells.values())) else TEXT
     shape = (steps.length, len(ordered))
     values = np.empty(shape, dtype=dtype)
     there = np.empty(shape, dtype=np.bool_)
     for place, name in enumerate(ordered):
-        values[:, place] = series(cells[name], dtype)
-        there[:, place] = [value is not None for value in cells[name]]
+        values[:, place] = metric_series(cells[name], dtype)
+        there[:, place] = are_there(cells[name])
     rows, places = np.nonzero(there)  # row by row
     columns = {
         name: column.take(rows).reset_index(drop=True)
