@@ -122,7 +122,13 @@ def test_a_user_who_may_only_read(new_database, postgres_server, call):
 
 
 def test_a_metric_that_no_run_has(trainstore):
-    """export names it and those there are, and writes nothing."""
+    """best and export name the closest ones, or some of those that there are, and export writes nothing."""
     is_one_line(
-        trainstore("export", "first", "--metric", "nope", "--metric", "eval_loss"), "no run has 'nope'; known metrics"
+        trainstore("export", "first", "--metric", "evalloss", "--metric", "eval_loss"),
+        "no run has 'evalloss'; did you mean eval_loss?",
     )
+    is_one_line(trainstore("export", "first", "--metric", "nope"), "no run has 'nope'; there are eval_loss")
+    is_one_line(trainstore("best", "eval_los"), "no run has a finite value of 'eval_los'; did you mean eval_loss?")
+    called = trainstore("best", "eval_loss", "--status", "failed")
+    is_one_line(called, "no run that matches has a finite value of 'eval_loss'")
+    assert "there are" not in called.err  # it is there, but in other runs

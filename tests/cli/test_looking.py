@@ -103,7 +103,7 @@ def test_db_upgrade_makes_the_schema(empty_database_url, capsys):
     [
         (("show", "nobody"), "there is no run 'nobody'"),
         (("show", "77"), "there is no run '77'"),
-        (("best", "nothing"), "known metrics: eval_loss"),
+        (("best", "nothing"), "no run has a finite value of 'nothing'; there are eval_loss"),
         (("runs", "--status", "odd"), "is not one of running, finished"),
         (("runs", "--store", "nowhere.db"), "trainstore demo"),
         (("runs", "--store", "foo://x"), "no backend for 'foo'"),

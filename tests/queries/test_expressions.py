@@ -13,7 +13,22 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import and_, case, exists, false, func, literal, or_, select, text, tuple_
+from sqlalchemy import (
+    Boolean,
+    and_,
+    bindparam,
+    case,
+    exists,
+    false,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    table,
+    text,
+    tuple_,
+)
 
 from queries.builders import START, Builder
 from trainstore.errors import InvalidArgumentError
@@ -114,6 +129,39 @@ def test_what_is_no_value_is_refused(three: Builder) -> None:
         with pytest.raises(InvalidArgumentError) as error:
             found(three, three.models.run.c[column].op("<=")(value))
         assert words in str(error.value), (column, value)
+
+
+REFUSED: list[tuple[Callable[[Any], Any], str]] = [
+    (lambda run: literal_column("bogus") > 1, "where 'bogus > :bogus_1' cannot be used: "),
+    (lambda run: [run.last_step > 1, literal_column("bogus > 1", Boolean)], "bogus"),
+    (lambda run: func.nosuch(run.name) == 1, "nosuch"),
+    (lambda run: run.id.in_(select(literal_column("run_id")).select_from(table("nope"))), "nope"),
+    (lambda run: run.last_step > bindparam("x"), "cannot be used: A value is required for bind parameter 'x'; write"),
+]
+
+
+@pytest.mark.parametrize("query", ["list_runs", "list_runs_grouped_by_metric", "get_best_run"])
+def test_what_the_statement_does_not_have_is_refused(store: TrainStore, query: str) -> None:
+    """A column, table, function or parameter: our error names it, without the whole SQL; the store goes on."""
+    arguments = [] if query == "list_runs" else ["loss"]
+    for make, words in REFUSED:
+        with pytest.raises(InvalidArgumentError) as error:
+            getattr(store, query)(*arguments, where=make(store.table.run.c))
+        assert words in str(error.value)
+        assert "store.table.run.c (id, uid, " in str(error.value)
+        assert "SELECT run" not in str(error.value).replace("SELECT run_id", "")
+        assert error.value.__cause__ is None
+        assert error.value.__suppress_context__
+        assert store.list_runs().empty
+
+
+def test_in_a_snapshot_a_refused_expression_does_not_keep_the_next_query_from_working(store: TrainStore) -> None:
+    """The transaction goes on."""
+    store.start_run(name="a").finish()
+    with store.snapshot() as view:
+        with pytest.raises(InvalidArgumentError, match="bogus"):
+            view.list_runs(where=literal_column("bogus") > 1)
+        assert list(view.list_runs()["name"]) == ["a"]
 
 
 MISFITS: list[tuple[Callable[[Any, Models], Any], str]] = [

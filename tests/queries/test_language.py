@@ -198,6 +198,16 @@ optim is not null → ab
 optim is none → cd
 model.depth > 2 → b
 hp.model.depth = 2 → a
+# columns of the run table
+hp__lr < 1e-3 → a
+hp__model.depth = 2 → a
+metric__loss < 1 → a
+not metric__loss < 1 → bcd
+metric__train/loss = 3 → a
+metric__train/loss.max = 4 → a
+started_at < 2026-01-02T04:00 → a
+run_id in (1, 3) → ac
+git_commit = c0ffee → abcd
 model.depth != 2 → b
 model.depth is null → cd
 not model.depth = 2 → bcd
@@ -297,6 +307,8 @@ statsu = lost
 model.dpth = 1
 ^ did you mean hp.model.depth or hp.model?
 metric.los < 1
+^ there is no metric los; did you mean metric.loss?
+metric__los < 1
 ^ there is no metric los; did you mean metric.loss?
 metric.loss.mean < 1
 ^ there is no metric loss.mean; did you mean metric.loss

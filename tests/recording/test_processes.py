@@ -58,7 +58,7 @@ def test_an_exit_with_the_database_away_names_journal_and_remedy(
         """,
     )
     script.finish()
-    assert "trainstore recover" in script.stderr
+    assert "trainstore recover (with the URL of the database in TRAINSTORE_URL)" in script.stderr
     assert str(tmp_path / "journals") in script.stderr
     assert "hidden-word" not in script.stderr
     assert len(list((tmp_path / "journals").glob("*/*/*.seg"))) == 1

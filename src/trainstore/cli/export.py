@@ -15,7 +15,7 @@ from trainstore.cli.files import check_free, new_file, path_of
 from trainstore.cli.filters import filter_options, uids_of
 from trainstore.cli.formats import FORMATS, check_format, format_of
 from trainstore.cli.options import prefix_option, store_option
-from trainstore.cli.stores import known_metrics, open_snapshot
+from trainstore.cli.stores import open_snapshot
 from trainstore.cli.streams import binary_output, visible
 from trainstore.cli.types import METRIC, RUN
 from trainstore.errors import TrainStoreError
@@ -86,6 +86,8 @@ def export(
     check_format(file_format)
     if target is not None and not to_folder:
         check_free(target, force=force)
+    from trainstore.queries.suggestions import closest_metrics
+
     with open_snapshot(url, prefix) as (store, reader):
         chosen = uids_of(reader, conditions) if conditions else None if everything else list(runs)
         if chosen == []:
@@ -93,11 +95,10 @@ def export(
         tables = ExportTables(
             store, reader, chosen, list(dict.fromkeys(metrics)) or None, attempts, several=len(runs) != 1
         )
-        missing = set(metrics) - set(store.list_metrics()["metric"]) if metrics else ()
+        missing = sorted(set(metrics) - set(store.list_metrics()["metric"])) if metrics else []
         if missing:
-            raise TrainStoreError(
-                f"no run has {', '.join(map(repr, sorted(missing)))}; known metrics: {known_metrics(store)}"
-            )
+            closest = closest_metrics(reader, *missing)
+            raise TrainStoreError(f"no run has {', '.join(map(repr, missing))}{closest}")
         if target is None:
             _write(binary_output(), file_format, tables.of(table or "steps"), escape_formulas)
         elif to_folder:

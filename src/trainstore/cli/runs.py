@@ -12,7 +12,7 @@ from trainstore.cli.filters import filter_options, sort_options, warn_of_unknown
 from trainstore.cli.formats import FORMATS, format_of
 from trainstore.cli.options import store_options
 from trainstore.cli.printing import print_json, print_table, records
-from trainstore.cli.stores import known_metrics, open_snapshot
+from trainstore.cli.stores import open_snapshot
 from trainstore.cli.types import METRIC
 from trainstore.display import by_importance, overview
 from trainstore.errors import TrainStoreError
@@ -114,8 +114,9 @@ def best(
 ) -> None:
     """Rank runs by METRIC, the best first."""
     from trainstore import queries
+    from trainstore.queries.suggestions import closest_metrics
 
-    with open_snapshot(url, prefix) as (store, reader):
+    with open_snapshot(url, prefix) as (_, reader):
         frame = queries.list_runs_grouped_by_metric(
             reader,
             metric_name=metric,
@@ -130,7 +131,7 @@ def best(
         warn_of_unknown(reader, frame, **conditions)
         if frame.empty:
             runs = "run that matches" if conditions else "run"
-            raise TrainStoreError(f"no {runs} has a finite value of {metric!r}; known metrics: {known_metrics(store)}")
+            raise TrainStoreError(f"no {runs} has a finite value of {metric!r}{closest_metrics(reader, metric)}")
         if as_json:
             print_json(records(frame))
         else:

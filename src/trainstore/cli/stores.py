@@ -132,9 +132,3 @@ def snapshot_of(store: TrainStore) -> Iterator[Reader]:
 def shown_url(store: TrainStore) -> str:
     """The store's URL as --store takes it, without the password."""
     return store.url if "%" in store.url else store.url.removeprefix("sqlite:///")
-
-
-def known_metrics(store: TrainStore) -> str:
-    """The names of the store's first metrics, for a message."""
-    names = sorted(set(store.list_metrics()["metric"]))
-    return ", ".join(map(visible, names[:30])) + (" …" if len(names) > 30 else "") if names else "none"

@@ -57,6 +57,10 @@ _FIELDS: dict[str, Callable[[Scope, Token], Field]] = {
 }
 
 
+# Columns of the run table that have another name here.
+_OF_COLUMNS = {"run_id": "id", "started_at": "started", "ended_at": "ended", "git_commit": "commit"}
+
+
 def is_field(token: Token) -> bool:
     """Whether a word that stands alone is the name of a field, and not a word to search for."""
     first, dot, _ = token.text.partition(".")
@@ -78,9 +82,21 @@ def field_named(scope: Scope, token: Token) -> Field:
     except InvalidArgumentError as error:
         raise scope.error(token, str(error)) from None
     if name.namespace != "tag" and not is_there(scope.reader, name):
+        field = _of_column(token)
+        if field is not None:
+            return field_named(scope, field)
         known = [*known_names(scope.reader), *_metric_names(scope.reader), *_FIELDS]
         raise scope.error(token, f"there is no hyperparameter or field {text}{did_you_mean(text, known)}")
     return HyperparamField(scope, token, name)
+
+
+def _of_column(token: Token) -> Token | None:
+    """The field that a column of the run table shows, by that column's name, such as ``metric__loss``."""
+    if token.kind != "word":
+        return None
+    if token.text.startswith("metric__"):
+        return token._replace(text=token.text.replace("__", ".", 1))
+    return token._replace(text=_OF_COLUMNS[token.text]) if token.text in _OF_COLUMNS else None
 
 
 def _metric(scope: Scope, token: Token) -> Field:
@@ -96,7 +112,7 @@ def _metric(scope: Scope, token: Token) -> Field:
         raise scope.error(token, f"{token.raw} is ambiguous: there are {spellings}; write one of these")
     if not found:
         known = did_you_mean(token.text, _metric_names(reader))
-        raise scope.error(token, f"there is no metric {token.raw.partition('.')[2]}{known}")
+        raise scope.error(token, f"there is no metric {token.text.partition('.')[2]}{known}")
     name, summary = found[0]
     if summary == "count":
         return NumberField(scope, token, _count(scope, name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy import (
     literal,
     select,
 )
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from trainstore.errors import InvalidArgumentError
 from trainstore.models import STATUSES
@@ -70,14 +72,44 @@ def conditions(reader: Reader, chosen: RunFilter, status: ColumnElement[str]) ->
             raise InvalidArgumentError(f"hyperparams {chosen.hyperparams!r} is not a mapping of names to values")
         for name, value in chosen.hyperparams.items():
             asked.append(has_value(reader, resolve_name(reader, name), value))
-    if chosen.where is not None:
-        is_list = isinstance(chosen.where, (list, tuple, set, frozenset, Iterator))
-        asked += [_condition(reader, item) for item in (chosen.where if is_list else [chosen.where])]
+    asked += [_condition(reader, item) for item in _listed(chosen.where)]
     if chosen.since is not None:
         asked.append(run.started_at >= _moment(reader, "since", chosen.since))
     if chosen.until is not None:
         asked.append(run.started_at < _moment(reader, "until", chosen.until))
     return asked
+
+
+@contextmanager
+def refusals_explained(reader: Reader, chosen: RunFilter) -> Iterator[None]:
+    """Raise `InvalidArgumentError` if the database refuses a statement for an expression of the caller.
+
+    Such as a column or a parameter that the statement does not have. ``from None``: the cause shows the whole SQL.
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        # Nothing is left of a generator; the reason says enough then.
+        written = [repr(" ".join(str(item).split())) for item in _listed(chosen.where) if not isinstance(item, str)]
+        if not written or reader.backend.translate(error) is not None:
+            raise
+        cause = getattr(error, "orig", None) or error
+        # A value that cannot be computed is not quoted: it may be a run's.
+        reason = type(cause).__name__ if isinstance(error, DataError) else _first_line(cause)
+        raise InvalidArgumentError(
+            f"where {' and '.join(written)} cannot be used: {reason}; write conditions over the columns of "
+            f"store.table.run.c ({', '.join(reader.models.run.c.keys()[:6])}, …)"
+        ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition(" (Background on")[0].strip().partition("\n")[0]
+
+
+def _listed(where: Any) -> list[Any]:
+    if where is None:
+        return []
+    return list(where) if isinstance(where, (list, tuple, set, frozenset, Iterator)) else [where]
 
 
 def _moment(reader: Reader, argument: str, value: object) -> datetime:

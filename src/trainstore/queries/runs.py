@@ -71,8 +71,8 @@ def list_runs(
     run = reader.models.run.c
     statement = _source(reader, chosen).order_by(run.started_at.desc(), run.id.desc())
     if sort is None:
-        return show(_fetch(reader, statement.limit(_limit(limit))), RUN_COLUMNS)
-    rows = {row[0]: row for row in _fetch(reader, statement)}
+        return show(_fetch(reader, statement.limit(_limit(limit)), chosen), RUN_COLUMNS)
+    rows = {row[0]: row for row in _fetch(reader, statement, chosen)}
     order = in_order(reader, list(rows), sort, run_source(reader.models), liveness(reader))
     return show([rows[run_id] for run_id in order[: _limit(limit)]], RUN_COLUMNS)
 
@@ -96,15 +96,17 @@ def list_runs_grouped_by_metric(
     check_choice("columns", columns, ("all", "short"))
     show = partial(_frame, reader, shown=shown, metrics=metrics, summary=summary, short=columns == "short")
     statement = _ranked(reader, metric_name, metric_direction, by, chosen, limit)
-    return show(_fetch(reader, statement), (*RUN_COLUMNS, *SORT_COLUMNS))
+    return show(_fetch(reader, statement, chosen), (*RUN_COLUMNS, *SORT_COLUMNS))
 
 
 def get_best_run(
     reader: Reader, *, metric_name: str, metric_direction: str | None = None, by: str = "best", **conditions: Any
 ) -> RunRecord | None:
     """The best run, or None if no run has a finite value."""
-    statement = _ranked(reader, metric_name, metric_direction, by, RunFilter(**conditions), 1)
-    rows = reader.rows(statement, liveness(reader))
+    chosen = RunFilter(**conditions)
+    statement = _ranked(reader, metric_name, metric_direction, by, chosen, 1)
+    with filters.refusals_explained(reader, chosen):
+        rows = reader.rows(statement, liveness(reader))
     if not rows:
         return None
     *_, value, step = rows[0]
@@ -216,8 +218,9 @@ def check_choice(argument: str, value: object, allowed: Sequence[str]) -> None:
 # --- What is shown of them -------------------------------------------------------------------------------------------
 
 
-def _fetch(reader: Reader, statement: Select[Any]) -> list[Any]:
-    return [row for chunk in reader.chunks(statement, liveness(reader)) for row in chunk]
+def _fetch(reader: Reader, statement: Select[Any], chosen: RunFilter) -> list[Any]:
+    with filters.refusals_explained(reader, chosen):
+        return [row for chunk in reader.chunks(statement, liveness(reader)) for row in chunk]
 
 
 def _frame(

@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, select
 
 from trainstore.errors import FilterError, InvalidArgumentError
-from trainstore.models import NAMESPACES
 from trainstore.queries.field_names import field_named
 from trainstore.queries.fields import (
     DurationField,
@@ -48,21 +47,12 @@ def in_order(
         if not isinstance(text, str):
             raise InvalidArgumentError(f"sort {text!r} is not the name of a field; pass e.g. 'metric.loss' or '-hp.lr'")
         written = text.strip().removeprefix("-").strip()
-        name = _as_field(written)
         scope = Scope(reader, text, source, parameters, argument="sort")
-        values = _values(_field(scope, Token("word", name, text.find(written), name)))
+        values = _values(_field(scope, Token("word", written, text.find(written), written)))
         keys = {run_id: key for run_id in ordered if (key := _key(values.get(run_id))) is not None}
         there = sorted(keys, key=keys.__getitem__, reverse=text.strip().startswith("-"))
         ordered = there + [run_id for run_id in ordered if run_id not in keys]
     return ordered
-
-
-def _as_field(name: str) -> str:
-    """A column's name, such as ``hp__lr`` or ``started_at``, as the field is called in filters."""
-    namespace, separator, rest = name.partition("__")
-    if separator and namespace in (*NAMESPACES, "metric"):
-        return f"{namespace}.{rest}"
-    return {"run_id": "id", "started_at": "started", "ended_at": "ended", "git_commit": "commit"}.get(name, name)
 
 
 def _field(scope: Scope, token: Token) -> Field:

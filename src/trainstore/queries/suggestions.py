@@ -17,6 +17,7 @@ from trainstore.models import NAMESPACES
 from trainstore.queries import language
 from trainstore.queries.columns import metric_names
 from trainstore.queries.fields import Scope
+from trainstore.queries.metric_names import results_first
 from trainstore.queries.names import Name, did_you_mean, is_there, known_names, resolve_name
 from trainstore.queries.reader import IN_LIMIT, Reader
 from trainstore.queries.run_source import liveness, run_source
@@ -89,6 +90,14 @@ def about_key(reader: Reader, found: DataFrame, key: str | None) -> list[str]:
     table, name = reader.models.hyperparam.c, resolve_name(reader, key)
     there = exists().where(or_(table.key == stored_label(key), table.key == name.key))
     return [] if reader.rows(select(there))[0][0] else _unknown(reader, [(key, name)])
+
+
+def closest_metrics(reader: Reader, *names: str) -> str:
+    """The end of an error about metrics: for each that no run has, the closest ones; "" if there are such metrics."""
+    table = reader.models.metric_summary.c
+    known = results_first(row[0] for row in reader.rows(select(table.metric).where(table.count > 0).distinct()))
+    unknown = [stored_name(name) for name in names if stored_name(name) not in known]
+    return "".join(dict.fromkeys(did_you_mean(name, known) for name in unknown[:MOST_NAMED]))
 
 
 def about_samples(reader: Reader, found: DataFrame, runs: Any, name: Any) -> list[str]:

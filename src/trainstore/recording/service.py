@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine
 
 from trainstore.backends import Backend
 from trainstore.backends.health import network_file_system
+from trainstore.commands import command_on
 from trainstore.errors import InvalidArgumentError, JournalError, StoreClosedError, StoreUnavailableError
 from trainstore.models import Models
 from trainstore.recording import journal as journals
@@ -222,11 +223,12 @@ class RecordingService:
         complete = self._delivery.wait_until_stored(self._delivery.recorders, timeout)
         if not complete:
             logger.warning(
-                "%d records are not stored in %s yet; they are kept in %s. Deliver them with: trainstore recover "
-                "(or by opening the store again)",
+                "%d records are not stored in %s yet; they are kept in %s. Deliver them with: %s, "
+                "or by opening the store again",
                 self.pending,
                 self.backend.safe_url,
                 self.journal_root(),
+                command_on(self.backend, self.models.prefix, "recover"),
             )
         self._delivery.stop(max(1.0, deadline - time.monotonic()))
         self._engine.dispose()
