@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -76,10 +77,18 @@ def test_a_file_that_may_not_be_written(fault: Fault, file: int, folder: int, of
         fault.verify(producer, status="finished")
 
 
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    """A folder on a disk: in memory, a file that becomes immutable may still be written by whoever has it open."""
+    with tempfile.TemporaryDirectory(prefix="ts-disk-", dir="/var/tmp") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("backend_name", ["sqlite"])
-def test_a_file_that_becomes_immutable(fault: Fault) -> None:
+def test_a_file_that_becomes_immutable(fault: Fault, disk: Path) -> None:
     """Under the hands of a writer, who has it open: it waits until that is over."""
-    path = str(make_url(fault.url).database)
+    path = shutil.copyfile(str(make_url(fault.url).database), str(disk / "store.db"))
+    fault.url = f"sqlite:///{path}"
     for _ in fault.times(short=1, long=10):
         producer = fault.start(count=None, rate=500, before=SHORT_LIMITS, then_at=10**9)
         producer.wait_for(100)
