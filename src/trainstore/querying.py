@@ -106,22 +106,11 @@ class QueryMethods:
         Warns:
             UnknownNameWarning: A project, name, tag, hyperparameter or metric that no run has; with the closest names.
         """
+        asked: dict[str, Any] = {"project": project, "name": name, "status": status, "tag": tag, "where": where}
+        asked |= {"hyperparams": hyperparams, "since": since, "until": until, "metrics": metrics}
         with self._reader() as reader:
-            found = queries.list_runs(
-                reader, project=project, name=name, status=status, tag=tag, hyperparams=hyperparams, where=where,
-                since=since, until=until, metrics=metrics, summary=summary, sort=sort, limit=limit,
-                columns=columns,
-            )  # fmt: skip
-            unknown = suggestions.about_runs(
-                reader,
-                found,
-                project=project,
-                name=name,
-                tag=tag,
-                hyperparams=hyperparams,
-                where=where,
-                metrics=metrics,
-            )
+            found = queries.list_runs(reader, **asked, summary=summary, sort=sort, limit=limit, columns=columns)
+            unknown = suggestions.about_runs(reader, found, **asked)
         _warn(reader, unknown)
         return found
 
@@ -164,23 +153,20 @@ class QueryMethods:
         Warns:
             UnknownNameWarning: As for `list_runs`, and a metric of which no run has numbers.
         """
+        asked: dict[str, Any] = {"project": project, "name": name, "status": status, "tag": tag, "where": where}
+        asked |= {"hyperparams": hyperparams, "since": since, "until": until, "metrics": metrics}
         with self._reader() as reader:
             found = queries.list_runs_grouped_by_metric(
-                reader, metric_name=metric_name, metric_direction=metric_direction, by=by, project=project, name=name,
-                status=status, tag=tag, hyperparams=hyperparams, where=where, since=since, until=until,
-                metrics=metrics, summary=summary, limit=limit, columns=columns,
-            )  # fmt: skip
-            unknown = suggestions.about_runs(
                 reader,
-                found,
-                project=project,
-                name=name,
-                tag=tag,
-                hyperparams=hyperparams,
-                where=where,
-                metrics=metrics,
-                ranked_by=metric_name,
+                **asked,
+                metric_name=metric_name,
+                metric_direction=metric_direction,
+                by=by,
+                summary=summary,
+                limit=limit,
+                columns=columns,
             )
+            unknown = suggestions.about_runs(reader, found, **asked, ranked_by=metric_name)
         _warn(reader, unknown)
         return found
 
@@ -216,15 +202,15 @@ class QueryMethods:
         Warns:
             UnknownNameWarning: As for `list_runs`, and a metric of which no run has numbers.
         """
+        asked: dict[str, Any] = {"project": project, "name": name, "status": status, "tag": tag, "where": where}
+        asked |= {"hyperparams": hyperparams, "since": since, "until": until}
+        unknown: list[str] = []
         with self._reader() as reader:
             best = queries.get_best_run(
-                reader, metric_name=metric_name, metric_direction=metric_direction, by=by, project=project, name=name,
-                status=status, tag=tag, hyperparams=hyperparams, where=where, since=since, until=until,
-            )  # fmt: skip
-            unknown = [] if best is not None else suggestions.about_runs(
-                reader, None, project=project, name=name, tag=tag, hyperparams=hyperparams, where=where,
-                ranked_by=metric_name,
-            )  # fmt: skip
+                reader, metric_name=metric_name, metric_direction=metric_direction, by=by, **asked
+            )
+            if best is None:
+                unknown = suggestions.about_runs(reader, None, **asked, ranked_by=metric_name)
         _warn(reader, unknown)
         return best
 
