@@ -30,7 +30,8 @@ from trainstore.recording.journal import (
     is_live,
     journal_folders,
 )
-from trainstore.recording.records import kind_of
+from trainstore.recording.journal.dropping import without_steps
+from trainstore.recording.records import event_record, kind_of, step_record
 
 MANY = 10_000  # records; more than any batch here
 
@@ -741,3 +742,28 @@ def test_missing_numbers_are_a_gap() -> None:
         assert [record["details"]["reason"] for _, record in decode(acked, waiting) if record["kind"] == "gap"] == [
             "limit"
         ]
+
+
+def test_a_segment_without_its_steps_says_what_is_missing() -> None:
+    """Other records stay in their places; a gap stands for the steps not stored yet, a skip for each earlier range."""
+    events = {4, 7, 8}
+    segment = b"".join(
+        frame(
+            number,
+            orjson.dumps(
+                event_record("note", 0, None, None) if number in events else step_record(0, number * 10, {"loss": 1.0})
+            ),
+        )
+        for number in range(1, 11)
+    )
+    data, lost = without_steps(segment, acked=2)
+    assert (lost.records, lost.first_step, lost.last_step) == (5, 30, 100)
+    records = [(number, orjson.loads(payload)) for _, number, payload in frames(data)]
+    kinds = [(number, kind_of(record)) for number, record in records]
+    assert kinds == [(3, "skip"), (4, "event"), (6, "skip"), (7, "event"), (8, "event"), (10, "gap")]
+    assert [record["first"] for _, record in records if kind_of(record) == "skip"] == [3, 5]
+    assert records[-1][1]["details"]["records"] == [3, 10]
+    # A reader that goes on after the watermark finds the gap alone, and no damage.
+    found = decode(2, [(number, payload) for _, number, payload in frames(data)])
+    assert [kind_of(record) for _, record in found].count("gap") == 1
+    assert without_steps(data, acked=2) == (data, type(lost)())

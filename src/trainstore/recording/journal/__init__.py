@@ -18,8 +18,8 @@ oldest segment are dropped; if a record cannot be written at all, it is lost. Ei
 steps and reaches the database. Space for it, and for the run's final status, is reserved up front; steps never use it.
 
 ``frames`` is the format of a segment, ``base`` the contract and the journal in memory, ``file`` the journal on disk,
-``reserve`` what a full disk leaves, ``folder`` meta.json, lock and journals that other processes left, ``disk`` files
-as such, ``places`` where the journals of a store are.
+``dropping`` what goes at its limit, ``reserve`` what a full disk leaves, ``folder`` meta.json, lock and journals that
+other processes left, ``disk`` files as such, ``places`` where the journals of a store are.
 """
 
 from trainstore.recording.journal.base import Journal, MemoryJournal

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from trainstore.errors import JournalError
 from trainstore.recording.journal import disk
 from trainstore.recording.journal.base import Journal
+from trainstore.recording.journal.dropping import without_steps
 from trainstore.recording.journal.folder import (
     ASIDE,
     LOCK,
@@ -31,7 +30,7 @@ from trainstore.recording.journal.folder import (
 )
 from trainstore.recording.journal.frames import frame, frames
 from trainstore.recording.journal.reserve import RESERVE_BYTES, SHORT, Lost, Reserve
-from trainstore.recording.records import STATUS, STEP, skip_record
+from trainstore.recording.records import STATUS, STEP
 
 logger = logging.getLogger("trainstore")
 
@@ -313,33 +312,11 @@ class FileJournal(Journal):
                 total -= before - segment.size
 
     def _drop_steps(self, segment: _Segment, acked: int) -> None:
-        """Replace a segment by one with its other records, and a gap in the place of the last step.
-
-        The last, so that the gap is read even if the database turns out to have stored some of the steps.
-        """
-        lost, kept, first, last = Lost(), [], 0, 0
-        dropped: set[int] = set()
-        for _, sequence, payload in frames(segment.path.read_bytes()):
-            if not payload.startswith(STEP):
-                kept.append((sequence, payload))
-            elif sequence > acked:
-                lost.add(payload)
-                first, last = first or sequence, sequence
-                dropped.add(sequence)
-        if first:
-            kept.append((last, lost.gap("the journal reached its limit", records=[first, last])))
-            # Each earlier range of dropped steps leaves a skip, under its last number.
-            begins = 0
-            for number in sorted(dropped):
-                begins = begins or number
-                if number + 1 not in dropped:
-                    if number != last:
-                        kept.append((number, orjson.dumps(skip_record(begins))))
-                    begins = 0
-        data = b"".join(frame(sequence, payload) for sequence, payload in sorted(kept))
+        """Replace a segment by one without its steps."""
+        data, lost = without_steps(segment.path.read_bytes(), acked)
         disk.write_file(segment.path.with_suffix(disk.PARTIAL), data, segment.path)
         segment.size, segment.has_steps = len(data), False
-        if first:
+        if lost.records:
             logger.warning(
                 "%s is full while the database is away: steps %s to %s are dropped",
                 self.folder,
