@@ -82,7 +82,7 @@ def test_a_metric_has_its_last_and_its_best_value(call, database_url, monkeypatc
     assert rows == [
         ["a", "b"],
         ["hp.lr", "3", "2"],
-        ["metric.loss", "1", "(0.5", "at", "1)", "0.25", "(0.25", "at", "2)"],
+        ["metric.loss", "1", "(0.5", "at", "1)", "0.25", "(best)"],
         ["metric.norm", "1", "0.25"],
         ["hp.output_dir", "a", "b"],
         ["metrics:", "the", "last", "value", "(the", "best", "one", "at", "its", "step)"],
@@ -101,3 +101,23 @@ def test_one_run_cannot_be_compared(call, two):
     assert called.code == 2
     assert "two different runs" in called.err
     assert call("compare", "a", "nobody").code == 1
+
+
+def test_many_runs_are_compared_in_parts(call, database_url, monkeypatch):
+    """No run is left out at 80 columns: each part has the names of what differs, and as many runs as fit."""
+    names = [f"gpt2-small-lr{number}" for number in range(6)]
+    with TrainStore(database_url) as store:
+        for number, name in enumerate(names):
+            with store.start_run(name=name, hyperparams={"learning_rate": number / 10}) as run:
+                run.log({"loss": number}, step=0)
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    monkeypatch.setattr("trainstore.cli.printing.PIPED_WIDTH", 80)
+    shown = [line.split() for line in call("compare", *names).out.splitlines()]
+    assert max(map(len, call("compare", *names).out.splitlines())) <= 80
+    headings = [line for line in shown if line and line[0].startswith("gpt2")]
+    assert [name for line in headings for name in line] == names
+    assert 1 < len(headings) < len(names)
+    rates = [line[1:] for line in shown if line and line[0] == "hp.learning_rate"]
+    assert [rate for line in rates for rate in line] == ["0", "0.1", "0.2", "0.3", "0.4", "0.5"]
+    assert len(rates) == len(headings)
+    assert not any("room" in line for line in shown)

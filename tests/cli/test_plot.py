@@ -115,6 +115,28 @@ def test_without_arguments_plot_shows_the_loss_of_the_newest_runs(call, runs):
     assert "empty" not in out
 
 
+def test_filters_choose_the_runs(call, runs, database_url):
+    """The newest of those that match and have the metric; what is wrong is said."""
+    out = call("plot", "--hp", "lr>1", "--metric", "loss").out
+    assert "fast" in out
+    assert "slow" not in out
+    with TrainStore(database_url) as store:
+        for number in range(12):
+            with store.start_run(project="many", name=f"n{number}") as run:
+                run.log({"loss": number}, step=0)
+    out = call("plot", "--project", "many").out
+    assert "the 10 newest of 12 runs" in out
+    assert [name for name in ("n0", "n1", "n2", "n11", "slow") if f" {name} " in out] == ["n2", "n11"]
+    shown = json.loads(call("plot", "--where", "name in (n1, n2)", "--json").out)
+    assert [curve["label"] for curve in shown] == ["n2", "n1"]
+    assert "no run matches" in call("plot", "--status", "failed").err
+    called = call("plot", "--project", "mnay")
+    assert called.err.startswith("Warning: there is no project 'mnay'; did you mean many?\nError: no run matches")
+    called = call("plot", "--project", "many", "--metric", "eval_loss")
+    assert "none of these runs has numbers of the metric 'eval_loss'" in called.err
+    assert "not both" in call("plot", "slow", "--project", "many").err
+
+
 def test_one_run_is_drawn_with_dots(call, runs):
     """Finer than marks, which it does not need; of a sparse metric too."""
     out = call("plot", "slow", "--metric", "eval_loss", "--metric", "loss").out

@@ -76,7 +76,8 @@ def test_one_section_shows_all_that_is_in_it(call, resumed):
     """Whole values, counters too; several sections come in the order of the page."""
     metrics = lines(call("show", "r", "--section", "metrics"))
     assert metrics[0] == "Metrics"
-    assert "tokens 64 64 0 64 0 3 4 0" in metrics
+    assert "metric count last at min min at max max at" in metrics
+    assert "tokens 4 64 3 64 0 64 0" in metrics
     events = call("show", "r", "--section", "events", "--section", "hyperparams").out
     assert events.index("Hyperparameters") < events.index("Events")
     assert 60 * "x" in events
@@ -85,6 +86,22 @@ def test_one_section_shows_all_that_is_in_it(call, resumed):
     called = call("show", "r", "--section", "metric")
     assert called.code == 2
     assert "environment" in called.err
+
+
+def test_a_section_is_whole_in_a_narrow_terminal(call, database_url, monkeypatch):
+    """What has no room beside the first columns stands below them; values that are not finite are counted."""
+    with TrainStore(database_url) as store, store.start_run(name="wide") as run:
+        for step in range(3):
+            metrics = {f"eval_a_rather_long_name_{n}": 1 / (step + n + 1) for n in range(3)}
+            run.log({**metrics, "odd": float("nan") if step else 1.0}, step=step)
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    monkeypatch.setattr("trainstore.cli.printing.PIPED_WIDTH", 80)
+    called = call("show", "wide", "--section", "metrics")
+    assert max(map(len, called.out.splitlines())) <= 80
+    headings = [line for line in lines(called) if line.startswith("metric ")]
+    assert headings == ["metric count last at min min at max", "metric max at not finite"]
+    assert "odd 0 2" in lines(called)
+    assert "no room" not in called.out
 
 
 def test_all_shows_every_section_once(call, resumed):

@@ -76,7 +76,7 @@ def compare(
 
         judged = {spelled("metric", name) for record in found for name in record.best_metrics}
         with_best = summary == "last" and not judged.isdisjoint(table.index)
-        print_table(None, _texts(table, found, with_best=with_best))
+        print_table(None, _texts(table, found, with_best=with_best), whole=True)
         if with_best:
             click.echo("metrics: the last value (the best one at its step)")
 
@@ -86,17 +86,22 @@ def _texts(table: DataFrame, found: Sequence[RunRecord], *, with_best: bool) -> 
     import pandas as pd
 
     from trainstore.queries.names import run_labels, spelled
-    from trainstore.queries.record_display import number_text
 
     labels = run_labels({record.run_id: record.name for record in found})
     columns: dict[str, list[Any]] = {"": list(table.index)}
     for record in found:
         bests = {spelled("metric", name): value for name, value in record.best_metrics.items()} if with_best else {}
         columns[visible(labels[record.run_id])] = [
-            f"{_text(value)} ({number_text(bests[key][0])} at {bests[key][1]})" if key in bests else _text(value)
+            f"{_text(value)} {_best_text(value, *bests[key])}" if key in bests else _text(value)
             for key, value in table[record.uid].items()
         ]
     return pd.DataFrame(columns, dtype=object)
+
+
+def _best_text(last: Any, best: float, step: int | None) -> str:
+    from trainstore.queries.record_display import at_step, number_text
+
+    return "(best)" if last == best else f"({at_step(number_text(best), step).replace(' at step ', ' at ')})"
 
 
 def _text(value: Any) -> str:

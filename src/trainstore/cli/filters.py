@@ -68,12 +68,13 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_conditions
 
 
-def uids_of(reader: Reader, conditions: dict[str, Any]) -> list[str]:
+def uids_of(reader: Reader, conditions: dict[str, Any], *, warn: bool = True) -> list[str]:
     """The uids of the runs that match, oldest first."""
     from trainstore import queries
 
     frame = queries.list_runs(reader, **conditions, hyperparams=[], metrics=[])
-    warn_of_unknown(reader, frame, **conditions)
+    if warn:
+        warn_of_unknown(reader, frame, **conditions)
     return frame["uid"].tolist()[::-1]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trainstore.cli.filters import filter_options, uids_of
 from trainstore.cli.options import store_options
 from trainstore.cli.printing import new_console, print_json
 from trainstore.cli.stores import open_store, snapshot_of
@@ -52,9 +53,11 @@ FORMATS = ("png", "svg", "pdf")
 @click.option("--watch", is_flag=True, help="Draw again every 2 seconds, until Ctrl-C.")
 @click.option("-o", "--output", metavar="FILE", help="Write a picture: .png, .svg or .pdf.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
+@filter_options
 @store_options
 def plot(
     runs: Sequence[str],
+    conditions: dict[str, Any],
     metrics: Sequence[str],
     x: str,
     smoothing: float,
@@ -67,12 +70,13 @@ def plot(
     prefix: str,
     as_json: bool,
 ) -> None:
-    """Plot metrics of RUNs over each other, in the terminal or into a picture.
+    """Plot metrics of RUNs over each other, or of the runs that match filters, in the terminal or into a picture.
 
-    Without RUN: the 10 newest runs that have the metric. Without --metric: the loss, or what they have. Each line ends
-    in its mark, which the legend names; without colours, the line is drawn with it. NaN and infinities break
-    a line and are marked by × on the axis. --x relative is the time since the run's start. --watch needs a terminal; it
-    ends with exit code 130. Pictures need matplotlib: pip install 'trainstore[plots]'. --json prints the points.
+    Without RUN: the 10 newest runs that have the metric, of those that match. Without --metric: the loss, or what
+    they have. Each line ends in its mark, which the legend names; without colours, the line is drawn with it. NaN and
+    infinities break a line and are marked by × on the axis. --x relative is the time since the run's start. --watch
+    needs a terminal; it ends with exit code 130. Pictures need matplotlib: pip install 'trainstore[plots]'. --json
+    prints the points.
     """
     console = new_console()
     if watch and (output is not None or as_json):
@@ -84,13 +88,19 @@ def plot(
     picture = output.rpartition(".")[2].lower() if output is not None else ""
     if output is not None and picture not in FORMATS:
         raise click.UsageError(f"--output {output}: its ending is not one of .png, .svg and .pdf")
-    chosen = list(runs) or None
+    if runs and conditions:
+        raise click.UsageError("Name RUNs or filters, not both.")
     with open_store(url, prefix) as store:
+        if conditions:
+            with snapshot_of(store) as reader:
+                uids_of(reader, conditions, warn=True)
 
         def read() -> list[Curves]:
             with snapshot_of(store) as reader:
+                chosen = list(runs) or (_matching(reader, conditions) if conditions else None)
                 shown = list(metrics) or [_main_metric(reader, chosen)]
-                return _read(reader, shown, chosen, x=x, smoothing=smoothing, group_by=group_by, log=log_scale)
+                curves = {"x": x, "smoothing": smoothing, "group_by": group_by, "newest": not runs}
+                return _read(reader, shown, chosen, log=log_scale, **curves)
 
         if output is not None:
             _write_picture(read(), output, picture, x=x, smoothing=smoothing, log=log_scale, force=force)
@@ -101,6 +111,15 @@ def plot(
         else:
             for line in _drawn(console, read(), x=x, log=log_scale):
                 console.print(line, no_wrap=True, overflow="crop")
+
+
+def _matching(reader: Reader, conditions: dict[str, Any]) -> list[str]:
+    from trainstore.errors import TrainStoreError
+
+    found = uids_of(reader, conditions, warn=False)
+    if not found:
+        raise TrainStoreError("no run matches; see: trainstore runs")
+    return found
 
 
 def _main_metric(reader: Reader, runs: Any) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from json import dumps
@@ -45,41 +45,76 @@ def cell(value: Any) -> str:
     return "NaN" if isinstance(value, float) and value != value else visible(value_text(value))
 
 
-def print_table(title: str | None, frame: DataFrame, importance: Sequence[str] | None = None) -> None:
-    """Print as many columns as fit, from the left or by ``importance``; name the others below."""
+def print_table(
+    title: str | None, frame: DataFrame, importance: Sequence[str] | None = None, *, whole: bool = False
+) -> None:
+    """Print a table as wide as the terminal.
+
+    As many columns as fit, from the left or by ``importance``, with the names of the others below; or the ``whole``
+    table, in several parts that each begin with the first column.
+    """
+    console = new_console()
+    columns = {visible(name): [cell(value) for value in frame[name]] for name in frame.columns}
+    numbers = {name for name, kind in zip(columns, frame.dtypes, strict=True) if kind.kind in "iuf"}
+    room = console.width - 2
+    if whole:
+        for place, part in enumerate(_parts(columns, room)):
+            _print_part(console, None if place else title, part, numbers)
+        return
+    shown = _fitting(columns, room, importance)
+    _print_part(console, title, {name: columns[name] for name in shown}, numbers)
+    hidden = [name for name in columns if name not in shown]
+    if hidden:
+        console.print(f"(no room for: {', '.join(hidden)}; --json prints everything)", markup=False)
+
+
+def _print_part(
+    console: Console, title: str | None, columns: Mapping[str, Sequence[str]], numbers: Collection[str]
+) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    console = new_console()
-    columns = {visible(name): [cell(value) for value in frame[name]] for name in frame.columns}
-    shown = _fitting(columns, console.width - 2, importance)
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
     table.padding = (0, 1, 0, 0)
-    for name, kind in zip(columns, frame.dtypes, strict=True):
-        if name not in shown:
-            continue
-        justify: Literal["right", "left"] = "right" if kind.kind in "iuf" else "left"
+    for name in columns:
+        justify: Literal["right", "left"] = "right" if name in numbers else "left"
         table.add_column(Text(name), justify=justify, no_wrap=True, overflow="ellipsis", max_width=MAX_CELL)
-    for row in zip(*(columns[name] for name in shown), strict=True):
+    for row in zip(*columns.values(), strict=True):
         table.add_row(*map(Text, row))
     console.print(table)
-    hidden = [name for name in columns if name not in shown]
-    if hidden:
-        console.print(f"(no room for: {', '.join(hidden)}; --json prints everything)", markup=False)
+
+
+def _width(name: str, cells: Sequence[str]) -> int:
+    return min(MAX_CELL, max(map(len, (name, *cells)))) + GAP
 
 
 def _fitting(columns: Mapping[str, Sequence[str]], room: int, importance: Sequence[str] | None) -> list[str]:
     """The columns that fit, in their order."""
     chosen = []
     for name in columns if importance is None else map(visible, importance):
-        width = min(MAX_CELL, max(map(len, (name, *columns[name])))) + GAP if name in columns else room + 1
+        width = _width(name, columns[name]) if name in columns else room + 1
         if width <= room:
             chosen.append(name)
             room -= width
         elif importance is None:
             break
     return [name for name in columns if name in chosen]
+
+
+def _parts(columns: Mapping[str, Sequence[str]], room: int) -> list[dict[str, Sequence[str]]]:
+    """All columns, in parts that fit: each has the first column and at least one more."""
+    first, *others = columns
+    parts: list[dict[str, Sequence[str]]] = [{first: columns[first]}]
+    left = room - _width(first, columns[first])
+    for name in others:
+        width = _width(name, columns[name])
+        if width > left and len(parts[-1]) > 1:
+            parts.append({first: columns[first]})
+            left = room - _width(first, columns[first])
+        parts[-1][name] = columns[name]
+        left -= width
+    return parts
 
 
 def records(frame: DataFrame) -> list[dict[str, Any]]:

@@ -18,7 +18,10 @@ MAX_ALERTS = 5  # on the page, the last ones
 MAX_ROWS = 15  # of metrics and hyperparameters on the page; more make several columns, or are counted
 _COLOURS = {"warn": "yellow", "error": "red"}  # of alerts, by level
 _NAMESPACES = {"hyperparams": "hp", "model": "mth", "data": "dbh", "environment": "env"}
-_METRIC_COLUMNS = ["metric", "last", "min", "min_step", "max", "max_step", "last_step", "count", "nonfinite_count"]
+_METRIC_COLUMNS = {
+    "metric": "metric", "count": "count", "last": "last", "last_step": "at", "min": "min", "min_step": "min at",
+    "max": "max", "max_step": "max at", "nonfinite_count": "not finite",
+}  # fmt: skip
 SECTIONS = ("metrics", "hyperparams", "model", "data", "environment", "attempts", "events")
 
 
@@ -75,7 +78,7 @@ def print_sections(reader: Reader, record: RunRecord, sections: Collection[str])
         "environment": record.environment,
     }
     tables: dict[str, Callable[[], None]] = {
-        "metrics": lambda: print_table("Metrics", queries.list_metrics(reader, record)[_METRIC_COLUMNS]),
+        "metrics": lambda: _print_all_metrics(queries.list_metrics(reader, record)),
         "attempts": lambda: print_attempts(queries.list_attempts(reader, record)),
         "events": lambda: _print_events(queries.list_events(reader, record)),
     }
@@ -153,6 +156,11 @@ def _print_events(events: DataFrame) -> None:
     console = new_console()
     _title(console, "Events", "" if len(rows) > 1 else "none")
     _print_lines(console, rows if len(rows) > 1 else [])
+
+
+def _print_all_metrics(metrics: DataFrame) -> None:
+    shown = metrics[list(_METRIC_COLUMNS)].rename(columns=_METRIC_COLUMNS)
+    print_table("Metrics", shown if shown["not finite"].any() else shown.drop(columns="not finite"), whole=True)
 
 
 def _print_metrics(console: Console, record: RunRecord) -> None:

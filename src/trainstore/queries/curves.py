@@ -69,15 +69,20 @@ def read_curves(
     x: str = "step",
     smoothing: float = 0.0,
     group_by: str | None = None,
+    newest: bool = False,
 ) -> Curves:
-    """The curves of metrics over the current steps of runs; arguments and errors are those of `QueryMethods.plot`."""
+    """The curves of metrics over the current steps of runs; arguments and errors are those of `QueryMethods.plot`.
+
+    ``newest``: of these runs, only the `NEWEST` newest that have one of the metrics; ``runs=None`` is that of all.
+    """
     names = _metric_names(metrics)
     check_choice("x", x, X_AXES)
     if isinstance(smoothing, bool) or not isinstance(smoothing, int | float) or not 0 <= smoothing < 1:
         raise InvalidArgumentError(f"smoothing {smoothing!r} is not a number from 0 (none) to below 1; try 0.9")
     if group_by is not None and x == "time":
         raise InvalidArgumentError("runs of a group were trained at different times; pass x='relative' or 'step'")
-    keys, note = _newest(reader, names) if runs is None else (resolve_runs(reader, runs), "")
+    given = None if runs is None else resolve_runs(reader, runs)
+    keys, note = _newest(reader, names, given) if given is None or newest else (given, "")
     if not keys:
         raise InvalidArgumentError(
             f"there are no runs to plot: runs is {'an empty list' if runs is not None else runs}"
@@ -117,17 +122,20 @@ def _metric_names(metrics: object) -> list[str]:
     return list(dict.fromkeys(map(stored_name, wanted)))
 
 
-def _newest(reader: Reader, names: Sequence[str]) -> tuple[list[RunKey], str]:
-    """The newest runs that have one of these metrics, and what is left out."""
+def _newest(reader: Reader, names: Sequence[str], given: Sequence[RunKey] | None) -> tuple[list[RunKey], str]:
+    """The newest runs (of those given) that have one of these metrics, and what is left out."""
     run, summary = reader.models.run.c, reader.models.metric_summary.c
     statement = select(run.id, run.uid).order_by(run.started_at.desc(), run.id.desc())
     if not set(names) & set(_COLUMNS):
         having = select(summary.run_id).where(summary.metric.in_(names), summary.count > 0)
         statement = statement.where(run.id.in_(having))
     keys = [RunKey(*row) for row in reader.rows(statement)]
+    if given is not None:
+        wanted = set(given)
+        keys = [key for key in keys if key in wanted]
     note = f"the {NEWEST} newest of {len(keys)} runs" if len(keys) > NEWEST else ""
-    if not keys:
-        _check_known(reader, names, None)
+    if not keys and (given is None or given):
+        _check_known(reader, names, given)
     return keys[:NEWEST], note
 
 
