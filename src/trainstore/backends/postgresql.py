@@ -39,27 +39,13 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from trainstore.backends import pg_connecting, pg_rows, pg_session
-from trainstore.backends.base import (
-    Backend,
-    Columns,
-    Rows,
-    driver_of,
-    json_options,
-    on_connect,
-    too_many_values,
-)
+from trainstore.backends.base import Backend, Columns, Rows, driver_of, json_options, on_connect
 from trainstore.backends.health import Finding
 from trainstore.backends.parameters import convert_parameters
+from trainstore.backends.pg_errors import error_by_state, error_without_state
 from trainstore.backends.urls import safe_url
 from trainstore.column_types import JsonType, UTCDateTime
-from trainstore.errors import (
-    BackupError,
-    InvalidArgumentError,
-    PermissionDeniedError,
-    StoreUnavailableError,
-    StoreURLError,
-    TrainStoreError,
-)
+from trainstore.errors import BackupError, StoreURLError, TrainStoreError
 from trainstore.models import Models
 
 logger = logging.getLogger("trainstore")
@@ -317,45 +303,12 @@ class PostgreSQLBackend(Backend):
         if not isinstance(error, DBAPIError):
             return super().translate(error)
         state = getattr(error.orig, "sqlstate", None)
-        where = self.identity.removeprefix("postgresql://").removesuffix(f"/{self.url.database or ''}")
-        if state is None and "number of parameters" in str(error.orig):
-            return InvalidArgumentError(too_many_values("PostgreSQL", 65_535))
-        if state is None and str(error.orig).startswith("cannot adapt"):
-            kind = str(error.orig).removeprefix("cannot adapt ").partition(" using")[0]
-            return InvalidArgumentError(f"a value in this query cannot be used: {kind} is not supported")
-        if state is None and type(error.orig).__name__ in ("OperationalError", "ConnectionTimeout"):
-            reason = pg_connecting.connection_reason(str(error.orig))
-            return StoreUnavailableError(f"PostgreSQL at {where} cannot be reached: {reason}")
-        if state is None and error.statement is None and type(error.orig).__name__ == "ProgrammingError":
-            return StoreURLError(
-                f"an option in {self.safe_url!r} cannot be used; after the '?' write libpq's connection parameters"
-            )
-        if state is None:
-            return super().translate(error)
-        if state.startswith("28"):
-            return StoreUnavailableError(f"PostgreSQL at {where} refused user {self.url.username!r} (SQLSTATE {state})")
-        if state == "3D000":
-            return StoreUnavailableError(
-                f"PostgreSQL at {where} has no database {self.url.database!r}; "
-                f"create it with: createdb --encoding=UTF8 --template=template0 {self.url.database}"
-            )
-        if state == "42501":
-            return PermissionDeniedError(
-                f"PostgreSQL at {where} refused user {self.url.username!r} {_right(error.statement)} in database "
-                f"{self.url.database!r}; use another role, or grant it. The roles that trainstore db roles creates: "
-                "reader (SELECT), writer (also INSERT and UPDATE), owner (also DELETE and changing tables)"
-            )
         if state == "25006" and self.read_only:
             return self._read_only_error()
-        if state == "25006":
-            return PermissionDeniedError(
-                f"database {self.url.database!r} of PostgreSQL at {where} is read-only: it is a standby, or "
-                "default_transaction_read_only is set"
-            )
-        if state[:2] in ("08", "53", "57") or state in (*_REASONS, "55P03", "40001", "40P01"):
-            reason = _REASONS.get(state, "is not available now")
-            return StoreUnavailableError(f"PostgreSQL at {where} {reason} (SQLSTATE {state})")
-        return None
+        server = self.identity.removeprefix("postgresql://").removesuffix(f"/{self.url.database or ''}")
+        if state is not None:
+            return error_by_state(error, state, self.url, server)
+        return error_without_state(error, self.safe_url, server) or super().translate(error)
 
     def is_refusal(self, error: Exception) -> bool:
         """Also what exceeds a server limit (class 54): a value too long for an index, a text over 1 GB."""
@@ -365,20 +318,3 @@ class PostgreSQLBackend(Backend):
     def is_privilege_error(self, error: SQLAlchemyError) -> bool:
         """SQLSTATE 42501, a read-only transaction (a standby), or no schema that this user may use (3F000)."""
         return getattr(getattr(error, "orig", None), "sqlstate", None) in ("42501", "25006", "3F000")
-
-
-def _right(statement: str | None) -> str:
-    """The right that one of our statements needs, in words, by its first word."""
-    verb = (statement or "").split(maxsplit=1)[0].upper() if statement else ""
-    if verb == "SELECT" and "FOR NO KEY UPDATE" in str(statement):
-        verb = "UPDATE"  # a row that is locked
-    known = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "CREATE", "ALTER", "DROP")
-    return f"the right to {verb}" if verb in known else "a right"
-
-
-_REASONS = {
-    "53100": "has no space left on its disk",
-    "57014": "cancelled a statement, because of statement_timeout or by hand",
-    "25P03": "ended a transaction because of idle_in_transaction_session_timeout",
-    "25P04": "ended a transaction because of transaction_timeout",
-}

@@ -41,14 +41,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from trainstore.backends import health, sqlite_health, sqlite_rows
-from trainstore.backends.base import (
-    Backend,
-    Columns,
-    Rows,
-    driver_of,
-    json_options,
-    on_connect,
-)
+from trainstore.backends.base import Backend, Columns, Rows, driver_of, json_options, on_connect
 from trainstore.backends.parameters import convert_parameters, plain_number
 from trainstore.backends.sqlite_backup import copy_database
 from trainstore.backends.sqlite_connecting import (
