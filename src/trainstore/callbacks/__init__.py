@@ -16,9 +16,11 @@ Importing this package loads torch and transformers. Inside::
     base.py               `Callback`: what all of them have in common
     neighbours.py         the callbacks beside a callback: in its trainer's list
     models.py             a model without the wrappers of DDP, FSDP, torch.compile and PEFT
+    textgen.py            `TextgenCallback`: text samples; sampling.py: a model generates without a trace
     summary_writer.py     a TensorBoard writer that is opened when it is first used, and can be pickled
 """
 
 from trainstore.callbacks.base import Callback
+from trainstore.callbacks.textgen import TextgenCallback
 
-__all__ = ["Callback"]
+__all__ = ["Callback", "TextgenCallback"]

@@ -95,7 +95,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
                 setattr(cls, name, _guarded(value))
 
     def _reset(self) -> None:
-        """Belong to no training."""
+        """Belong to no training. What is set here is neither copied nor pickled."""
         self._state: Any = None  # that of the event under way
         self._is_inside = False  # an event of ours
         self._is_idle = False  # whether some events are to be ignored
@@ -107,7 +107,8 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         self._warned: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in _OF_A_TRAINING}
+        of_a_training = vars(type(self).__new__(type(self))).keys() - {"_given_run", "_summary"}
+        return {name: value for name, value in vars(self).items() if name not in of_a_training}
 
     # --- Where it writes --------------------------------------------------------------------------------------------
 
@@ -139,6 +140,11 @@ class Callback(TrainerCallback):  # type: ignore[misc]
             logger.warning("%s: %s", type(self).__name__, message)
 
     # --- For subclasses ---------------------------------------------------------------------------------------------
+
+    def leave_out(self, seconds: float) -> None:
+        """Time that this callback took: it counts neither as the step's time nor as the next one's wait for data."""
+        for recorder in self._recorders or ():
+            recorder.leave_out(self._state, seconds)
 
     def target(self) -> object | None:
         """What two callbacks of this class must not both write to; None: any number of them may be used."""
@@ -200,6 +206,3 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         if count >= MAX_FAILURES:
             self._is_idle = True
             self.warn_once(f"{name} failed {count} times and is no longer handled")
-
-
-_OF_A_TRAINING = frozenset(vars(Callback())) - {"_given_run", "_summary"}

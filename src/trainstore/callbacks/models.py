@@ -25,6 +25,15 @@ def without_adapters(model: Any) -> Any:
     return model
 
 
+def is_sharded(model: Any) -> bool:
+    """Whether several processes hold parts of its parameters or gradients (FSDP, DeepSpeed, tensor parallelism)."""
+    if type(model).__name__ == "DeepSpeedEngine":
+        return True
+    if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
+        return True
+    return any(hasattr(parameter, "ds_id") or hasattr(parameter, "device_mesh") for parameter in model.parameters())
+
+
 def _inside(model: Any) -> Any | None:
     if not isinstance(model, nn.Module):
         return None

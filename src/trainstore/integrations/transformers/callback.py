@@ -125,6 +125,15 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         """
         return self._session.run_of(state)
 
+    def leave_out(self, state: Any, seconds: float) -> None:
+        """Say how long another callback took: that time is neither a step's nor the wait for its data.
+
+        Args:
+            state: The state that the training's events carry.
+            seconds: Until now.
+        """
+        self._session.leave_out(state, seconds)
+
     @property
     def run_uid(self) -> str:
         """The uid of that run. Raises `RunNotFoundError` if there is none yet."""

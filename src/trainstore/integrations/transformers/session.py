@@ -69,12 +69,22 @@ class Session:
 
     def run_of(self, state: Any) -> ActiveRun | None:
         """The run of the training whose events carry this state; None if none is being recorded."""
+        training = self._training_of(state)
+        return None if training is None else training.run
+
+    def leave_out(self, state: Any, seconds: float) -> None:
+        """In the training whose events carry this state, another callback has taken so long."""
+        training = self._training_of(state)
+        if training is not None and training.steps is not None:
+            training.steps.leave_out(seconds)
+
+    def _training_of(self, state: Any) -> Training | None:
         for training in self.trainings:
             if training.given_state is state or training.state is state:
-                return training.run
+                return training
         if isinstance(state, TrainerState) or len(self.trainings) != 1:
             return None
-        return self.trainings[0].run  # its library may make a new state for every event
+        return self.trainings[0]  # its library may make a new state for every event
 
     def close(self) -> None:
         """Close a store that was opened here; one that was passed stays open."""

@@ -291,6 +291,13 @@ class StepRecorder:
             self.run.log(left, step, epoch)
         self.idle_since = perf_counter()
 
+    def leave_out(self, seconds: float) -> None:
+        """So many seconds until now belong neither to the step under way nor to the wait for data."""
+        if self.step_began is None:
+            self.idle_since += seconds
+        else:
+            self.step_began += seconds
+
     def pause(self) -> None:
         """Something other than training took place until now."""
         self.release()

@@ -63,6 +63,7 @@ class _Wrapper(functools.partial[Any]):
     """
 
     original: Method  # bound to its object, so copying and pickling lead to the object's copy
+    is_retired = False
 
     def __new__(cls, original: Method, replacement: Method) -> _Wrapper:
         wrapper = super().__new__(cls, replacement)
@@ -74,6 +75,7 @@ class _Wrapper(functools.partial[Any]):
     def retire(self) -> None:
         """From now on be the original: whoever still holds this wrapper reaches nothing of the training that ended."""
         self.__setstate__((self.original, (), {}, vars(self)))  # type: ignore[attr-defined]
+        self.is_retired = True
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return copy.deepcopy(self.original, memo)
@@ -95,6 +97,19 @@ def _method(owner: Any, name: str) -> Any:
     if method is not found and isinstance(method, MethodType) and method.__self__ is not owner:
         return MethodType(method.__func__, owner)
     return found
+
+
+def _living(method: Any) -> Any:
+    """A method without those wrappers around it that have been retired."""
+    while isinstance(method, _Wrapper) and method.is_retired:
+        method = method.original
+    return method
+
+
+def _of_class(owner: Any, name: str) -> Any:
+    """The method that ``owner`` has from its class."""
+    found: Any = getattr(type(owner), name, None)
+    return found.__get__(owner) if hasattr(found, "__get__") else found
 
 
 class Wrappers:
@@ -124,8 +139,9 @@ class Wrappers:
             wrapped.retire()
             if vars(owner).get(name) is not wrapped:
                 return  # somebody else wrapped it after us: removing our wrapper would remove theirs too
-            if had_own:
-                setattr(owner, name, original)
+            before = _living(original)
+            if had_own and before != _of_class(owner, name):
+                setattr(owner, name, before)
             else:
                 delattr(owner, name)
 
