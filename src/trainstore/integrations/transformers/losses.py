@@ -7,7 +7,7 @@ into a ring on the device, on the same stream, and read when the ring's copy in 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ctypes import c_float
 from typing import Any
 
@@ -54,15 +54,13 @@ class DirectLoss:
     def __init__(self) -> None:
         self._losses: list[Any] = []
         self._grad_norm: Any = None
+        # Called with what was returned for one micro-batch: a tensor or a number. A method of ours would cost more.
+        self.add_loss: Callable[[Any], None] = self._losses.append
 
     @property
     def has_loss(self) -> bool:
         """Whether the step under way has a loss."""
         return bool(self._losses)
-
-    def add_loss(self, loss: Any) -> None:
-        """What ``training_step`` returned for one micro-batch: a tensor or a number."""
-        self._losses.append(loss)
 
     def add_grad_norm(self, norm: Any) -> None:
         """What clipping returned, before the optimizer's step. A DTensor is left to the Trainer's log."""
