@@ -60,19 +60,19 @@ ARGUMENTS = {
 }
 
 
-def transformers_events(folder):
+def transformers_events(folder, arguments=ARGUMENTS):
     spy = Spy()
     data = {"train_dataset": tokens(8), "eval_dataset": tokens(4)}
-    trainer = build_trainer(folder, callbacks=[spy], **data, **{**ARGUMENTS, "max_steps": -1})
+    trainer = build_trainer(folder, callbacks=[spy], **data, **{**arguments, "max_steps": -1})
     trainer.train()
     trainer.predict(tokens(4))
     return spy
 
 
-def forgather_events(folder):
+def forgather_events(folder, arguments=ARGUMENTS):
     spy = Spy()
-    arguments = forgather.TrainingArguments(output_dir=str(folder), **ARGUMENTS)
-    forgather.Trainer(gpt2(), arguments, tokens(8), tokens(4), [spy]).train()
+    args = forgather.TrainingArguments(output_dir=str(folder), **arguments)
+    forgather.Trainer(gpt2(), args, tokens(8), tokens(4), [spy]).train()
     return spy
 
 
@@ -155,6 +155,26 @@ def test_each_trainer_sends_its_events_in_the_documented_order(tmp_path, name):
     """Every event of the same training, with the step that the state has then; and no other event."""
     seen = TRAINERS[name](tmp_path).seen
     assert seen == ORDERS[name]
+
+
+BY_EPOCHS = {
+    **ARGUMENTS,
+    "gradient_accumulation_steps": 1,
+    **dict.fromkeys(("logging_strategy", "eval_strategy", "save_strategy"), "epoch"),
+}
+AT_EPOCHS_END = {
+    "transformers.Trainer": ("epoch_end", "log", "prediction_step", "log", "evaluate", "save"),
+    "Forgather": ("log", "prediction_step", "evaluate", "save", "step_begin", "step_end", "epoch_end"),
+}
+
+
+@pytest.mark.parametrize("name", AT_EPOCHS_END)
+def test_by_epochs_a_transformers_trainer_logs_evaluates_and_saves_after_their_end(tmp_path, name):
+    """What follows the last step of the first epoch; Forgather's trainer keeps to its order of steps."""
+    seen = TRAINERS[name](tmp_path, BY_EPOCHS).seen
+    expected = [f"{event} 4" for event in AT_EPOCHS_END[name]]
+    first = seen.index("step_end 4") + 1
+    assert seen[first : first + len(expected) + 1] == [*expected, "epoch_begin 4"]
 
 
 @pytest.mark.parametrize("name", list(ORDERS)[:2])

@@ -12,7 +12,7 @@ from fixtures.trainers import Crash, CrashAt, gpt2, tokens
 from trainstore.integrations.transformers import TrainStoreCallback, record
 
 
-def forgather(folder, *callbacks, examples=16, counts_tokens=False, **arguments):
+def forgather(folder, *callbacks, examples=16, later=False, **arguments):
     """A trainer of a tiny model: 8 batches of 2 examples an epoch."""
     torch.set_num_threads(1)
     return Trainer(
@@ -21,7 +21,7 @@ def forgather(folder, *callbacks, examples=16, counts_tokens=False, **arguments)
         tokens(examples),
         tokens(4),
         list(callbacks),
-        counts_tokens=counts_tokens,
+        later=later,
     )
 
 
@@ -48,9 +48,9 @@ class Seen(TrainerCallback):
         self.logs.append(dict(logs))
 
 
-@pytest.mark.parametrize("counts_tokens", [False, True])
+@pytest.mark.parametrize("later", [False, True])
 @pytest.mark.parametrize("accumulation", [1, 2])
-def test_every_step_has_its_loss(store, tmp_path, accumulation, counts_tokens):
+def test_every_step_has_its_loss(store, tmp_path, accumulation, later):
     """Loss, gradient norm and learning rate of each step, as the trainer computed them; the loss summed as it does."""
     seen = Seen()
     callback = TrainStoreCallback(store, name="steps")
@@ -60,7 +60,7 @@ def test_every_step_has_its_loss(store, tmp_path, accumulation, counts_tokens):
         callback,
         num_train_epochs=2,
         gradient_accumulation_steps=accumulation,
-        counts_tokens=counts_tokens,
+        later=later,
     )
     trainer.train()
     run = store.get_run("steps")
@@ -272,7 +272,7 @@ def test_a_checkpoint_is_recorded_where_it_was_written(store, tmp_path):
 @pytest.mark.parametrize("how", ["newest", "named"])
 def test_a_training_resumed_from_a_checkpoint_is_the_next_attempt(store, tmp_path, how):
     """Steps after the checkpoint were trained twice; each is shown once."""
-    options = {"save_strategy": "steps", "save_steps": 2}
+    options = {"save_strategy": "steps", "save_steps": 2, "later": how == "newest"}
     with pytest.raises(Crash):
         forgather(tmp_path, TrainStoreCallback(store, name="resumed"), CrashAt(5), **options).train()
     options["resume_from_checkpoint"] = True if how == "newest" else str(tmp_path / "checkpoints/checkpoint-2")
