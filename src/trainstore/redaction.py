@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 REDACTED = "[redacted]"
 SHORTEST = 8  # characters of a text that can be recognised as a secret without its name
+SHORTEST_TOKEN = 20  # of one of letters, digits and underscores only: AWS's AKIA…
 NONFINITE = ("NaN", "Infinity", "-Infinity")  # numbers, as JSON stores them
 
 Json = Any
@@ -285,7 +286,7 @@ _LOOKS = (*_TOKENS, *_PLACES)
 
 def redact_text(text: str) -> str:
     """``text`` with every substring that looks like a credential replaced by ``[redacted]``."""
-    if len(text) < SHORTEST:
+    if len(text) < SHORTEST or (len(text) < SHORTEST_TOKEN and text.isidentifier()):  # most names are such
         return text
     lower = text.lower()
     for needles, pattern, replacement in _LOOKS:

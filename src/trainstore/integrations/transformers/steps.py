@@ -234,7 +234,8 @@ class StepRecorder:
         Returns:
             If the recorded losses do not match the window's mean: a message that says so. Otherwise None.
         """
-        self.catch_up(wait=True)  # costs nothing: the Trainer has just waited for the device
+        if self.reader is not None and not self.reader.reads_at_once:
+            self.catch_up(wait=True)  # costs nothing: the Trainer has just waited for the device
         if step < self.last_step:
             step = self.last_step  # the best model was loaded, and with it the number of its step
         if type(logs) is not dict and not isinstance(logs, Mapping):  # of another library: kept as an event
@@ -257,9 +258,9 @@ class StepRecorder:
                 details = {"loss_window": {"first_step": self._window_first, "last_step": step}}
             if own:
                 doubt = self._end_window(logged, step)
-        held = self._held_for(metrics, step, epoch)
-        if held is not None:
-            self.run.log_measured({**held.metrics, **metrics}, *held[1:], details)
+        held, both = self.held, self._with_held(metrics, step, epoch)
+        if held is not None and both is not None:
+            self.run.log_measured(both, held.step, held.epoch, held.step_time, held.at, details)
             self.held = None
         else:
             self.release()
@@ -268,15 +269,13 @@ class StepRecorder:
         self.idle_since = perf_counter()
         return doubt
 
-    def _held_for(self, metrics: dict[str, Any], step: int, epoch: Any) -> _EndedStep | None:
-        """The step that is held, if one record can hold it and this log: they must not contradict each other."""
+    def _with_held(self, metrics: dict[str, Any], step: int, epoch: Any) -> dict[str, Any] | None:
+        """The metrics of the step that is held, and these: for one record, unless they contradict each other."""
         held = self.held
         if held is None or held.step != step or epoch != held.epoch or not self.run._metrics.are_plain(metrics):
             return None
-        for name, value in metrics.items():
-            if held.metrics.get(name, value) != value:
-                return None
-        return held
+        both = held.metrics | metrics
+        return both if both == metrics | held.metrics else None
 
     def log_results(self, metrics: Any, step: int) -> None:
         """Record the results of an evaluation that were not logged already."""
