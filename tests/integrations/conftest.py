@@ -1,6 +1,7 @@
 """The fixtures of the trainers, for the tests of integrations alone: they need torch."""
 
 import gc
+import shutil
 
 import pytest
 
@@ -23,10 +24,24 @@ def local_store(local_url):
         yield opened
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(scope="module")
+def shared_store(sqlite_template, tmp_path_factory):
+    """A store in SQLite for all tests of a file that each look only at runs of their own."""
+    path = tmp_path_factory.mktemp("shared") / "store.db"
+    shutil.copyfile(sqlite_template, path)
+    with TrainStore(path) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True, scope="module")
 def libraries_out_of_sight():
     """Each Trainer collects garbage when it begins; the imported libraries' objects, most of its time, are left out."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="package")
+def libraries_back_in_sight():
+    """What was left out for these tests is collected again."""
     yield
     gc.unfreeze()

@@ -5,6 +5,7 @@ error of each case when the last of them is done.
 """
 
 import dataclasses
+import functools
 import math
 
 import pytest
@@ -13,8 +14,9 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 from transformers.optimization import Adafactor, AdafactorSchedule
 
-from fixtures.trainers import LENGTH, SEED, VOCABULARY, bert, gpt2, tokens
-from fixtures.twins import COMPARED, TOLERANCE, logged, recorded, worst_error
+from fixtures.trainers import LENGTH, SEED, VOCABULARY, bert, build_trainer, gpt2, tokens
+from fixtures.twins import COMPARED, TOLERANCE, logged, recorded, recorded_series, worst_error
+from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
 from trainstore.integrations.transformers.losses import RingLoss
 
@@ -147,6 +149,7 @@ ODD = {"train_dataset": tokens(23), "num_train_epochs": 2, "max_steps": -1}
 ARGUMENTS = {field.name for field in dataclasses.fields(TrainingArguments)}
 CHECKPOINTING = "activation_checkpointing" if "activation_checkpointing" in ARGUMENTS else "gradient_checkpointing"
 
+COMPILED = "torch.compile (aot_eager)"
 CASES = {
     "GPT-2": {},
     "BERT": CLASSES,
@@ -182,7 +185,7 @@ CASES = {
     "a scheduler that looks at evaluations": {**EVALUATIONS, "lr_scheduler_type": "reduce_lr_on_plateau"},
     "an iterable data set": {"train_dataset": Endless()},
     "logging by epochs": {**ODD, "logging_strategy": "epoch"},
-    "torch.compile (aot_eager)": {"torch_compile": True, "torch_compile_backend": "aot_eager"},
+    COMPILED: {"make_model": plain(as_tuple), "torch_compile": True, "torch_compile_backend": "aot_eager"},
 }
 
 
@@ -195,51 +198,61 @@ def train(make_trainer, case, callbacks=None, **options):
     return trainer
 
 
-def train_beside_twin(store, make_trainer, case, accumulation):
-    """A case recorded, with its windows of three steps, and its twin that logs every step: callback and trainers."""
+@pytest.fixture(scope="module")
+def twin_of(tmp_path_factory):
+    """The twin of a case and an accumulation: its trainer, which logged every step. Each is trained once."""
+    make = functools.partial(build_trainer, tmp_path_factory.mktemp("twins"))
+
+    @functools.cache
+    def trained(case, accumulation):
+        options = {"gradient_accumulation_steps": accumulation, "logging_strategy": "steps", "logging_steps": 1}
+        return train(make, case, **options)
+
+    return trained
+
+
+def record(store, make_trainer, case, accumulation, **options):
+    """A case recorded, logged every three steps: callback and trainer."""
     callback = TrainStoreCallback(store)
-    options = {"gradient_accumulation_steps": accumulation}
-    trainer = train(make_trainer, case, [callback], **{"logging_steps": 3, **options})
-    twin = train(make_trainer, case, **options, logging_strategy="steps", logging_steps=1)
-    return callback, trainer, twin
+    options = {"logging_steps": 3, "gradient_accumulation_steps": accumulation, **options}
+    return callback, train(make_trainer, case, [callback], **options)
 
 
 def check(store, callback, trainer, twin):
     """The worst error of each series over all steps; the windows are those logged, and they add up."""
-    errors = {key: worst_error(recorded(store, callback, key), logged(twin, key)) for key in COMPARED}
-    assert len(recorded(store, callback, "loss")) == trainer.state.global_step >= 6
+    series = recorded_series(store, callback, *COMPARED, "loss_window")
+    errors = {key: worst_error(series[key], logged(twin, key)) for key in COMPARED}
+    assert len(series["loss"]) == trainer.state.global_step >= 6
     assert all(error <= TOLERANCE for error in errors.values()), errors
-    assert recorded(store, callback, "loss_window") == logged(trainer, "loss")
+    assert series["loss_window"] == logged(trainer, "loss")
     assert store.get_run(callback.run_uid).environment["loss_source"] == "training_step"
     return errors
 
 
 @pytest.mark.parametrize("accumulation", [1, 4])
 @pytest.mark.parametrize("case", CASES)
-def test_every_step_is_the_twins(local_store, make_trainer, table, case, accumulation):
+def test_every_step_is_the_twins(shared_store, make_trainer, twin_of, table, case, accumulation):
     """Loss, learning rate and gradient norm of every step, within 1e-6 of a twin that logs every step."""
-    run = train_beside_twin(local_store, make_trainer, case, accumulation)
-    table[case, accumulation] = check(local_store, *run)
+    run = record(shared_store, make_trainer, case, accumulation)
+    table[case, accumulation] = check(shared_store, *run, twin_of(case, accumulation))
 
 
 @pytest.mark.parametrize(
     ("case", "accumulation"), [("BERT", 1), ("a partial last accumulation", 4), ("evaluation every 2 steps", 4)]
 )
-def test_every_step_is_the_twins_on_both_databases(store, make_trainer, case, accumulation):
-    """The same numbers come back from each database."""
-    check(store, *train_beside_twin(store, make_trainer, case, accumulation))
+def test_every_step_is_the_twins_on_postgresql_too(new_database, make_trainer, twin_of, case, accumulation):
+    """The same numbers come back from the other database; all cases above are in SQLite."""
+    with TrainStore(new_database("postgresql")) as store:
+        check(store, *record(store, make_trainer, case, accumulation), twin_of(case, accumulation))
 
 
-def test_the_cases_are_what_they_are_called(make_trainer):
+def test_the_cases_are_what_they_are_called(twin_of):
     """Half precision, label smoothing and the like change the losses; checkpointing and compiling are on."""
-    plain_losses = logged(train(make_trainer, "GPT-2", logging_steps=1), "loss")
+    plain_losses = logged(twin_of("GPT-2", 1), "loss")
     for case in ("bf16", "label smoothing", "custom compute_loss", "custom training_step", "num_items_in_batch"):
-        losses = logged(train(make_trainer, case, logging_steps=1), "loss")
-        assert worst_error(losses, plain_losses) > 100 * TOLERANCE, case
-    checkpointing = train(make_trainer, "activation checkpointing", max_steps=1).model
-    assert getattr(checkpointing, f"is_{CHECKPOINTING}")
-    compiled = train(make_trainer, "torch.compile (aot_eager)", max_steps=1).model_wrapped
-    assert isinstance(compiled, torch._dynamo.OptimizedModule)
+        assert worst_error(logged(twin_of(case, 1), "loss"), plain_losses) > 100 * TOLERANCE, case
+    assert getattr(twin_of("activation checkpointing", 1).model, f"is_{CHECKPOINTING}")
+    assert isinstance(twin_of(COMPILED, 1).model_wrapped, torch._dynamo.OptimizedModule)
 
 
 class NaNAt(Trainer):
@@ -256,31 +269,32 @@ class NaNAt(Trainer):
 
 @pytest.mark.parametrize("accumulation", [1, 4])
 @pytest.mark.parametrize("filtered", [True, False], ids=["filter", "no filter"])
-def test_only_the_step_that_is_not_a_number_shows_it(local_store, make_trainer, table, filtered, accumulation):
+def test_only_the_step_that_is_not_a_number_shows_it(
+    shared_store, make_trainer, twin_of, table, filtered, accumulation
+):
     """The NaN is in its own step's row; all others are those of a twin without it, whatever the Trainer's log says."""
-    callback = TrainStoreCallback(local_store)
-    options = {"logging_nan_inf_filter": filtered, "gradient_accumulation_steps": accumulation}
-    trainer = train(make_trainer, {"trainer_class": NaNAt}, [callback], **options, logging_steps=2)
-    healthy = train(make_trainer, {}, **options, logging_steps=1)
+    options = {"logging_nan_inf_filter": filtered, "logging_steps": 2}
+    callback, trainer = record(shared_store, make_trainer, {"trainer_class": NaNAt}, accumulation, **options)
+    healthy = twin_of("GPT-2", accumulation)
     truth = {"loss": {**logged(healthy, "loss"), 3: math.nan}}
     truth |= {key: logged(healthy, key) for key in ("learning_rate", "grad_norm")}
-    errors = {key: worst_error(recorded(local_store, callback, key), truth[key]) for key in COMPARED}
+    series = recorded_series(shared_store, callback, *COMPARED, "loss_window")
+    errors = {key: worst_error(series[key], truth[key]) for key in COMPARED}
     assert all(error <= TOLERANCE for error in errors.values()), errors
     # What the Trainer itself makes of it: hidden in its window, or carried on for ever.
     hidden = {step: math.isfinite(loss) for step, loss in logged(trainer, "loss").items()}
     assert hidden == {2: True, 4: filtered, 6: filtered, 8: filtered}
-    assert worst_error(recorded(local_store, callback, "loss_window"), logged(trainer, "loss")) == 0.0
-    assert local_store.get_run(callback.run_uid).environment["loss_source"] == "training_step"
+    assert worst_error(series["loss_window"], logged(trainer, "loss")) == 0.0
+    assert shared_store.get_run(callback.run_uid).environment["loss_source"] == "training_step"
     table[f"a NaN step, logging_nan_inf_filter={filtered}", accumulation] = errors
 
 
-def test_a_loss_that_the_model_scales_wrongly_is_recorded_as_it_is(local_store, make_trainer):
+def test_a_loss_that_the_model_scales_wrongly_is_recorded_as_it_is(shared_store, make_trainer, twin_of):
     """Classification with BERT and an accumulation of 4 trains with a loss four times too large: it is not mended."""
-    of_one, _, _ = train_beside_twin(local_store, make_trainer, "BERT", 1)
-    of_four, _, twin = train_beside_twin(local_store, make_trainer, "BERT", 4)
-    first = recorded(local_store, of_four, "loss")[1]
-    assert first == logged(twin, "loss")[1]
-    assert first == pytest.approx(4 * recorded(local_store, of_one, "loss")[1], rel=0.2)
+    callback, _ = record(shared_store, make_trainer, "BERT", 4, max_steps=1)
+    first = recorded(shared_store, callback, "loss")[1]
+    assert first == logged(twin_of("BERT", 4), "loss")[1]
+    assert first == pytest.approx(4 * logged(twin_of("BERT", 1), "loss")[1], rel=0.2)
 
 
 class Bypasses(Trainer):
@@ -301,13 +315,13 @@ class Elsewhere(Trainer):
 
 
 @pytest.mark.parametrize(("bypass", "says"), [(Bypasses, "does not match"), (Elsewhere, "0 losses were seen")])
-def test_losses_that_pass_us_by_are_marked(local_store, make_trainer, caplog, bypass, says):
+def test_losses_that_pass_us_by_are_marked(shared_store, make_trainer, caplog, bypass, says):
     """Where training_step does not tell the loss, the run's loss_source says so, once, and the windows are kept."""
-    callback = TrainStoreCallback(local_store)
+    callback = TrainStoreCallback(shared_store)
     trainer = train(make_trainer, {"trainer_class": bypass}, [callback], logging_steps=2)
-    assert local_store.get_run(callback.run_uid).environment["loss_source"] == "unverified"
+    assert shared_store.get_run(callback.run_uid).environment["loss_source"] == "unverified"
     assert caplog.text.count(says) == 1
-    assert recorded(local_store, callback, "loss_window") == logged(trainer, "loss")
+    assert recorded(shared_store, callback, "loss_window") == logged(trainer, "loss")
 
 
 class LogsBetween(Trainer):
@@ -319,30 +333,27 @@ class LogsBetween(Trainer):
 
 
 @pytest.mark.parametrize("reader", ["direct", "ring"])
-def test_what_is_logged_in_the_middle_of_a_step_costs_no_loss(local_store, make_trainer, monkeypatch, reader):
+def test_what_is_logged_in_the_middle_of_a_step_costs_no_loss(shared_store, make_trainer, twin_of, monkeypatch, reader):
     """The losses come home at every log, also between two micro-batches: the step under way keeps what it has."""
     if reader == "ring":
         monkeypatch.setattr("trainstore.integrations.transformers.losses.DirectLoss", lambda: RingLoss("cpu"))
-    callback = TrainStoreCallback(local_store)
-    options = {"gradient_accumulation_steps": 4}
-    train(make_trainer, {"trainer_class": LogsBetween}, [callback], **options, logging_steps=3)
-    twin = train(make_trainer, {}, **options, logging_steps=1)
+    callback, _ = record(shared_store, make_trainer, {"trainer_class": LogsBetween}, 4)
+    series = recorded_series(shared_store, callback, *COMPARED, "reward")
     for key in COMPARED:
-        assert worst_error(recorded(local_store, callback, key), logged(twin, key)) <= TOLERANCE
-    assert list(recorded(local_store, callback, "reward")) == list(range(8))  # the step is counted when it ends
-    assert local_store.get_run(callback.run_uid).environment["loss_source"] == "training_step"
+        assert worst_error(series[key], logged(twin_of("GPT-2", 4), key)) <= TOLERANCE
+    assert list(series["reward"]) == list(range(8))  # the step is counted when it ends
+    assert shared_store.get_run(callback.run_uid).environment["loss_source"] == "training_step"
 
 
 @pytest.mark.parametrize("accumulation", [1, 4])
-def test_the_logged_windows_are_exact_without_the_true_loss(store, make_trainer, accumulation):
+def test_the_logged_windows_are_exact_without_the_true_loss(store, make_trainer, twin_of, accumulation):
     """With loss="logs" there are the Trainer's own means, and still every step's learning rate."""
     callback = TrainStoreCallback(store, loss="logs")
-    options = {"gradient_accumulation_steps": accumulation}
-    trainer = train(make_trainer, {}, [callback], **options, logging_steps=3)
-    twin = train(make_trainer, {}, **options, logging_steps=1)
-    assert recorded(store, callback, "loss_window") == logged(trainer, "loss")
+    trainer = train(make_trainer, {}, [callback], gradient_accumulation_steps=accumulation, logging_steps=3)
+    series = recorded_series(store, callback, "learning_rate", "grad_norm", "loss_window")
+    assert series["loss_window"] == logged(trainer, "loss")
     assert list(logged(trainer, "loss")) == [3, 6]
-    assert recorded(store, callback, "learning_rate") == logged(twin, "learning_rate")
-    assert recorded(store, callback, "grad_norm") == logged(trainer, "grad_norm")
+    assert series["learning_rate"] == logged(twin_of("GPT-2", accumulation), "learning_rate")
+    assert series["grad_norm"] == logged(trainer, "grad_norm")
     assert recorded(store, callback, "loss") == {}
     assert store.get_run(callback.run_uid).environment["loss_source"] == "logs"
