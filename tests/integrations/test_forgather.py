@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 from fixtures.forgather import Trainer, TrainingArguments
 from fixtures.trainers import Crash, CrashAt, gpt2, tokens
 from trainstore.integrations.transformers import TrainStoreCallback, record
+from trainstore.integrations.transformers.losses import RingLoss
 
 
 def forgather(folder, *callbacks, examples=16, later=False, **arguments):
@@ -48,10 +49,13 @@ class Seen(TrainerCallback):
         self.logs.append(dict(logs))
 
 
+@pytest.mark.parametrize("reads", ["at once", "later"])
 @pytest.mark.parametrize("later", [False, True])
 @pytest.mark.parametrize("accumulation", [1, 2])
-def test_every_step_has_its_loss(store, tmp_path, accumulation, later):
+def test_every_step_has_its_loss(store, tmp_path, monkeypatch, accumulation, later, reads):
     """Loss, gradient norm and learning rate of each step, as the trainer computed them; the loss summed as it does."""
+    if reads == "later":  # as on an accelerator
+        monkeypatch.setattr("trainstore.integrations.transformers.losses.DirectLoss", lambda: RingLoss("cpu"))
     seen = Seen()
     callback = TrainStoreCallback(store, name="steps")
     trainer = seen.trainer = forgather(

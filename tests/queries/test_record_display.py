@@ -190,8 +190,9 @@ def test_the_last_word_of_a_metric_says_which_values_are_better(metric: str, dir
 
 def test_results_come_before_everything_else() -> None:
     """Of evaluations first, then of training, then what is no result, then runtimes and counters."""
-    names = ["eval_runtime", "grad_norm", "loss", "eval_loss", "tokens", "val/acc"]
-    assert results_first(names) == ["eval_loss", "val/acc", "loss", "grad_norm", "eval_runtime", "tokens"]
+    names = ["train_steps", "eval_runtime", "grad_norm", "loss", "eval_loss", "tokens", "val/acc"]
+    efforts = ["eval_runtime", "tokens", "train_steps"]
+    assert results_first(names) == ["eval_loss", "val/acc", "loss", "grad_norm", *efforts]
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,9 @@ _MORE_IS_BETTER = frozenset(
 )
 _WORD = re.compile(r"[a-z0-9]+")
 _AVERAGED = re.compile(r"window|mean|avg|ema|epoch|step|top|\d+")  # such as Lightning's loss_epoch, or top_5
-_EFFORT = re.compile(r"(?:^|[_/.])(?:runtime|time|per_second|flos|tokens|tokens_seen|epoch)\Z")
+_EFFORT = re.compile(
+    r"(?:^|[_/.])(?:runtime|time|per_second|flos|tokens|tokens_seen|tokens_window|train_steps|epoch)\Z"
+)
 _EVALUATION = re.compile(r"(?:^|[_/.])(?:eval|val|valid|validation|test|dev)(?:$|[_/.])")
 
 

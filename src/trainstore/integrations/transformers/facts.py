@@ -27,7 +27,7 @@ from trainstore.integrations.transformers.foreign import given
 from trainstore.integrations.transformers.incomplete import Incomplete
 from trainstore.integrations.transformers.parameters import count_parameters
 
-LIBRARIES = ("transformers", "accelerate", "datasets", "peft", "trl")
+LIBRARIES = ("transformers", "accelerate", "datasets", "peft", "trl", "forgather")
 
 
 def facts_of(
