@@ -98,5 +98,5 @@ def test_the_best_run_by_the_name_of_the_metric(database_url):
         assert list(store.list_runs_grouped_by_metric("eval_loss")["name"]) == ["b", "a"]
         assert store.get_best_run("eval_accuracy", "maximize").name == "a"
         assert store.get_best_run("eval_accuracy", metric_direction="minimize").name == "b"
-        with pytest.raises(InvalidArgumentError, match="'eval_accuracy' does not tell"):
+        with pytest.raises(InvalidArgumentError, match="'min' or 'max' for 'eval_accuracy'"):
             store.get_best_run("eval_accuracy")

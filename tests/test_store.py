@@ -63,6 +63,13 @@ def test_a_run_takes_its_names_from_arguments_environment_or_uid(
     assert (given.project, given.name) == ("p", "n")
 
 
+def test_the_name_may_come_first_without_a_word(store: TrainStore) -> None:
+    """``start_run("baseline")`` means the name."""
+    with store.start_run("baseline", project="p") as run:
+        assert (run.name, run.project) == ("baseline", "p")
+    assert store.get_run("baseline").project == "p"
+
+
 def test_what_a_run_is_started_with_is_stored(store: TrainStore) -> None:
     """Hyperparameters, tags, notes, source, parent and rank reach their tables; secrets do not."""
     parent = store.start_run(name="parent")

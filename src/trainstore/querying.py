@@ -85,13 +85,12 @@ class QueryMethods:
             columns: "all", or "short": the table that ``trainstore runs`` prints.
 
         Returns:
-            One row per run. Columns: run_id int64; uid, project, name, status object; started_at, ended_at
-            datetime64[us, UTC]; last_step Int64; attempts int64 (their number); source, error, notes, model_name,
-            parent_uid object; parent_step Int64; host, command, git_commit object, git_dirty boolean (of the attempt
-            that is shown). Then ``hp__*``, ``mth__*``, ``dbh__*``, ``env__*``, ``tag__*`` (boolean, Int64, float64 or
-            object, depending on their values: also object if float64 would round an int), beside a nested value
-            ``hp__optim`` each value inside it, ``hp__optim.lr``; and ``metric__*`` float64. Text is object, None if
-            missing.
+            One row per run. Columns: run_id int64; project, name, status object; started_at, ended_at datetime64[us,
+            UTC]; last_step Int64; attempts int64 (their number); source, error, notes, model_name, parent_uid object;
+            parent_step Int64; host, command, git_commit object, git_dirty boolean (of the attempt that is shown); uid
+            object. Then ``hp__*``, ``mth__*``, ``dbh__*``, ``env__*``, ``tag__*`` (boolean, Int64, float64 or object,
+            depending on their values: also object if float64 would round an int), beside a nested value ``hp__optim``
+            each value inside it, ``hp__optim.lr``; and ``metric__*`` float64. Text is object, None if missing.
 
             Short: the index run_id; name, project, status, started_at, duration timedelta64[us] (until now if the run
             is running, NaT if it is lost), last_step, attempts; metrics, by default "main"; hyperparameters, by

@@ -185,9 +185,9 @@ class TrainStore(QueryMethods, EditMethods, ScalarStopMethods):
 
     def start_run(
         self,
+        name: str | None = None,
         *,
         project: str | None = None,
-        name: str | None = None,
         hyperparams: Mapping[str, Any] | Any | None = None,
         tags: Mapping[str, Any] | Sequence[str] | None = None,
         notes: str | None = None,
@@ -200,8 +200,8 @@ class TrainStore(QueryMethods, EditMethods, ScalarStopMethods):
         """Start a new run. This does not touch the database: the first records reach it within a second.
 
         Args:
-            project: None: ``TRAINSTORE_PROJECT``, else "default".
             name: A label, not unique. None: ``TRAINSTORE_RUN_NAME``, else made from the uid.
+            project: None: ``TRAINSTORE_PROJECT``, else "default".
             hyperparams: A mapping or a configuration (a dataclass, an ``argparse.Namespace``, a model of pydantic or
                 attrs, OmegaConf), recorded in the namespace ``hp``; secrets are redacted.
             tags: Names, or a mapping of names to values.

@@ -66,6 +66,18 @@ def test_runs_are_completed(complete, store_of_names):
     assert complete("show", "nothing like it") == []
 
 
+def test_words_that_name_no_run_are_not_completed_as_runs(complete, store_of_names, database_url):
+    """After the run, tag offers the names of tags, and note nothing; after a filter no run is named at all."""
+    with TrainStore(database_url) as store:
+        store.set_tags("alpha", {"alright": True, "owner": "ann", "two words": 1})
+    assert complete("tag", "al") == ["alpine", "alpha"]
+    assert complete("tag", "alpha", "") == ["alright", "owner"]
+    assert complete("tag", "--name", "alpine", "al") == ["alright"]
+    assert complete("note", "al") == ["alpine", "alpha"]
+    assert complete("note", "alpha", "al") == []
+    assert complete("note", "--name", "alpine", "al") == []
+
+
 def test_metrics_are_completed(complete, store_of_names):
     """Where a metric is asked for; those with spaces are left out."""
     assert complete("best", "l") == ["loss", "lr"]

@@ -15,10 +15,11 @@ from trainstore.models import OPEN_END
 from trainstore.queries import list_runs, list_runs_grouped_by_metric, resolve_runs
 
 DTYPES = {
-    "run_id": "int64", "uid": "object", "project": "object", "name": "object", "status": "object",
+    "run_id": "int64", "project": "object", "name": "object", "status": "object",
     "started_at": "datetime64[us, UTC]", "ended_at": "datetime64[us, UTC]", "last_step": "Int64", "attempts": "int64",
     "source": "object", "error": "object", "notes": "object", "model_name": "object", "parent_uid": "object",
     "parent_step": "Int64", "host": "object", "command": "object", "git_commit": "object", "git_dirty": "boolean",
+    "uid": "object",
 }  # fmt: skip
 HOSTILE = [
     "it's",

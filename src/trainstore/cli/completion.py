@@ -61,6 +61,14 @@ def complete_runs(ctx: click.Context, start: str) -> list[CompletionItem[Any]]:
     return items
 
 
+def complete_tags(ctx: click.Context, start: str) -> list[CompletionItem[Any]]:
+    """The tags whose name starts with the text."""
+    from trainstore.queries.names import tags_beginning
+
+    found = _query(ctx, lambda reader: tags_beginning(reader, start), [])
+    return [CompletionItem(name) for name in found if _PLAIN.match(name)]
+
+
 def complete_metrics(ctx: click.Context, start: str) -> list[CompletionItem[Any]]:
     """The metrics whose name starts with the text."""
     from trainstore.queries.names import metrics_beginning

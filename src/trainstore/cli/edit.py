@@ -13,14 +13,14 @@ from trainstore.cli.options import store_options
 from trainstore.cli.printing import print_json
 from trainstore.cli.stores import open_store
 from trainstore.cli.streams import read_input, visible
-from trainstore.cli.types import RUN
+from trainstore.cli.types import RUN, RUN_AND_TAGS, RUN_AND_TEXT
 from trainstore.errors import TrainStoreError
 
 SHOWN_BEFORE_REMOVAL = ("name", "run_id", "project", "status", "started_at", "last_step", "attempts", "events")
 
 
 @click.command()
-@click.argument("words", metavar="[RUN] [NAME[=VALUE]]...", type=RUN, nargs=-1)
+@click.argument("words", metavar="[RUN] [NAME[=VALUE]]...", type=RUN_AND_TAGS, nargs=-1)
 @click.option("--remove", "removed", metavar="NAME", multiple=True, help="Remove this tag; may be repeated.")
 @filter_options
 @change_options
@@ -87,7 +87,7 @@ def _tag(text: str) -> tuple[str, Any]:
 
 
 @click.command()
-@click.argument("words", metavar="[RUN] [TEXT]", type=RUN, nargs=-1)
+@click.argument("words", metavar="[RUN] [TEXT]", type=RUN_AND_TEXT, nargs=-1)
 @click.option("--append", is_flag=True, help="Add a paragraph to the existing notes.")
 @filter_options
 @change_options

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from trainstore.cli.printing import MAX_CELL, cell, new_console, records
 from trainstore.cli.streams import visible, visible_lines
-from trainstore.values import is_missing
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -66,6 +65,8 @@ def _print_rows(console: Console, rows: list[dict[str, Any]], *, whole: bool) ->
 
 def _others(row: dict[str, Any], whole: bool) -> str:
     """What else was logged with a sample, as text."""
+    from trainstore.values import is_missing
+
     values = {
         name: cell(value)
         for name, value in row.items()

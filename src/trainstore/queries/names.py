@@ -300,3 +300,10 @@ def metrics_beginning(reader: Reader, start: str, limit: int = 200) -> list[str]
     metric = reader.models.metric_summary.c.metric
     statement = select(metric).distinct().where(metric.startswith(start, autoescape=True)).order_by(metric).limit(limit)
     return [row[0] for row in reader.rows(statement)]
+
+
+def tags_beginning(reader: Reader, start: str, limit: int = 200) -> list[str]:
+    """The tags whose name begins with this, sorted."""
+    table = reader.models.hyperparam.c
+    there = (table.namespace == "tag", table.key.startswith(start, autoescape=True))
+    return [row[0] for row in reader.rows(select(table.key).distinct().where(*there).order_by(table.key).limit(limit))]

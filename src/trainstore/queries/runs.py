@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 RUN_COLUMNS = (
     ("run_id", COUNT),
-    ("uid", TEXT),
     ("project", TEXT),
     ("name", TEXT),
     ("status", TEXT),
@@ -46,6 +45,7 @@ RUN_COLUMNS = (
     ("command", TEXT),
     ("git_commit", TEXT),
     ("git_dirty", BOOLEAN),
+    ("uid", TEXT),  # long, and of no interest to a reader: a notebook that has no room leaves it out
 )
 SORT_COLUMNS = (("sort_metric_value", NUMBER), ("sort_metric_step", INTEGER))
 SUMMARIES = ("last", "min", "max")
@@ -156,8 +156,9 @@ def _all_runs(models: Models, *more: ColumnElement[Any]) -> tuple[Select[Any], C
     attempts = select(func.count()).where(attempt.c.run_id == r.id).correlate(run).scalar_subquery()
     parent_uid = select(parent.c.uid).where(parent.c.id == r.parent_run_id).correlate(run).scalar_subquery()
     columns = (
-        r.id, r.uid, r.project, r.name, source.status, r.started_at, r.ended_at, r.last_step, attempts, r.source,
+        r.id, r.project, r.name, source.status, r.started_at, r.ended_at, r.last_step, attempts, r.source,
         r.error, r.notes, r.model_name, parent_uid, r.parent_step, h.host, h.command, h.git_commit, h.git_dirty,
+        r.uid,
     )  # fmt: skip
     return source.statement.with_only_columns(*columns, *more, maintain_column_froms=True), source.status
 
@@ -167,7 +168,10 @@ def direction_of(metric: str, direction: str | None) -> str:
     if direction is None:
         # A guess that more is better would rank a metric such as "score" the wrong way round without a word.
         if better_direction(metric) != "min":
-            raise InvalidArgumentError(f"pass metric_direction='min' or 'max': the name {metric!r} does not tell")
+            raise InvalidArgumentError(
+                f"pass metric_direction='min' or 'max' for {metric!r}: it may only be left out for names that end in "
+                "loss, error, perplexity or the like"
+            )
         return "min"
     direction = _LONG_DIRECTIONS.get(direction, direction)
     check_choice("metric_direction", direction, ("min", "max"))
