@@ -6,7 +6,7 @@
 
     class Watcher(Callback):
         def on_log(self, args, state, control, logs=None, **kwargs):
-            if self.run is not None and logs["loss"] > 10:
+            if self.run is not None and logs.get("loss", 0.0) > 10:
                 self.run.alert("the loss is high", f"{logs['loss']:.3g}", level="warn")
 
     trainer = Trainer(..., callbacks=[TrainStoreCallback("trainstore.db"), Watcher()])
@@ -14,6 +14,12 @@
 Importing this package loads torch and transformers. Inside::
 
     base.py               `Callback`: what all of them have in common
+    progress.py           bars, or a line now and then
+    info.py               a table at the beginning
+    tb_logger.py          TensorBoard
+    json_logger.py        a file of JSON Lines
+    debug.py              which events come; state_inspection.py: the trainer's state
+    snapshot.py           arguments and the model's configuration as plain values, without secrets
     neighbours.py         the callbacks beside a callback: in its trainer's list
     models.py             a model without the wrappers of DDP, FSDP, torch.compile and PEFT
     textgen.py            `TextgenCallback`: text samples; sampling.py: a model generates without a trace
@@ -21,6 +27,21 @@ Importing this package loads torch and transformers. Inside::
 """
 
 from trainstore.callbacks.base import Callback
+from trainstore.callbacks.debug import DebugCallback
+from trainstore.callbacks.info import InfoCallback
+from trainstore.callbacks.json_logger import JsonLogger
+from trainstore.callbacks.progress import ProgressCallback
+from trainstore.callbacks.state_inspection import StateInspectionCallback
+from trainstore.callbacks.tb_logger import TBLogger
 from trainstore.callbacks.textgen import TextgenCallback
 
-__all__ = ["Callback", "TextgenCallback"]
+__all__ = [
+    "Callback",
+    "DebugCallback",
+    "InfoCallback",
+    "JsonLogger",
+    "ProgressCallback",
+    "StateInspectionCallback",
+    "TBLogger",
+    "TextgenCallback",
+]

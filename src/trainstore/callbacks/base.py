@@ -22,12 +22,12 @@ MAX_FAILURES = 5  # of one event; after these the callback ignores it
 _Hook = Callable[..., Any]
 
 
-def _guarded(hook: _Hook) -> _Hook:
+def guarded(hook: _Hook) -> _Hook:
     """An event's method whose failures never reach the training, and which acts only where the callback does."""
     name = hook.__name__
 
     @functools.wraps(hook)
-    def guarded(self: Callback, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+    def within(self: Callback, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         if self._is_inside:  # a subclass calls super().on_…: the outermost call has the guard
             return hook(self, args, state, control, **kwargs)
         if not (self.every_rank or getattr(state, "is_world_process_zero", True)):
@@ -45,7 +45,7 @@ def _guarded(hook: _Hook) -> _Hook:
         finally:
             self._is_inside = False
 
-    return guarded
+    return within
 
 
 class Callback(TrainerCallback):  # type: ignore[misc]
@@ -92,7 +92,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         super().__init_subclass__(**kwargs)
         for name, value in list(vars(cls).items()):
             if name.startswith("on_") and callable(value):
-                setattr(cls, name, _guarded(value))
+                setattr(cls, name, guarded(value))
 
     def _reset(self) -> None:
         """Belong to no training. What is set here is neither copied nor pickled."""
@@ -153,7 +153,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A training begins. (Before this, the callback has looked for its run.)"""
 
-    on_train_begin = _guarded(on_train_begin)
+    on_train_begin = guarded(on_train_begin)
 
     # --- The rules --------------------------------------------------------------------------------------------------
 

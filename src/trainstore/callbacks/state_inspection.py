@@ -1,0 +1,38 @@
+"""`StateInspectionCallback`: prints the trainer's state every few steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainstore.callbacks.base import Callback
+from trainstore.errors import InvalidArgumentError
+
+
+class StateInspectionCallback(Callback):
+    """Prints the step, the epoch, the newest entry of the log history and the model's device, on standard output.
+
+    Args:
+        every: Steps from one print to the next.
+
+    Raises:
+        InvalidArgumentError: `every` is not a positive integer.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        super().__init__()
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise InvalidArgumentError(f"every {every!r} is not a positive number of steps")
+        self._every = every
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """Print it, if it is time."""
+        if state.global_step % self._every:
+            return
+        parts = [f"step {state.global_step}/{state.max_steps}"]
+        if isinstance(state.epoch, (int, float)):
+            parts.append(f"epoch {state.epoch:.2f}")
+        parts.append(f"last log {state.log_history[-1] if state.log_history else None}")
+        parameter = next(iter(model.parameters()), None) if model is not None else None
+        if parameter is not None:
+            parts.append(f"device {parameter.device}")
+        print("  ".join(parts))
