@@ -243,7 +243,7 @@ def in_words(facts: dict[str, Any], failed: list[str]) -> str:
         f"{facts['at']}, commit {facts['commit']}, the {facts['form']} form: {facts['tests']} tests in "
         f"{facts['minutes']} minutes on {facts['cores']} cores, Python {facts['python']}, SQLite {facts['sqlite']}. "
         f"{facts['injected']:,} faults, {facts['acknowledged']:,} acknowledged records, {facts['lost']} lost, "
-        f"{facts['doubled']} doubled, {facts['told']:,} dropped on full disks and told of in gaps. {outcome}"
+        f"{facts['doubled']} doubled, {facts['told']:,} dropped on full disks and named in gaps. {outcome}"
     )
 
 
