@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import make_url
 
 from faults.oracle import Fault, Tally
+from fixtures import forking
 from fixtures.databases import PostgresServer
 
 RESULT = os.environ.get("SOAK_RESULT")
@@ -26,6 +27,9 @@ LONG = bool(os.environ.get("SOAK_LONG"))
 KILLS = int(os.environ.get("SOAK_KILLS") or 200)
 SECONDS = float(os.environ.get("SOAK_SECONDS") or 5)
 THROUGH_BOUNCER = bool(os.environ.get("SOAK_BOUNCER"))
+
+if LONG:
+    os.environ[forking.IN_FULL] = "1"
 
 HERE = Path(__file__).parent
 TALLY = pytest.StashKey[Tally]()

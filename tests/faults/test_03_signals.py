@@ -13,6 +13,8 @@ import pytest
 
 from faults.oracle import Fault
 
+pytestmark = pytest.mark.usefixtures("ends_in_full")
+
 #: Ctrl-C as in a shell's foreground, whatever this process was started from.
 CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 

@@ -13,6 +13,8 @@ import pytest
 from faults.oracle import Fault, is_gone, read_reports
 from recording.support import eventually
 
+pytestmark = pytest.mark.usefixtures("ends_in_full")
+
 BEFORE = "import warnings; warnings.simplefilter('ignore')  # Python warns of a fork beside threads"
 
 

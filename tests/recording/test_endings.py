@@ -12,6 +12,8 @@ from nbclient import NotebookClient
 
 from trainstore.store import TrainStore
 
+pytestmark = pytest.mark.usefixtures("ends_in_full")
+
 Start = Callable[..., Any]
 
 BEGIN = """

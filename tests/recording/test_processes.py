@@ -8,10 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from recording.support import desk_at, eventually
 from trainstore.store import TrainStore
+
+pytestmark = pytest.mark.usefixtures("ends_in_full")
 
 
 def steps(store: TrainStore, run: Any) -> list[int]:
