@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from fixtures.garbage import leave_libraries_out
 from trainstore import TrainStore, demo
 from trainstore.cli import main
 from trainstore.demo import BLOCK, blocks, texts
@@ -12,6 +13,9 @@ from trainstore.demo import BLOCK, blocks, texts
 @pytest.fixture
 def short_demo(monkeypatch):
     """Less text and smaller batches; the grid, the models and what is recorded stay the same."""
+    from transformers import Trainer  # noqa: F401
+
+    leave_libraries_out()
     training, held_out = texts()
     monkeypatch.setattr(demo, "texts", lambda: (training[: 256 * BLOCK], held_out[: 4 * BLOCK]))
     monkeypatch.setattr(demo, "BATCH", 4)
@@ -27,10 +31,8 @@ def test_the_text_is_split_without_overlap():
     assert bytes(examples[3]["input_ids"].tolist()) == held_out[3 * BLOCK : 4 * BLOCK]
 
 
-def test_the_demo_trains_and_names_the_best_run(database_url, request, capsys, monkeypatch):
+def test_the_demo_trains_and_names_the_best_run(short_demo, database_url, capsys, monkeypatch):
     """Four runs are recorded step by step, their losses fall, and the best is the one that eval_loss says."""
-    if database_url.startswith("postgresql"):
-        request.getfixturevalue("short_demo")
     monkeypatch.setenv("TRAINSTORE_URL", database_url)
     with pytest.raises(SystemExit) as exit_:
         main(["demo", "--steps", "24", "--json"])

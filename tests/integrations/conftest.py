@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from fixtures.garbage import leave_libraries_out
 from fixtures.trainers import make_trainer
 from trainstore import TrainStore
 
@@ -35,9 +36,8 @@ def shared_store(sqlite_template, tmp_path_factory):
 
 @pytest.fixture(autouse=True, scope="module")
 def libraries_out_of_sight():
-    """Each Trainer collects garbage when it begins; the imported libraries' objects, most of its time, are left out."""
-    gc.collect()
-    gc.freeze()
+    """No Trainer's garbage collection looks at the imported libraries."""
+    leave_libraries_out()
 
 
 @pytest.fixture(autouse=True, scope="package")
