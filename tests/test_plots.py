@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.dates import num2date
 
 from trainstore.errors import InvalidArgumentError, RunNotFoundError, TrainStoreError
-from trainstore.plots import COLOURS, LEGEND_LIMIT
+from trainstore.plots import COLOURS, LEGEND_LIMIT, MOST_LAYERS, plot_gradient_flow
 from trainstore.queries.curves import NEWEST, smoothed
 
 NAN = math.nan
@@ -366,3 +366,67 @@ def test_without_matplotlib_the_error_says_what_to_install(store, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(TrainStoreError, match=r"pip install 'trainstore\[plots\]'"):
         store.plot("loss")
+
+
+# --- Gradients -------------------------------------------------------------------------------------------------------
+
+
+def flow(store, *steps, layers=("in", "h.0", "h.1", "h.10"), name="flow"):
+    """A run of such norms, a list of them each 10 steps; the number of a layer says nothing about its place."""
+    with store.start_run(name=name) as run:
+        run.log_event("gradient_layers", 10, {"layers": list(layers)})
+        for place, norms in enumerate(steps, 1):
+            named = dict(zip(layers, norms, strict=True))
+            run.log({f"grad_norm/{layer}": norm for layer, norm in named.items() if norm is not None}, 10 * place)
+    return name
+
+
+def cells(ax):
+    """The norms that are drawn, layer by layer; None is grey."""
+    mesh = ax.collections[0]
+    return [[None if value is np.ma.masked else value for value in row] for row in mesh.get_array()]
+
+
+def test_gradients_are_layers_by_steps(store):
+    """In the order of the model, first layer first; zeros and what is missing are grey, NaN and infinities marked."""
+    run = flow(store, [1.0, 2.0, 3.0, 4.0], [0.1, 0.0, NAN, math.inf], [0.5, None, 30.0, 1.0])
+    ax = plot_gradient_flow(store, run)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["in", "h.0", "h.1", "h.10"]
+    assert cells(ax) == [[1.0, 0.1, 0.5], [2.0, None, None], [3.0, None, 30.0], [4.0, None, 1.0]]
+    assert ax.get_xlim() == (5.0, 35.0)
+    (marked,) = ax.lines
+    assert sorted(zip(marked.get_xdata(), marked.get_ydata(), strict=True)) == [(20, 2), (20, 3)]
+    scale = ax.collections[0].norm
+    assert (scale.vmin, scale.vmax) == (0.1, 30.0)
+    assert ax.figure.axes[1].get_ylabel() == "norm of the gradients"
+
+
+def test_gradients_of_one_step(store):
+    """Have a cell of their own, also if nothing of it is above zero; a snapshot and given axes are fine."""
+    run = flow(store, [0.0, NAN, 0.0, 0.0])
+    axes = plt.subplots()[1]
+    with store.snapshot() as now:
+        ax = plot_gradient_flow(now, run, ax=axes)
+    assert ax is axes
+    assert cells(ax) == [[None]] * 4
+    assert ax.get_xlim() == (9.5, 10.5)
+
+
+def test_gradients_of_many_layers(store):
+    """All are drawn, and some are named."""
+    layers = [f"h.{number}" for number in range(100)]
+    ax = plot_gradient_flow(store, flow(store, [1.0] * 100, [2.0] * 100, layers=layers))
+    assert len(cells(ax)) == 100
+    assert [label.get_text() for label in ax.get_yticklabels()] == layers[::3]
+    assert len(layers[::3]) <= MOST_LAYERS
+
+
+def test_no_gradients(store):
+    """The error says what records them; one about the axes and the run comes as for other plots."""
+    record(store, "plain", [1.0])
+    with pytest.raises(InvalidArgumentError, match=r"no metrics grad_norm/<layer>: trainstore\.callbacks"):
+        plot_gradient_flow(store, "plain")
+    with pytest.raises(InvalidArgumentError, match="ax 5 is not a matplotlib Axes"):
+        plot_gradient_flow(store, "plain", ax=5)
+    with pytest.raises(RunNotFoundError):
+        plot_gradient_flow(store, "gone")

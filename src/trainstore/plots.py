@@ -21,6 +21,8 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (
 LEGEND_LIMIT = 12  # lines that a legend names
 OUTSIDE = 6  # lines; a legend of more stands beside the axes
 SPARSE = 60  # points, each of which is shown
+GRADIENTS = "grad_norm/"  # begins the names of the metrics that GradLogger records of layers
+MOST_LAYERS = 40  # that are named on the axis
 BUCKETS = 1_000  # of a line that has more points than a picture can show
 
 
@@ -37,8 +39,7 @@ def plot_metrics(
 ) -> Axes:
     """Draw metrics of runs, and return the axes; all is said at `TrainStore.plot`, which calls this."""
     require_matplotlib()
-    if ax is not None and not (hasattr(ax, "fill_between") and hasattr(ax, "get_xaxis_transform")):
-        raise InvalidArgumentError(f"ax {ax!r} is not a matplotlib Axes; pass e.g. plt.subplots()[1], or None")
+    _check_axes(ax)
     with store._reader() as reader:
         curves = read_curves(reader, metrics, runs, x=x, smoothing=smoothing, group_by=group_by)
     if ax is None:
@@ -46,6 +47,95 @@ def plot_metrics(
 
         ax = plt.subplots(figsize=(7, 4), layout="constrained")[1]
     return draw(curves, ax, x=x, smoothing=smoothing, logy=logy)
+
+
+def _check_axes(ax: Any) -> None:
+    if ax is not None and not (hasattr(ax, "fill_between") and hasattr(ax, "get_xaxis_transform")):
+        raise InvalidArgumentError(f"ax {ax!r} is not a matplotlib Axes; pass e.g. plt.subplots()[1], or None")
+
+
+def plot_gradient_flow(store: QueryMethods, run: Any, *, ax: Axes | None = None) -> Axes:
+    """Draw how gradients flow through a model: its layers over the steps, in the colours of their gradients' norms.
+
+    It draws the metrics ``grad_norm/<layer>``, which `trainstore.callbacks.GradLogger` records, on a logarithmic scale;
+    the first layer is at the bottom. A norm of zero, or one that was not measured, is grey. NaN and infinities are
+    marked by ×.
+
+    Args:
+        store: A store, or a snapshot of one.
+        run: A run.
+        ax: The axes to draw on; None: new ones in a new figure.
+
+    Returns:
+        The matplotlib axes: ``ax.figure.savefig("gradients.png")`` saves it.
+
+    Raises:
+        InvalidArgumentError: The run has no such metrics, or ``ax`` is not a matplotlib Axes.
+        RunNotFoundError, RunNotUniqueError: As for `TrainStore.get_run`.
+        TrainStoreError: matplotlib is not installed.
+    """
+    require_matplotlib()
+    _check_axes(ax)
+    import numpy as np
+    from matplotlib import colormaps
+    from matplotlib.colors import LogNorm
+
+    layers, steps, norms = _gradient_norms(store, run)
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax = plt.subplots(figsize=(7, min(12, 2 + 0.25 * len(layers))), layout="constrained")[1]
+    positive = np.isfinite(norms) & (norms > 0)
+    low, high = (norms[positive].min(), norms[positive].max()) if positive.any() else (1.0, 1.0)
+    edges = _edges(steps)
+    mesh = ax.pcolormesh(
+        edges,
+        np.arange(len(layers) + 1) - 0.5,
+        np.ma.masked_array(norms, ~positive),
+        norm=LogNorm(low, high if high > low else 10 * low),
+        cmap=colormaps["viridis"].with_extremes(bad="0.85"),
+        rasterized=True,  # in a file of vectors, too: there may be a hundred thousand cells
+    )
+    ax.figure.colorbar(mesh, ax=ax, label="norm of the gradients")
+    rows, columns = np.nonzero(~np.isfinite(norms) & (norms != _MISSING))
+    ax.plot(steps[columns], rows, linestyle="", marker="x", color=COLOURS[1], markersize=4)
+    every = -(-len(layers) // MOST_LAYERS)
+    ax.set_yticks(range(0, len(layers), every), [plain(layer) for layer in layers[::every]], fontsize="small")
+    ax.set_xlim(edges[0], edges[-1])
+    ax.set_xlabel("step")
+    return ax
+
+
+_MISSING = float("-inf")  # which no norm is
+
+
+def _gradient_norms(store: QueryMethods, run: Any) -> tuple[list[str], NDArray[Any], NDArray[Any]]:
+    """The layers in the order of the model, the steps at which they were measured, and layers × steps of norms."""
+    import numpy as np
+
+    names = [name for name in store.list_metrics(run)["metric"] if name.startswith(GRADIENTS)]
+    if not names:
+        raise InvalidArgumentError(
+            f"this run has no metrics {GRADIENTS}<layer>: trainstore.callbacks.GradLogger records them"
+        )
+    orders = store.list_events(run, kind="gradient_layers")["details"]
+    order = {GRADIENTS + layer: place for details in orders for place, layer in enumerate(details["layers"])}
+    names.sort(key=lambda name: (order.get(name, len(order)), name))
+    logged = store.list_step_logs([run], metrics=names, tidy=True)
+    steps = np.unique(logged["step"].to_numpy())
+    norms = np.full((len(names), len(steps)), _MISSING)
+    rows = {name: row for row, name in enumerate(names)}
+    norms[[rows[name] for name in logged["metric"]], np.searchsorted(steps, logged["step"])] = logged["value"]
+    return [name.removeprefix(GRADIENTS) for name in names], steps, norms
+
+
+def _edges(steps: NDArray[Any]) -> NDArray[Any]:
+    """Where the cells of these steps begin and end: half-way to their neighbours."""
+    import numpy as np
+
+    between = (steps[:-1] + steps[1:]) / 2
+    first, last = (between[0], between[-1]) if len(steps) > 1 else (steps[0] + 0.5, steps[0] - 0.5)
+    return np.concatenate([[2 * steps[0] - first], between, [2 * steps[-1] - last]])
 
 
 def new_figure(rows: int = 1) -> Figure:

@@ -23,11 +23,13 @@ Importing this package loads torch and transformers. Inside::
     neighbours.py         the callbacks beside a callback: in its trainer's list
     models.py             a model without the wrappers of DDP, FSDP, torch.compile and PEFT
     textgen.py            `TextgenCallback`: text samples; sampling.py: a model generates without a trace
+    grad_logger.py        `GradLogger`: norms of gradients; gradients.py: layers, their norms, what is unusual
     summary_writer.py     a TensorBoard writer that is opened when it is first used, and can be pickled
 """
 
 from trainstore.callbacks.base import Callback
 from trainstore.callbacks.debug import DebugCallback
+from trainstore.callbacks.grad_logger import GradLogger
 from trainstore.callbacks.info import InfoCallback
 from trainstore.callbacks.json_logger import JsonLogger
 from trainstore.callbacks.progress import ProgressCallback
@@ -38,6 +40,7 @@ from trainstore.callbacks.textgen import TextgenCallback
 __all__ = [
     "Callback",
     "DebugCallback",
+    "GradLogger",
     "InfoCallback",
     "JsonLogger",
     "ProgressCallback",

@@ -48,6 +48,31 @@ def guarded(hook: _Hook) -> _Hook:
     return within
 
 
+def only_if(is_due: Callable[[Any, Any], Any]) -> Callable[[_Hook], _Hook]:
+    """For an event's method that most steps have no use for: the guard takes longer than to find that out.
+
+    Args:
+        is_due: ``(callback, state) -> whether``. If it fails, the method is called.
+    """
+
+    def decorate(hook: _Hook) -> _Hook:
+        careful = guarded(hook)
+
+        @functools.wraps(hook)
+        def quick(self: Callback, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+            try:
+                if not is_due(self, state):
+                    return None
+            except Exception:  # noqa: BLE001 - the method will fail, too, and its guard tells how
+                pass
+            return careful(self, args, state, control, **kwargs)
+
+        quick.has_guard = True  # type: ignore[attr-defined]
+        return quick
+
+    return decorate
+
+
 class Callback(TrainerCallback):  # type: ignore[misc]
     """The base of our callbacks, and of yours: an event method that fails costs a warning, not the training.
 
@@ -91,7 +116,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name, value in list(vars(cls).items()):
-            if name.startswith("on_") and callable(value):
+            if name.startswith("on_") and callable(value) and not hasattr(value, "has_guard"):
                 setattr(cls, name, guarded(value))
 
     def _reset(self) -> None:

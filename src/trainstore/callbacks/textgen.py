@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any, ClassVar
 
-from trainstore.callbacks.base import Callback
+from trainstore.callbacks.base import Callback, only_if
 from trainstore.callbacks.models import is_sharded, unwrapped
 from trainstore.callbacks.sampling import Prompts, settings_of
 from trainstore.errors import InvalidArgumentError
@@ -116,10 +116,10 @@ class TextgenCallback(Callback):
             return f"a {type(tokenizer).__name__} is not a tokenizer; give this callback one"
         return None
 
+    @only_if(lambda self, state: self._every is not None and not state.global_step % self._every)
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Generate every so many steps, if that was asked for."""
-        if self._every is not None and state.global_step % self._every == 0:
-            self._record(state.global_step, model)
+        """Generate every so many steps, if they were given."""
+        self._record(state.global_step, model)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Generate at each evaluation otherwise; once for several evaluations of one step."""
