@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from trainstore.backends import open_backend
-from trainstore.models import models_for
+from trainstore.models import Models, models_for
 from trainstore.recording.delivery import decode
 from trainstore.recording.flush import Source, WatermarkMovedError, flush
 from trainstore.recording.statements import Statements
@@ -35,6 +35,26 @@ def eventually(condition: Callable[[], Any], what: str = "the condition") -> Any
         assert time.monotonic() < deadline, f"{what} did not come true in {DEADLINE} s"
         time.sleep(0.005)
     return found
+
+
+def current_rows(connection: Connection, models: Models, run_uid: str) -> list[tuple[int, Record]]:
+    """(step, metrics) of a run's current rows, in order; fails where a step stands there twice."""
+    view, run = models.current_step_log.c, models.run.c
+    statement = select(view.step, view.metrics).join(models.run, run.id == view.run_id).where(run.uid == run_uid)
+    rows = [(row.step, row.metrics) for row in connection.execute(statement.order_by(view.step))]
+    assert len({step for step, _ in rows}) == len(rows), f"a step is current twice: {[step for step, _ in rows]}"
+    return rows
+
+
+def summaries(connection: Connection, models: Models, run_uid: str) -> dict[str, Summary]:
+    """A run's stored summaries that are not absent (count 0)."""
+    table, run = models.metric_summary.c, models.run.c
+    statement = select(table.metric, *(table[name] for name in _SUMMARY)).join(models.run, run.id == table.run_id)
+    rows = connection.execute(statement.where(run.uid == run_uid)).all()
+    empty = Summary()
+    for row in rows:
+        assert row.count or Summary(*row[1:]) == empty, f"an absent summary keeps values: {row}"
+    return {row.metric: Summary(*row[1:]) for row in rows if row.count}
 
 
 @dataclass
@@ -155,21 +175,13 @@ class Desk:
 
     def current(self, run_uid: str) -> list[tuple[int, Record]]:
         """(step, metrics) of the current rows, in order; fails where a step stands there twice."""
-        view = self.models.current_step_log.c
-        statement = select(view.step, view.metrics).where(view.run_id == self.run(run_uid).id).order_by(view.step)
-        rows = [(row.step, row.metrics) for row in self.rows(statement)]
-        assert len({step for step, _ in rows}) == len(rows), f"a step is current twice: {[step for step, _ in rows]}"
-        return rows
+        with self.connection.begin():
+            return current_rows(self.connection, self.models, run_uid)
 
     def summaries(self, run_uid: str) -> dict[str, Summary]:
         """The stored summaries that are not absent (count 0)."""
-        table = self.models.metric_summary.c
-        statement = select(table.metric, *(table[name] for name in _SUMMARY))
-        rows = self.rows(statement.where(table.run_id == self.run(run_uid).id))
-        empty = Summary()
-        for row in rows:
-            assert row.count or Summary(*row[1:]) == empty, f"an absent summary keeps values: {row}"
-        return {row.metric: Summary(*row[1:]) for row in rows if row.count}
+        with self.connection.begin():
+            return summaries(self.connection, self.models, run_uid)
 
     def attempts(self, run_uid: str) -> dict[str, Any]:
         """The attempts of a run, by uid."""
