@@ -9,6 +9,7 @@ import orjson
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from properties.profiles import examples
 from trainstore.queries.frames import is_numeric
 from trainstore.queries.metric_columns import MetricColumns, are_numbers, are_there, cells, metric_series
 from trainstore.values import INT64_MAX, INT64_MIN, restore
@@ -52,6 +53,7 @@ def columns_of(texts: list[str], names: list[str] | None, size: int) -> dict[str
     return columns.finish()
 
 
+@examples(200)
 @given(
     steps=STEPS,
     names=st.one_of(st.none(), st.lists(st.sampled_from([*NAMES, "gone"]), max_size=4, unique=True)),

@@ -76,19 +76,22 @@ def _is_plain(text: str, count: int) -> bool:
 
 
 class _Search:
-    """Finds one metric in the text of many flat objects: three times as fast as parsing them."""
+    """Finds one metric in the text of many plain objects: several times as fast as parsing them."""
 
     def __init__(self, name: str) -> None:
         self._key = f"{orjson.dumps(name).decode()}:"
-        self._pattern = re.compile(f'{re.escape(self._key)} ?([^ ,}}"[]+)')
+        self._pattern = re.compile(f"{re.escape(self._key)}([^,]+)")  # up to a comma: the fastest to search for
 
     def values(self, text: str, count: int) -> list[Any] | None:
         """Its value in each of ``count`` objects; [] if none of them has it; None if they must be parsed."""
         found = self._pattern.findall(text)
-        if len(found) == count:
-            values: list[Any] = orjson.loads(f"[{','.join(found)}]")
-            return values
-        return None if found or self._key in text else []
+        if len(found) != count:
+            return None if found or self._key in text else []
+        found_text = ",".join(found).replace("}", "")
+        if '"' in found_text or "[" in found_text:  # texts and lists may contain commas
+            return None
+        values: list[Any] = orjson.loads(f"[{found_text}]")
+        return values
 
 
 def _part(values: list[Any]) -> Column:
