@@ -80,6 +80,7 @@ def test_every_step_has_its_loss(store, tmp_path, monkeypatch, accumulation, lat
     assert (run.status, run.source, run.error) == ("finished", "forgather", None)
     assert run.environment["loss_source"] == "train_step"
     assert "incomplete" not in run.environment
+    assert store.list_events(run, kind="exception").empty  # an epoch's end is a StopIteration, and no failure
 
 
 def test_what_it_logs_stands_beside_the_steps_own_values(store, tmp_path):
@@ -240,6 +241,16 @@ def test_the_best_model_loaded_at_the_end_sets_no_step_back(store, tmp_path):
         "metric": trainer.state.best_metric,
         "step": best,
     }
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_only_the_first_process_records(store, tmp_path, monkeypatch, rank):
+    """The arguments name neither the rank nor the number of processes: they come from torchrun's variables."""
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    forgather(tmp_path, TrainStoreCallback(store), max_steps=2).train()
+    worlds = [store.get_run(uid).environment["world_size"] for uid in store.list_runs()["uid"]]
+    assert worlds == ([2] if rank == "0" else [])
 
 
 def test_record_takes_this_trainer_too(store, tmp_path):
