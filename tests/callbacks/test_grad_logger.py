@@ -153,6 +153,48 @@ def test_in_a_loop_of_ones_own(store):
         assert {"grad_norm/0", "grad_norm/1"} <= set(logs)
 
 
+@pytest.fixture
+def looped(store):
+    """Trains one step of a loop of one's own that sends no event before the optimizer; gives the logged steps."""
+
+    def loop(model, *inputs):
+        state, control = TrainerState(), TrainerControl()
+        with store.start_run() as run:
+            handler = CallbackHandler([GradLogger(1, run=run)], model, None, None, None)
+            handler.on_train_begin(None, state, control)
+            handler.on_step_begin(None, state, control)
+            model(*inputs).sum().backward()
+            state.global_step += 1
+            handler.on_step_end(None, state, control)
+        return store.list_step_logs(run)
+
+    return loop
+
+
+def test_hooks_see_sparse_gradients(looped):
+    """Those of an embedding, for example."""
+    logs = looped(torch.nn.Embedding(10, 4, sparse=True), torch.tensor([1, 1, 2]))
+    assert logs["grad_norm_total"].tolist() == pytest.approx([math.sqrt(4 * (4 + 1))])
+
+
+def test_a_hook_that_fails(looped, caplog, monkeypatch):
+    """Does not come out of the backward pass; it is told once."""
+    import trainstore.callbacks.grad_logger as module
+
+    monkeypatch.setattr(module, "norm_of", lambda gradient: 1 / 0)
+    model = torch.nn.Linear(2, 1)
+    assert len(looped(model, torch.ones(1, 2))) == 0
+    assert model.weight.grad is not None
+    assert sum("the backward pass failed (ZeroDivisionError)" in message for message in warnings(caplog)) == 1
+
+
+def test_hooks_in_several_processes(looped, caplog, monkeypatch):
+    """They would see one process's part: nothing is recorded, and a warning says so."""
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    assert len(looped(torch.nn.Linear(2, 1), torch.ones(1, 2))) == 0
+    assert any("only this process's part of the gradients" in message for message in warnings(caplog))
+
+
 def test_chosen_layers(store, make_trainer, caplog):
     """Names of modules and parameters, which may overlap; an unknown one is told with the closest names."""
     recorder = TrainStoreCallback(store)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainstore.callbacks.base import Callback, only_if
-from trainstore.callbacks.gradients import Layers, Watchdog
+from trainstore.callbacks.gradients import Layers, Watchdog, norm_of
 from trainstore.callbacks.models import is_sharded, unwrapped
 from trainstore.errors import InvalidArgumentError
 from trainstore.integrations.protocol import attribute_of, protocol_of
@@ -136,11 +136,15 @@ class GradLogger(Callback):
         if due is None:
             return
         norms = self._norms
-        if self._hooks:
-            norms = self._layers.norms(self._hooked) if self._layers is not None else None
+        if self._hooks and self._layers is not None:
+            norms = self._layers.norms(self._hooked)
             self._unhook()
-        if norms is not None and state.global_step == due:
+        if state.global_step != due:  # some trainers begin a step at an epoch's end, and find no data for it
+            return
+        if norms is not None:
             self._record(due, *norms)
+        elif self._needs_hooks:
+            self.warn_once("no norms are recorded: this trainer shows only this process's part of the gradients")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leave the trainer and the model as they were."""
@@ -173,8 +177,6 @@ class GradLogger(Callback):
         """Let each parameter tell the norm of its gradient when a backward pass has added to it."""
         self._unhook()
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            self.warn_once("no norms are recorded: this trainer shows only this process's part of the gradients")
-            self._needs_hooks = False
             return
         self._hooked = [None] * len(layers.parameters)
         for place, parameter in enumerate(layers.parameters):
@@ -185,7 +187,10 @@ class GradLogger(Callback):
         hooked = self._hooked
 
         def tell(parameter: Any) -> None:
-            hooked[place] = torch.linalg.vector_norm(parameter.grad.detach())
+            try:
+                hooked[place] = norm_of(parameter.grad.detach())
+            except Exception as error:  # noqa: BLE001 - it would come out of the backward pass
+                self._fail("the backward pass", error)
 
         return tell
 

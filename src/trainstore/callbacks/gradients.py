@@ -89,6 +89,12 @@ class Layers:
         return self._pairs
 
 
+def norm_of(gradient: Any) -> Tensor:
+    """The norm of one gradient, on its device."""
+    (norm,) = _norms([_dense(gradient)])
+    return norm
+
+
 def _plain(name: str) -> str:
     """A parameter's name without what wrappers put into it."""
     return name.replace("_orig_mod.", "").removeprefix("module.").removeprefix("base_model.model.")
