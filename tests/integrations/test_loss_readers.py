@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fixtures.trainers import Crash, CrashAt, gpt2
+from fixtures.trainers import Crash, CrashAt, build_trainer
 from trainstore.integrations.transformers import TrainStoreCallback
 from trainstore.integrations.transformers.losses import DirectLoss, RingLoss
 from trainstore.integrations.transformers.steps import StepRecorder
@@ -209,20 +209,29 @@ def test_the_norm_of_a_distributed_tensor_is_left_alone(make):
     assert dict([(1, reader.end_step(1)), *reader.later(wait=True)]) == {1: {"loss": 1.0}}
 
 
+@pytest.fixture(scope="module")
+def read_directly(shared_store, tmp_path_factory):
+    """Options of a training longer than a ring, and what is recorded of it where losses are read at once."""
+    options = {"max_steps": 70, "gradient_accumulation_steps": 2}
+    callback = TrainStoreCallback(shared_store)
+    build_trainer(tmp_path_factory.mktemp("direct"), callbacks=[callback], **options).train()
+    return options, shared_store.list_step_logs(callback.run_uid)
+
+
 @pytest.mark.parametrize("logging_steps", [3, 500])
-def test_the_ring_of_an_accelerator_gives_the_same_losses(local_store, make_trainer, monkeypatch, logging_steps):
+def test_the_ring_of_an_accelerator_gives_the_same_losses(
+    shared_store, make_trainer, read_directly, monkeypatch, logging_steps
+):
     """Through the device ring (here on the CPU) every step's loss and gradient norm arrive, later and the same."""
-    options = {"max_steps": 70, "gradient_accumulation_steps": 2, "logging_steps": logging_steps}
-    direct = TrainStoreCallback(local_store)
-    make_trainer(model=gpt2(), callbacks=[direct], **options).train()
+    options, expected = read_directly
     monkeypatch.setattr("trainstore.integrations.transformers.losses.DirectLoss", lambda: RingLoss("cpu"))
-    ringed = TrainStoreCallback(local_store)
-    make_trainer(model=gpt2(), callbacks=[ringed], **options).train()
+    callback = TrainStoreCallback(shared_store)
+    make_trainer(callbacks=[callback], **options, logging_steps=logging_steps).train()
     columns = ["step", "loss", "grad_norm", "learning_rate", "tokens"]
-    expected, found = (local_store.list_step_logs(callback.run_uid)[columns] for callback in (direct, ringed))
+    found = shared_store.list_step_logs(callback.run_uid)
     assert len(found) == 70
-    assert found.to_dict("list") == expected.to_dict("list")
-    assert local_store.get_run(ringed.run_uid).environment["loss_source"] == "training_step"
+    assert found[columns].to_dict("list") == expected[columns].to_dict("list")
+    assert shared_store.get_run(callback.run_uid).environment["loss_source"] == "training_step"
 
 
 def test_a_failed_training_brings_the_last_ring_home(local_store, make_trainer, monkeypatch):

@@ -48,46 +48,52 @@ KILLED = """
 
     class Kills(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
-            if state.global_step == 70:
+            if state.global_step == 35:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     trainer = build_trainer(
-        Path(folder), callbacks=[TrainStoreCallback(url), Kills()], max_steps=100, logging_steps=50,
-        save_strategy="steps", save_steps=20,
+        Path(folder), callbacks=[TrainStoreCallback(url), Kills()], max_steps=50, logging_steps=25,
+        save_strategy="steps", save_steps=10,
     )
     trainer.train()
 """
 
 
-def test_killed_at_70_and_resumed_from_60(database_url, start_script, make_trainer, tmp_path):
-    """Of 100 steps the process dies after 70 and goes on from its checkpoint at 60: one run of two attempts.
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """The same training, never broken, which logs every step."""
+    trainer = build_trainer(tmp_path_factory.mktemp("unbroken"), max_steps=50, logging_steps=1)
+    trainer.train()
+    return trainer
 
-    Its 100 current steps are, to the bit, those of a training that was never broken; the dead one's steps 61 to 70 are
+
+def test_killed_at_35_and_resumed_from_30(database_url, start_script, make_trainer, unbroken, tmp_path):
+    """Of 50 steps the process dies after 35 and goes on from its checkpoint at 30: one run of two attempts.
+
+    Its 50 current steps are, to the bit, those of a training that was never broken; the dead one's steps 31 to 35 are
     there too, superseded.
     """
     start_script(KILLED, TESTS, database_url, tmp_path, libraries="trainer").finish(code=-9)
     with TrainStore(database_url) as store:
-        assert store.list_runs()[["status", "last_step"]].values.tolist() == [["lost", 70]]
+        assert store.list_runs()[["status", "last_step"]].values.tolist() == [["lost", 35]]
         (uid,) = store.list_runs()["uid"]
         callback = TrainStoreCallback(store)
-        make_trainer(callbacks=[callback], max_steps=100, logging_steps=50).train(
-            resume_from_checkpoint=str(tmp_path / "output" / "checkpoint-60")
+        make_trainer(callbacks=[callback], max_steps=50, logging_steps=25).train(
+            resume_from_checkpoint=str(tmp_path / "output" / "checkpoint-30")
         )
         assert callback.run_uid == uid
-        assert store.list_runs()[["status", "attempts", "last_step"]].values.tolist() == [["finished", 2, 100]]
-        assert [ends[:2] for ends in attempts_of(store)] == [(-1, 70), (60, 100)]
-        twin = make_trainer(model=gpt2(), max_steps=100, logging_steps=1)
-        twin.train()
+        assert store.list_runs()[["status", "attempts", "last_step"]].values.tolist() == [["finished", 2, 50]]
+        assert [ends[:2] for ends in attempts_of(store)] == [(-1, 35), (30, 50)]
         for key in ("loss", "grad_norm", "learning_rate"):
-            assert recorded(store, callback, key) == logged(twin, key), key
+            assert recorded(store, callback, key) == logged(unbroken, key), key
         with store.engine.connect() as connection:
             current = connection.execute(text("SELECT step FROM current_step_log ORDER BY step")).scalars().all()
-        assert current == list(range(1, 101))
+        assert current == list(range(1, 51))
         everything = store.list_step_logs(uid, attempts="all")
-        superseded = everything[(everything["attempt"] == 1) & (everything["step"] > 60)]
-        assert superseded["step"].to_list() == list(range(61, 71))
-        assert superseded["loss"].to_list() == [logged(twin, "loss")[step] for step in range(61, 71)]
-        assert len(everything) == 110
+        superseded = everything[(everything["attempt"] == 1) & (everything["step"] > 30)]
+        assert superseded["step"].to_list() == list(range(31, 36))
+        assert superseded["loss"].to_list() == [logged(unbroken, "loss")[step] for step in range(31, 36)]
+        assert len(everything) == 55
 
 
 # --- The key in the checkpoint ----------------------------------------------------------------------------------------

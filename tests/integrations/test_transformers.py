@@ -8,87 +8,43 @@ import pytest
 import torch
 from transformers import Trainer, TrainerCallback
 
-from fixtures.trainers import bert, build_trainer, gpt2, tokens
+from fixtures.trainers import build_trainer, gpt2, tokens
+from fixtures.twins import COMPARED, logged, recorded_series
 from trainstore.integrations.transformers import TrainStoreCallback
 
 HUB_TOKEN = "hf_abcdefghijklmnopqrstuvwxyz"
 NESTED_SECRET = "nested-and-plainly-secret"
 
 
-def logged(trainer, key):
-    """What a Trainer logged under a name: step → value."""
-    return {entry["step"]: entry[key] for entry in trainer.state.log_history if key in entry}
-
-
-def recorded(store, callback, key):
-    """What the store has under a name: step → value."""
-    steps = store.list_step_logs(callback.run_uid, metrics=[key]).dropna(subset=[key])
-    return dict(zip(steps["step"], steps[key], strict=True))
-
-
-def record_and_twin(store, make_trainer, **options):
-    """Train twice from the same seed: once recorded and seldom logged, once logged at every step."""
-    callback = TrainStoreCallback(store)
-    model = options.pop("make_model", gpt2)
-    make_trainer(**{"logging_steps": 50, **options}, model=model(), callbacks=[callback]).train()
-    twin = make_trainer(**{**options, "logging_steps": 1}, model=model())
-    twin.train()
-    return callback, twin
-
-
-@pytest.fixture(scope="module", params=[1, 4])
+@pytest.fixture(scope="module", params=[(1, 100), (4, 40)], ids=["1", "4"])
 def long_twin(request, tmp_path_factory):
-    """200 steps that log every one: the accumulation and the trainer, the same for each database."""
-    options = {"max_steps": 200, "gradient_accumulation_steps": request.param, "logging_steps": 1}
-    twin = build_trainer(tmp_path_factory.mktemp("twin"), model=gpt2(), **options)
+    """Options of a training, and one that logs every step of it: the same for each database."""
+    accumulation, steps = request.param
+    options = {"max_steps": steps, "gradient_accumulation_steps": accumulation}
+    twin = build_trainer(tmp_path_factory.mktemp("twin"), model=gpt2(), **options, logging_steps=1)
     twin.train()
-    return request.param, twin
+    return options, twin
 
 
 def test_the_losses_are_those_of_a_twin_that_logs_every_step(store, make_trainer, long_twin):
-    """200 steps with logging_steps=50: 200 losses, equal to those that the same seed logs with logging_steps=1."""
-    accumulation, twin = long_twin
+    """Logged four times in a training, every step has its loss: that which the same seed logs with logging_steps=1.
+
+    test_accuracy.py shows the same, in fewer steps, of every way in which a loss comes about.
+    """
+    options, twin = long_twin
+    steps = options["max_steps"]
     callback = TrainStoreCallback(store)
-    options = {"max_steps": 200, "gradient_accumulation_steps": accumulation, "logging_steps": 50}
-    make_trainer(model=gpt2(), callbacks=[callback], **options).train()
-    ours, theirs = recorded(store, callback, "loss"), logged(twin, "loss")
-    assert list(ours) == list(range(1, 201)) == list(theirs)
+    make_trainer(model=gpt2(), callbacks=[callback], **options, logging_steps=steps // 4).train()
+    series = recorded_series(store, callback, *COMPARED, "loss_window")
+    ours, theirs = series["loss"], logged(twin, "loss")
+    assert list(ours) == list(range(1, steps + 1)) == list(theirs)
     assert ours == pytest.approx(theirs, rel=1e-6, abs=0)
-    if accumulation == 1:
+    if options["gradient_accumulation_steps"] == 1:
         assert ours == theirs
-    assert recorded(store, callback, "grad_norm") == logged(twin, "grad_norm")
-    assert recorded(store, callback, "learning_rate") == logged(twin, "learning_rate")
-    assert list(recorded(store, callback, "loss_window")) == [50, 100, 150, 200]
+    assert series["grad_norm"] == logged(twin, "grad_norm")
+    assert series["learning_rate"] == logged(twin, "learning_rate")
+    assert list(series["loss_window"]) == [steps // 4 * number for number in range(1, 5)]
     assert store.get_run(callback.run_uid).environment["loss_source"] == "training_step"
-
-
-class OwnLoss(Trainer):
-    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
-        outputs = model(input_ids=inputs["input_ids"])
-        loss = outputs.logits.float().pow(2).mean()
-        return (loss, outputs) if return_outputs else loss
-
-
-CASES = {
-    "classification": {"make_model": bert, "train_dataset": tokens(64, labels="class")},
-    "label smoothing": {"label_smoothing_factor": 0.1},
-    "custom compute_loss": {"trainer_class": OwnLoss},
-    "a partial last accumulation": {"gradient_accumulation_steps": 3, "num_train_epochs": 2, "max_steps": -1},
-    "evaluations between": {"eval_dataset": tokens(8), "eval_strategy": "steps", "eval_steps": 2},
-    "no clipping": {"max_grad_norm": 0.0},
-    "the window's filter off": {"logging_nan_inf_filter": False},
-}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_the_losses_are_the_twins_whatever_computes_them(local_store, make_trainer, case):
-    """The loss is what training_step returned, whichever way it came about."""
-    callback, twin = record_and_twin(local_store, make_trainer, **{"logging_steps": 4, "max_steps": 8, **CASES[case]})
-    ours, theirs = recorded(local_store, callback, "loss"), logged(twin, "loss")
-    assert len(ours) >= 8
-    assert ours == pytest.approx(theirs, rel=1e-6, abs=0)
-    assert recorded(local_store, callback, "grad_norm") == pytest.approx(logged(twin, "grad_norm"), rel=1e-6)
-    assert local_store.get_run(callback.run_uid).environment["loss_source"] == "training_step"
 
 
 def test_a_step_row_is_whole(store, make_trainer):
