@@ -35,6 +35,19 @@ def test_the_innermost_and_last_mount_counts(path, kind):
     assert file_system_of(Path(path), MOUNTS) == kind
 
 
+def test_the_mount_table_is_read_once_for_a_folder(monkeypatch, tmp_path):
+    """Also for one that is not there: many short runs, each with a journal of its own, ask for the same folder."""
+    from trainstore.backends import health
+
+    asked = []
+    monkeypatch.setattr(health, "file_system_of", lambda path: asked.append(path) or "nfs4")
+    folder = tmp_path / "not" / "there"
+    assert [health.network_file_system(folder) for _ in range(3)] == ["nfs4"] * 3
+    folder.mkdir(parents=True)
+    assert health.network_file_system(folder) == "nfs4"
+    assert asked == [folder]
+
+
 def test_a_network_file_system_is_a_warning(monkeypatch, tmp_path):
     """It names the type and the remedy."""
     from trainstore.backends import health

@@ -59,12 +59,23 @@ def file_system_of(path: Path, mounts: str | None = None) -> str | None:
 def network_file_system(folder: Path) -> str | None:
     """The type of the network file system that a folder lies on, or None if it is not one."""
     try:
-        device = folder.stat().st_dev
+        device = _device_of(folder)
     except OSError:
         kind = file_system_of(folder)
     else:
         kind = _file_system_on(folder, device)
     return kind if kind in NETWORK else None
+
+
+def _device_of(folder: Path) -> int:
+    """The device of a folder, or of the nearest one above it that exists: the first run makes the journal's folder."""
+    while True:
+        try:
+            return folder.stat().st_dev
+        except FileNotFoundError:
+            if folder == folder.parent:
+                raise
+            folder = folder.parent
 
 
 @lru_cache(maxsize=64)
