@@ -6,8 +6,10 @@ from fixtures.trainers import course_of, gpt2, is_same_course, tokens
 from trainstore import callbacks as package
 from trainstore.callbacks import (
     DebugCallback,
+    EarlyStoppingCallback,
     InfoCallback,
     JsonLogger,
+    ModelCheckpointCallback,
     ProgressCallback,
     StateInspectionCallback,
     TBLogger,
@@ -15,8 +17,10 @@ from trainstore.callbacks import (
 
 CALLBACKS = {
     "DebugCallback": lambda folder: DebugCallback("all"),
+    "EarlyStoppingCallback": lambda folder: EarlyStoppingCallback(patience=100),
     "InfoCallback": lambda folder: InfoCallback(verbose=True),
     "JsonLogger": lambda folder: JsonLogger(folder / "log.jsonl", every_step=True),
+    "ModelCheckpointCallback": lambda folder: ModelCheckpointCallback(folder / "best"),
     "ProgressCallback": lambda folder: ProgressCallback(interval=1e-9),
     "StateInspectionCallback": lambda folder: StateInspectionCallback(),
     "TBLogger": lambda folder: TBLogger(folder / "board"),

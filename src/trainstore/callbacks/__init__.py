@@ -18,6 +18,7 @@ Importing this package loads torch and transformers. Inside::
     info.py               a table at the beginning
     tb_logger.py          TensorBoard
     json_logger.py        a file of JSON Lines
+    model_checkpoint.py   keeps the best model; early_stopping.py: ends the training; best_metric.py: for both
     debug.py              which events come; state_inspection.py: the trainer's state
     snapshot.py           arguments and the model's configuration as plain values, without secrets
     neighbours.py         the callbacks beside a callback: in its trainer's list
@@ -29,9 +30,11 @@ Importing this package loads torch and transformers. Inside::
 
 from trainstore.callbacks.base import Callback
 from trainstore.callbacks.debug import DebugCallback
+from trainstore.callbacks.early_stopping import EarlyStoppingCallback
 from trainstore.callbacks.grad_logger import GradLogger
 from trainstore.callbacks.info import InfoCallback
 from trainstore.callbacks.json_logger import JsonLogger
+from trainstore.callbacks.model_checkpoint import ModelCheckpointCallback
 from trainstore.callbacks.progress import ProgressCallback
 from trainstore.callbacks.state_inspection import StateInspectionCallback
 from trainstore.callbacks.tb_logger import TBLogger
@@ -40,9 +43,11 @@ from trainstore.callbacks.textgen import TextgenCallback
 __all__ = [
     "Callback",
     "DebugCallback",
+    "EarlyStoppingCallback",
     "GradLogger",
     "InfoCallback",
     "JsonLogger",
+    "ModelCheckpointCallback",
     "ProgressCallback",
     "StateInspectionCallback",
     "TBLogger",
