@@ -44,6 +44,9 @@ FLOORS = """
   training of a small GPT-2 on the CPU with `logging_steps=50`; it includes the time that Python needs to call and
   measure a hook. The floor is an empty callback, timed in the same training. `tests/integrations/test_host_reads.py`
   checks that an accelerator is read no more often than without the callback.
+- The callbacks beside it: a loop that sends the Trainer's events and does nothing else. `GradLogger`'s floor is one
+  `clip_grad_norm_` of the same model, which computes the same total; `TBLogger`'s is the `TensorBoardCallback` of
+  transformers, given the same logs.
 - The run table: the same rows fetched by raw `sqlite3`, JSON parsed, and one DataFrame made of the columns.
 - The best run: its uid alone, from the same tables on an open connection.
 - One series: step and value of the narrow table, with a primary key, into a DataFrame. All 6 metrics: the rows of

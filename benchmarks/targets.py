@@ -77,6 +77,20 @@ ROWS = [
         "callback.accumulated.empty_us", limit=35,
     ),
     Row("Hugging Face `logging_steps=1`, processor time a step", "callback.every_step_logged.more_us", "µs", limit=150),
+    Row(
+        "`GradLogger`, a step that it does not measure, beyond an empty callback", "callbacks.gradients.more_us", "µs",
+        limit=3,
+    ),
+    Row(
+        "`GradLogger`, a step that it measures, 5 M parameters", "callbacks.gradients.on_us", "µs",
+        "callbacks.gradients.clip_us", at_most=1.5, than="`clip_grad_norm_`",
+    ),
+    Row("`TextgenCallback`, a step without samples, beyond it", "callbacks.text_samples.more_us", "µs", limit=3),
+    Row("`JsonLogger`, a log", "callbacks.json_lines.us", "µs", limit=60),
+    Row(
+        "`TBLogger`, a log", "callbacks.board.us", "µs", "callbacks.board.theirs_us", at_most=1,
+        than="transformers' `TensorBoardCallback`",
+    ),
     *_both(
         "8 processes × 2,000 steps × 6 metrics, one database", "processes.together.s", "s",
         "processes.together_floor.s", at_most=(3, 3),
