@@ -1,7 +1,6 @@
-"""Values, names and secrets that a store is given by those who mean no good, or know no better.
+"""Values and names that a store is given by those who mean no good, or know no better.
 
-Also loaded by producers (`log_values`, `log_canaries`), so it needs nothing of pytest's but what
-tests/properties/test_values.py and tests/redaction/test_everywhere.py need.
+Also loaded by producers, with torch (`log_values`).
 """
 
 from __future__ import annotations
@@ -17,9 +16,8 @@ import numpy as np
 import torch
 
 from properties.test_values import CONVERTED, KEPT_AS_TEXT, Hostile, cycle, deep
-from redaction.test_everywhere import CANARY, COMMAND, LEAKS, NESTED, TOKEN, URL, Odd
 
-__all__ = ["CANARY", "LEAKS", "METACHARACTERS", "as_text", "log_canaries", "log_values", "read_back"]
+__all__ = ["METACHARACTERS", "Hostile", "as_text", "log_values", "read_back"]
 
 #: Values with what is read back. Where that is None, some text is: `as_text`.
 READ_BACK: list[tuple[Any, Any]] = [
@@ -108,17 +106,3 @@ def read_back(store: Any, uid: str) -> dict[str, list[Any]]:
         "tag": [tags[f"v{number}"] for number in numbers],
         "event": [details["value"] for details in events],
     }
-
-
-def log_canaries(run: Any, store: Any = None) -> None:
-    """Secrets wherever a user can put one, in what goes through the journal; with a store, directly too."""
-    run.log_hyperparams({"hub_token": CANARY, "nested": NESTED, "odd": Odd(), URL: 1, "nul": f"\x00 {TOKEN}"})
-    run.set_tags({"remote": URL, "api_key": CANARY, f"tag {TOKEN}": True})
-    run.set_notes(f"{COMMAND}\n{URL}\npassword: {CANARY}")
-    run.log_event("canary", details={"command": COMMAND, "env": {"HF_TOKEN": CANARY}, "odd": Odd(), "nested": NESTED})
-    run.log_event(f"kind {TOKEN}", details=[URL])
-    run.log([URL, TOKEN])
-    run.log({"text": TOKEN}, step=TOKEN)
-    if store is not None:
-        with store.start_run(project=f"p {TOKEN}", name=f"n {URL}", notes=COMMAND) as other:
-            other.log({"sample": f"it said {TOKEN}", "config": NESTED}, step=0, details=NESTED)

@@ -45,7 +45,7 @@ def test_in_a_process_that_is_killed(fault: Fault, caplog: pytest.LogCaptureFixt
             "log_values(other)\n"
             "report.tell(f'other {other.uid}')"
         )
-        producer = fault.start(count=200, then_at=100, then=then, interval=1_000, hold=True)
+        producer = fault.start(libraries="trainer", count=200, then_at=100, then=then, interval=1_000, hold=True)
         producer.wait_for("produced")
         (other,) = [line.split()[1] for line in producer.lines if line.startswith("other")]
         producer.kill()

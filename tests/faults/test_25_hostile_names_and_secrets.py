@@ -10,17 +10,19 @@ from __future__ import annotations
 import pickle
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, inspect, make_url, select
 
 from faults.databases import terminate
-from faults.hostile import CANARY, LEAKS, METACHARACTERS
+from faults.hostile import METACHARACTERS
 from faults.locks import locked
 from faults.network import SHORT_LIMITS
 from faults.oracle import Fault
 from fixtures.databases import BACKENDS
+from redaction.canaries import CANARY, LEAKS
 from redaction.test_everywhere import everything_stored
 from trainstore.errors import InvalidArgumentError, TrainStoreError
 from trainstore.store import TrainStore
@@ -39,6 +41,13 @@ def counts(store: TrainStore) -> dict[str, int]:
             name: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for name, table in store.models.metadata.tables.items()
         }
+
+
+def harmless(*shown: str) -> None:
+    """No text became an element of a page."""
+    for page in shown:
+        assert "<script" not in page.lower()
+        assert "<img" not in page.lower()
 
 
 def test_names_everywhere(fault: Fault) -> None:
@@ -62,6 +71,7 @@ def test_names_everywhere(fault: Fault) -> None:
             run.log_event(f"kind {text}", step=0, details={text: text})
         assert store.flush(60)
         before = counts(store)
+        harmless(store._repr_html_())
         frame = store.list_runs().set_index("uid")
         for text, run in runs.items():
             record = store.get_run(run)
@@ -93,9 +103,7 @@ def test_names_everywhere(fault: Fault) -> None:
             store.set_tags(run, {text: 2}, remove=[])
             store.set_tags(run, remove=[text])
             assert store.get_run(run).tags == {}
-            for shown in (record._repr_html_(), run._repr_html_(), store._repr_html_()):
-                assert "<script" not in shown.lower()
-                assert "<img" not in shown.lower()
+            harmless(record._repr_html_(), run._repr_html_())
             for refused in (
                 lambda text=text: store.list_runs(status=text),
                 lambda text=text: store.list_runs(summary=text),
@@ -163,15 +171,16 @@ def test_paths(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
 # --- Secrets -------------------------------------------------------------------------------------------------------
 
 #: The producer tells everything that it ever could, and secrets are in its command line and environment.
-TELL_ALL = """
+TELL_ALL = f"""
 import logging, os, sys
-from hostile import CANARY
-sys.argv += ["--api-key", CANARY, f"--hub_token={CANARY}"]
+sys.path.append({str(Path(__file__).parents[1])!r})
+from redaction.canaries import CANARY
+sys.argv += ["--api-key", CANARY, "--hub_token=" + CANARY]
 os.environ["HF_TOKEN"] = os.environ["WANDB_API_KEY"] = CANARY
 logging.basicConfig(level=logging.DEBUG)
 """
 #: In the middle of what is recorded, a hundred records after one another.
-LOG_CANARIES = "from hostile import log_canaries; log_canaries(run{store})"
+LOG_CANARIES = "from redaction.canaries import log_canaries; log_canaries(run{store})"
 
 
 #: Records that the database refuses, past `canonical`: PostgreSQL's message shows what stands around a NUL.

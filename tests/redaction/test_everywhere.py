@@ -11,21 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from redaction.corpus import CANARY
+from redaction.canaries import CANARY, COMMAND, LEAKS, NESTED, TOKEN, URL, Odd
 from trainstore.store import TrainStore
-
-TOKEN = "hf_" + "q8ZtR41kLmP0vX7sD2wNb5Yc9GhJ3fTu6a"
-LEAKS = (CANARY, TOKEN, TOKEN[3:20])
-URL = f"https://me:{CANARY}@example.org/x?token={CANARY}&page=2"
-COMMAND = f"HF_TOKEN={CANARY} python train.py --api-key {CANARY} --password={CANARY}"
-NESTED = {"deep": [{"hub_token": CANARY, "remote": URL}, COMMAND, f"see {TOKEN}", ["--api-key", CANARY]], "lr": 0.1}
-
-
-class Odd:
-    """No JSON; its repr holds a secret."""
-
-    def __repr__(self) -> str:
-        return f"Odd(api_key='{CANARY}', url='{URL}')"
 
 
 def record_everything(store: TrainStore) -> str:
@@ -112,7 +99,7 @@ def test_no_secret_is_in_a_journal(start_script: Callable[..., Any], tmp_path: P
         """
         import sys
         sys.path.insert(0, sys.argv[1])
-        from redaction.test_everywhere import CANARY, COMMAND, NESTED, TOKEN, URL, Odd
+        from redaction.canaries import CANARY, COMMAND, NESTED, TOKEN, URL, Odd
         from trainstore.store import TrainStore
         sys.argv[1:] = ["--api-key", CANARY, URL]
         store = TrainStore("postgresql://me@127.0.0.1:1/db", offline_ok=True)
