@@ -18,6 +18,7 @@ NAMES = ("loss", "a_loss", 'a"loss', "a\\loss", "los{s", "Ünï,", "", "loss\n")
 TEXTS = st.sampled_from(["NaN", "Infinity", "1.5", '"loss": 7', ',"loss":7', '{"loss":7}', "a,b", "]", "\\", "Ü"])
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 INTS = st.integers(min_value=INT64_MIN, max_value=INT64_MAX)
+SMALL_INTS = st.integers(min_value=-9, max_value=9)
 NESTED = st.recursive(
     st.one_of(TEXTS, FLOATS, INTS, st.none(), st.booleans()),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(NAMES), inner, max_size=3)),
@@ -25,7 +26,7 @@ NESTED = st.recursive(
 )
 STEPS = st.one_of(
     st.lists(st.dictionaries(st.sampled_from(NAMES), values, max_size=4), max_size=12)
-    for values in (FLOATS, st.one_of(FLOATS, st.none()), st.one_of(FLOATS, INTS), NESTED)
+    for values in (FLOATS, st.one_of(FLOATS, st.none()), INTS, SMALL_INTS, st.one_of(FLOATS, SMALL_INTS, INTS), NESTED)
 )
 
 
@@ -66,6 +67,8 @@ def columns_of(texts: list[str], names: list[str] | None, size: int) -> dict[str
 @example(steps=[{"loss": [1.0, 2.0]}, {"loss": "NaN"}], names=["loss"], size=1, as_text=as_sqlite)
 @example(steps=[{"loss": "NaN"}] * 3, names=["loss"], size=5, as_text=as_postgresql)
 @example(steps=[{"loss": 1}, {"loss": True}, {"a_loss": 1.5}], names=["loss", "a_loss"], size=1, as_text=as_sqlite)
+@example(steps=[{"loss": 2**53}, {"loss": 2**53 + 1}], names=["loss"], size=1, as_text=as_sqlite)
+@example(steps=[{"loss": 1}, {"loss": 2}, {"loss": 0.5}], names=["loss"], size=2, as_text=as_sqlite)
 @example(steps=[{"loss": -0.0}, {"loss": None}], names=["loss"], size=1, as_text=as_sqlite)
 def test_every_value_is_the_one_of_its_step(steps: Any, names: Any, size: int, as_text: Any) -> None:
     """As if each step's JSON were parsed alone: the same values of the same types, and what is missing is None."""
@@ -79,3 +82,4 @@ def test_every_value_is_the_one_of_its_step(steps: Any, names: Any, size: int, a
         shown = metric_series(column)
         assert str(shown.dtype) == ("float64" if is_numeric(values) else "object")
         assert len(shown) == len(steps)
+        assert repr(metric_series(column, "object").tolist()) == repr(values)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from trainstore.queries.frames import NUMBER, TEXT, is_numeric, part, series
+from trainstore.queries.frames import COUNT, EXACT, NUMBER, TEXT, is_numeric, part, series
 from trainstore.values import restore
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 FEW = 2  # metrics that are looked for in the text; parsing everything takes as long as looking for three
 
-# An array if all values are floats: NaN stands for missing, as JSON has no NaN. Otherwise Python values, with None.
+# An array if all values are floats (NaN stands for missing, as JSON has no NaN), or all are ints and none is missing.
+# Otherwise a list of Python values, with None.
 Column = Any
 
 
@@ -61,7 +62,8 @@ class MetricColumns:
         filled = [
             np.full(size, np.nan) if part is None else part for part, size in zip(parts, self._sizes, strict=True)
         ]
-        if all(isinstance(part, np.ndarray) for part in filled):
+        kinds = {list if isinstance(part, list) else part.dtype for part in filled}
+        if len(kinds) <= 1 and list not in kinds:
             return np.concatenate(filled) if filled else np.empty(0)
         values = [value for part in filled for value in cells(part)]
         return values if is_numeric(values) else [restore(value) for value in values]
@@ -95,8 +97,13 @@ class _Search:
 
 
 def _part(values: list[Any]) -> Column:
-    """Floats become an array at once, while they are in the processor's caches."""
-    return part(values, NUMBER) if set(map(type, values)) <= {float, type(None)} else values
+    """Numbers that float64 holds become an array at once, while they are in the processor's caches."""
+    kinds = set(map(type, values))
+    if kinds <= {float, type(None)}:
+        return part(values, NUMBER)
+    if kinds == {int} and min(values) >= -EXACT and max(values) <= EXACT:
+        return part(values, COUNT)
+    return values
 
 
 def cells(column: Column) -> list[Any]:
