@@ -160,6 +160,12 @@ class ActiveRun:
         return int(self._attempt["start_step"])
 
     @property
+    def last_step(self) -> int | None:
+        """The highest step that this handle has recorded. None: none yet."""
+        step = self._next_step - 1
+        return step if step > self.start_step else None
+
+    @property
     def lineage(self) -> list[list[Any]]:
         """The attempts that this one goes back to, root first, and itself: ``[[uid, start_step, opened_at], …]``."""
         own = [self._attempt["uid"], self._attempt["start_step"], self._attempt["opened_at"]]

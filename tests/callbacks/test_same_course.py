@@ -51,7 +51,7 @@ def test_losses_and_weights_are_the_same(make_trainer, tmp_path, alone, name):
 
 
 #: The same is shown in the tests of these.
-ELSEWHERE = {"GradLogger", "TextgenCallback"}
+ELSEWHERE = {"GradLogger", "SystemMetricsCallback", "TextgenCallback"}
 
 
 def test_each_callback_is_tried():

@@ -25,6 +25,7 @@ Importing this package loads torch and transformers. Inside::
     models.py             a model without the wrappers of DDP, FSDP, torch.compile and PEFT
     textgen.py            `TextgenCallback`: text samples; sampling.py: a model generates without a trace
     grad_logger.py        `GradLogger`: norms of gradients; gradients.py: layers, their norms, what is unusual
+    system_metrics.py     processor, memory, GPUs, with `trainstore.system`
     summary_writer.py     a TensorBoard writer that is opened when it is first used, and can be pickled
 """
 
@@ -37,6 +38,7 @@ from trainstore.callbacks.json_logger import JsonLogger
 from trainstore.callbacks.model_checkpoint import ModelCheckpointCallback
 from trainstore.callbacks.progress import ProgressCallback
 from trainstore.callbacks.state_inspection import StateInspectionCallback
+from trainstore.callbacks.system_metrics import SystemMetricsCallback
 from trainstore.callbacks.tb_logger import TBLogger
 from trainstore.callbacks.textgen import TextgenCallback
 
@@ -50,6 +52,7 @@ __all__ = [
     "ModelCheckpointCallback",
     "ProgressCallback",
     "StateInspectionCallback",
+    "SystemMetricsCallback",
     "TBLogger",
     "TextgenCallback",
 ]

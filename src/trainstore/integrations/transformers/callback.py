@@ -134,6 +134,17 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         """
         self._session.leave_out(state, seconds)
 
+    def join_run_of(self, state: Any) -> ActiveRun | None:
+        """The run of one training, for a process that does not record it: as another writer, which ``finish()`` ends.
+
+        Args:
+            state: The state that the training's events carry.
+
+        Returns:
+            A handle. None: nothing is recorded of this training, or this process does not know the run yet.
+        """
+        return self._session.join_run_of(state)
+
     @property
     def run_uid(self) -> str:
         """The uid of that run. Raises `RunNotFoundError` if there is none yet."""

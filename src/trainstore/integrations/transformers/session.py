@@ -72,6 +72,21 @@ class Session:
         training = self._training_of(state)
         return None if training is None else training.run
 
+    def join_run_of(self, state: Any) -> ActiveRun | None:
+        """The run that another process records of this training, as another writer of it; None if it is not known."""
+        training = self._training_of(state)
+        shared = None if training is None or training.run is not None else training.ranks.run()
+        if training is None or shared is None:
+            return None
+        return self.store.resume_run(
+            shared.saved.run_uid,
+            lineage=shared.saved.lineage,
+            rank=training.ranks.rank,
+            project=shared.project,
+            name=shared.name,
+            source=training.protocol.source,
+        )
+
     def leave_out(self, state: Any, seconds: float) -> None:
         """In the training whose events carry this state, another callback has taken so long."""
         training = self._training_of(state)
