@@ -83,3 +83,17 @@ def test_each_works_in_a_loop_of_ones_own(store, tmp_path, caplog, name):
     assert failed == []
     run = store.get_run("loop")
     assert (run.status, run.last_step) == ("finished", 4)
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_early_stopping_stops_forgathers_trainer(store, tmp_path, later):
+    """Nothing gets better; later versions of that trainer ask the callback for its name."""
+    options = {"learning_rate": 0.0, "eval_strategy": "steps", "eval_steps": 1, "num_train_epochs": 2}
+    args = forgather.TrainingArguments(output_dir=str(tmp_path), **options)
+    callbacks = [TrainStoreCallback(store, name="stopped"), package.EarlyStoppingCallback(patience=2)]
+    trainer = forgather.Trainer(gpt2(), args, tokens(16), tokens(4), callbacks, later=later)
+    trainer.train()
+    run = store.get_run("stopped")
+    assert (run.status, run.last_step) == ("finished", 3)
+    assert store.list_events(run, kind="early_stop")["step"].to_list() == [3]
+    assert trainer.stopped_by == ("EarlyStoppingCallback(eval_loss)" if later else None)

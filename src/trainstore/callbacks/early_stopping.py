@@ -49,6 +49,11 @@ class EarlyStoppingCallback(Callback):
         self.count = 0  # evaluations since the best one
 
     @property
+    def name(self) -> str:
+        """How Forgather's trainer calls it when it says what stopped the training."""
+        return f"EarlyStoppingCallback({self._best.metric})"
+
+    @property
     def _key(self) -> str:
         return f"trainstore.EarlyStoppingCallback({self._best.metric})"
 
