@@ -25,7 +25,8 @@ from trainstore.store import TrainStore
 def found(builder: Builder, where: str, **arguments: Any) -> str:
     """The names of the runs, each a letter, in order."""
     with builder.reader() as reader:
-        return "".join(sorted(list_runs(reader, where=where, **arguments)["name"]))
+        runs = list_runs(reader, where=where, **{"hyperparams": [], "metrics": [], **arguments})
+        return "".join(sorted(runs["name"]))
 
 
 def error(builder: Builder, where: str) -> FilterError:
@@ -521,7 +522,7 @@ def test_the_store_takes_a_filter(store: TrainStore) -> None:
 
 def test_the_runs_of_a_filter_may_be_many(builder: Builder) -> None:
     """More than a statement has room for in parameters (SQLite: 32,766; PostgreSQL: 65,535)."""
-    count = 70_000
+    count = {"sqlite": 33_000, "postgresql": 66_000}[builder.engine.dialect.name]
     with builder.engine.begin() as connection:
         rows = [
             {
@@ -608,7 +609,7 @@ PIECES = st.sampled_from(
 def test_any_text_is_a_filter_or_raises_our_error(runs: Builder) -> None:
     """Whether it looks like a filter or not."""
 
-    @examples(300)
+    @examples(150)
     @given(
         st.one_of(
             st.text(max_size=60), st.lists(PIECES, max_size=12).map(" ".join), st.lists(PIECES, max_size=8).map("".join)
