@@ -6,7 +6,8 @@ import pytest
 from transformers import TrainerControl, TrainerState
 from transformers.trainer_callback import CallbackHandler
 
-from fixtures.trainers import course_of, is_same_course, tokens
+from fixtures import forgather
+from fixtures.trainers import course_of, gpt2, is_same_course, tokens
 from trainstore.callbacks import EarlyStoppingCallback
 from trainstore.errors import InvalidArgumentError
 from trainstore.integrations.transformers import TrainStoreCallback
@@ -122,6 +123,20 @@ def test_every_rank_stops():
     for _ in range(2):
         callback.on_evaluate({}, state, control, metrics={"eval_loss": 1.0})
     assert control.should_training_stop
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_it_stops_forgathers_trainer(store, tmp_path, later):
+    """Nothing gets better; later versions of that trainer ask the callback for its name."""
+    options = {"learning_rate": 0.0, "eval_strategy": "steps", "eval_steps": 1, "num_train_epochs": 2}
+    args = forgather.TrainingArguments(output_dir=str(tmp_path), **options)
+    callbacks = [TrainStoreCallback(store, name="stopped"), EarlyStoppingCallback(patience=2)]
+    trainer = forgather.Trainer(gpt2(), args, tokens(16), tokens(4), callbacks, later=later)
+    trainer.train()
+    run = store.get_run("stopped")
+    assert (run.status, run.last_step) == ("finished", 3)
+    assert store.list_events(run, kind="early_stop")["step"].to_list() == [3]
+    assert trainer.stopped_by == ("EarlyStoppingCallback(eval_loss)" if later else None)
 
 
 @pytest.mark.parametrize(

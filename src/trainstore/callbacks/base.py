@@ -73,6 +73,13 @@ def only_if(is_due: Callable[[Any, Any], Any]) -> Callable[[_Hook], _Hook]:
     return decorate
 
 
+class _ClassName:
+    """The name of the class, unless a subclass or an object has another ``name``."""
+
+    def __get__(self, instance: object, owner: type) -> str:
+        return owner.__name__
+
+
 class Callback(TrainerCallback):  # type: ignore[misc]
     """The base of our callbacks, and of yours: an event method that fails costs a warning, not the training.
 
@@ -90,6 +97,8 @@ class Callback(TrainerCallback):  # type: ignore[misc]
     It may be copied and pickled, with its trainer too: the copy has the same arguments, and belongs to no training yet.
     """
 
+    #: How the callback is called. Forgather's trainer asks one that stops the training for it.
+    name: str = _ClassName()  # type: ignore[assignment]
     #: Whether every process of a distributed training calls the events; otherwise rank 0 alone does.
     every_rank: ClassVar[bool] = False
     #: Whether it has something to write. If it finds neither a run nor a summary writer, it says so.

@@ -46,12 +46,8 @@ class EarlyStoppingCallback(Callback):
             raise InvalidArgumentError(f"patience {patience!r} is not a positive number of evaluations")
         self.patience = patience
         self._best = BestMetric(metric, mode, threshold)
+        self.name = f"EarlyStoppingCallback({self._best.metric})"
         self.count = 0  # evaluations since the best one
-
-    @property
-    def name(self) -> str:
-        """How Forgather's trainer calls it when it says what stopped the training."""
-        return f"EarlyStoppingCallback({self._best.metric})"
 
     @property
     def _key(self) -> str:

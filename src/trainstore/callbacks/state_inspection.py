@@ -24,10 +24,19 @@ class StateInspectionCallback(Callback):
             raise InvalidArgumentError(f"every {every!r} is not a positive number of steps")
         self._every = every
 
+    def _reset(self) -> None:
+        super()._reset()
+        self._shown = 0  # the last step that was
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Nothing of this training was shown."""
+        self._shown = 0
+
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Print it, if it is time."""
-        if state.global_step % self._every:
-            return
+        if state.global_step % self._every or state.global_step == self._shown:
+            return  # Forgather's trainer ends the last step of an epoch twice
+        self._shown = state.global_step
         parts = [f"step {state.global_step}/{state.max_steps}"]
         if isinstance(state.epoch, (int, float)):
             parts.append(f"epoch {state.epoch:.2f}")
