@@ -198,10 +198,11 @@ def test_hooks_in_several_processes(looped, caplog, monkeypatch):
 def test_chosen_layers(store, make_trainer, caplog):
     """Names of modules and parameters, which may overlap; an unknown one is told with the closest names."""
     recorder = TrainStoreCallback(store)
-    names = ["transformer.h.0.attn", "transformer", "transformer.wte.weight", "transformer.h.1"]
+    names = ["transformer.h.0.attn", "transformer", "transformer.wte.weight", "lm_head", "transformer.h.1"]
     make_trainer(callbacks=[recorder, GradLogger(10, names)]).train()
     row = store.list_step_logs(recorder.run_uid).iloc[-1]
-    assert {name for name in row.index if name.startswith("grad_norm/")} == {f"grad_norm/{name}" for name in names[:3]}
+    assert {name for name in row.index if name.startswith("grad_norm/")} == {f"grad_norm/{name}" for name in names[:4]}
+    assert row["grad_norm/lm_head"] == row["grad_norm/transformer.wte.weight"]  # they are tied
     assert row["grad_norm/transformer"] == pytest.approx(row["grad_norm_total"])
     assert 0 < row["grad_norm/transformer.h.0.attn"] < row["grad_norm_total"]
     (warning,) = [message for message in warnings(caplog) if "layer" in message]

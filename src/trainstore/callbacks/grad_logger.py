@@ -149,6 +149,7 @@ class GradLogger(Callback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leave the trainer and the model as they were."""
         self._let_go()
+        self._summary.close()
 
     def _let_go(self) -> None:
         self._wrappers.remove()

@@ -35,9 +35,7 @@ class Layers:
         named = [(_plain(name), parameter) for name, parameter in model.named_parameters()]
         self.parameters = [parameter for _, parameter in named]
         self.known = list(dict.fromkeys(layer_of(name) for name, _ in named))
-        inside = {
-            name: [place for place, (full, _) in enumerate(named) if _is_in(full, name)] for name in tracked or ()
-        }
+        inside = _places(model, self.parameters, tracked or ())
         self.unknown = [name for name, places in inside.items() if not places]
         if tracked is None:
             self.names = self.known
@@ -98,6 +96,13 @@ def norm_of(gradient: Any) -> Tensor:
 def _plain(name: str) -> str:
     """A parameter's name without what wrappers put into it."""
     return name.replace("_orig_mod.", "").removeprefix("module.").removeprefix("base_model.model.")
+
+
+def _places(model: Any, parameters: Sequence[Any], layers: Sequence[str]) -> dict[str, list[int]]:
+    """Which parameters are in each of these layers. A tied one is in several: in the embedding and in the head."""
+    order = {id(parameter): place for place, parameter in enumerate(parameters)}
+    names = [(_plain(name), order[id(one)]) for name, one in model.named_parameters(remove_duplicate=False)]
+    return {layer: sorted({place for name, place in names if _is_in(name, layer)}) for layer in layers}
 
 
 def _is_in(parameter: str, layer: str) -> bool:

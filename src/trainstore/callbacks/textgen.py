@@ -129,6 +129,7 @@ class TextgenCallback(Callback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """What is evaluated from now on belongs to no training."""
         self._prompts = None
+        self._summary.close()
 
     def _record(self, step: int, model: Any) -> None:
         run, writer = self.run, self.summary_writer
