@@ -144,7 +144,7 @@ def _main_frame() -> FrameType | None:
 
 
 def _has_returned(frame: FrameType | None) -> bool | None:
-    """Whether it was left by returning, not by an exception; None if nobody knows."""
+    """Whether it was left by returning, not by an exception; None if nobody knows. Tried on Python 3.11 to 3.13."""
     current: FrameType | None = sys._getframe()
     while current is not None:
         if current is frame:  # somebody calls the functions for the exit before it

@@ -44,9 +44,9 @@ def hyperparam_columns(reader: Reader, places: Mapping[int, int], shown: Any) ->
     names = None if chosen is None else list(dict.fromkeys(f"{name.namespace}.{name.key}" for name in chosen))
     cells: dict[str, list[Any]] = {name: Sparse([NOTHING] * len(places)) for name in names or ()}
     for found, group in _hyperparams(reader, places, names):
-        rows = list(group)
-        for name, column in zip(found, zip(*group.values(), strict=True), strict=True):
-            if len(rows) == len(places) and rows == list(range(len(places))):
+        rows = sorted(group)  # the newest run comes first in a table, and last in the database
+        for name, column in zip(found, zip(*map(group.__getitem__, rows), strict=True), strict=True):
+            if len(rows) == len(places):
                 cells[name] = list(column)
                 continue
             cell = cells.setdefault(name, Sparse([NOTHING] * len(places)))

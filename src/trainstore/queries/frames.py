@@ -154,8 +154,10 @@ def dtype_of(values: Sequence[Any]) -> str:
     kinds = set(map(type, values)) - {type(None)}
     if kinds == {bool}:
         return BOOLEAN
-    if kinds == {int} and all(value is None or INT64_MIN <= value <= INT64_MAX for value in values):
-        return INTEGER
+    if kinds == {int}:
+        ints = [value for value in values if value is not None]
+        if min(ints) >= INT64_MIN and max(ints) <= INT64_MAX:
+            return INTEGER
     return NUMBER if kinds and is_numeric(values) else TEXT
 
 
