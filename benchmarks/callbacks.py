@@ -126,6 +126,29 @@ def text_samples(place: Place) -> Figures:
 
 
 @case()
+def system(place: Place) -> Figures:
+    """SystemMetricsCallback: a step, while its thread reads the sensors."""
+    from transformers import TrainerCallback
+
+    from trainstore.callbacks import SystemMetricsCallback
+
+    model, calls = _model(), 10 * place.size.training_steps
+    with TrainStore(place.url) as store, store.start_run() as run:
+        loops = [Loop(model, one) for one in (TrainerCallback(), SystemMetricsCallback(run=run))]
+        for loop in loops:
+            loop.begin()
+        empty, ours = (_median_us(calls, loop.step) for loop in loops)
+        watching = loops[1]
+        watching.state.max_steps = watching.state.global_step  # the last epoch ends here
+        watching.callback_handler.on_epoch_end(watching.arguments, watching.state, watching.control)
+        watching.end()
+        run.flush()
+        logs = store.list_step_logs(run, metrics=["system/process_threads"], tidy=True)
+        check("the last step", logs["step"].iloc[-1].item(), calls + 1)
+    return {"more_us": ours - empty}
+
+
+@case()
 def json_lines(place: Place) -> Figures:
     """JsonLogger: one log."""
     from trainstore.callbacks import JsonLogger

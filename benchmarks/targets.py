@@ -86,6 +86,7 @@ ROWS = [
         "callbacks.gradients.clip_us", at_most=1.5, than="`clip_grad_norm_`",
     ),
     Row("`TextgenCallback`, a step without samples, beyond it", "callbacks.text_samples.more_us", "µs", limit=3),
+    Row("`SystemMetricsCallback`, a step, beyond it", "callbacks.system.more_us", "µs", limit=2),
     Row("`JsonLogger`, a log", "callbacks.json_lines.us", "µs", limit=60),
     Row(
         "`TBLogger`, a log", "callbacks.board.us", "µs", "callbacks.board.theirs_us", at_most=1,

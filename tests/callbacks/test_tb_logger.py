@@ -137,6 +137,27 @@ def test_a_writer_that_was_given_stays_open(make_trainer, tmp_path):
     assert scalars(read(tmp_path / "board"), "mine") == {5: 1.0}
 
 
+def test_a_writer_of_another_library_will_do(make_trainer):
+    """It has the methods of SummaryWriter, and nothing of its inside."""
+
+    class Writer:
+        def __init__(self):
+            self.scalars = []
+
+        def add_scalar(self, tag, value, step):
+            self.scalars.append((tag, step))
+
+        def add_text(self, tag, text, step):
+            pass
+
+        def flush(self):
+            pass
+
+    writer = Writer()
+    make_trainer(callbacks=[TBLogger(writer)], max_steps=1, logging_steps=1).train()
+    assert ("train/loss", 1) in writer.scalars
+
+
 def test_two_into_one_folder_are_one(make_trainer, tmp_path, caplog):
     """The second one says that it does nothing."""
     callbacks = [TBLogger(tmp_path / "board"), TBLogger(tmp_path / "board"), TBLogger(tmp_path / "other")]

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 from weakref import ref
 
-from trainstore.callbacks.base import Callback
+from trainstore.callbacks.base import Callback, only_if
 from trainstore.run import ActiveRun
 from trainstore.system.metrics import INTERVAL, checked_interval
 from trainstore.system.sampler import Sampler
@@ -63,6 +63,7 @@ class SystemMetricsCallback(Callback):
             )
             self._sampler.start()
 
+    @only_if(lambda self, state: self._sampler is not None and self._sampler.is_ready)
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Record what was found since the last time, if it is time."""
         sampler = self._sampler

@@ -101,13 +101,15 @@ class TBLogger(Callback):
         writer = self.summary_writer
         if writer is None:
             return
+        scalars: dict[str, float] = {}
         for name, value in logs.items():
             tag, number = _tag(str(name)), value if type(value) is float else scalar_of(value)
             if isinstance(number, (int, float)):
-                writer.add_scalar(tag, number, step)
-                self._results[tag] = number
+                scalars[tag] = number
             elif isinstance(number, str):
                 writer.add_text(tag, redact_text(number), step)
+        self._results |= scalars
+        _add_scalars(writer, scalars, step)
         if monotonic() - self._flushed > FLUSH_INTERVAL:
             self._flush(writer)
 
@@ -132,6 +134,21 @@ class TBLogger(Callback):
 
     def _texts(self) -> dict[str, str]:
         return {name: value for name, value in self._info.items() if isinstance(value, str)}
+
+
+def _add_scalars(writer: Any, scalars: dict[str, float], step: int) -> None:
+    """All of a log in one event: ``add_scalar`` would write one for each."""
+    get_file_writer = getattr(writer, "_get_file_writer", None)
+    if get_file_writer is None:  # not that of torch
+        for tag, value in scalars.items():
+            writer.add_scalar(tag, value, step)
+        return
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    if not scalars:
+        return
+    values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+    get_file_writer().add_summary(Summary(value=values), step)
 
 
 def _tag(name: str) -> str:
