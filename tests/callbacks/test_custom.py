@@ -3,18 +3,24 @@
 import pytest
 from transformers import EarlyStoppingCallback, TrainerCallback
 
-from fixtures.trainers import tokens
+from fixtures import forgather
+from fixtures.trainers import gpt2, tokens
 from trainstore.callbacks import Callback, DebugCallback, GradLogger, StateInspectionCallback
 from trainstore.integrations.transformers import TrainStoreCallback
 
 
+def make_forgather(tmp_path):
+    return forgather.Trainer(gpt2(), forgather.TrainingArguments(output_dir=str(tmp_path)), tokens(4), tokens(4))
+
+
 def kinds(trainer):
-    return [type(one) for one in trainer.callback_handler.callbacks]
+    return [type(one) for one in getattr(trainer, "callback_handler", trainer).callbacks]
 
 
-def test_callbacks_are_added_and_taken_away(make_trainer):
+@pytest.mark.parametrize("of", ["transformers", "Forgather"])
+def test_callbacks_are_added_and_taken_away(make_trainer, tmp_path, of):
     """As objects, as classes and several in a loop; popped and removed by object and by class."""
-    trainer = make_trainer()
+    trainer = make_trainer() if of == "transformers" else make_forgather(tmp_path)
     before = kinds(trainer)
     grads = GradLogger(5)
     for one in (grads, DebugCallback, StateInspectionCallback(every=2)):
@@ -22,6 +28,7 @@ def test_callbacks_are_added_and_taken_away(make_trainer):
     assert kinds(trainer) == [*before, GradLogger, DebugCallback, StateInspectionCallback]
     assert trainer.pop_callback(grads) is grads
     assert type(trainer.pop_callback(DebugCallback)) is DebugCallback
+    assert trainer.pop_callback(DebugCallback) is None
     assert trainer.remove_callback(StateInspectionCallback) is None
     assert kinds(trainer) == before
 

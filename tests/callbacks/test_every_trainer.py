@@ -200,7 +200,7 @@ def check(store, folder, caplog, capsys, alone, names, trainer):
 @pytest.mark.parametrize("trainer", TRAINERS)
 @pytest.mark.parametrize("name", NAMES)
 def test_each_callback_in_each_trainer(tmp_path, caplog, capsys, alone, name, trainer):
-    """Beside our recorder. A new callback needs a line in WRITES, and one in tests/fixtures/callbacks.yaml."""
+    """Beside our recorder. A new callback needs an entry in WRITES and in tests/fixtures/callbacks.yaml."""
     with TrainStore(tmp_path / "store.db") as store:
         check(store, tmp_path, caplog, capsys, alone, [name], trainer)
 
