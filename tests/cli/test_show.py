@@ -148,6 +148,19 @@ def test_a_trainers_run_fits_a_screen(call, builder: Builder):
     assert "torch 2.6" in lines(call("show", "fit", "--section", "environment"))
 
 
+def test_the_metrics_of_layers_and_of_the_machine_do_not_fill_the_page(call, builder: Builder):
+    """The section lists them, and so does the page of a run that has no others."""
+    side = ["grad_norm/h.0", "grad_norm_total", "grad_norm_max", "system/gpu0/power_watts"]
+    builder.run("r", metrics=dict.fromkeys(["loss", "grad_norm", *side], 1.0))
+    shown = lines(call("show", "r"))
+    start = shown.index("Metrics")
+    assert [line.partition(" ")[0] for line in shown[start + 2 : start + 5]] == ["loss", "grad_norm", ""]
+    section = " ".join(lines(call("show", "r", "--section", "metrics")))
+    assert all(name in section for name in side)
+    builder.run("machine", metrics={"system/cpu_percent": 1.0})
+    assert "system/cpu_percent 1" in " ".join(lines(call("show", "machine")))
+
+
 def test_the_speed_is_that_of_the_attempt_that_is_shown(builder: Builder, call):
     """From its first to its last step, so that neither the start nor a break between attempts counts."""
     uid = builder.run("r", steps={step: {"loss": 1.0} for step in range(0, 100, 10)}, last_step=90)

@@ -62,8 +62,9 @@ def show(
 ) -> None:
     """Show one RUN (a uid, an id or a name): how it went, its main metrics, what was chosen for it.
 
-    Of a Hugging Face training, hyperparameters that have the default of TrainingArguments are left out, as are runtimes
-    and counters among the metrics; --all and --section show them. With --json everything is printed.
+    Of a Hugging Face training, hyperparameters that have the default of TrainingArguments are left out. So are
+    runtimes, counters, the machine's state and the gradients of layers among the metrics; --all and --section show
+    them. With --json everything is printed.
 
     --steps plots its metrics and lists the last steps. NaN and infinities break the line and are marked × on the axis.
     With --json it prints every step.

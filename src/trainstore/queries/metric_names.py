@@ -66,6 +66,7 @@ _WORD = re.compile(r"[a-z0-9]+")
 _AVERAGED = re.compile(r"window|mean|avg|ema|epoch|step|top|\d+")  # such as Lightning's loss_epoch, or top_5
 _EFFORT = re.compile(
     r"(?:^|[_/.])(?:runtime|time|per_second|flos|tokens|tokens_seen|tokens_window|train_steps|epoch)\Z"
+    r"|^(?:system/|grad_norm/|grad_norm_(?:total|max|min|mean)\Z)"  # of SystemMetrics and GradLogger
 )
 _EVALUATION = re.compile(r"(?:^|[_/.])(?:eval|val|valid|validation|test|dev)(?:$|[_/.])")
 
@@ -88,7 +89,9 @@ def is_result(metric: str) -> bool:
 
 
 def is_effort(metric: str) -> bool:
-    """Whether it says how long something took or how much was processed: it differs between any two runs."""
+    """Whether it differs between any two runs and judges none: how long something took, how much was processed, what
+    the machine did, and the gradients of single layers.
+    """
     return _EFFORT.search(metric) is not None
 
 
