@@ -108,7 +108,8 @@ def test_many_runs_are_compared_in_parts(call, database_url, monkeypatch):
     names = [f"gpt2-small-lr{number}" for number in range(6)]
     with TrainStore(database_url) as store:
         for number, name in enumerate(names):
-            with store.start_run(name=name, hyperparams={"learning_rate": number / 10}) as run:
+            only = {"warmup": 3} if number == 5 else {}
+            with store.start_run(name=name, hyperparams={"learning_rate": number / 10, **only}) as run:
                 run.log({"loss": number}, step=0)
     monkeypatch.setenv("TRAINSTORE_URL", database_url)
     monkeypatch.setattr("trainstore.cli.printing.PIPED_WIDTH", 80)
@@ -120,4 +121,5 @@ def test_many_runs_are_compared_in_parts(call, database_url, monkeypatch):
     rates = [line[1:] for line in shown if line and line[0] == "hp.learning_rate"]
     assert [rate for line in rates for rate in line] == ["0", "0.1", "0.2", "0.3", "0.4", "0.5"]
     assert len(rates) == len(headings)
+    assert [line for line in shown if line and line[0] == "hp.warmup"] == [["hp.warmup", "3"]]  # in its part only
     assert not any("room" in line for line in shown)

@@ -51,15 +51,16 @@ def print_table(
     """Print a table as wide as the terminal.
 
     As many columns as fit, from the left or by ``importance``, with the names of the others below; or the ``whole``
-    table, in several parts that each begin with the first column.
+    table, in several parts that each begin with the first column, without rows that are empty there.
     """
     console = new_console()
     columns = {visible(name): [cell(value) for value in frame[name]] for name in frame.columns}
     numbers = {name for name, kind in zip(columns, frame.dtypes, strict=True) if kind.kind in "iuf"}
     room = console.width - 2
     if whole:
-        for place, part in enumerate(_parts(columns, room)):
-            _print_part(console, None if place else title, part, numbers)
+        parts = _parts(columns, room)
+        for place, part in enumerate(parts):
+            _print_part(console, None if place else title, part if len(parts) == 1 else _filled(part), numbers)
         return
     shown = _fitting(columns, room, importance)
     _print_part(console, title, {name: columns[name] for name in shown}, numbers)
@@ -115,6 +116,12 @@ def _parts(columns: Mapping[str, Sequence[str]], room: int) -> list[dict[str, Se
         parts[-1][name] = columns[name]
         left -= width
     return parts
+
+
+def _filled(part: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """The rows that have a value beside the first column's."""
+    rows = [row for row in zip(*part.values(), strict=True) if any(row[1:])]
+    return dict(zip(part, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(part, ())
 
 
 def records(frame: DataFrame) -> list[dict[str, Any]]:
