@@ -104,7 +104,7 @@ def test_best_and_export_take_the_same_filters(shown, call, tmp_path):
     best = json.loads(call("best", "loss", "--hp", "lr<1", "--since", "1d", "--json").out)
     assert [run["name"] for run in best] == ["a", "c"]
     code, out, _ = call("export", "--project", "p", "--table", "runs")
-    assert (code, [line.split(",")[3] for line in out.splitlines()]) == (0, ["name", "a", "b"])
+    assert (code, [line.split(",")[2] for line in out.splitlines()]) == (0, ["name", "a", "b"])
     assert call("export", "--name", "c", "-o", tmp_path / "folder").code == 0
     assert (tmp_path / "folder" / "step_logs.csv").exists()
     assert "no run matches" in call("export", "--where", "loss", "--table", "runs").err
