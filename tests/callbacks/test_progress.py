@@ -1,6 +1,7 @@
 """What the progress callback shows: bars in a terminal, lines anywhere else."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 from transformers import PrinterCallback
@@ -69,6 +70,21 @@ def test_an_evaluation_has_a_bar_of_its_own(make_trainer, bars):
     assert "runtime" not in line
 
 
+def test_a_notebook_without_widgets_has_one_bar(make_trainer, bars, monkeypatch):
+    """It garbles a second one below the first."""
+    monkeypatch.setattr(progress_module, "_is_notebook", lambda: True)
+    monkeypatch.setattr(progress_module, "tqdm_asyncio", progress_module.tqdm)
+    make_trainer(
+        callbacks=[ProgressCallback(bars=True)],
+        max_steps=2,
+        eval_strategy="steps",
+        eval_steps=2,
+        eval_dataset=tokens(8),
+    ).train()
+    (training,) = bars
+    assert training.lines[0].startswith("step 2  eval_loss 3.")
+
+
 def test_an_evaluation_without_a_training_has_one_too(make_trainer, bars, capsys):
     """Its results are a line on standard error."""
     make_trainer(callbacks=[ProgressCallback(bars=True)], eval_dataset=tokens(8)).evaluate()
@@ -110,6 +126,15 @@ def test_bars_are_for_terminals_that_want_them(make_trainer, bars, monkeypatch, 
     monkeypatch.setattr(progress_module, "_is_terminal", lambda: terminal)
     monkeypatch.setattr(progress_module, "_is_notebook", lambda: False)
     make_trainer(callbacks=[ProgressCallback()], max_steps=1, disable_tqdm=disabled).train()
+    assert len(bars) == count
+
+
+@pytest.mark.parametrize(("config", "count"), [({"IPKernelApp": {}}, 1), ({}, 0), (None, 0)])
+def test_bars_are_for_notebooks(make_trainer, bars, monkeypatch, config, count):
+    """A kernel of Jupyter has no terminal, and shows them."""
+    shell = None if config is None else SimpleNamespace(config=config)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    make_trainer(callbacks=[ProgressCallback()], max_steps=1, disable_tqdm=False).train()
     assert len(bars) == count
 
 

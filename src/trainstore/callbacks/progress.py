@@ -105,11 +105,17 @@ class ProgressCallback(Callback):
         self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **kwargs: Any
     ) -> None:
         """One batch of an evaluation more."""
-        if self._evaluation is None and (self._shows_bars or (self._training is None and self._wants_bars(args))):
+        if self._evaluation is None and self._has_room(args):
             total = _length(eval_dataloader)
             self._evaluation = tqdm(desc="evaluation", total=total, unit="batch", leave=False, dynamic_ncols=True)
         if self._evaluation is not None:
             self._evaluation.update(1)
+
+    def _has_room(self, args: Any) -> bool:
+        """Whether there may be a bar for an evaluation. Notebooks without widgets garble a second one."""
+        if self._training is None:
+            return self._shows_bars or self._wants_bars(args)
+        return tqdm is not tqdm_asyncio or not _is_notebook()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Loss, learning rate and gradient norm, beside the bar or in the next line."""
@@ -200,7 +206,10 @@ def _shows_progress(callback: Any) -> bool:
 
 
 def _is_notebook() -> bool:
-    return tqdm is not tqdm_asyncio  # a notebook that can show widgets
+    """Whether a kernel runs us."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and "IPKernelApp" in getattr(shell, "config", {})
 
 
 def _is_terminal() -> bool:
