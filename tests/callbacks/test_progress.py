@@ -4,7 +4,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 from transformers import ProgressCallback as TransformersProgressCallback
 
 from fixtures.trainers import tokens
@@ -105,12 +105,25 @@ def test_without_a_terminal_it_prints_lines(make_trainer, capsys):
     """With the step, the epoch, what was logged last, speed and remaining time; at the end how long it took."""
     make_trainer(callbacks=[ProgressCallback(interval=1e-9)], max_steps=4, logging_steps=2, disable_tqdm=False).train()
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step ")]
-    assert len(lines) == 5
+    assert len(lines) == 4
     assert lines[0].startswith("step 1/4 (25%)  epoch 0.03  ")
     assert lines[2].startswith("step 3/4 (75%)  epoch 0.09  loss 3.")
     assert "steps/s" in lines[2]
     assert lines[2].endswith(" left")
-    assert " done in " in lines[4]
+    assert " done in " in lines[3]
+
+
+def test_a_training_that_is_stopped_is_done(make_trainer, capsys):
+    """Its last line does not say what would have been left."""
+
+    class StopsAt(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            control.should_training_stop = state.global_step == 2
+
+    make_trainer(callbacks=[ProgressCallback(interval=1e-9), StopsAt()], max_steps=4).train()
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step ")]
+    assert lines[-1].startswith("step 2/4 (50%)")
+    assert " done in " in lines[-1]
 
 
 def test_lines_come_at_their_interval(make_trainer, capsys):

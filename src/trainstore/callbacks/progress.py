@@ -97,7 +97,7 @@ class ProgressCallback(Callback):
         """One step more."""
         if self._training is not None:
             self._training.update(state.global_step - self._step)
-        elif not self._shows_bars and monotonic() - self._told >= self._interval:
+        elif not self._shows_bars and self._is_due(state):
             self._tell_progress(state)
         self._step = state.global_step
 
@@ -142,12 +142,17 @@ class ProgressCallback(Callback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The bar stays as it is; without one, a last line."""
         if not self._shows_bars:
-            self._tell_progress(state)
+            self._tell_progress(state, is_over=True)
         self._close()
 
     # --- Lines ------------------------------------------------------------------------------------------------------
 
-    def _tell_progress(self, state: Any) -> None:
+    def _is_due(self, state: Any) -> bool:
+        """The last step has the last line; a step that ends twice, as Forgather's trainer does it, has one."""
+        is_new = self._step < state.global_step != state.max_steps
+        return is_new and monotonic() - self._told >= self._interval
+
+    def _tell_progress(self, state: Any, *, is_over: bool = False) -> None:
         self._told = now = monotonic()
         step, last = state.global_step, state.max_steps
         parts = [f"step {step}/{last} ({step / last:.0%})" if last else f"step {step}"]
@@ -158,9 +163,9 @@ class ProgressCallback(Callback):
         speed = (step - self._first_step) / elapsed if elapsed > 0 else 0.0
         if speed > 0:
             parts.append(f"{speed:.3g} steps/s")
-            left = (last - step) / speed if last else 0.0
+            left = (last - step) / speed if last and not is_over else 0.0
             duration = duration_text(timedelta(seconds=left if left > 0 else elapsed))
-            parts.append(f"{duration} left" if left > 0 else f"done in {duration}" if last else duration)
+            parts.append(f"{duration} left" if left > 0 else f"done in {duration}" if is_over else duration)
         self._tell("  ".join(parts))
 
     def _tell(self, line: str) -> None:
