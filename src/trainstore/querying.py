@@ -94,7 +94,8 @@ class QueryMethods:
 
             Short: the index run_id; name, project, status, started_at, duration timedelta64[us] (until now if the run
             is running, NaT if it is lost), last_step, attempts; metrics, by default "main"; hyperparameters, by
-            default "varying" without ``env__*``, those of most runs first, and ``output_dir`` and its like last.
+            default "varying" without ``env__*``, those of most runs first, and ``output_dir`` and its like last. What
+            ``where`` as text and ``sort`` name has a column, too, and comes first.
 
         Raises:
             InvalidArgumentError: A value that is not listed here, a condition that compares two kinds (a number with a

@@ -87,3 +87,24 @@ def test_something_else_is_not_a_field(four: Builder, sort: Any) -> None:
     """Only texts name fields."""
     with pytest.raises(InvalidArgumentError, match=r"is not the name of a field; pass e\.g\. 'metric.loss'"):
         order(four, sort=sort)
+
+
+def test_a_short_table_shows_what_it_was_sorted_and_chosen_by(four: Builder) -> None:
+    """Metrics and hyperparameters that ``sort`` and ``where`` name come first; tags, and what no run has, do not."""
+    four.run("e", minutes=5, metrics={"loss": 1.0, "grad_norm": 3.0}, hyperparams={"hp.lr": 0.1, "hp.depth": 2})
+    four.run("f", minutes=6, metrics={"loss": 1.0, "grad_norm": 2.0}, hyperparams={"hp.lr": 0.2, "hp.depth": 2})
+
+    def columns(**arguments: Any) -> list[str]:
+        with four.reader() as reader:
+            return list(list_runs(reader, columns="short", **arguments).columns[7:])
+
+    both = ["e", "f"]
+    assert columns(name=both) == ["metric__loss", "hp__lr"]
+    assert columns(name=both, sort="metric.grad_norm") == ["metric__grad_norm", "metric__loss", "hp__lr"]
+    by_two = columns(where=["hp.depth = 2"], sort=["-lr", "grad_norm"])
+    assert by_two == ["metric__grad_norm", "metric__loss", "hp__depth", "hp__lr"]
+    nested = columns(where="hp.optim.name = sgd or (tag.rank > 5 and not metric.loss)")
+    assert nested == ["metric__loss", "hp__optim.name"]
+    assert columns(name="e", where="not hp.optim.name = sgd") == ["metric__loss"]
+    chosen = columns(name=both, where="depth > 1", hyperparams=["lr"], metrics=["loss"])
+    assert chosen == ["metric__loss", "hp__lr"]

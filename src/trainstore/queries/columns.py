@@ -16,7 +16,7 @@ from sqlalchemy import func, literal, select, tuple_
 from trainstore.errors import InvalidArgumentError
 from trainstore.models import NAMESPACES
 from trainstore.queries.frames import NUMBER, comparable, dtype_of, restored, series
-from trainstore.queries.names import NOTHING, Name, inside, resolve_names, spelled
+from trainstore.queries.names import NOTHING, Name, inside, resolve_name, spelled
 from trainstore.queries.reader import IN_LIMIT, Reader, among
 from trainstore.values import stored_name
 
@@ -250,4 +250,4 @@ def _chosen(reader: Reader, shown: Any) -> list[Name] | None:
         raise InvalidArgumentError(
             f"hyperparams {shown!r} is not 'all', 'varying', 'differing', a list of names, or a mapping to filter by"
         )
-    return resolve_names(reader, shown)
+    return list(dict.fromkeys(name if isinstance(name, Name) else resolve_name(reader, name) for name in shown))

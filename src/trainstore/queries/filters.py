@@ -20,6 +20,7 @@ from trainstore.errors import InvalidArgumentError
 from trainstore.models import STATUSES
 from trainstore.queries import language, literals
 from trainstore.queries.comparisons import check_condition
+from trainstore.queries.fields import Field, Scope
 from trainstore.queries.matches import has_name, has_value, shown
 from trainstore.queries.names import Name, resolve_name
 from trainstore.queries.reader import Reader
@@ -135,6 +136,13 @@ def _condition(reader: Reader, where: object) -> ColumnElement[bool]:
     if isinstance(where, str):
         return language.condition(reader, where, run_source(reader.models), liveness(reader))
     return _expression(reader, where)
+
+
+def fields_in(reader: Reader, where: Any) -> list[Field]:
+    """The fields that the filters as text among these name."""
+    source, parameters = run_source(reader.models), liveness(reader)
+    written = [item for item in _listed(where) if isinstance(item, str)] if not isinstance(where, Iterator) else []
+    return [field for text in written for field in language.fields_in(Scope(reader, text, source, parameters))]
 
 
 def _expression(reader: Reader, where: object) -> ColumnElement[bool]:

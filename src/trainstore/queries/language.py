@@ -132,6 +132,22 @@ def parse(scope: Scope) -> Any:
     return tree
 
 
+def fields_in(scope: Scope) -> list[Field]:
+    """The fields that a filter names. Errors as for `condition`."""
+    waiting, found = [parse(scope)] if scope.text.strip() else [], []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Group):
+            waiting += reversed(node.parts)
+        elif isinstance(node, Not):
+            waiting.append(node.part)
+        elif not isinstance(node, Word):
+            found.append(field_named(scope, node.name))
+        elif is_field(node.token):
+            found.append(field_named(scope, node.token))
+    return found
+
+
 class _Parser:
     """Recursive descent, one method for a line of the grammar."""
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, select
 
 from trainstore.display import SHOWN_METRICS
+from trainstore.queries import filters
+from trainstore.queries.fields import HyperparamField, MetricField
 from trainstore.queries.metric_names import better_direction, is_effort, is_result, results_first
+from trainstore.queries.names import Name
 from trainstore.queries.reader import Reader, among
 from trainstore.queries.record_display import LAST_KEYS
+from trainstore.queries.run_source import liveness, run_source
+from trainstore.queries.sorting import sort_fields
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -19,6 +24,24 @@ SHORT_COLUMNS = ("name", "project", "status", "started_at", "duration", "last_st
 SHORT_TEXT = 40  # characters
 MOST = 4  # metrics
 _CANDIDATES = 40
+
+
+class Asked(NamedTuple):
+    """What a filter or an order names: without it, a table would not show what its runs were chosen by."""
+
+    hyperparams: tuple[Name, ...] = ()
+    metrics: tuple[str, ...] = ()
+
+
+def asked_for(reader: Reader, where: Any, sort: Any = None) -> Asked:
+    """The hyperparameters and metrics in filters as text and in ``sort``; not tags."""
+    fields = filters.fields_in(reader, where)
+    if sort is not None and not isinstance(sort, Iterator):
+        fields += [field for _, field in sort_fields(reader, sort, run_source(reader.models), liveness(reader))]
+    return Asked(
+        tuple(field.name for field in fields if isinstance(field, HyperparamField) and field.name.namespace != "tag"),
+        tuple(field.metric for field in fields if isinstance(field, MetricField)),
+    )
 
 
 def main_metrics(reader: Reader, run_ids: Collection[int]) -> list[str]:

@@ -15,7 +15,7 @@ from trainstore.queries import filters
 from trainstore.queries.columns import hyperparam_columns, metric_columns
 from trainstore.queries.filters import RunFilter
 from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, fixed_columns, parse
-from trainstore.queries.main_columns import SHORT_COLUMNS, by_interest, main_metrics
+from trainstore.queries.main_columns import SHORT_COLUMNS, Asked, asked_for, by_interest, main_metrics
 from trainstore.queries.metric_names import better_direction
 from trainstore.queries.reader import Reader, resolve_run
 from trainstore.queries.records import RunRecord
@@ -67,7 +67,8 @@ def list_runs(
     shown, chosen = _split(hyperparams, conditions)
     check_choice("summary", summary, SUMMARIES)
     check_choice("columns", columns, ("all", "short"))
-    show = partial(_frame, reader, shown=shown, metrics=metrics, summary=summary, short=columns == "short")
+    asked = asked_for(reader, chosen.where, sort) if columns == "short" else Asked()
+    show = partial(_frame, reader, shown=shown, metrics=metrics, summary=summary, short=columns == "short", asked=asked)
     run = reader.models.run.c
     statement = _source(reader, chosen).order_by(run.started_at.desc(), run.id.desc())
     if sort is None:
@@ -94,7 +95,8 @@ def list_runs_grouped_by_metric(
     shown, chosen = _split(hyperparams, conditions)
     check_choice("summary", summary, SUMMARIES)
     check_choice("columns", columns, ("all", "short"))
-    show = partial(_frame, reader, shown=shown, metrics=metrics, summary=summary, short=columns == "short")
+    asked = asked_for(reader, chosen.where) if columns == "short" else Asked()
+    show = partial(_frame, reader, shown=shown, metrics=metrics, summary=summary, short=columns == "short", asked=asked)
     statement = _ranked(reader, metric_name, metric_direction, by, chosen, limit)
     return show(_fetch(reader, statement, chosen), (*RUN_COLUMNS, *SORT_COLUMNS))
 
@@ -236,12 +238,13 @@ def _frame(
     metrics: str | Iterable[str] | None,
     summary: str,
     short: bool,
+    asked: Asked,
 ) -> DataFrame:
     places = {row[0]: index for index, row in enumerate(rows)}
     if shown is None:
         shown = "varying" if short else "all"
     if (metrics is None and short) or (isinstance(metrics, str) and metrics == "main"):
-        metrics = main_metrics(reader, places)
+        metrics = list(dict.fromkeys((*asked.metrics, *main_metrics(reader, places))))
     columns = fixed_columns(fixed, rows, exact=reader.exact)
     of_hyperparams = hyperparam_columns(reader, places, shown)
     of_metrics = metric_columns(reader, places, metrics, summary)
@@ -251,6 +254,9 @@ def _frame(
     first = {name: columns[name] for name in (*SHORT_COLUMNS, *(name for name, _ in fixed if name.startswith("sort_")))}
     if isinstance(shown, str):
         of_hyperparams = by_interest(of_hyperparams)
+    if shown == "varying":
+        named = hyperparam_columns(reader, places, asked.hyperparams)
+        of_hyperparams = {name: values for name, values in named.items() if values.notna().any()} | of_hyperparams
     table = assemble({**first, **of_metrics, **of_hyperparams}, len(rows))
     return table.set_index(columns["run_id"].rename("run_id"))
 

@@ -41,18 +41,28 @@ def in_order(
         InvalidArgumentError: ``sort`` is not a text or a list of texts.
         FilterError: A name that the store does not have, or that has no order.
     """
-    texts = [sort] if isinstance(sort, str) else list(sort) if isinstance(sort, Iterable) else [sort]
     ordered = list(ids)
-    for text in reversed(texts):  # each sort is stable
-        if not isinstance(text, str):
-            raise InvalidArgumentError(f"sort {text!r} is not the name of a field; pass e.g. 'metric.loss' or '-hp.lr'")
-        written = text.strip().removeprefix("-").strip()
-        scope = Scope(reader, text, source, parameters, argument="sort")
-        values = _values(_field(scope, Token("word", written, text.find(written), written)))
+    for text, field in reversed(sort_fields(reader, sort, source, parameters)):  # each sort is stable
+        values = _values(field)
         keys = {run_id: key for run_id in ordered if (key := _key(values.get(run_id))) is not None}
         there = sorted(keys, key=keys.__getitem__, reverse=text.strip().startswith("-"))
         ordered = there + [run_id for run_id in ordered if run_id not in keys]
     return ordered
+
+
+def sort_fields(
+    reader: Reader, sort: object, source: RunSource, parameters: Mapping[str, Any]
+) -> list[tuple[str, Field]]:
+    """Each text of ``sort`` and the field that it names. Errors as for `in_order`."""
+    texts = [sort] if isinstance(sort, str) else list(sort) if isinstance(sort, Iterable) else [sort]
+    fields = []
+    for text in texts:
+        if not isinstance(text, str):
+            raise InvalidArgumentError(f"sort {text!r} is not the name of a field; pass e.g. 'metric.loss' or '-hp.lr'")
+        written = text.strip().removeprefix("-").strip()
+        scope = Scope(reader, text, source, parameters, argument="sort")
+        fields.append((text, _field(scope, Token("word", written, text.find(written), written))))
+    return fields
 
 
 def _field(scope: Scope, token: Token) -> Field:
