@@ -21,6 +21,7 @@ from trainstore.queries.reader import Reader, resolve_run
 from trainstore.queries.records import RunRecord
 from trainstore.queries.run_source import alias, liveness, run_source
 from trainstore.queries.sorting import in_order
+from trainstore.queries.suggestions import closest_metrics
 from trainstore.values import INT64_MAX, index_of, stored_name
 
 if TYPE_CHECKING:
@@ -165,14 +166,14 @@ def _all_runs(models: Models, *more: ColumnElement[Any]) -> tuple[Select[Any], C
     return source.statement.with_only_columns(*columns, *more, maintain_column_froms=True), source.status
 
 
-def direction_of(metric: str, direction: str | None) -> str:
+def _direction_of(reader: Reader, metric: str, direction: str | None) -> str:
     """ "min" or "max": as asked for, else as the metric's name says."""
     if direction is None:
         # A guess that more is better would rank a metric such as "score" the wrong way round without a word.
         if better_direction(metric) != "min":
             raise InvalidArgumentError(
                 f"pass metric_direction='min' or 'max' for {metric!r}: it may only be left out for names that end in "
-                "loss, error, perplexity or the like"
+                f"loss, error, perplexity or the like{closest_metrics(reader, metric)}"
             )
         return "min"
     direction = _LONG_DIRECTIONS.get(direction, direction)
@@ -185,7 +186,7 @@ def _ranked(
 ) -> Select[Any]:
     if not isinstance(metric, str) or not metric:
         raise InvalidArgumentError(f"metric_name {metric!r} is not the name of a metric; pass a str")
-    direction = direction_of(metric, direction)
+    direction = _direction_of(reader, metric, direction)
     check_choice("by", by, ("best", "last"))
     statement, status = _all_ranked(reader.models, direction, by)
     of_metric = reader.models.metric_summary.c.metric == stored_name(metric)
