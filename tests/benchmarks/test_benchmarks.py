@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,12 +48,33 @@ def run_module(module, *arguments, env=None):
     return forkserver.run(["-c", code, module, *map(str, arguments)], cwd=ROOT, env=env, timeout=300)
 
 
+@pytest.fixture(scope="module")
+def store_with(postgres_server, tmp_path_factory):
+    """Make a store that holds what a case reads: filled once, then copied."""
+    filled = {}
+
+    def make(backend, stored):
+        if (backend, stored) not in filled:
+            if backend == "sqlite":
+                filled[backend, stored] = tmp_path_factory.mktemp("stored") / "store.db"
+                STORES[stored](f"sqlite:///{filled[backend, stored]}", TINY)
+            else:
+                filled[backend, stored] = postgres_server.create()
+                STORES[stored](postgres_server.url_of(filled[backend, stored]), TINY)
+        if backend == "sqlite":
+            path = tmp_path_factory.mktemp("copy") / "store.db"
+            shutil.copyfile(filled[backend, stored], path)
+            return f"sqlite:///{path}"
+        return postgres_server.url_of(postgres_server.create(filled[backend, stored]))
+
+    yield make
+    postgres_server.drop_all()
+
+
 @pytest.mark.parametrize(("case", "backend"), CASES, ids=[f"{case.name}-{backend}" for case, backend in CASES])
-def test_a_case_finds_what_it_recorded(case, backend, new_database, tmp_path):
+def test_a_case_finds_what_it_recorded(case, backend, new_database, store_with, tmp_path):
     """Each case runs at the smallest size, checks its answers, and gives every figure that the table shows."""
-    url = new_database(backend, migrated=False)
-    if case.stored:
-        STORES[case.stored](url, TINY)
+    url = store_with(backend, case.stored) if case.stored else new_database(backend, migrated=False)
     figures = case.run(Place(tmp_path, url, TINY))
     wanted = figures_in_table(case, backend)
     assert wanted, f"no row shows {case.name} on {backend}"
