@@ -15,15 +15,21 @@ from recording.proxy import Proxy
 
 Way = Literal["pass", "hole", "trickle", "half-open"]
 
-#: Python code for a producer's ``before``: every time limit of the store, much shorter than it ships with.
-SHORT_LIMITS = """
+#: Python code for a producer's ``before``: its end waits a second for a database that is away.
+SHORT_END = """
 from trainstore import store
+from trainstore.recording import service
+store.CLOSE_TIMEOUT = service.EXIT_TIMEOUT = 1.0
+"""
+
+#: Every time limit of the store, much shorter than it ships with.
+SHORT_LIMITS = f"""
+{SHORT_END}
 from trainstore.backends import pg_connecting, postgresql
 from trainstore.recording import delivery_thread
 postgresql.WRITER_TIMEOUT, postgresql.PATIENT_TIMEOUT = 2, 4
 pg_connecting.PING_TIMEOUT, pg_connecting.CONNECT_TIMEOUT = 1, 2
 delivery_thread.BACKOFF = (0.05, 0.5)
-store.CLOSE_TIMEOUT = 2.0
 """
 
 

@@ -11,6 +11,7 @@ import signal
 import pytest
 
 from faults.locks import locked
+from faults.network import SHORT_END
 from faults.oracle import Fault
 
 
@@ -30,8 +31,7 @@ def test_while_records_are_logged(fault: Fault) -> None:
 def test_at_the_end(fault: Fault) -> None:
     """finish() answers False at its deadline and the process ends; the next opening stores the rest."""
     for _ in fault.times(short=1, long=5):
-        before = "from trainstore.recording import service; service.EXIT_TIMEOUT = 1.0"
-        producer = fault.start(count=400, before=before, finish_timeout=0.5, close=False, hold=True)
+        producer = fault.start(count=400, before=SHORT_END, finish_timeout=0.5, close=False, hold=True)
         producer.wait_for("produced")
         with locked(fault.url):
             producer.go_on()
@@ -53,8 +53,7 @@ def test_at_the_end(fault: Fault) -> None:
 def test_at_an_early_end(fault: Fault, end: str, exit_status: int, status: str) -> None:
     """A process that fails while the database is locked ends within its deadline; how it ended is known later."""
     fault.injected()
-    before = "from trainstore.recording import service; service.EXIT_TIMEOUT = 1.0"
-    producer = fault.start(count=None, before=before, interval=1_000, then_at=300, then=end, rate=300)
+    producer = fault.start(count=None, before=SHORT_END, interval=1_000, then_at=300, then=end, rate=300)
     producer.wait_for(100)
     with locked(fault.url):
         # One second to deliver, one for the thread to end, and what a busy machine takes.

@@ -95,8 +95,7 @@ def test_the_end_comes_first(fault: Fault, request: pytest.FixtureRequest) -> No
     empty = fault.url
     for index in fault.times(short=1, long=10):
         with nearly_full(fault, request, empty, index) as (fault.url, ballast):
-            before = SHORT_LIMITS + "\nfrom trainstore.recording import service; service.EXIT_TIMEOUT = 1.0"
-            producer = fault.start(count=4_000, before=before, finish_timeout=0.5, close=False)
+            producer = fault.start(count=4_000, before=SHORT_LIMITS, finish_timeout=0.5, close=False)
             reported = producer.end()
             assert reported is not None
             assert not reported.stored

@@ -32,8 +32,6 @@ from recording.support import eventually
 from trainstore.errors import JournalError, PermissionDeniedError
 from trainstore.store import TrainStore
 
-SHORT_EXIT = SHORT_LIMITS + "\nfrom trainstore.recording import service; service.EXIT_TIMEOUT = 1.0"
-
 
 @pytest.mark.parametrize("backend_name", ["sqlite"])
 @pytest.mark.parametrize(
@@ -64,7 +62,7 @@ def test_a_file_that_may_not_be_written(fault: Fault, file: int, folder: int, of
             else:
                 assert "runs" in said
             producer = fault.start(
-                count=1_000, before=blind() + SHORT_EXIT, offline_ok=offline_ok, finish_timeout=0.5, close=False
+                count=1_000, before=blind() + SHORT_LIMITS, offline_ok=offline_ok, finish_timeout=0.5, close=False
             )
             reported = producer.end()
             assert reported is not None

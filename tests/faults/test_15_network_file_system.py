@@ -22,6 +22,7 @@ import pytest
 from sqlalchemy import make_url
 
 from faults.fuse import mounted
+from faults.network import SHORT_END
 from faults.oracle import Fault
 from recording.support import eventually
 from trainstore.backends import health
@@ -174,7 +175,7 @@ def test_a_database_without_locks(fault: Fault) -> None:
             count=100,
             offline_ok=True,
             before="from trainstore.backends import sqlite; sqlite.READER_TIMEOUT = sqlite.WRITER_TIMEOUT = 0.2\n"
-            "from trainstore.recording import service; service.EXIT_TIMEOUT = 1.0",
+            + SHORT_END,
             finish_timeout=0.5,
             close=False,
         )

@@ -31,7 +31,7 @@ def write_at_once(fault: Fault, **plan: Any) -> None:
     p99_ms = 500
     # They come to their first record at different times; together from then on.
     producers = [
-        fault.start(count=400, rate=100, interval=0.2, hold=True, finish_timeout=300, **plan) for _ in range(writers)
+        fault.start(count=200, rate=100, interval=0.2, hold=True, finish_timeout=300, **plan) for _ in range(writers)
     ]
     for producer in producers:
         producer.wait_for("produced", timeout=400)
@@ -61,12 +61,12 @@ def test_more_writers_than_connections(fault: Fault, server: PrivateServer) -> N
 
 def test_all_one_run(fault: Fault) -> None:
     """Ranks that join one run write the same steps, key by key."""
-    first = fault.start(count=300, rate=100, interval=0.1, hold=True)
+    first = fault.start(count=150, rate=100, interval=0.1, hold=True)
     run = first.run
     with TrainStore(fault.url) as store:
         eventually(lambda: run in set(store.list_runs()["uid"]), "the first commit")
     others = [
-        fault.start(count=300, rate=100, interval=0.1, run=run, rank=rank, label=f"r{rank}")
+        fault.start(count=150, rate=100, interval=0.1, run=run, rank=rank, label=f"r{rank}")
         for rank in range(1, 24 if fault.long else 4)
     ]
     fault.injected(len(others) + 1)

@@ -20,6 +20,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from faults.network import SHORT_END
 from faults.oracle import Fault, Reported
 from recording.support import eventually
 from trainstore.errors import TrainStoreError
@@ -267,7 +268,7 @@ def test_the_file_is_damaged_while_it_is_recorded(fault: Fault, damage: str) -> 
     for _ in fault.times(short=1, long=10):
         fault.url = fault._new_url()
         path = path_of(fault.url)
-        producer = fault.start(count=1_500, rate=1_000, finish_timeout=1.0, before=SHORT_EXIT)
+        producer = fault.start(count=1_500, rate=1_000, finish_timeout=1.0, before=SHORT_END)
         producer.wait_for(300)
         eventually(lambda path=path: path.with_name(f"{path.name}-wal").stat().st_size > 0, "the first delivery")
         with path.open("r+b") as file:
@@ -299,9 +300,6 @@ def test_the_file_is_damaged_while_it_is_recorded(fault: Fault, damage: str) -> 
             assert not reported.stored
         elif sound:
             fault.verify(producer, status="finished")
-
-
-SHORT_EXIT = "from trainstore.recording import service; service.EXIT_TIMEOUT = 1.0"
 
 
 @SQLITE_ONLY

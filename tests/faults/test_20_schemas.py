@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from sqlalchemy import text
 
-from faults.locks import locked
+from faults.network import SHORT_END
 from faults.oracle import Fault
 from fixtures.databases import opened
 from recording.support import eventually
@@ -74,16 +74,15 @@ def rows(url: str) -> int:
 def test_it_becomes_newer_under_a_run(fault: Fault) -> None:
     """From then on nothing is written; the training ends well, and its records wait for a trainstore that knows it."""
     fault.injected()
-    before = "from trainstore.recording import service; service.EXIT_TIMEOUT = 1.0"
-    producer = fault.start(count=2_000, rate=500, finish_timeout=0.5, before=before)
-    producer.wait_for(200)
+    wait = "report.tell('waiting'); import sys; sys.stdin.readline()"
+    producer = fault.start(count=400, then_at=200, then=wait, finish_timeout=0.5, before=SHORT_END)
+    producer.wait_for("waiting")
     with opened(fault.url) as database, database.engine.connect() as connection:
         ((version,),) = connection.execute(text("SELECT version_num FROM trainstore_version")).all()
-    eventually(lambda: rows(fault.url) > 0, "the first delivery")
-    with locked(fault.url) as client:
-        client.execute("UPDATE trainstore_version SET version_num = '9999'")
-        client.commit()
+    eventually(lambda: rows(fault.url) == 200, "the first deliveries")
+    set_version(fault.url, "9999")
     stored = rows(fault.url)
+    producer.go_on()
     reported = producer.end(timeout=60)
     assert reported is not None
     assert not reported.stored
