@@ -244,3 +244,22 @@ build_trainer(Path.cwd() / "out", callbacks=[callback], max_steps=4, disable_tqd
     begun, ended = written
     assert begun.startswith("trainstore: run tiny → trainstore.db; look: trainstore show tiny")
     assert ended.startswith("trainstore: run tiny finished at step 4 after ")
+
+
+def test_the_wait_for_the_database_is_not_part_of_the_run(store: TrainStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line at the end says how long the run took, even if its last records wait to be stored."""
+    clock, told = [0], []
+    run = store.start_run("quick")
+    monkeypatch.setattr("trainstore.run.now", lambda: run._attempt["opened_at"] + clock[0])
+    monkeypatch.setattr("trainstore.run.notices.tell_ended", lambda *_, seconds, **__: told.append(seconds))
+    assert run._service is not None
+    finish = run._service.finish
+
+    def finish_late(*arguments: Any) -> bool:
+        clock[0] += 100_000_000
+        return finish(*arguments)
+
+    monkeypatch.setattr(run._service, "finish", finish_late)
+    clock[0] = 2_000_000
+    assert run.finish()
+    assert told == [2.0]

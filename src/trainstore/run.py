@@ -417,12 +417,12 @@ class ActiveRun:
         is_end = self._finished is None
         kept = self._kept_status(status) if is_end and not self._opener else None
         self._record_end(status or "finished", error, shown=kept)
-        recorder = self._recorder
+        ended_at, recorder = now(), self._recorder
         if recorder is None or self._service is None:
             return True
         complete = self._service.finish(recorder, timeout)
         if is_end:
-            self._tell_ended(error)
+            self._tell_ended(error, ended_at)  # the wait for the database is not part of the run
         return complete
 
     def _end(self, status: str, error: str | None, by: str) -> None:
@@ -438,7 +438,7 @@ class ActiveRun:
             except Exception as failure:  # noqa: BLE001
                 self._failed("an event", failure)
             self._record_end(status, error)
-            self._tell_ended(error)
+            self._tell_ended(error, now())
 
     def _belongs_to(self, service: RecordingService) -> bool:
         """Whether this is the service that it is recorded with."""
@@ -474,7 +474,7 @@ class ActiveRun:
                 start_step=self.start_step,
             )
 
-    def _tell_ended(self, error: str | None) -> None:
+    def _tell_ended(self, error: str | None, ended_at: int) -> None:
         recorder = self._recorder
         if self._service is not None and recorder is not None and self._opener and self._rank == 0:
             step = self._next_step - 1
@@ -486,7 +486,7 @@ class ActiveRun:
                 status=self.status,
                 error=None if error is None else redact_text(str(error)),
                 step=step if step > self.start_step else None,
-                seconds=(now() - self._attempt["opened_at"]) / 1e6,
+                seconds=(ended_at - self._attempt["opened_at"]) / 1e6,
                 namesakes=recorder.source.namesakes,
             )
 
