@@ -1,6 +1,7 @@
 """What all callbacks have in common: where they write, and that none of them disturbs a training."""
 
 import copy
+import inspect
 import logging
 import pickle
 from collections import Counter
@@ -227,6 +228,17 @@ def test_a_subclass_may_forget_super(store, make_trainer):
     recorder = TrainStoreCallback(store)
     make_trainer(callbacks=[recorder, Forgets("hello")], max_steps=1, logging_steps=1).train()
     assert notes(store, recorder.run_uid) == [1]
+
+
+def test_help_shows_the_arguments_of_the_constructor():
+    """Those of the class, and of a subclass of yours."""
+
+    class Mine(Notes):
+        def __init__(self, text, *, limit=5):
+            super().__init__()
+
+    assert list(inspect.signature(Notes).parameters) == ["run", "summary_writer"]
+    assert str(inspect.signature(Mine)) == "(text, *, limit=5)"
 
 
 def test_super_inside_an_event_is_one_call(store, make_trainer):

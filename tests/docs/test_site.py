@@ -16,9 +16,10 @@ import click
 import pytest
 
 import trainstore
-from trainstore import ActiveRun, TrainStore, backends, errors
+from trainstore import ActiveRun, TrainStore, backends, callbacks, errors
 from trainstore.cli import cli
 from trainstore.integrations.transformers import TrainStoreCallback, record
+from trainstore.system import SystemMetrics
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -78,6 +79,7 @@ def test_the_reference_has_every_public_name(site, reference):
         *methods_of(TrainStore),
         *methods_of(ActiveRun),
         *error_names(),
+        *callbacks.__all__,
     }
     assert len(wanted) > 80
     assert wanted - reference - tables == set()
@@ -121,6 +123,9 @@ def functions() -> Iterator[tuple[str, Callable[..., object]]]:
         for name in methods_of(cls):
             if not name.startswith("on_") and inspect.isroutine(getattr(cls, name)):
                 yield f"{cls.__name__}.{name}", getattr(cls, name)
+    for name in set(callbacks.__all__) - {"Callback"}:
+        yield name, getattr(callbacks, name)
+    yield "SystemMetrics", SystemMetrics
     for function in (record, trainstore.models_for, backends.open_backend, backends.register_backend):
         yield function.__name__, function
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -127,6 +128,9 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         for name, value in list(vars(cls).items()):
             if name.startswith("on_") and callable(value) and not hasattr(value, "has_guard"):
                 setattr(cls, name, guarded(value))
+        # Python would show that of __new__, which takes anything.
+        _, *parameters = inspect.signature(cls.__init__).parameters.values()
+        cls.__signature__ = inspect.Signature(parameters)
 
     def _reset(self) -> None:
         """Belong to no training. What is set here is neither copied nor pickled."""
