@@ -274,3 +274,23 @@ def test_times_have_the_zone_of_this_machine(call, database_url, monkeypatch):
             monkeypatch.undo()
             time.tzset()
     assert json.loads(call("runs", "--json", "--store", database_url).out)[0]["started_at"].endswith("+00:00")
+
+
+def test_what_is_best_is_in_the_name(call, database_url):
+    """The largest accuracy, which is said; else the smallest value. --min and --max say it themselves."""
+    with TrainStore(database_url) as store:
+        for name, value in (("low", 0.25), ("high", 0.5)):
+            with store.start_run(name) as run:
+                run.log({"eval_accuracy": value, "eval_loss": value, "width": value}, step=0)
+
+    def ranked(*arguments):
+        called = call("best", *arguments, "--json", "--store", database_url)
+        return [run["name"] for run in json.loads(called.out)], called.err
+
+    word = "the largest eval_accuracy is the best, as its name says; --min is the other way\n"
+    assert ranked("eval_accuracy") == (["high", "low"], word)
+    assert ranked("eval_accuracy", "--max") == (["high", "low"], "")
+    assert ranked("eval_accuracy", "--min") == (["low", "high"], "")
+    for metric in ("eval_loss", "width"):
+        assert ranked(metric) == (["low", "high"], "")
+        assert ranked(metric, "--max") == (["high", "low"], "")

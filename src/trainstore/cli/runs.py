@@ -13,6 +13,7 @@ from trainstore.cli.formats import FORMATS, format_of
 from trainstore.cli.options import store_options
 from trainstore.cli.printing import print_json, print_table, records
 from trainstore.cli.stores import open_snapshot
+from trainstore.cli.streams import visible
 from trainstore.cli.types import METRIC
 from trainstore.display import by_importance, overview
 from trainstore.errors import TrainStoreError
@@ -98,7 +99,7 @@ def _in_seconds(frame: DataFrame) -> DataFrame:
 @click.argument("metric", type=METRIC)
 @store_options
 @click.option("--max", "direction", flag_value="max", help="Rank the largest value first.")
-@click.option("--min", "direction", flag_value="min", default="min", help="Rank the smallest value first (default).")
+@click.option("--min", "direction", flag_value="min", help="Rank the smallest value first.")
 @click.option("--by-last", is_flag=True, help="Rank by each run's last value instead of its best one.")
 @filter_options
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(min=1), help="Show at most this many runs.")
@@ -107,20 +108,25 @@ def best(
     url: str,
     prefix: str,
     as_json: bool,
-    direction: str,
+    direction: str | None,
     by_last: bool,
     conditions: dict[str, Any],
     limit: int,
 ) -> None:
-    """Rank runs by METRIC, the best first."""
+    """Rank runs by METRIC, the best first.
+
+    Without --min or --max the largest is the best if the metric's name ends in accuracy, f1, reward or the like, which
+    is then said; else the smallest.
+    """
     from trainstore import queries
+    from trainstore.queries.metric_names import better_direction
     from trainstore.queries.suggestions import closest_metrics
 
     with open_snapshot(url, prefix) as (_, reader):
         frame = queries.list_runs_grouped_by_metric(
             reader,
             metric_name=metric,
-            metric_direction=direction,
+            metric_direction=direction or better_direction(metric) or "min",
             by="last" if by_last else "best",
             **conditions,
             hyperparams="differing" if as_json else "varying",
@@ -136,3 +142,5 @@ def best(
             print_json(records(frame))
         else:
             print_table(None, overview(frame), by_importance(frame))
+        if direction is None and better_direction(metric) == "max":
+            click.echo(f"the largest {visible(metric)} is the best, as its name says; --min is the other way", err=True)
