@@ -324,3 +324,23 @@ def test_evaluation_outside_a_training_disturbs_nothing(make_trainer, caplog):
         make_trainer(callbacks=[callback], eval_dataset=tokens(4)).evaluate()
     assert callback.seen == 1
     assert [record for record in caplog.records if record.name == "trainstore"] == []
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_a_callback_takes_is_no_steps_time(store, make_trainer, monkeypatch, order):
+    """Neither a step's, nor the wait for the data of the next one, wherever it stands in the list."""
+    import trainstore.callbacks.base as module
+
+    class Slow(Callback):
+        def on_step_end(self, args, state, control, **kwargs):
+            pass
+
+    clock = iter(range(0, 10**9, 1_000))  # each time it is asked, a thousand seconds have gone by
+    monkeypatch.setattr(module, "perf_counter", lambda: float(next(clock)))
+    recorder = TrainStoreCallback(store)
+    make_trainer(callbacks=[recorder, Slow()][::order], max_steps=4).train()
+    logs = store.list_step_logs(recorder.run_uid)
+    # They did not really go by, so the time from which they were left out is far below zero: that of the step if the
+    # recorder comes after the callback, else that of the wait that follows.
+    left_out = logs["step_time"] if order < 0 else logs["data_time"].shift(-1).iloc[:-1]
+    assert (left_out < -900).all()

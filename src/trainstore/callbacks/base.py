@@ -6,6 +6,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, ClassVar
 
 from transformers import TrainerCallback
@@ -18,13 +19,17 @@ from trainstore.run import ActiveRun, recording_is_disabled
 
 logger = logging.getLogger("trainstore")
 
+LONG = 0.001  # seconds that an event takes
 MAX_FAILURES = 5  # of one event; after these the callback ignores it
 
 _Hook = Callable[..., Any]
 
 
 def guarded(hook: _Hook) -> _Hook:
-    """An event's method whose failures never reach the training, and which acts only where the callback does."""
+    """An event's method whose failures never reach the training, and which acts only where the callback does.
+
+    If it takes long, that is left out of the step's recorded time, and of the next one's wait for data.
+    """
     name = hook.__name__
 
     @functools.wraps(hook)
@@ -34,6 +39,7 @@ def guarded(hook: _Hook) -> _Hook:
         if not (self.every_rank or getattr(state, "is_world_process_zero", True)):
             return None
         self._is_inside, self._state = True, state
+        began = perf_counter()
         try:
             if name == "on_train_begin":
                 self._join()
@@ -45,6 +51,9 @@ def guarded(hook: _Hook) -> _Hook:
             return None
         finally:
             self._is_inside = False
+            took = perf_counter() - began
+            if took > LONG:
+                self._leave_out(took)
 
     return within
 
@@ -179,11 +188,6 @@ class Callback(TrainerCallback):  # type: ignore[misc]
 
     # --- For subclasses ---------------------------------------------------------------------------------------------
 
-    def leave_out(self, seconds: float) -> None:
-        """Time that this callback took: it counts neither as the step's time nor as the next one's wait for data."""
-        for recorder in self._recorders or ():
-            recorder.leave_out(self._state, seconds)
-
     def target(self) -> object | None:
         """What two callbacks of this class must not both write to; None: any number of them may be used."""
         return None
@@ -232,6 +236,13 @@ class Callback(TrainerCallback):  # type: ignore[misc]
             self._calls[name] = count + 1
             return count % self._places != 0
         return False
+
+    def _leave_out(self, seconds: float) -> None:
+        try:
+            for recorder in self._recorders or ():
+                recorder.leave_out(self._state, seconds)
+        except Exception as error:
+            logger.debug("the time of %s cannot be left out", type(self).__name__, exc_info=error)
 
     def _fail(self, name: str, error: Exception) -> None:
         """Tell a failure once; too many of one event, and it is no longer handled."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from time import perf_counter
 from typing import Any, ClassVar
 
 from trainstore.callbacks.base import Callback, only_if
@@ -136,7 +135,6 @@ class TextgenCallback(Callback):
         if self._prompts is None or step == self._last_step or (run is None and writer is None):
             return
         self._last_step = step
-        began = perf_counter()
         completions = self._prompts.complete(unwrapped(model), self._batch_size, self._seed)
         samples = {nr: {"prompt": self._texts[nr], "completion": text} for nr, text in completions.items()}
         if run is not None:
@@ -144,7 +142,6 @@ class TextgenCallback(Callback):
         if writer is not None:
             for nr, sample in samples.items():
                 writer.add_text(f"{self._name}/{nr}", _as_markdown(sample), step)
-        self.leave_out(perf_counter() - began)
 
 
 def _checked_prompts(prompts: Any) -> list[str]:
