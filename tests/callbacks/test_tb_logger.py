@@ -167,6 +167,19 @@ def test_two_into_one_folder_are_one(make_trainer, tmp_path, caplog):
         assert len(read(tmp_path / name).Scalars("train/loss")) == 1
 
 
+def test_a_folder_that_cannot_be_written_is_told_once(make_trainer, tmp_path, caplog):
+    """The training goes on without TensorBoard; the next one tries again."""
+    (tmp_path / "board").write_text("")
+    trainer = make_trainer(callbacks=[TBLogger(tmp_path / "board")], max_steps=8, logging_steps=1)
+    trainer.train()
+    messages = [record.getMessage() for record in caplog.records if record.name == "trainstore"]
+    assert len(messages) == 1
+    assert str(tmp_path / "board") in messages[0]
+    (tmp_path / "board").unlink()
+    trainer.train()
+    assert len(read(tmp_path / "board").Scalars("train/loss")) == 8
+
+
 @pytest.mark.parametrize("given", [None, 5])
 def test_without_a_writer_it_is_refused(given):
     """It is an error before any training."""

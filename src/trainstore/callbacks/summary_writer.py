@@ -26,6 +26,7 @@ class SummaryWriterSource:
         self._writer: Any | None = None
         self._folder: str | None = None
         self._is_own = False  # opened here, so closed here
+        self._is_broken = False  # it could not be opened, which was told
         if given is None:
             return
         if isinstance(given, (str, os.PathLike)):
@@ -49,14 +50,16 @@ class SummaryWriterSource:
         return self._folder if get is None else os.fspath(get())
 
     def open(self) -> Any | None:
-        """The writer; None if there is none."""
-        if self._writer is None and self._folder is not None:
+        """The writer; None if there is none. Raises if it cannot be opened; after that, there is none."""
+        if self._writer is None and self._folder is not None and not self._is_broken:
+            self._is_broken = True
             self._writer = _import_writer()(self._folder)
-            self._is_own = True
+            self._is_own, self._is_broken = True, False
         return self._writer
 
     def close(self) -> None:
         """Write what is buffered; close a writer that was opened here. It may be used again."""
+        self._is_broken = False  # the next training tries again
         if self._writer is None:
             return
         if self._is_own:
@@ -68,7 +71,7 @@ class SummaryWriterSource:
 
     def __getstate__(self) -> dict[str, Any]:
         folder = self.folder
-        return {"_writer": None if folder else self._writer, "_folder": folder, "_is_own": False}
+        return {"_writer": None if folder else self._writer, "_folder": folder, "_is_own": False, "_is_broken": False}
 
 
 def _import_writer() -> Any:

@@ -88,7 +88,7 @@ class TBLogger(Callback):
         writer = self.summary_writer
         if writer is not None:
             self._write_hparams(writer, chosen_arguments(args))
-            self._summary.close()
+        self._summary.close()
 
     def _write_results(self, metrics: Any, step: int) -> None:
         if not isinstance(metrics, Mapping):
