@@ -30,16 +30,25 @@ def call(capsys, monkeypatch) -> Callable[..., Called]:
     return run
 
 
+def two_runs(store: TrainStore) -> None:
+    """What `store_url` holds."""
+    for name, rate in (("first", 0.1), ("second", 0.01)):
+        with store.start_run(project="cli", name=name, hyperparams={"learning_rate": rate}, tags=["t"]) as run:
+            for step in range(5):
+                run.log({"eval_loss": rate + 1 / (step + 1)}, step=step)
+            run.log_event("checkpoint", step=4, details={"path": "here"})
+
+
 @pytest.fixture
-def trainstore(database_url, call, monkeypatch) -> Callable[..., Called]:
-    """The command, on a store of two runs, on each database."""
-    with TrainStore(database_url) as store:
-        for name, rate in (("first", 0.1), ("second", 0.01)):
-            with store.start_run(project="cli", name=name, hyperparams={"learning_rate": rate}, tags=["t"]) as run:
-                for step in range(5):
-                    run.log({"eval_loss": rate + 1 / (step + 1)}, step=step)
-                run.log_event("checkpoint", step=4, details={"path": "here"})
-    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+def store_url(backend_name, recorded_once, new_database) -> str:
+    """The connection string of a store of two runs, on each database."""
+    return new_database(backend_name, template=recorded_once(backend_name, two_runs))
+
+
+@pytest.fixture
+def trainstore(store_url, call, monkeypatch) -> Callable[..., Called]:
+    """The command, on `store_url`."""
+    monkeypatch.setenv("TRAINSTORE_URL", store_url)
     return call
 
 

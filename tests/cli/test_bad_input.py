@@ -67,9 +67,9 @@ def test_a_run_that_is_not_there(trainstore):
             is_one_line(trainstore(*filled(arguments, run)), "there is no run ")
 
 
-def test_a_name_that_several_runs_have(trainstore, database_url):
+def test_a_name_that_several_runs_have(trainstore, store_url):
     """The uids are listed, to take one of them."""
-    with TrainStore(database_url) as store:
+    with TrainStore(store_url) as store:
         uids = []
         for _ in range(2):
             with store.start_run(name="twice") as run:

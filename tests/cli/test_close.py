@@ -5,7 +5,7 @@ import json
 from trainstore import TrainStore
 
 
-def test_a_lost_run_is_ended(trainstore, database_url, start_script):
+def test_a_lost_run_is_ended(trainstore, store_url, start_script):
     """What it is then is said, as JSON with its end."""
     for name in ("one", "two"):
         start_script(
@@ -16,21 +16,21 @@ def test_a_lost_run_is_ended(trainstore, database_url, start_script):
             run.flush(60)
             os._exit(0)
             """,
-            database_url,
+            store_url,
         ).finish()
     assert trainstore("close", "one", "--status", "finished") == (0, "one finished\n", "")
     code, out, _ = trainstore("close", "two", "--status", "failed", "--reason", "out of memory", "--json")
     shown = json.loads(out)
-    with TrainStore(database_url) as store:
+    with TrainStore(store_url) as store:
         record = store.get_run("two")
         assert store.get_run("one").status == "finished"
     assert (code, shown["uid"], shown["status"], shown["error"]) == (0, record.uid, "failed", "out of memory")
     assert record.status == "failed"
 
 
-def test_what_is_refused(trainstore, database_url):
+def test_what_is_refused(trainstore, store_url):
     """A run that has ended, one that is recorded, one that is not there, and a status that is none."""
-    with TrainStore(database_url) as store:
+    with TrainStore(store_url) as store:
         run = store.start_run(name="live")
         assert run.flush(60)
         assert "is being recorded by" in trainstore("close", "live", "--status", "failed").err

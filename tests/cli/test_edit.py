@@ -13,7 +13,7 @@ from fixtures import forkserver
 from trainstore import TrainStore
 
 
-def test_tags_are_set_shown_and_removed(trainstore, database_url):
+def test_tags_are_set_shown_and_removed(trainstore, store_url):
     """A name alone is True, = gives text, := gives JSON; all tags are shown after it."""
     assert trainstore("tag", "first") == (0, "t\n", "")
     code, out, _ = trainstore("tag", "first", "owner=ann", "version=1.10", "folds:=5", "good", "--remove", "t")
@@ -21,7 +21,7 @@ def test_tags_are_set_shown_and_removed(trainstore, database_url):
     assert sorted(out.split()) == ["folds=5", "good", "owner=ann", "version=1.10"]
     shown = json.loads(trainstore("tag", "first", "--json")[1])
     assert shown["tags"] == {"folds": 5, "good": True, "owner": "ann", "version": "1.10"}
-    with TrainStore(database_url) as store:
+    with TrainStore(store_url) as store:
         assert list(store.list_runs(tag={"folds": 5})["name"]) == ["first"]
         assert store.get_run("second").tags == {"t": True}
     trainstore("tag", "second", "--remove", "t")
@@ -57,12 +57,12 @@ def test_names_that_are_cut_are_found_by_what_was_given(call, database_url, monk
     assert call("tag", name, "--remove", name) == (0, "no tags\n", "")
 
 
-def test_a_run_is_renamed(trainstore, database_url):
+def test_a_run_is_renamed(trainstore, store_url):
     """By its name or uid; the new name is shown, and the old one is kept as an event."""
     assert trainstore("rename", "first", "better\x07") == (0, "better\\x07\n", "")
     shown = json.loads(trainstore("rename", "better\x07", "best", "--json")[1])
     assert shown["name"] == "best"
-    with TrainStore(database_url) as store:
+    with TrainStore(store_url) as store:
         assert store.get_run("best").uid == shown["uid"]
         assert [entry["before"]["name"] for entry in store.list_events("best", kind="rename")["details"]] == [
             "first",
@@ -73,7 +73,7 @@ def test_a_run_is_renamed(trainstore, database_url):
     assert "no run 'first'" in trainstore("rename", "first", "x").err
 
 
-def test_notes_are_set_added_to_shown_and_taken_away(trainstore, database_url, monkeypatch):
+def test_notes_are_set_added_to_shown_and_taken_away(trainstore, store_url, monkeypatch):
     """Without a text they are shown; - reads standard input; what they were stays as an event."""
     assert trainstore("note", "first") == (0, "no notes\n", "")
     assert trainstore("note", "first", "hello") == (0, "hello\n", "")
@@ -81,7 +81,7 @@ def test_notes_are_set_added_to_shown_and_taken_away(trainstore, database_url, m
     assert trainstore("note", "first", "-", "--append").out == "hello\ntwo\nlines\n"
     assert json.loads(trainstore("note", "first", "--json")[1])["notes"] == "hello\ntwo\nlines"
     assert trainstore("note", "first", "").out == "no notes\n"
-    with TrainStore(database_url) as store:
+    with TrainStore(store_url) as store:
         assert store.get_run("first").notes is None
         details = list(store.list_events("first", kind="note")["details"])
     assert [entry["before"].get("notes") for entry in details] == [None, "hello", "hello\ntwo\nlines"]
@@ -95,7 +95,7 @@ def test_notes_cannot_steer_the_terminal(trainstore):
     assert trainstore("note", "first").out == "a\\x1b[31m\nb\n"
 
 
-def test_rm_deletes_after_yes(trainstore, database_url):
+def test_rm_deletes_after_yes(trainstore, store_url):
     """--yes asks nothing; every run that is named goes, once."""
     uid = json.loads(trainstore("show", "first", "--json")[1])["run"]["uid"]
     code, out, err = trainstore("rm", "first", uid, "second", "--yes")
@@ -149,9 +149,9 @@ def test_rm_shows_what_will_go_and_asks(trainstore, answer, code, left):
     assert len(json.loads(trainstore("runs", "--json")[1])) == left
 
 
-def test_rm_leaves_a_run_that_is_being_recorded(trainstore, database_url):
+def test_rm_leaves_a_run_that_is_being_recorded(trainstore, store_url):
     """It says by which process, and --force deletes it all the same; the others named go."""
-    with TrainStore(database_url) as store:
+    with TrainStore(store_url) as store:
         live = store.start_run(name="live")
         live.log({"loss": 1.0}, step=0)
         live.flush()

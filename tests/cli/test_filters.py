@@ -7,18 +7,27 @@ import pytest
 from trainstore import TrainStore
 
 
+def three_runs(store):
+    """What `store_url` holds."""
+    for name, project, hyperparams, tags in (
+        ("a", "p", {"lr": 0.1, "optim": {"name": "my sgd"}, "fp16": True}, {"owner": "ann", "n": 3}),
+        ("b", "p", {"lr": "0.1", "optim": {"name": "adam"}, "name": "x"}, {"owner": "bob", "n": "3", "lr=3": True}),
+        ("c", "q", {"lr": 1e-4, "my key": 1}, ["good"]),
+    ):
+        with store.start_run(project=project, name=name, hyperparams=hyperparams, tags=tags) as run:
+            run.log({"loss": 1 / hyperparams["lr"] if hyperparams["lr"] != "0.1" else 3.0}, step=0)
+
+
 @pytest.fixture
-def shown(call, database_url, monkeypatch):
-    """The names that ``runs`` shows, in their order, of three runs."""
-    with TrainStore(database_url) as store:
-        for name, project, hyperparams, tags in (
-            ("a", "p", {"lr": 0.1, "optim": {"name": "my sgd"}, "fp16": True}, {"owner": "ann", "n": 3}),
-            ("b", "p", {"lr": "0.1", "optim": {"name": "adam"}, "name": "x"}, {"owner": "bob", "n": "3", "lr=3": True}),
-            ("c", "q", {"lr": 1e-4, "my key": 1}, ["good"]),
-        ):
-            with store.start_run(project=project, name=name, hyperparams=hyperparams, tags=tags) as run:
-                run.log({"loss": 1 / hyperparams["lr"] if hyperparams["lr"] != "0.1" else 3.0}, step=0)
-    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+def store_url(backend_name, recorded_once, new_database):
+    """The connection string of a store of three runs, on each database."""
+    return new_database(backend_name, template=recorded_once(backend_name, three_runs))
+
+
+@pytest.fixture
+def shown(store_url, call, monkeypatch):
+    """The names that ``runs`` shows, in their order."""
+    monkeypatch.setenv("TRAINSTORE_URL", store_url)
 
     def names(*options):
         code, out, err = call("runs", "--json", *options)
@@ -141,9 +150,9 @@ def test_runs_are_deleted_by_a_filter(shown, call, monkeypatch):
     assert call("rm", "--name", "a", "--yes", "--json").out == '{\n  "deleted": []\n}\n'
 
 
-def test_a_run_that_is_being_recorded_stays(shown, call, database_url):
+def test_a_run_that_is_being_recorded_stays(shown, call, store_url):
     """A filter that it matches does not delete it without --force; the others are deleted."""
-    with TrainStore(database_url) as store, store.start_run(name="live") as run:
+    with TrainStore(store_url) as store, store.start_run(name="live") as run:
         run.log({"loss": 1.0}, step=0)
         assert run.flush(60)
         called = call("rm", "--since", "1d", "--yes")
@@ -152,7 +161,7 @@ def test_a_run_that_is_being_recorded_stays(shown, call, database_url):
     assert shown() == "live"
 
 
-def test_tags_and_notes_are_changed_by_a_filter(shown, call, monkeypatch, database_url):
+def test_tags_and_notes_are_changed_by_a_filter(shown, call, monkeypatch, store_url):
     """What would be the RUN is a tag or the text; the runs are shown, and the user is asked."""
     assert call("tag", "--project", "p", "bad", "--dry-run").out.endswith("nothing was changed (--dry-run)\n")
     assert "no run matches" in call("runs", "--tag", "bad").out

@@ -159,12 +159,12 @@ def test_nan_is_shown_and_not_left_out(call, database_url):
     ]
 
 
-def test_a_reader_that_has_had_enough(trainstore, database_url):
+def test_a_reader_that_has_had_enough(trainstore, store_url):
     """``trainstore show RUN --steps | head -1`` is not an error."""
-    with TrainStore(database_url) as store, store.start_run(name="long") as run:
+    with TrainStore(store_url) as store, store.start_run(name="long") as run:
         for step in range(3000):
             run.log({f"metric {step % 7}": step}, step=step)
-    command = [forkserver.command("trainstore"), "show", "long", "--steps", "--last", "3000", "--store", database_url]
+    command = [forkserver.command("trainstore"), "show", "long", "--steps", "--last", "3000", "--store", store_url]
     process = forkserver.start(command, "trainstore", stdout=subprocess.PIPE)
     process.stdout.readline()
     process.stdout.close()
