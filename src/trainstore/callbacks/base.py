@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -151,6 +151,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         self._calls: dict[str, int] = {}  # of each event, if there are several places
         self._failures: dict[str, int] = {}  # by event
         self._recorders: list[TrainStoreCallback] | None = None  # of the same trainer; None: not looked for yet
+        self._has_lost_writer = False  # whether TensorBoard's writer has failed in this training
         self._warned: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -177,8 +178,40 @@ class Callback(TrainerCallback):  # type: ignore[misc]
 
     @property
     def summary_writer(self) -> Any | None:
-        """The TensorBoard writer that was given, or that is opened in the folder that was given."""
-        return self._summary.open()
+        """The TensorBoard writer that was given, or that is opened in the folder that was given.
+
+        None if there is none, or if it has failed in this training.
+        """
+        return None if self._has_lost_writer else self._guard_writer(self._summary.open)
+
+    def to_summary(self, write: Callable[[Any], None]) -> None:
+        """Write to TensorBoard: ``write`` is called with the writer, if there is one.
+
+        If that fails, as on a full disk, it is told once, and nothing more goes there in this training.
+        """
+        writer = self.summary_writer
+        if writer is not None:
+            self._guard_writer(lambda: write(writer))
+
+    def add_scalars(self, values: Mapping[str, float], step: int) -> None:
+        """The same for numbers: each is a scalar of TensorBoard under its name."""
+        writer = self.summary_writer
+        if writer is not None:
+            self._guard_writer(lambda: [writer.add_scalar(name, value, step) for name, value in values.items()])
+
+    def close_summary(self) -> None:
+        """Write what the TensorBoard writer still holds; close it, if it was opened here."""
+        if not self._has_lost_writer:
+            self._guard_writer(self._summary.close)
+
+    def _guard_writer(self, action: Callable[[], Any]) -> Any | None:
+        try:
+            return action()
+        except Exception as error:
+            self._has_lost_writer = True
+            self.warn_once(f"nothing more goes to TensorBoard ({_described(error)})")
+            logger.debug("%s: TensorBoard's writer failed", type(self).__name__, exc_info=error)
+            return None
 
     def warn_once(self, message: str) -> None:
         """Log a warning, unless this callback has logged the same one before."""
@@ -203,7 +236,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         """A training begins: find its run, and whether another callback does the same."""
         self._failures.clear()
         self._calls.clear()
-        self._is_idle = self._is_second = False
+        self._is_idle = self._is_second = self._has_lost_writer = False
         self._places = 1
         found = self._find_recorders()
         self._places = max(1, sum(one is self for one in found))
@@ -220,6 +253,8 @@ class Callback(TrainerCallback):  # type: ignore[misc]
             self.warn_once(
                 "has nowhere to write; add a TrainStoreCallback to the trainer, or give run= or summary_writer="
             )
+        if not self._is_second:
+            self._guard_writer(self._summary.make_folder)
 
     def _find_recorders(self) -> list[Any]:
         """Remember what records this trainer; return all of its callbacks."""
@@ -247,11 +282,17 @@ class Callback(TrainerCallback):  # type: ignore[misc]
     def _fail(self, name: str, error: Exception) -> None:
         """Tell a failure once; too many of one event, and it is no longer handled."""
         count = self._failures[name] = self._failures.get(name, 0) + 1
-        kind = type(error).__name__
-        # Only our own errors and the system's are logged with their text: others may contain a value or a URL.
-        text = f": {error}" if isinstance(error, (TrainStoreError, OSError)) else ""
-        self.warn_once(f"{name} failed ({kind}{text}); the training goes on")
+        told = f"{name} failed ({type(error).__name__}"
+        if told not in self._warned:  # its text may be another one each time
+            self._warned.add(told)
+            self.warn_once(f"{name} failed ({_described(error)}); the training goes on")
         logger.debug("%s.%s failed", type(self).__name__, name, exc_info=error)
         if count >= MAX_FAILURES:
             self._is_idle = True
             self.warn_once(f"{name} failed {count} times and is no longer handled")
+
+
+def _described(error: Exception) -> str:
+    """Only our own errors and the system's with their text: others may contain a value or a URL."""
+    kind = type(error).__name__
+    return f"{kind}: {error}" if isinstance(error, (TrainStoreError, OSError)) else kind

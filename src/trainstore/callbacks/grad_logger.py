@@ -149,7 +149,7 @@ class GradLogger(Callback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leave the trainer and the model as they were."""
         self._let_go()
-        self._summary.close()
+        self.close_summary()
 
     def _let_go(self) -> None:
         self._wrappers.remove()
@@ -212,10 +212,8 @@ class GradLogger(Callback):
             metrics["grad_norm_min"] = float("nan") if broken else min(norms)
             metrics["grad_norm_mean"] = sum(norms) / len(norms)
         metrics |= {f"grad_norm/{layer}": norm for layer, norm in layers.items()}
-        writer, run = self.summary_writer, self.run
-        if writer is not None:
-            for name, value in metrics.items():
-                writer.add_scalar(name, value, step)
+        self.add_scalars(metrics, step)
+        run = self.run
         problems = (
             {} if self._watchdog is None else self._watchdog.judge(layers, scaled=_scale_of(self._scaler) is not None)
         )

@@ -90,6 +90,8 @@ class ModelCheckpointCallback(Callback):
         self._saved, self.best_model_path = [], None
         if model is not None and is_sharded(model):
             self.warn_once("the model is sharded over processes; only the trainer's own checkpoint is written")
+        elif getattr(state, "is_world_process_zero", True):
+            self.output_dir.mkdir(parents=True, exist_ok=True)  # that it cannot be made is told at the beginning
         if state.global_step:
             self._resume(state.global_step)
 

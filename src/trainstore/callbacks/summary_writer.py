@@ -26,7 +26,6 @@ class SummaryWriterSource:
         self._writer: Any | None = None
         self._folder: str | None = None
         self._is_own = False  # opened here, so closed here
-        self._is_broken = False  # it could not be opened, which was told
         if given is None:
             return
         if isinstance(given, (str, os.PathLike)):
@@ -49,17 +48,20 @@ class SummaryWriterSource:
         get = getattr(self._writer, "get_logdir", None)
         return self._folder if get is None else os.fspath(get())
 
+    def make_folder(self) -> None:
+        """Make the folder that was given: one that cannot be made is known before there is anything to write."""
+        if self._writer is None and self._folder is not None:
+            os.makedirs(self._folder, exist_ok=True)
+
     def open(self) -> Any | None:
-        """The writer; None if there is none. Raises if it cannot be opened; after that, there is none."""
-        if self._writer is None and self._folder is not None and not self._is_broken:
-            self._is_broken = True
+        """The writer; None if there is none. Raises if it cannot be opened."""
+        if self._writer is None and self._folder is not None:
             self._writer = _import_writer()(self._folder)
-            self._is_own, self._is_broken = True, False
+            self._is_own = True
         return self._writer
 
     def close(self) -> None:
         """Write what is buffered; close a writer that was opened here. It may be used again."""
-        self._is_broken = False  # the next training tries again
         if self._writer is None:
             return
         if self._is_own:
@@ -71,7 +73,7 @@ class SummaryWriterSource:
 
     def __getstate__(self) -> dict[str, Any]:
         folder = self.folder
-        return {"_writer": None if folder else self._writer, "_folder": folder, "_is_own": False, "_is_broken": False}
+        return {"_writer": None if folder else self._writer, "_folder": folder, "_is_own": False}
 
 
 def _import_writer() -> Any:

@@ -83,12 +83,10 @@ class SystemMetricsCallback(Callback):
 
     def _record(self, sampler: Sampler, step: int) -> None:
         values = sampler.take()
-        run, writer = self._run_here(), self.summary_writer
+        run = self._run_here()
         if run is not None and values:
             run.log(values, step)
-        if writer is not None:
-            for name, value in values.items():
-                writer.add_scalar(name, value, step)
+        self.add_scalars(values, step)
 
     def _run_here(self) -> ActiveRun | None:
         """The run; in a process that does not record it, as another writer of it."""
@@ -107,7 +105,7 @@ class SystemMetricsCallback(Callback):
             sampler.stop()
         if joined is not None:
             joined.finish()  # which leaves it
-        self._summary.close()
+        self.close_summary()
 
 
 def _is_under_way(callback: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from math import isfinite
 from time import monotonic
 from typing import Any
@@ -58,21 +59,15 @@ class TBLogger(Callback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """What is known at the beginning, as text."""
-        writer = self.summary_writer
         self._last, self._results = (-1, {}), {}
-        if writer is None:
-            return
         info = {"date": datetime.now().astimezone().isoformat(timespec="seconds"), **self._info}
         texts = {"experiment": info, "args": arguments_of(args), "model_config": model_config_of(model)}
-        for tag, values in texts.items():
-            if values:
-                writer.add_text(tag, _as_text(values), state.global_step)
-        self._flush(writer)
+        self.to_summary(partial(self._write_texts, texts, state.global_step))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Whatever is logged."""
         if isinstance(logs, Mapping):
-            self._write(logs, state.global_step)
+            self.to_summary(partial(self._write, logs, state.global_step))
             self._last = state.global_step, dict(logs)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
@@ -85,22 +80,24 @@ class TBLogger(Callback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Arguments and last results, for the page HPARAMS."""
-        writer = self.summary_writer
-        if writer is not None:
-            self._write_hparams(writer, chosen_arguments(args))
-        self._summary.close()
+        self.to_summary(partial(self._write_hparams, chosen_arguments(args)))
+        self.close_summary()
+
+    def _write_texts(self, texts: Mapping[str, Any], step: int, writer: Any) -> None:
+        for tag, values in texts.items():
+            if values:
+                writer.add_text(tag, _as_text(values), step)
+        self._flush(writer)
 
     def _write_results(self, metrics: Any, step: int) -> None:
         if not isinstance(metrics, Mapping):
             return
         logged_at, logged = self._last
         known = logged if logged_at == step else {}
-        self._write({name: value for name, value in metrics.items() if name not in known}, step)
+        new = {name: value for name, value in metrics.items() if name not in known}
+        self.to_summary(partial(self._write, new, step))
 
-    def _write(self, logs: Mapping[Any, Any], step: int) -> None:
-        writer = self.summary_writer
-        if writer is None:
-            return
+    def _write(self, logs: Mapping[Any, Any], step: int, writer: Any) -> None:
         scalars: dict[str, float] = {}
         for name, value in logs.items():
             tag, number = _tag(str(name)), value if type(value) is float else scalar_of(value)
@@ -117,7 +114,7 @@ class TBLogger(Callback):
         writer.flush()
         self._flushed = monotonic()
 
-    def _write_hparams(self, writer: Any, arguments: dict[str, Json]) -> None:
+    def _write_hparams(self, arguments: dict[str, Json], writer: Any) -> None:
         """Into the folder of the scalars: ``SummaryWriter.add_hparams`` would make another one."""
         get_file_writer = getattr(writer, "_get_file_writer", None)
         if get_file_writer is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from trainstore.callbacks.base import Callback, only_if
@@ -128,20 +129,22 @@ class TextgenCallback(Callback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """What is evaluated from now on belongs to no training."""
         self._prompts = None
-        self._summary.close()
+        self.close_summary()
 
     def _record(self, step: int, model: Any) -> None:
-        run, writer = self.run, self.summary_writer
-        if self._prompts is None or step == self._last_step or (run is None and writer is None):
+        run = self.run
+        if self._prompts is None or step == self._last_step or (run is None and self.summary_writer is None):
             return
         self._last_step = step
         completions = self._prompts.complete(unwrapped(model), self._batch_size, self._seed)
         samples = {nr: {"prompt": self._texts[nr], "completion": text} for nr, text in completions.items()}
         if run is not None:
             run.log(step=step, details={sample_key(self._name, nr): sample for nr, sample in samples.items()})
-        if writer is not None:
-            for nr, sample in samples.items():
-                writer.add_text(f"{self._name}/{nr}", _as_markdown(sample), step)
+        self.to_summary(partial(self._add_texts, samples, step))
+
+    def _add_texts(self, samples: dict[int, dict[str, str]], step: int, writer: Any) -> None:
+        for nr, sample in samples.items():
+            writer.add_text(f"{self._name}/{nr}", _as_markdown(sample), step)
 
 
 def _checked_prompts(prompts: Any) -> list[str]:
