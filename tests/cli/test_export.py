@@ -17,21 +17,28 @@ from trainstore import TrainStore
 NAN = float("nan")
 
 
-@pytest.fixture
-def rich_run(database_url, monkeypatch):
+def odd_and_plain(store):
     """A run with everything that is hard to write; a second one, plain."""
-    with TrainStore(database_url) as store:
-        with store.start_run(project="p", name="odd", hyperparams={"lr": 1e-5, "nested": {"a": [1, "x"]}}) as run:
-            run.log(
-                {"loss": 0.1 + 0.2, "big": 2**53 + 1, "flag": True, "text": '=SUM(A1) "q", \n next'}, step=0, epoch=0.5
-            )
-            run.log({"loss": NAN, "big": -1, "flag": False, "text": "-5"}, step=1)
-            run.log({"loss": math.inf, "mixed": 1, "epoch of": 2}, step=2)
-            run.log({"loss": -math.inf, "mixed": "words", "step": 7.5, "none": None}, step=3, details={"sample": "@x"})
-            run.log_event("checkpoint", step=2, details={"path": "here"})
-        with store.start_run(project="p", name="plain") as run:
-            run.log({"loss": 1.0}, step=0)
-    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    with store.start_run(project="p", name="odd", hyperparams={"lr": 1e-5, "nested": {"a": [1, "x"]}}) as run:
+        run.log({"loss": 0.1 + 0.2, "big": 2**53 + 1, "flag": True, "text": '=SUM(A1) "q", \n next'}, step=0, epoch=0.5)
+        run.log({"loss": NAN, "big": -1, "flag": False, "text": "-5"}, step=1)
+        run.log({"loss": math.inf, "mixed": 1, "epoch of": 2}, step=2)
+        run.log({"loss": -math.inf, "mixed": "words", "step": 7.5, "none": None}, step=3, details={"sample": "@x"})
+        run.log_event("checkpoint", step=2, details={"path": "here"})
+    with store.start_run(project="p", name="plain") as run:
+        run.log({"loss": 1.0}, step=0)
+
+
+@pytest.fixture
+def odd_url(backend_name, recorded_once, new_database):
+    """The connection string of a store of these two runs, on each database."""
+    return new_database(backend_name, template=recorded_once(backend_name, odd_and_plain))
+
+
+@pytest.fixture
+def rich_run(odd_url, monkeypatch):
+    """The command's store is `odd_url`."""
+    monkeypatch.setenv("TRAINSTORE_URL", odd_url)
 
 
 READERS = {

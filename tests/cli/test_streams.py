@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from fixtures import forkserver
 from recording.support import eventually
 from trainstore import TrainStore, queries
 from trainstore.cli import main
@@ -132,7 +133,7 @@ def locked(url):
         yield
 
 
-def test_an_export_that_is_ended(new_database, command, tmp_path):
+def test_an_export_that_is_ended(new_database, tmp_path):
     """A signal in the middle of an export leaves no part of a file, no new folder, and what was there as it was."""
     url = new_database("postgresql")
     with TrainStore(url) as store:
@@ -147,12 +148,8 @@ def test_an_export_that_is_ended(new_database, command, tmp_path):
             (all_, signal.SIGTERM, 143, b""),
             (one, signal.SIGINT, 130, b"\ninterrupted\n"),
         ):
-            export = subprocess.Popen(
-                [*command, "export", *output, "--store", url],
-                stderr=subprocess.PIPE,
-                # A shell that starts the tests in the background has SIGINT ignored, which processes inherit.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            )
+            command = [forkserver.command("trainstore"), "export", *output, "--store", url]
+            export = forkserver.start(command, "trainstore", stderr=subprocess.PIPE)
             eventually(lambda: list(tmp_path.rglob(".*.partial")), "a file that is being written")
             export.send_signal(number)
             assert export.communicate(timeout=60) == (None, words)
