@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 
 from trainstore.store import TrainStore
 
-pytestmark = pytest.mark.usefixtures("ends_in_full")
+IN_FULL = pytest.mark.usefixtures("ends_in_full")
 
 Start = Callable[..., Any]
 
@@ -47,6 +47,7 @@ def by(status: str, what: str = "exit") -> list[dict[str, Any]]:
     return [{"status": status, "by": what}]
 
 
+@IN_FULL
 def test_a_process_that_ends_by_itself_finishes_its_run(database_url: str, start_script: Start) -> None:
     """An event says that nobody called finish(); nothing else is said, and nothing is left for a recovery."""
     script = start_script(BEGIN + "train()", database_url)
@@ -55,6 +56,7 @@ def test_a_process_that_ends_by_itself_finishes_its_run(database_url: str, start
     assert ended(database_url) == ("finished", None, by("finished"))
 
 
+@IN_FULL
 @pytest.mark.parametrize(
     ("code", "status", "error", "exit_status"),
     [
@@ -78,6 +80,7 @@ def test_the_exception_that_ends_a_process_ends_its_run(
     assert ended(database_url) == (status, error, by(status))
 
 
+@IN_FULL
 @pytest.mark.parametrize(
     ("code", "status", "exit_status"),
     [
@@ -145,6 +148,7 @@ def test_a_new_interpreter_ends_as_a_forked_one(new_database: Callable[..., str]
 # --- Threads, processes ----------------------------------------------------------------------------------------------
 
 
+@IN_FULL
 @pytest.mark.parametrize(("then", "status"), [("look()", "failed"), ("pass", "finished"), ("sys.exit(1)", "failed")])
 def test_a_thread_ends_the_run_that_it_opened(
     new_database: Callable[..., str], start_script: Start, then: str, status: str
@@ -388,6 +392,7 @@ def test_a_run_finished_within_its_block_keeps_that(store: TrainStore, caplog: p
     assert store.get_run(run).status == "pruned"
 
 
+@IN_FULL
 def test_a_finished_run_stays_so_at_exit(database_url: str, start_script: Start) -> None:
     """What was finished stays so, whatever ends the process."""
     script = start_script(BEGIN + "train(then='run.finish()')\nlook()", database_url)

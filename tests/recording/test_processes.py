@@ -14,7 +14,7 @@ from sqlalchemy import select
 from recording.support import desk_at, eventually
 from trainstore.store import TrainStore
 
-pytestmark = pytest.mark.usefixtures("ends_in_full")
+IN_FULL = pytest.mark.usefixtures("ends_in_full")
 
 
 def steps(store: TrainStore, run: Any) -> list[int]:
@@ -24,6 +24,7 @@ def steps(store: TrainStore, run: Any) -> list[int]:
 # --- Exit ------------------------------------------------------------------------------------------------------------
 
 
+@IN_FULL
 def test_a_script_that_never_finishes_its_run_delivers_at_exit(
     database_url: str, start_script: Callable[..., Any]
 ) -> None:
@@ -46,6 +47,7 @@ def test_a_script_that_never_finishes_its_run_delivers_at_exit(
         assert store.get_run("unfinished").status == "finished"
 
 
+@IN_FULL
 def test_an_exit_with_the_database_away_names_journal_and_remedy(
     start_script: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -70,6 +72,7 @@ def test_an_exit_with_the_database_away_names_journal_and_remedy(
 # --- Fork ------------------------------------------------------------------------------------------------------------
 
 
+@IN_FULL
 def test_a_forked_child_records_by_a_writer_of_its_own(database_url: str, start_script: Callable[..., Any]) -> None:
     """Parent and child log into the same run at once: nothing is lost, and the child's end is not the run's."""
     script = start_script(
@@ -109,6 +112,7 @@ def test_a_forked_child_records_by_a_writer_of_its_own(database_url: str, start_
             desk.check(uid)
 
 
+@IN_FULL
 def test_a_fork_while_everything_is_busy_hangs_nobody(database_url: str, start_script: Callable[..., Any]) -> None:
     """Children forked while other threads log, flush and query can log and query; the parent goes on."""
     script = start_script(
@@ -225,6 +229,7 @@ def test_an_orphaned_child_does_not_hold_its_parents_journal(
         os.kill(child, signal.SIGKILL)
 
 
+@IN_FULL
 def test_a_store_in_memory_survives_a_fork(start_script: Callable[..., Any]) -> None:
     """A child of a process with a store in memory neither hangs nor touches the parent's records."""
     script = start_script(
