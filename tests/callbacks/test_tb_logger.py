@@ -137,7 +137,7 @@ def test_a_writer_that_was_given_stays_open(make_trainer, tmp_path):
     assert scalars(read(tmp_path / "board"), "mine") == {5: 1.0}
 
 
-def test_a_writer_of_another_library_will_do(make_trainer):
+def test_a_writer_of_another_library_will_do(make_trainer, caplog):
     """It has the methods of SummaryWriter, and nothing of its inside."""
 
     class Writer:
@@ -153,9 +153,38 @@ def test_a_writer_of_another_library_will_do(make_trainer):
         def flush(self):
             pass
 
+        def _get_file_writer(self):
+            raise AssertionError("tensorboardX has it, too, and other summaries than torch")
+
     writer = Writer()
     make_trainer(callbacks=[TBLogger(writer)], max_steps=1, logging_steps=1).train()
     assert ("train/loss", 1) in writer.scalars
+    assert not caplog.text
+
+
+def test_a_writer_that_changes_scalars_sees_each(make_trainer, tmp_path):
+    """It is called as its class says."""
+
+    class Renaming(SummaryWriter):
+        def add_scalar(self, tag, *arguments, **options):
+            super().add_scalar(f"mine/{tag}", *arguments, **options)
+
+    with Renaming(str(tmp_path / "board")) as writer:
+        make_trainer(callbacks=[TBLogger(writer)], max_steps=1, logging_steps=1).train()
+    assert "mine/train/loss" in read(tmp_path / "board").Tags()["scalars"]
+
+
+def test_texts_are_written_without_secrets(make_trainer, tmp_path):
+    """Neither those that look like one, nor those whose name says so."""
+
+    class Logs(TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            logs |= {"note": "postgresql://me:pa55w0rd@host/db", "api_key": "pa55w0rd", "variant": "b"}
+
+    make_trainer(callbacks=[Logs(), TBLogger(tmp_path / "board", api_key="pa55w0rd")], max_steps=1).train()
+    written = b"".join(path.read_bytes() for path in (tmp_path / "board").iterdir())
+    assert b"pa55w0rd" not in written
+    assert b"postgresql://me:" in written
 
 
 def test_two_into_one_folder_are_one(make_trainer, tmp_path, caplog):

@@ -66,14 +66,28 @@ class SummaryWriterSource:
             return
         if self._is_own:
             self._folder = self.folder
-            self._writer.close()
-            self._writer = None
+            writer, self._writer = self._writer, None
+            writer.close()
         else:
             self._writer.flush()
 
     def __getstate__(self) -> dict[str, Any]:
         folder = self.folder
         return {"_writer": None if folder else self._writer, "_folder": folder, "_is_own": False}
+
+
+def file_writer_of(writer: Any) -> Any | None:
+    """What is inside the writer of torch, and takes whole summaries; None if it is another library's.
+
+    tensorboardX has something of that name, too, which takes summaries of its own. A subclass that changes
+    ``add_scalar`` wants to see each scalar.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    is_of_torch = getattr(type(writer), "add_scalar", None) is SummaryWriter.add_scalar
+    return writer._get_file_writer() if is_of_torch else None
 
 
 def _import_writer() -> Any:

@@ -13,8 +13,9 @@ import orjson
 
 from trainstore.callbacks.base import Callback
 from trainstore.callbacks.snapshot import arguments_of, chosen_arguments, model_config_of
+from trainstore.callbacks.summary_writer import file_writer_of
 from trainstore.errors import InvalidArgumentError
-from trainstore.redaction import redact_text
+from trainstore.redaction import redact_item
 from trainstore.values import Json, canonical_hyperparams, scalar_of
 
 FLUSH_INTERVAL = 5.0  # seconds
@@ -104,7 +105,7 @@ class TBLogger(Callback):
             if isinstance(number, (int, float)):
                 scalars[tag] = number
             elif isinstance(number, str):
-                writer.add_text(tag, redact_text(number), step)
+                writer.add_text(tag, str(redact_item(str(name), number)), step)
         self._results |= scalars
         _add_scalars(writer, scalars, step)
         if monotonic() - self._flushed > FLUSH_INTERVAL:
@@ -116,8 +117,8 @@ class TBLogger(Callback):
 
     def _write_hparams(self, arguments: dict[str, Json], writer: Any) -> None:
         """Into the folder of the scalars: ``SummaryWriter.add_hparams`` would make another one."""
-        get_file_writer = getattr(writer, "_get_file_writer", None)
-        if get_file_writer is None:
+        file = file_writer_of(writer)
+        if file is None:
             return
         from torch.utils.tensorboard.summary import hparams
 
@@ -127,7 +128,7 @@ class TBLogger(Callback):
         }
         results = {tag: value for tag, value in self._results.items() if isfinite(value)}
         for summary in hparams({**chosen, **self._texts()}, results):
-            get_file_writer().add_summary(summary)
+            file.add_summary(summary)
 
     def _texts(self) -> dict[str, str]:
         return {name: value for name, value in self._info.items() if isinstance(value, str)}
@@ -135,17 +136,15 @@ class TBLogger(Callback):
 
 def _add_scalars(writer: Any, scalars: dict[str, float], step: int) -> None:
     """All of a log in one event: ``add_scalar`` would write one for each."""
-    get_file_writer = getattr(writer, "_get_file_writer", None)
-    if get_file_writer is None:  # not that of torch
+    file = file_writer_of(writer)
+    if file is None:
         for tag, value in scalars.items():
             writer.add_scalar(tag, value, step)
-        return
-    from tensorboard.compat.proto.summary_pb2 import Summary
+    elif scalars:
+        from tensorboard.compat.proto.summary_pb2 import Summary
 
-    if not scalars:
-        return
-    values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
-    get_file_writer().add_summary(Summary(value=values), step)
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        file.add_summary(Summary(value=values), step)
 
 
 def _tag(name: str) -> str:
