@@ -170,10 +170,19 @@ def test_an_interrupt_is_not_a_failure(make_trainer):
 
 def test_the_same_object_twice_acts_once(store, make_trainer, caplog):
     """Each event is handled once, and a warning says that it stands in the list twice."""
-    notes_callback, recorder = Notes(), TrainStoreCallback(store)
-    make_trainer(callbacks=[recorder, notes_callback, notes_callback], max_steps=2, logging_steps=1).train()
+    begun = []
+
+    class Begins(Notes):
+        def on_train_begin(self, args, state, control, **kwargs):
+            begun.append(state.max_steps)
+
+    callback, recorder = Begins(), TrainStoreCallback(store)
+    trainer = make_trainer(callbacks=[recorder, callback, callback], max_steps=2, logging_steps=1)
+    trainer.train()
+    trainer.train()
+    assert begun == [2, 2]
     assert notes(store, recorder.run_uid) == [1, 2]
-    assert "Notes: is 2 times in the trainer's list" in caplog.text
+    assert caplog.text.count("Begins: is 2 times in the trainer's list") == 1
 
 
 def test_of_two_that_write_to_the_same_place_one_acts(store, make_trainer, caplog):

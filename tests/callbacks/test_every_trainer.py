@@ -6,6 +6,7 @@ The trainings have dropout, shuffled data where the trainer shuffles, accumulati
 import functools
 import json
 import logging
+import pickle
 
 import pytest
 import torch
@@ -180,9 +181,10 @@ def warnings(caplog):
     ]
 
 
-def check(store, folder, caplog, capsys, alone, names, trainer):
-    """Train with these callbacks: what they wrote is there, nothing was warned of, the weights are the same."""
-    callbacks = [*(build(name, folder) for name in names), TrainStoreCallback(store, name="beside")]
+def check(store, folder, caplog, capsys, alone, names, trainer, *, prepare=lambda callbacks: callbacks):
+    """Train with these callbacks: what they wrote is there, the weights are the same. The warnings are returned."""
+    callbacks = prepare([build(name, folder) for name in names])
+    callbacks.append(TrainStoreCallback(store, name="beside"))
     weights = TRAINERS[trainer](folder, callbacks)
     captured = capsys.readouterr()
     for name in names:
@@ -190,11 +192,11 @@ def check(store, folder, caplog, capsys, alone, names, trainer):
     said = warnings(caplog)
     if trainer == "CallbackHandler":
         assert said.pop(0).startswith("some fields cannot be read")  # the recorder tells what such a loop lacks
-    assert said == []
     for key, weight in alone(trainer).items():
         assert torch.equal(weight, weights[key]), key
     run = store.get_run("beside")
     assert (run.status, run.last_step) == ("finished", 8)
+    return said
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
@@ -202,10 +204,22 @@ def check(store, folder, caplog, capsys, alone, names, trainer):
 def test_each_callback_in_each_trainer(tmp_path, caplog, capsys, alone, name, trainer):
     """Beside our recorder. A new callback needs an entry in WRITES and in tests/fixtures/callbacks.yaml."""
     with TrainStore(tmp_path / "store.db") as store:
-        check(store, tmp_path, caplog, capsys, alone, [name], trainer)
+        assert check(store, tmp_path, caplog, capsys, alone, [name], trainer) == []
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_all_of_them_together(store, tmp_path, caplog, capsys, alone, trainer):
     """None of them is in another one's way, and what they store is the same on both databases."""
-    check(store, tmp_path, caplog, capsys, alone, NAMES, trainer)
+    assert check(store, tmp_path, caplog, capsys, alone, NAMES, trainer) == []
+
+
+def test_pickled_and_twice_in_the_list(tmp_path, caplog, capsys, alone):
+    """As after a hyperparameter search: each acts once, and says so."""
+
+    def prepare(callbacks):
+        copies = pickle.loads(pickle.dumps(callbacks))
+        return [*copies, *copies]
+
+    with TrainStore(tmp_path / "store.db") as store:
+        said = check(store, tmp_path, caplog, capsys, alone, NAMES, "transformers.Trainer", prepare=prepare)
+    assert sorted(said) == [f"{name}: is 2 times in the trainer's list; each event is handled once" for name in NAMES]

@@ -41,7 +41,7 @@ def guarded(hook: _Hook) -> _Hook:
         self._is_inside, self._state = True, state
         began = perf_counter()
         try:
-            if name == "on_train_begin":
+            if name == "on_train_begin" and self._calls.get(name, 0) % self._places == 0:
                 self._join()
             if self._is_idle and self._ignores(name):
                 return None
