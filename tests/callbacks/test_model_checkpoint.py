@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import pytest
 import torch
@@ -110,6 +111,16 @@ def test_a_model_that_is_cut_short_is_never_taken_for_whole(tmp_path, caplog):
     assert names(tmp_path) == ["best_model_step_2"]
     assert callback.best_model_path == tmp_path / "best_model_step_2"
     assert "No space left on device" in caplog.text
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    """It may have had the same process id, as the first process of a container has each time."""
+    for leftover in (f".best_model_step_1.{os.getpid()}", ".best_model_step_7.1", ".best_model_step_7.1.old"):
+        (tmp_path / leftover).mkdir()
+        (tmp_path / leftover / "model.safetensors").write_bytes(b"half of")
+    (tmp_path / ".best_model_step_1.mine").write_text("kept")
+    evaluate(ModelCheckpointCallback(tmp_path), [2.0])
+    assert names(tmp_path) == [".best_model_step_1.mine", "best_model_step_1"]
 
 
 def test_a_resumed_training_knows_its_best_model(tmp_path):

@@ -19,6 +19,7 @@ from trainstore.values import canonical
 METRICS_FILE = "metrics.json"
 _NAME = "best_model_step_{step}"
 _NAMED = re.compile(r"best_model_step_(\d+)\Z")
+_UNFINISHED = re.compile(r"\.best_model_step_\d+\.\d+(\.old)?\Z")
 
 
 class ModelCheckpointCallback(Callback):
@@ -92,6 +93,7 @@ class ModelCheckpointCallback(Callback):
             self.warn_once("the model is sharded over processes; only the trainer's own checkpoint is written")
         elif getattr(state, "is_world_process_zero", True):
             self.output_dir.mkdir(parents=True, exist_ok=True)  # that it cannot be made is told at the beginning
+            self._remove_unfinished()
         if state.global_step:
             self._resume(state.global_step)
 
@@ -143,6 +145,12 @@ class ModelCheckpointCallback(Callback):
                 self._saved.append(at)
                 self.best_model_path = self.output_dir / _NAME.format(step=at)
 
+    def _remove_unfinished(self) -> None:
+        """What a process that was killed while it wrote a model has left. It may have had our process id."""
+        for folder in self.output_dir.iterdir():
+            if _UNFINISHED.match(folder.name):
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _remove_surplus(self) -> None:
         """Each one saved is better than those before it, so the first are the worst."""
         while self._limit is not None and len(self._saved) > self._limit:
@@ -168,6 +176,7 @@ def _write(folder: Path, model: Any, processing_class: Any, content: dict[str, A
             processing_class.save_pretrained(beside)
         text = json.dumps(canonical(content), indent=2, allow_nan=False)
         (beside / METRICS_FILE).write_text(text + "\n", encoding="utf-8")
+        _sync(beside)
         if folder.exists():  # of an attempt that was resumed from before this step
             old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
             folder.rename(old)
@@ -177,6 +186,14 @@ def _write(folder: Path, model: Any, processing_class: Any, content: dict[str, A
             beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Wait until its files are on the disk: after a power cut, a name may have come there before what it names."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
 
 
 def _value_in(folder: Path, metric: str) -> float | None:
