@@ -73,6 +73,17 @@ def test_a_resumed_training_counts_what_is_to_come(make_trainer, capsys, wide, t
     assert rows(capsys.readouterr().out)["to come"] == "2 steps, after step 2, 4 examples"
 
 
+def test_a_training_by_epochs_has_its_epochs_to_come(make_trainer, capsys, wide, tmp_path):
+    """The number of examples would be wrong: the last batch of an epoch is smaller."""
+    make_trainer(
+        callbacks=[InfoCallback()], train_dataset=tokens(3), max_steps=-1, num_train_epochs=2, save_strategy="epoch"
+    ).train()
+    assert rows(capsys.readouterr().out)["to come"] == "4 steps, 2 epochs"
+    trainer = make_trainer(callbacks=[InfoCallback()], train_dataset=tokens(3), max_steps=-1, num_train_epochs=2)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "output" / "checkpoint-2"))
+    assert rows(capsys.readouterr().out)["to come"] == "2 steps, after step 2, up to epoch 2"
+
+
 def test_verbose_prints_everything(make_trainer, capsys, wide):
     """All arguments, the model's configuration and layers, the optimizer, the scheduler."""
     make_trainer(callbacks=[InfoCallback(verbose=True)], max_steps=1, hub_token=SECRET).train()

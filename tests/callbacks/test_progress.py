@@ -1,9 +1,11 @@
 """What the progress callback shows: bars in a terminal, lines anywhere else."""
 
 import sys
-from types import SimpleNamespace
+from io import StringIO
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
+from tqdm import tqdm
 from transformers import PrinterCallback, TrainerCallback
 from transformers import ProgressCallback as TransformersProgressCallback
 
@@ -19,6 +21,8 @@ def bars(monkeypatch):
     made = []
 
     class Bar:
+        format_dict = MappingProxyType({"ncols": None})
+
         def __init__(self, **options):
             self.options, self.n, self.lines, self.postfix, self.closed = options, options.get("initial", 0), [], "", 0
             made.append(self)
@@ -46,6 +50,22 @@ def test_a_bar_counts_the_steps_and_shows_what_was_logged(make_trainer, bars):
     (bar,) = bars
     assert (bar.options["total"], bar.options["initial"], bar.n, bar.closed) == (4, 0, 4, 1)
     assert [part.split()[0] for part in bar.postfix.split(", ")] == ["loss", "lr", "grad_norm"]
+
+
+@pytest.mark.parametrize(("columns", "labels"), [(60, []), (73, ["loss"]), (120, ["loss", "lr", "grad_norm"])], ids=str)
+def test_a_narrow_terminal_keeps_its_bar(make_trainer, monkeypatch, columns, labels):
+    """What was logged gives way to ten columns of the bar, the loss last."""
+    output = StringIO()
+    monkeypatch.setattr(
+        progress_module,
+        "tqdm",
+        lambda **options: tqdm(**options | {"dynamic_ncols": False, "ncols": columns}, file=output),
+    )
+    make_trainer(callbacks=[ProgressCallback(bars=True)], max_steps=4, logging_steps=2).train()
+    last = output.getvalue().rstrip().rsplit("\r", 1)[1]
+    assert len(last) <= columns
+    assert last.count("#") >= 10
+    assert [label for label in ("loss", "lr", "grad_norm") if f", {label} " in last] == labels
 
 
 def test_an_evaluation_has_a_bar_of_its_own(make_trainer, bars):

@@ -20,8 +20,8 @@ class InfoCallback(Callback):
     """Prints a table when a training begins, on standard output.
 
     It says how many parameters the model has, how many are trained and how much memory they take; how large the data
-    sets are; on which device it runs; how many steps and examples are to come; which arguments differ from their
-    defaults; and which run records it. What cannot be read is left out.
+    sets are; on which device it runs; how many steps, and examples or epochs, are to come; which arguments differ from
+    their defaults; and which run records it. What cannot be read is left out.
 
     Args:
         verbose: Print all arguments, the model's configuration and layers, the optimizer and the scheduler as well.
@@ -147,10 +147,13 @@ def _batch_text(args: Any) -> str:
 
 
 def _plan_text(args: Any, state: Any) -> str:
-    steps = state.max_steps - state.global_step
-    examples = steps * _batch_size(args) * args.gradient_accumulation_steps
-    resumed = f", after step {state.global_step:,}" if state.global_step else ""
-    return f"{steps:,} steps{resumed}, {examples:,} examples"
+    """The steps, and what was asked for if that is not their number: the last batch of an epoch may be smaller."""
+    done, epochs = state.global_step, getattr(args, "num_train_epochs", None)
+    steps = f"{state.max_steps - done:,} steps" + (f", after step {done:,}" if done else "")
+    if epochs and getattr(args, "max_steps", 0) <= 0:
+        return f"{steps}, up to epoch {epochs:g}" if done else f"{steps}, {epochs:g} epochs"
+    examples = (state.max_steps - done) * _batch_size(args) * args.gradient_accumulation_steps
+    return f"{steps}, {examples:,} examples"
 
 
 def _lines(values: dict[str, Any]) -> str:

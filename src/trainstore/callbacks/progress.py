@@ -25,10 +25,10 @@ SHOWN = {"loss": "loss", "learning_rate": "lr", "grad_norm": "grad_norm"}  # bes
 class ProgressCallback(Callback):
     """Shows how far a training is, and what was logged last.
 
-    In a terminal and in a notebook: a bar for the training, with loss, learning rate and gradient norm, and one for an
-    evaluation while it lasts. Anywhere else, such as the log file of a cluster's job: a line every `interval` seconds.
-    The results of each evaluation are a line in both. After a resume, the bar begins at the resumed step, and speed and
-    remaining time count from there.
+    In a terminal and in a notebook: a bar for the training, with loss, learning rate and gradient norm as far as there
+    is room, and one for an evaluation while it lasts. Anywhere else, such as the log file of a cluster's job: a line
+    every `interval` seconds. The results of each evaluation are a line in both. After a resume, the bar begins at the
+    resumed step, and speed and remaining time count from there.
 
     It takes the place of transformers' own ``ProgressCallback`` and ``PrinterCallback``, which a Trainer adds itself:
     they are removed from the trainer's list. Everything goes to standard error.
@@ -175,7 +175,15 @@ class ProgressCallback(Callback):
             print(line, file=sys.stderr, flush=True)
 
     def _logged_text(self) -> str:
-        return ", ".join(f"{label} {value}" for label, value in self._logged.items())
+        """What was logged last. What would leave the bar less than ten columns is left out, the loss last."""
+        parts = [f"{label} {value}" for label, value in self._logged.items()]
+        shown = self._training.format_dict
+        while parts and shown["ncols"]:
+            line = self._training.format_meter(**{**shown, "ncols": None, "postfix": ", ".join(parts)})  # ten columns
+            if len(line) <= shown["ncols"]:
+                break
+            parts.pop()
+        return ", ".join(parts)
 
     # --- Bars -------------------------------------------------------------------------------------------------------
 
