@@ -53,6 +53,18 @@ def test_fewer_of_each(call, told):
     assert lines[-1].startswith("(22 earlier samples")
 
 
+def test_what_is_shown_whole_needs_no_note(call, database_url, monkeypatch, store):
+    """The last line names --all only if it would show more: an earlier sample, a longer text, or a text's lines."""
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    for name, completion in (("short", "a b"), ("long", "word " * 100), ("lines", "a\nb")):
+        with store.start_run(name=name) as run:
+            run.log(loss=1.0, step=1, details={"sample/text/0": {"prompt": "p", "completion": completion}})
+    assert call("show", "short", "--samples").out.splitlines() == ["text 0  p", "  step 1  a b", ""]
+    for name in ("long", "lines"):
+        assert call("show", name, "--samples").out.splitlines()[-1] == "(--all prints the texts whole)"
+        assert "--all" not in call("show", name, "--samples", "--all").out
+
+
 def test_all_are_whole(call, told):
     """With their lines, and nothing is said to be missing."""
     out = call("show", "teller", "--samples", "--all").out
