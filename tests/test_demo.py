@@ -1,12 +1,15 @@
 """The main job: real models on real text, through the callback, on both databases."""
 
 import json
+import shlex
+import sysconfig
 
 import pytest
 
 from fixtures.garbage import leave_libraries_out
 from trainstore import TrainStore, demo
 from trainstore.cli import main
+from trainstore.cli.demo import _path_command
 from trainstore.demo import BLOCK, blocks, texts
 
 
@@ -65,6 +68,15 @@ def test_the_demo_in_words(short_demo, tmp_path, capsys, monkeypatch):
     for words in ("80 of 80 steps", "Best by eval_loss: width-", "trainstore best eval_loss", "width-64-lr-0.003"):
         assert words in out
     assert (tmp_path / "trainstore.db").exists()
+
+
+def test_the_next_commands_can_be_found(monkeypatch):
+    """If the environment is not activated, as after `make demo`, the first of the next commands activates it."""
+    scripts = sysconfig.get_path("scripts")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert _path_command() == f"  export PATH={shlex.quote(scripts)}:$PATH\n"
+    monkeypatch.setenv("PATH", scripts)
+    assert _path_command() == ""
 
 
 def test_the_demo_names_what_is_missing(tmp_path, capsys, monkeypatch):

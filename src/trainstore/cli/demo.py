@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
+import sysconfig
 
 import click
 
@@ -57,7 +60,7 @@ def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
             console.print(f"  {result.name}: {result.first_loss:.3f} → {result.last_loss:.3f}")
         target = repr(shown_url(store)) if options_of(backend, prefix) else ""
         console.print(
-            f"\nWhat to try next:\n"
+            f"\nWhat to try next:\n{_path_command()}"
             f"  {command_on(backend, prefix, 'runs')}\n"
             f"  {command_on(backend, prefix, f'show {best.uid}')}\n"
             f"  {command_on(backend, prefix, f'best eval_loss --project {PROJECT}')}\n"
@@ -65,3 +68,13 @@ def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _path_command() -> str:
+    """A line that makes the commands below it work, if the environment of this one is not activated; else nothing."""
+    from rich.markup import escape
+
+    folder = sysconfig.get_path("scripts")
+    if shutil.which("trainstore") is not None or not os.path.exists(os.path.join(folder, "trainstore")):
+        return ""
+    return escape(f"  export PATH={shlex.quote(folder)}:$PATH\n")
