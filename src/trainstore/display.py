@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 SHOWN_METRICS = ("eval_loss", "loss", "train_loss", "eval_accuracy")
 MAX_TEXT = 200  # characters of one value in HTML
 MOST_HYPERPARAMS = 6  # in an overview
-# These differ in every run and are of no interest in a table.
-_UNINTERESTING = ("hp__output_dir", "hp__run_name", "hp__logging_dir", "hp__resume_from_checkpoint")
+# These differ in every run, or follow from other arguments, and are of no interest in a table.
+_UNINTERESTING = (
+    *("hp__output_dir", "hp__run_name", "hp__logging_dir", "hp__resume_from_checkpoint"),
+    *("hp__do_train", "hp__do_eval", "hp__do_predict"),
+)
 _SHORT = {
     "run_id": "id",
     "started_at": "started",
@@ -44,7 +47,7 @@ def by_importance(runs: DataFrame) -> list[str]:
     """The titles of an overview's columns, those first that a narrow table needs most: results beside what differs."""
     names = ["run_id", *map(str, runs.columns)]
     metrics = [name for name in names if name.startswith("metric__")]
-    others = [name for name in names if "__" in name and name not in metrics]
+    others = [name for name in names if "__" in name and name not in metrics and name not in _UNINTERESTING]
     first = ["run_id", "name", "sort_metric_value", "status", *metrics[:1], *others[:1], *metrics[1:2], "last_step"]
     first += ["sort_metric_step", "project", *others[1:2], "started_at", *metrics[2:], *others[2:]]
     return [_title(name) for name in dict.fromkeys((*first, *names)) if name in names]

@@ -247,7 +247,12 @@ def test_a_narrow_terminal_shows_results_first(call, database_url, monkeypatch):
     """A result and what differs are there at 80 columns; what has no room is named."""
     with TrainStore(database_url) as store:
         for rate in (0.5, 0.25):
-            hyperparams = {"learning_rate": rate, "weight_decay": rate, "data_seed": int(rate * 4)}
+            hyperparams = {
+                "learning_rate": rate,
+                "weight_decay": rate,
+                "data_seed": int(rate * 4),
+                "do_eval": rate > 0.3,
+            }
             with store.start_run(
                 project=f"project-{rate}", name=f"a-longer-name-{rate}", hyperparams=hyperparams
             ) as run:
@@ -258,6 +263,7 @@ def test_a_narrow_terminal_shows_results_first(call, database_url, monkeypatch):
     assert "eval_loss" in table
     assert "learning_rate" in table
     assert "data_seed" in hidden
+    assert "do_eval" not in table + hidden  # a Trainer sets it itself
 
 
 def test_times_have_the_zone_of_this_machine(call, database_url, monkeypatch):
