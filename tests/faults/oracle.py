@@ -140,7 +140,12 @@ class Producer:
     @property
     def lines(self) -> list[str]:
         """The lines of its report until now."""
-        with suppress(FileNotFoundError), self.report.open() as file:
+        try:
+            if self.report.stat().st_size == self._read:
+                return self._lines
+        except FileNotFoundError:
+            return self._lines
+        with self.report.open() as file:
             file.seek(self._read)
             while (line := file.readline()).endswith("\n"):
                 self._read += len(line)
