@@ -51,7 +51,7 @@ def run_module(module, *arguments, env=None):
 @pytest.fixture(scope="module")
 def store_with(postgres_server, tmp_path_factory):
     """Make a store that holds what a case reads: filled once, then copied."""
-    filled = {}
+    filled, copies = {}, []
 
     def make(backend, stored):
         if (backend, stored) not in filled:
@@ -65,10 +65,12 @@ def store_with(postgres_server, tmp_path_factory):
             path = tmp_path_factory.mktemp("copy") / "store.db"
             shutil.copyfile(filled[backend, stored], path)
             return f"sqlite:///{path}"
-        return postgres_server.url_of(postgres_server.create(filled[backend, stored]))
+        copies.append(postgres_server.create(filled[backend, stored]))
+        return postgres_server.url_of(copies[-1])
 
     yield make
-    postgres_server.drop_all()
+    for name in copies + [filled[key] for key in filled if key[0] != "sqlite"]:
+        postgres_server.drop(name)
 
 
 @pytest.mark.parametrize(("case", "backend"), CASES, ids=[f"{case.name}-{backend}" for case, backend in CASES])
