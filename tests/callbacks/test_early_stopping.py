@@ -99,6 +99,12 @@ def test_the_next_training_counts_afresh():
     assert stopped_at(callback, [2, 2, 2]) == 3
 
 
+def test_a_training_without_evaluations_is_told_at_its_beginning(make_trainer, caplog):
+    """It would wait for them in vain."""
+    make_trainer(callbacks=[EarlyStoppingCallback()], max_steps=1).train()
+    assert caplog.text.count("eval_strategy is 'no'") == 1
+
+
 def test_a_metric_that_is_missing_is_told_once(caplog):
     """The training goes on; results of several data sets at one step belong together."""
     assert stopped_at(EarlyStoppingCallback(), [None, None, None]) is None

@@ -158,6 +158,12 @@ def test_a_sharded_model_is_left_to_the_trainer(tmp_path, caplog):
     assert caplog.text.count("sharded over processes") == 1
 
 
+def test_a_training_without_evaluations_is_told_at_its_beginning(make_trainer, tmp_path, caplog):
+    """It would wait for them in vain."""
+    make_trainer(callbacks=[ModelCheckpointCallback(tmp_path)], max_steps=1).train()
+    assert caplog.text.count("eval_strategy is 'no'") == 1
+
+
 def test_a_metric_that_is_missing_is_told_once(tmp_path, caplog):
     """The training goes on without a saved model."""
     evaluate(ModelCheckpointCallback(tmp_path, metric="eval_accuracy"), [2.0, 1.0, 0.5])

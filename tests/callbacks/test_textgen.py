@@ -207,6 +207,14 @@ def test_a_length_that_nobody_chose_fits(train, caplog):
     assert not any("positions" in message for message in warnings(caplog))
 
 
+def test_a_training_without_evaluations_is_told_at_its_beginning(store, make_trainer, caplog):
+    """It would wait for them in vain."""
+    make_trainer(
+        callbacks=[TextgenCallback("w1", tokenizer=tokenizer()), TrainStoreCallback(store)], max_steps=1
+    ).train()
+    assert caplog.text.count("eval_strategy is 'no'") == 1
+
+
 def test_no_tokenizer(train, caplog):
     """One warning when the training begins, which says what to give; the training goes on."""
     assert len(train(PROMPTS, tokenizer=None)) == 0

@@ -221,6 +221,11 @@ class Callback(TrainerCallback):  # type: ignore[misc]
 
     # --- For subclasses ---------------------------------------------------------------------------------------------
 
+    def warn_without_evaluations(self, args: Any, effect: str) -> None:
+        """Say what follows if the training's arguments ask for no evaluation."""
+        if getattr(args, "eval_strategy", None) == "no":
+            self.warn_once(f"eval_strategy is 'no': without evaluations {effect}")
+
     def target(self) -> object | None:
         """What two callbacks of this class must not both write to; None: any number of them may be used."""
         return None

@@ -59,6 +59,7 @@ class EarlyStoppingCallback(Callback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin to count, or go on after a resume."""
+        self.warn_without_evaluations(args, "the training is not stopped early")
         self._best.reset()
         self.count = 0
         saved = getattr(state, "stateful_callbacks", None) or {}

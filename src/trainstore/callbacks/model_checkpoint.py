@@ -92,6 +92,7 @@ class ModelCheckpointCallback(Callback):
         if model is not None and is_sharded(model):
             self.warn_once("the model is sharded over processes; only the trainer's own checkpoint is written")
         elif getattr(state, "is_world_process_zero", True):
+            self.warn_without_evaluations(args, "no model is saved")
             self.output_dir.mkdir(parents=True, exist_ok=True)  # that it cannot be made is told at the beginning
             self._remove_unfinished()
         if state.global_step:

@@ -98,6 +98,8 @@ class TextgenCallback(Callback):
         if problem is not None:
             self.warn_once(f"no text is generated: {problem}")
             return
+        if self._every is None:
+            self.warn_without_evaluations(args, "no text is generated; give generation_steps")
         prompts = Prompts(unwrapped(model), tokenizer, self._texts, self._settings)
         if prompts.problems:
             self.warn_once("; ".join(prompts.problems))
