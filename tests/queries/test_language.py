@@ -304,9 +304,9 @@ optimm = adamw
 name = a and hp__lrr < 1
              ^ there is no hyperparameter or field hp__lrr; did you mean hp.lr?
 statsu = lost
-^ did you mean status or started?
+^ did you mean status?
 model.dpth = 1
-^ did you mean hp.model.depth or hp.model?
+^ did you mean hp.model.depth?
 metric.los < 1
 ^ there is no metric los; did you mean metric.loss?
 metric__los < 1

@@ -9,7 +9,7 @@ import pytest
 from queries.builders import Builder
 from trainstore.errors import InvalidArgumentError
 from trainstore.queries import list_hyperparams, list_runs
-from trainstore.queries.names import Name, flat, resolve_name, resolve_names, spelled
+from trainstore.queries.names import Name, did_you_mean, flat, resolve_name, resolve_names, spelled
 from trainstore.values import stored_label
 
 
@@ -132,3 +132,11 @@ def test_a_list_of_one_hyperparameter_takes_its_name_in_each_spelling(builder: B
             assert list_hyperparams(reader, key=key)["value"].tolist() == values, key
         with pytest.raises(InvalidArgumentError, match="key='model'"):
             list_hyperparams(reader, key="model.depth")
+
+
+def test_what_is_much_less_like_a_name_is_not_suggested() -> None:
+    """Up to three names, the closest first; a far one only where there is no closer."""
+    known = ["eval_loss", "val/loss", "total_flos", "grad_norm"]
+    assert did_you_mean("eval_los", known) == "; did you mean eval_loss or val/loss?"
+    assert did_you_mean("total_flo", known) == "; did you mean total_flos?"
+    assert did_you_mean("totaflss", known) == "; did you mean total_flos?"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import Any, NamedTuple
 
 from sqlalchemy import exists, or_, select
@@ -223,12 +223,17 @@ def did_you_mean(written: str, known: Sequence[str]) -> str:
     for name in known:
         by_key.setdefault(_without_namespace(name), name)
     wanted = _without_namespace(written.replace("__", "."))
-    close = (
-        get_close_matches(wanted, by_key) or [key for key in by_key if key.endswith((f".{wanted}", f"/{wanted}"))][:3]
-    )
+    close = _closest(wanted, list(by_key)) or [key for key in by_key if key.endswith((f".{wanted}", f"/{wanted}"))][:3]
     if close:
         return f"; did you mean {' or '.join(by_key[key] for key in close)}?"
     return f"; there are {', '.join(known[:10])}{', …' if len(known) > 10 else ''}" if known else "; there are none"
+
+
+def _closest(wanted: str, known: Sequence[str]) -> list[str]:
+    """Up to three names that are like it, without those that are much less so than the first."""
+    found = get_close_matches(wanted, known)
+    likeness = [SequenceMatcher(None, name, wanted).ratio() for name in found]
+    return [name for name, ratio in zip(found, likeness, strict=True) if ratio >= 0.75 * likeness[0]]
 
 
 def _without_namespace(name: str) -> str:
