@@ -606,6 +606,15 @@ def recording_is_disabled() -> bool:
     return os.environ.get("TRAINSTORE_DISABLED", "").lower() in ("1", "true", "yes", "on")
 
 
+def checked_run(run: object) -> ActiveRun:
+    """The handle of a run that is being recorded. Raises `InvalidArgumentError` for anything else."""
+    if not isinstance(run, ActiveRun):
+        raise InvalidArgumentError(
+            f"run {run!r} is not a run that is being recorded; give what start_run or resume_run returned"
+        )
+    return run
+
+
 def canonical_tags(tags: Mapping[str, Any] | Iterable[str] | str) -> dict[str, Json]:
     """Tags as stored: name → value, True for a name alone."""
     if isinstance(tags, str):

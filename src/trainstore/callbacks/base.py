@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 from transformers import TrainerCallback
 
 from trainstore.callbacks.neighbours import list_with
-from trainstore.callbacks.summary_writer import SummaryWriterSource
-from trainstore.errors import InvalidArgumentError, TrainStoreError
+from trainstore.callbacks.summary_writer import SummaryWriterSource, write_scalars
+from trainstore.errors import TrainStoreError
 from trainstore.integrations.transformers import TrainStoreCallback
-from trainstore.run import ActiveRun, recording_is_disabled
+from trainstore.run import ActiveRun, checked_run, recording_is_disabled
 
 logger = logging.getLogger("trainstore")
 
@@ -125,11 +125,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         return self
 
     def __init__(self, run: ActiveRun | None = None, summary_writer: Any = None) -> None:
-        if run is not None and not isinstance(run, ActiveRun):
-            raise InvalidArgumentError(
-                f"run {run!r} is not a run that is being recorded; give what start_run or resume_run returned"
-            )
-        self._given_run = run
+        self._given_run = None if run is None else checked_run(run)
         self._summary = SummaryWriterSource(summary_writer)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -197,7 +193,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         """The same for numbers: each is a scalar of TensorBoard under its name."""
         writer = self.summary_writer
         if writer is not None:
-            self._guard_writer(lambda: [writer.add_scalar(name, value, step) for name, value in values.items()])
+            self._guard_writer(lambda: write_scalars(writer, values, step))
 
     def close_summary(self) -> None:
         """Write what the TensorBoard writer still holds; close it, if it was opened here."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from trainstore.callbacks.arguments import positive_int
 from trainstore.callbacks.base import Callback
 from trainstore.callbacks.best_metric import BestMetric
-from trainstore.errors import InvalidArgumentError
 from trainstore.run import ActiveRun
 
 
@@ -42,9 +42,7 @@ class EarlyStoppingCallback(Callback):
         run: ActiveRun | None = None,
     ) -> None:
         super().__init__(run=run)
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
-            raise InvalidArgumentError(f"patience {patience!r} is not a positive number of evaluations")
-        self.patience = patience
+        self.patience = positive_int("patience", patience, "evaluations")
         self._best = BestMetric(metric, mode, threshold)
         self.name = f"EarlyStoppingCallback({self._best.metric})"
         self.count = 0  # evaluations since the best one

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from trainstore.callbacks.arguments import at_least_one
 from trainstore.callbacks.base import Callback, only_if
 from trainstore.callbacks.gradients import Layers, Watchdog, norm_of
 from trainstore.callbacks.models import is_sharded, unwrapped
@@ -16,7 +17,7 @@ from trainstore.integrations.protocol import attribute_of, protocol_of
 from trainstore.integrations.transformers.wrappers import Method, Wrappers, calling_trainer
 from trainstore.queries.names import did_you_mean
 from trainstore.run import ActiveRun
-from trainstore.values import index_of, scalar_of
+from trainstore.values import scalar_of
 
 MAX_NAMED = 20  # layers in one event
 
@@ -62,10 +63,7 @@ class GradLogger(Callback):
         run: ActiveRun | None = None,
     ) -> None:
         super().__init__(run=run, summary_writer=summary_writer)
-        number = index_of(log_frequency)
-        if number is None or number < 1:
-            raise InvalidArgumentError(f"log_frequency {log_frequency!r} is not an int from 1 on")
-        self._every = number
+        self._every = at_least_one("log_frequency", log_frequency)
         self._tracked = _checked_names(track_layers)
         ratio = scalar_of(factor)
         if isinstance(ratio, (bool, str)) or ratio is None or not 1 < ratio < float("inf"):
@@ -114,10 +112,9 @@ class GradLogger(Callback):
 
     @only_if(lambda self, state: not (state.global_step + 1) % self._every)
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Is this step to be measured?"""
-        step = state.global_step + 1
-        if step % self._every == 0 and self._layers is not None:
-            self._due, self._norms = step, None
+        """This step is to be measured."""
+        if self._layers is not None:
+            self._due, self._norms = state.global_step + 1, None
             if self._needs_hooks:
                 self._hook(self._layers)
 

@@ -11,6 +11,7 @@ import torch
 from trainstore.callbacks.base import Callback
 from trainstore.callbacks.models import unwrapped
 from trainstore.callbacks.snapshot import arguments_of, chosen_arguments, model_config_of
+from trainstore.integrations.transformers.facts import dataset_of
 from trainstore.integrations.transformers.parameters import count_parameters
 from trainstore.integrations.transformers.wrappers import calling_trainer
 from trainstore.run import ActiveRun
@@ -76,8 +77,9 @@ class InfoCallback(Callback):
         yield "model", lambda: type(unwrapped(model)).__name__ if model is not None else None
         yield "parameters", lambda: _parameters_text(model)
         yield "device", lambda: _device_text(args, model)
+        trainer = calling_trainer(self)
         for part, title in (("train", "training data"), ("eval", "evaluation data")):
-            yield title, partial(_examples_text, _dataset_of(part, calling_trainer(self), event))
+            yield title, partial(_examples_text, dataset_of(trainer, part, event.get(f"{part}_dataloader")))
         yield "batch", lambda: _batch_text(args)
         yield "to come", lambda: _plan_text(args, state)
         yield "arguments", lambda: _lines(chosen_arguments(args))
@@ -119,12 +121,6 @@ def _device_text(args: Any, model: Any) -> str:
         return f"{device}{several}"
     properties = torch.cuda.get_device_properties(device)
     return f"{device}, {properties.name}, {_bytes_text(properties.total_memory)}{several}"
-
-
-def _dataset_of(part: str, trainer: Any | None, event: dict[str, Any]) -> Any | None:
-    """The trainer's; otherwise that of the data loader, which a Trainer makes only when it evaluates."""
-    dataset = getattr(trainer, f"{part}_dataset", None)
-    return getattr(event.get(f"{part}_dataloader"), "dataset", None) if dataset is None else dataset
 
 
 def _examples_text(dataset: Any | None) -> str | None:

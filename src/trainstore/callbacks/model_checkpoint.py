@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from trainstore.callbacks.arguments import positive_int
 from trainstore.callbacks.base import Callback
 from trainstore.callbacks.best_metric import BestMetric
 from trainstore.callbacks.models import is_sharded, unwrapped
@@ -67,11 +68,9 @@ class ModelCheckpointCallback(Callback):
         if Path(output_dir).is_file():
             raise InvalidArgumentError(f"output_dir {os.fspath(output_dir)!r} is a file; give the path of a folder")
         limit = save_total_limit
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-            raise InvalidArgumentError(f"save_total_limit {limit!r} is not a positive number of models")
+        self._limit = None if limit is None else positive_int("save_total_limit", limit, "models")
         self.output_dir = Path(output_dir).absolute()
         self._best = BestMetric(metric, mode)
-        self._limit = limit
         self._saves_checkpoint = save_checkpoint
         self.best_model_path: Path | None = None
         self._saved: list[int] = []  # steps, the best one last

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from types import FrameType
 from typing import Any
 
 from transformers import TrainerCallback
+
+from trainstore.integrations.transformers.wrappers import owners_of_frames
 
 
 def list_with(callback: TrainerCallback) -> tuple[Any, list[Any]] | None:
     """The object whose event ``callback`` handles now, and its list of callbacks; None outside an event.
 
     No event carries it. It is the ``self`` of a frame further up, a ``CallbackHandler`` or a trainer with a list of its
-    own. Reading a frame's locals keeps copies of them until that function returns, so do this once a training.
+    own.
     """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if "self" in frame.f_code.co_varnames:
-            owner = frame.f_locals.get("self")
-            if owner is not callback:
-                found = _callbacks(owner)
-                if any(one is callback for one in found):
-                    return owner, found
-        frame = frame.f_back
+    for owner in owners_of_frames():
+        found = [] if owner is callback else _callbacks(owner)
+        if any(one is callback for one in found):
+            return owner, found
     return None
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from trainstore.callbacks.arguments import positive_int
 from trainstore.callbacks.base import Callback
-from trainstore.errors import InvalidArgumentError
 
 
 class StateInspectionCallback(Callback):
@@ -20,9 +20,7 @@ class StateInspectionCallback(Callback):
 
     def __init__(self, every: int = 1) -> None:
         super().__init__()
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise InvalidArgumentError(f"every {every!r} is not a positive number of steps")
-        self._every = every
+        self._every = positive_int("every", every, "steps")
 
     def _reset(self) -> None:
         super()._reset()

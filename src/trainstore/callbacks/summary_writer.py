@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,24 @@ class SummaryWriterSource:
     def __getstate__(self) -> dict[str, Any]:
         folder = self.folder
         return {"_writer": None if folder else self._writer, "_folder": folder, "_is_own": False}
+
+
+def write_scalars(writer: Any, scalars: Mapping[str, float], step: int) -> None:
+    """Write numbers, by their tags: all in one event where ``add_scalar`` would write one for each."""
+    file = file_writer_of(writer)
+    if file is None:
+        for tag, value in scalars.items():
+            writer.add_scalar(tag, value, step)
+    elif scalars:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        file.add_summary(Summary(value=values), step)
+
+
+def as_code(text: str) -> str:
+    """A text as a block of code, which is shown as it is: TensorBoard reads texts as Markdown."""
+    return "\n".join(f"    {line}" for line in text.split("\n"))
 
 
 def file_writer_of(writer: Any) -> Any | None:

@@ -13,7 +13,7 @@ import orjson
 
 from trainstore.callbacks.base import Callback
 from trainstore.callbacks.snapshot import arguments_of, chosen_arguments, model_config_of
-from trainstore.callbacks.summary_writer import file_writer_of
+from trainstore.callbacks.summary_writer import as_code, file_writer_of, write_scalars
 from trainstore.errors import InvalidArgumentError
 from trainstore.redaction import redact_item
 from trainstore.values import Json, canonical_hyperparams, scalar_of
@@ -87,7 +87,7 @@ class TBLogger(Callback):
     def _write_texts(self, texts: Mapping[str, Any], step: int, writer: Any) -> None:
         for tag, values in texts.items():
             if values:
-                writer.add_text(tag, _as_text(values), step)
+                writer.add_text(tag, as_code(orjson.dumps(values, option=orjson.OPT_INDENT_2).decode()), step)
         self._flush(writer)
 
     def _write_results(self, metrics: Any, step: int) -> None:
@@ -107,7 +107,7 @@ class TBLogger(Callback):
             elif isinstance(number, str):
                 writer.add_text(tag, str(redact_item(str(name), number)), step)
         self._results |= scalars
-        _add_scalars(writer, scalars, step)
+        write_scalars(writer, scalars, step)
         if monotonic() - self._flushed > FLUSH_INTERVAL:
             self._flush(writer)
 
@@ -134,27 +134,8 @@ class TBLogger(Callback):
         return {name: value for name, value in self._info.items() if isinstance(value, str)}
 
 
-def _add_scalars(writer: Any, scalars: dict[str, float], step: int) -> None:
-    """All of a log in one event: ``add_scalar`` would write one for each."""
-    file = file_writer_of(writer)
-    if file is None:
-        for tag, value in scalars.items():
-            writer.add_scalar(tag, value, step)
-    elif scalars:
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
-        file.add_summary(Summary(value=values), step)
-
-
 def _tag(name: str) -> str:
     for prefix in PREFIXES:
         if name.startswith(f"{prefix}_"):
             return f"{prefix}/{name[len(prefix) + 1 :]}"
     return f"train/{name}"
-
-
-def _as_text(values: dict[str, Json]) -> str:
-    """JSON as a block of code: TensorBoard reads texts as Markdown."""
-    text = orjson.dumps(values, option=orjson.OPT_INDENT_2).decode()
-    return "\n".join(f"    {line}" for line in text.splitlines())

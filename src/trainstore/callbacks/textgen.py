@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+from trainstore.callbacks.arguments import at_least_one
 from trainstore.callbacks.base import Callback, only_if
 from trainstore.callbacks.models import is_sharded, unwrapped
 from trainstore.callbacks.sampling import Prompts, settings_of
+from trainstore.callbacks.summary_writer import as_code
 from trainstore.errors import InvalidArgumentError
 from trainstore.queries.samples import sample_key
 from trainstore.run import ActiveRun
@@ -62,7 +64,7 @@ class TextgenCallback(Callback):
         super().__init__(run=run, summary_writer=summary_writer)
         self._texts = _checked_prompts(prompts)
         self._settings = settings_of(generation_config)
-        self._every = None if generation_steps is None else _at_least_one("generation_steps", generation_steps)
+        self._every = None if generation_steps is None else at_least_one("generation_steps", generation_steps)
         if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
             raise InvalidArgumentError(f"name {name!r} is not a text of 1 to {MAX_NAME} characters")
         self._name = name
@@ -74,7 +76,7 @@ class TextgenCallback(Callback):
         if index_of(seed) is None or seed < 0:
             raise InvalidArgumentError(f"seed {seed!r} is not an int from 0 on")
         self._seed = seed
-        self._batch_size = _at_least_one("batch_size", batch_size)
+        self._batch_size = at_least_one("batch_size", batch_size)
 
     def _reset(self) -> None:
         super()._reset()
@@ -161,19 +163,9 @@ def _checked_prompts(prompts: Any) -> list[str]:
     raise InvalidArgumentError(f"prompts {prompts!r} is neither a text nor a list of texts")
 
 
-def _at_least_one(name: str, value: Any) -> int:
-    number = index_of(value)
-    if number is None or number < 1:
-        raise InvalidArgumentError(f"{name} {value!r} is not an int from 1 on")
-    return number
-
-
 def _is_tokenizer(one: Any) -> bool:
     return callable(one) and callable(getattr(one, "decode", None))
 
 
 def _as_markdown(sample: Mapping[str, str]) -> str:
-    """A sample as TensorBoard shows it: texts as they are, not as Markdown."""
-    return "\n\n".join(
-        f"**{name}**\n\n" + "\n".join(f"    {line}" for line in text.split("\n")) for name, text in sample.items()
-    )
+    return "\n\n".join(f"**{name}**\n\n{as_code(text)}" for name, text in sample.items())

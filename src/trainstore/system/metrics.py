@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from types import TracebackType
 
 from trainstore.errors import InvalidArgumentError
-from trainstore.run import ActiveRun
+from trainstore.run import ActiveRun, checked_run
 from trainstore.system.sampler import Sampler
 from trainstore.system.sensors import all_sensors, require_psutil
-
-logger = logging.getLogger("trainstore")
 
 INTERVAL = 15.0  # seconds
 
@@ -32,11 +29,7 @@ class SystemMetrics:
     """
 
     def __init__(self, run: ActiveRun, interval: float = INTERVAL) -> None:
-        if not isinstance(run, ActiveRun):
-            raise InvalidArgumentError(
-                f"run {run!r} is not a run that is being recorded; give what start_run or resume_run returned"
-            )
-        self._run = run
+        self._run = checked_run(run)
         self._interval = checked_interval(interval)
         require_psutil()
         self._recorded_at: int | None = None  # the step of the last record

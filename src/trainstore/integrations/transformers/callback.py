@@ -210,7 +210,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def _find_training(self, state: Any, steps_since: int | None) -> Training | None:
         session = self._session
-        found = next((one for one in session.trainings if one.given_state is state or one.state is state), None)
+        found = session.training_with(state)
         if found is None and session.trainings:
             trainer = self._find_trainer()
             # Without a trainer it may be a library that makes a new state for every event.

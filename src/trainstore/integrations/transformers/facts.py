@@ -157,7 +157,7 @@ def data_facts(
     """Classes, sizes, columns and fingerprints of the training and the evaluation data."""
     facts: dict[str, Any] = {}
     for part, dataloader in (("train", train_dataloader), ("eval", eval_dataloader)):
-        dataset = incomplete.attempt(f"dbh.{part}", partial(_dataset_of, trainer, part, dataloader))
+        dataset = incomplete.attempt(f"dbh.{part}", partial(dataset_of, trainer, part, dataloader))
         several = dataset.items() if isinstance(dataset, dict) else [(None, dataset)]
         for name, one in several:
             if one is not None:
@@ -165,7 +165,8 @@ def data_facts(
     return facts
 
 
-def _dataset_of(trainer: Any | None, part: str, dataloader: Any) -> Any:
+def dataset_of(trainer: Any | None, part: str, dataloader: Any) -> Any:
+    """The trainer's; otherwise that of the data loader, which a Trainer makes only when it evaluates."""
     dataset = getattr(trainer, f"{part}_dataset", None)
     return getattr(dataloader, "dataset", None) if dataset is None else dataset
 

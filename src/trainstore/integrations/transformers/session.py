@@ -93,10 +93,14 @@ class Session:
         if training is not None and training.steps is not None:
             training.steps.leave_out(seconds)
 
+    def training_with(self, state: Any) -> Training | None:
+        """The training under way whose state this is."""
+        return next((one for one in self.trainings if one.given_state is state or one.state is state), None)
+
     def _training_of(self, state: Any) -> Training | None:
-        for training in self.trainings:
-            if training.given_state is state or training.state is state:
-                return training
+        training = self.training_with(state)
+        if training is not None:
+            return training
         if isinstance(state, TrainerState) or len(self.trainings) != 1:
             return None
         return self.trainings[0]  # its library may make a new state for every event

@@ -6,7 +6,7 @@ import copy
 import functools
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType, MethodType
 from typing import Any
 from weakref import ref
@@ -31,27 +31,27 @@ def calling_trainer(callback: object) -> Any | None:
     """The trainer whose event ``callback`` handles now, or None.
 
     No event of a ``transformers.Trainer`` carries it. It is the ``self`` of a frame further up, recognised by its
-    callbacks. Reading a frame's locals keeps copies of them until that function returns, so do this once a training,
-    not at every step.
+    callbacks.
     """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if "self" in frame.f_code.co_varnames:
-            candidate = frame.f_locals.get("self")
-            if any(one is callback for one in callbacks_of(candidate)):
-                return candidate
-        frame = frame.f_back
-    return None
+    return next((one for one in owners_of_frames() if any(two is callback for two in callbacks_of(one))), None)
 
 
 def is_calling(trainer: object) -> bool:
     """Whether a method of the trainer is running in this thread."""
+    return any(one is trainer for one in owners_of_frames())
+
+
+def owners_of_frames() -> Iterator[Any]:
+    """The ``self`` of each method that is running in this thread, the innermost first.
+
+    Reading a frame's locals keeps copies of them until that function returns, so do this once a training, not at every
+    step.
+    """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if "self" in frame.f_code.co_varnames and frame.f_locals.get("self") is trainer:
-            return True
+        if "self" in frame.f_code.co_varnames:
+            yield frame.f_locals.get("self")
         frame = frame.f_back
-    return False
 
 
 class _Wrapper(functools.partial[Any]):
