@@ -123,6 +123,10 @@ class RunActiveError(TrainStoreError):
     """The run is being written by a live process, and was neither deleted nor closed."""
 
 
+class CheckpointError(TrainStoreError):
+    """A checkpoint of a training cannot be written or read, or does not fit."""
+
+
 class RunEndedError(TrainStoreError):
     """The run has a final status, which `TrainStore.close_run` does not change."""
 

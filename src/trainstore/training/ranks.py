@@ -1,0 +1,137 @@
+"""The processes that train one model together: who is who, how the model and the data are divided, what they exchange.
+
+``torch.distributed`` is used directly: accelerate keeps its settings in a state of the whole process, which another
+trainer in the same process may reset.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import torch
+from torch import distributed
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+)
+
+logger = logging.getLogger("trainstore")
+
+
+class Ranks:
+    """The process group, which torchrun's variables ask for or the user has made; or this process alone.
+
+    Attributes:
+        rank: This process's number among all.
+        local_rank: Its number on this machine.
+        size: How many there are.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        if distributed.is_available() and not distributed.is_initialized() and _variable("WORLD_SIZE", 1) > 1:
+            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        is_group = distributed.is_available() and distributed.is_initialized()
+        self.rank: int = distributed.get_rank() if is_group else 0
+        self.size: int = distributed.get_world_size() if is_group else 1
+        self.local_rank = _variable("LOCAL_RANK", self.rank if is_group else 0)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes, and is recorded."""
+        return self.rank == 0
+
+    def divide_model(self, model: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+        """The model that computes: its gradients are averaged over the processes. Alone: the model itself."""
+        if self.size == 1 or not any(parameter.requires_grad for parameter in model.parameters()):
+            return model
+        ids = [device.index] if device.type == "cuda" and device.index is not None else None
+        return torch.nn.parallel.DistributedDataParallel(model, device_ids=ids)
+
+    def divide_data(self, loader: Any, *, pads: bool) -> Any:
+        """A loader of this process's part of the data.
+
+        Args:
+            loader: A loader of all of it. One with a sampler of its own, or of an iterable data set, is left as it is,
+                with a warning: it has to divide the data itself.
+            pads: Whether all processes get as many examples, as training needs it, by repeating some.
+        """
+        if self.size == 1 or not isinstance(loader, DataLoader) or isinstance(loader.sampler, DistributedSampler):
+            return loader
+        sampler = loader.sampler
+        plain = type(sampler) in (RandomSampler, SequentialSampler) and not getattr(sampler, "replacement", False)
+        if isinstance(loader.dataset, IterableDataset) or not plain or type(loader.batch_sampler) is not BatchSampler:
+            logger.warning(
+                "each of the %d processes reads all of %s: give it a DistributedSampler, or a data set that divides "
+                "itself",
+                self.size,
+                type(loader).__name__,
+            )
+            return loader
+        shuffle = type(sampler) is RandomSampler
+        size: Any = len(loader.dataset)  # type: ignore[arg-type]
+        divided: Any = (
+            DistributedSampler(
+                loader.dataset, self.size, self.rank, shuffle=shuffle, seed=0, drop_last=loader.drop_last
+            )
+            if pads
+            else range(self.rank, size, self.size)
+        )
+        return DataLoader(
+            loader.dataset,
+            batch_size=loader.batch_size,
+            sampler=divided,
+            num_workers=loader.num_workers,
+            collate_fn=loader.collate_fn,
+            pin_memory=loader.pin_memory,
+            drop_last=loader.drop_last,
+            timeout=loader.timeout,
+            worker_init_fn=loader.worker_init_fn,
+            multiprocessing_context=loader.multiprocessing_context,
+            generator=loader.generator,
+            prefetch_factor=loader.prefetch_factor,
+            persistent_workers=loader.persistent_workers,
+        )
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of each process, in their order; on all of them."""
+        if self.size == 1:
+            return [value]
+        found: list[Any] = [None] * self.size
+        distributed.all_gather_object(found, value)
+        return found
+
+    def from_main(self, value: Any) -> Any:
+        """The main process's value, on all of them."""
+        if self.size == 1:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def sum(self, values: list[float]) -> list[float]:
+        """The sums over all processes, in float64."""
+        if self.size == 1:
+            return values
+        return [sum(column) for column in zip(*self.gather(values), strict=True)]
+
+    def mean(self, value: float) -> float:
+        """The mean over all processes."""
+        return self.sum([value])[0] / self.size
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+def _variable(name: str, default: int) -> int:
+    try:
+        return int(os.environ.get(name) or default)
+    except ValueError:
+        return default

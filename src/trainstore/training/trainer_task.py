@@ -1,0 +1,275 @@
+"""What a `Trainer` tells its loop: its steps, its files, its history."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainstore.training.checkpoint_file import newest_checkpoint, plain, write_checkpoint
+from transformers import TrainerCallback
+
+from trainstore.errors import CheckpointError, InvalidArgumentError
+from trainstore.training.arguments import derived_arguments
+from trainstore.training.plan import Plan
+
+if TYPE_CHECKING:
+    from trainstore.training.trainer import Trainer
+
+logger = logging.getLogger("trainstore")
+
+BEST = "best_model.pt"
+PATTERN = "checkpoint_*.pt"
+
+
+def is_callback(one: Any) -> bool:
+    """Whether it is a callback of Hugging Face's kind, an object or a class, and not a function."""
+    return isinstance(one, TrainerCallback) or (isinstance(one, type) and issubclass(one, TrainerCallback))
+
+
+class TrainerTask:
+    """The loop's `Task` of one `Trainer`.
+
+    Attributes:
+        history: For each metric a list with a value for each epoch.
+        user_step: A subclass's own ``train_step``.
+    """
+
+    def __init__(self, trainer: Trainer, args: Any) -> None:
+        from trainstore.training.trainer import Trainer
+
+        self._trainer, self._args = trainer, args
+        self.history: dict[str, list[float]] = {}
+        self._epochs = 0  # in the history
+        self._functions: list[Callable[..., Any]] = []
+        self._save_dir: Path | None = None
+        is_overridden = type(trainer).train_step is not Trainer.train_step
+        self.user_step: Callable[[Any], Mapping[str, Any]] | None = trainer.train_step if is_overridden else None
+
+    def begin(self, plan: Plan, save_dir: Any, functions: list[Callable[..., Any]], config: Mapping[str, Any]) -> None:
+        """A training begins.
+
+        Raises:
+            InvalidArgumentError: Checkpoints are wanted, and the config holds more than plain data.
+        """
+        self.history, self._epochs, self._functions = {}, 0, functions
+        self._save_dir = None if save_dir is None else Path(save_dir)
+        if save_dir is not None:
+            plain(config)
+        self._trainer.loop.hyperparams = {**self._facts(plan), **config}
+
+    def _facts(self, plan: Plan) -> dict[str, Any]:
+        """What is recorded as hyperparameters beside the config."""
+        trainer, settings = self._trainer, self._trainer.settings
+        group = trainer.optimizer.param_groups[0]
+        facts = {
+            "optimizer": type(trainer.optimizer).__name__,
+            **_plain_of(group),
+            "learning_rate": group.get("initial_lr", group.get("lr")),
+            "scheduler": None if trainer.scheduler is None else type(trainer.scheduler).__name__,
+            "loss_fn": None if trainer.loss_fn is None else _name_of(trainer.loss_fn),
+            "num_epochs": plan.epochs,
+            "batch_size": getattr(plan.train_loader, "batch_size", None),
+            "max_grad_norm": settings.max_grad_norm,
+            "gradient_accumulation_steps": settings.gradient_accumulation_steps,
+            "mixed_precision": settings.mixed_precision,
+            "best_model_metric": None if plan.best is None else plan.best.metric,
+            "early_stopping_patience": plan.patience,
+        }
+        facts.pop("lr", None)
+        facts = {name: value for name, value in facts.items() if value is not None}
+        if self._args is not None:
+            facts = {**_plain_of(vars(self._args)), **facts}
+        return facts
+
+    # --- The loop asks ----------------------------------------------------------------------------------------------
+
+    def train_micro_batch(self, batch: Any) -> Mapping[str, Any]:
+        """Forward and backward pass."""
+        return self._trainer._train_micro_batch(batch)
+
+    def train_epoch(self, train_loader: Any, eval_loader: Any, epoch: int) -> dict[str, float]:
+        """One epoch, as a subclass may make it."""
+        return dict(self._trainer.train_epoch(train_loader, eval_loader, epoch))
+
+    def evaluate(self, loader: Any) -> Mapping[str, float]:
+        """An evaluation, as a subclass may make it."""
+        return self._trainer.evaluate(loader)
+
+    def arguments(self, plan: Plan) -> Any:
+        """The user's arguments, or some that say the same as the plan."""
+        if self._args is not None:
+            return self._args
+        loop, settings = self._trainer.loop, self._trainer.settings
+        best = plan.best
+        return derived_arguments(
+            self._trainer.device,
+            loop.ranks,
+            output_dir=self._save_dir,
+            optimizer=self._trainer.optimizer,
+            precision=settings.mixed_precision,
+            train_loader=plan.train_loader,
+            eval_loader=plan.eval_loader,
+            num_train_epochs=plan.epochs or 1,
+            max_steps=plan.max_steps or -1,
+            max_grad_norm=settings.max_grad_norm or 0.0,
+            gradient_accumulation_steps=settings.gradient_accumulation_steps,
+            logging_strategy="steps" if plan.log_steps else "epoch",
+            logging_steps=plan.log_steps or 500,
+            eval_strategy="no" if plan.eval_loader is None else "steps" if plan.eval_steps else "epoch",
+            eval_steps=plan.eval_steps or None,
+            save_strategy="no" if self._save_dir is None else "steps" if plan.save_steps else "epoch",
+            save_steps=plan.save_steps or 500,
+            metric_for_best_model=None if best is None else best.metric,
+            greater_is_better=None if best is None else best.mode == "max",
+        )
+
+    def means(self) -> Mapping[str, float]:
+        """Nothing beside the mean loss."""
+        return {}
+
+    def epoch_done(self, epoch: int, metrics: dict[str, float]) -> None:
+        """The functions hear of it."""
+        for function in self._functions:
+            function(self._trainer, epoch, metrics)
+
+    def epoch_measured(self, metrics: Mapping[str, float]) -> None:
+        """The history grows."""
+        for name in {**self.history, **metrics}:
+            past = self.history.setdefault(name, [float("nan")] * self._epochs)
+            past.append(metrics.get(name, float("nan")))
+        self._epochs += 1
+
+    def task_state(self) -> dict[str, Any]:
+        """The history."""
+        return {"history": self.history, "epochs": self._epochs}
+
+    def load_task_state(self, saved: dict[str, Any]) -> None:
+        """Go on with it."""
+        self.history = {name: list(values) for name, values in saved["history"].items()}
+        self._epochs = saved["epochs"]
+
+    # --- Files ------------------------------------------------------------------------------------------------------
+
+    def newest_checkpoint(self) -> Path | None:
+        """The newest checkpoint in the folder of this training; None if there is none."""
+        if self._save_dir is None:
+            raise InvalidArgumentError("resume_from=True needs save_dir, the folder with the checkpoints")
+        found = [newest_checkpoint(self._save_dir, pattern) for pattern in (PATTERN, BEST)]
+        return max((path for path in found if path is not None), key=lambda path: path.stat().st_mtime_ns, default=None)
+
+    def write_checkpoint(self, *, is_due: bool, is_best: bool, at_epoch: bool) -> str | None:
+        """Write ``best_model.pt``, ``checkpoint_epoch_<n>.pt`` or ``checkpoint_step_<n>.pt``; the path."""
+        folder, loop = self._save_dir, self._trainer.loop
+        if folder is None:
+            return None
+        epoch, value = loop.epoch_index, loop.metric_value
+        paths = []
+        if is_best:
+            paths.append(folder / BEST)
+            loop.state.best_model_checkpoint = str(paths[0])
+        if is_due:
+            number = f"epoch_{epoch + 1}" if at_epoch else f"step_{loop.state.global_step}"
+            paths.append(folder / f"checkpoint_{number}.pt")
+        for path in paths:
+            self._trainer._save_checkpoint(path, epoch, value)
+        self._delete_old(folder)
+        return str(paths[-1])
+
+    def write(self, path: Path, epoch: int, metric_value: float | None, config: Mapping[str, Any]) -> None:
+        """Write one checkpoint, and let all processes know whether it is there."""
+        trainer, loop = self._trainer, self._trainer.loop
+        content = {
+            "epoch": epoch,
+            "step": loop.state.global_step,
+            "model_state_dict": trainer.model.state_dict(),
+            "optimizer_state_dict": trainer.optimizer.state_dict(),
+            "config": config,
+            "training": loop.state_dict(),
+        }
+        if trainer.scheduler is not None:
+            content["scheduler_state_dict"] = trainer.scheduler.state_dict()
+        if metric_value is not None:
+            content["metric_value"] = float(metric_value)
+        error: str | None = None
+        if loop.ranks.is_main:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_checkpoint(path, content)
+            except OSError as failure:
+                error = f"{path} cannot be written ({failure})"
+            except CheckpointError as failure:
+                error = str(failure)
+        error = loop.ranks.from_main(error)
+        if error is not None:
+            raise CheckpointError(error)
+
+    def _delete_old(self, folder: Path) -> None:
+        limit, loop = self._trainer.settings.save_total_limit, self._trainer.loop
+        if limit is None or not loop.ranks.is_main:
+            return
+        found = sorted(folder.glob(PATTERN), key=lambda path: path.stat().st_mtime_ns)
+        for path in found[:-limit]:
+            path.unlink(missing_ok=True)
+
+    def load_states(self, path: Path, saved: Mapping[str, Any], optimizer: bool, scheduler: bool) -> None:
+        """Load what was read into the trainer's parts. Raises CheckpointError, and then nothing was changed."""
+        trainer = self._trainer
+        wanted: list[tuple[str, Any]] = [("model_state_dict", trainer.model)]
+        if optimizer:
+            wanted.append(("optimizer_state_dict", trainer.optimizer))
+        if scheduler and "scheduler_state_dict" in saved:
+            wanted.append(("scheduler_state_dict", trainer.scheduler))
+        missing = next((name for name, _ in wanted if name not in saved), None)
+        if missing is not None:
+            raise CheckpointError(f"{path} has no {missing}: it is not a checkpoint of a Trainer")
+        problem = _differences(trainer.model.state_dict(), saved["model_state_dict"])
+        if problem is None and optimizer:
+            problem = _group_differences(trainer.optimizer, saved["optimizer_state_dict"])
+        if problem is not None:
+            raise CheckpointError(f"{path} does not fit: {problem}")
+        for name, part in wanted:
+            try:
+                part.load_state_dict(saved[name])
+            except (RuntimeError, ValueError, KeyError, TypeError) as error:
+                raise CheckpointError(f"{path}: {name} does not fit ({error})") from error
+
+
+def _differences(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
+    """How two models' states differ in names and shapes; None: they do not."""
+    missing, more = sorted(mine.keys() - theirs.keys()), sorted(theirs.keys() - mine.keys())
+    if missing or more:
+        parts = [
+            f"lacks {_some(missing)}" if missing else "",
+            f"has {_some(more)}, which this model has not" if more else "",
+        ]
+        return "the checkpoint's model " + " and ".join(part for part in parts if part)
+    for name, value in mine.items():
+        other = theirs[name]
+        if hasattr(value, "shape") and tuple(value.shape) != tuple(getattr(other, "shape", ())):
+            return f"{name} has the shape {tuple(getattr(other, 'shape', ()))} there and {tuple(value.shape)} here"
+    return None
+
+
+def _group_differences(optimizer: Any, saved: Mapping[str, Any]) -> str | None:
+    mine = [len(group["params"]) for group in optimizer.param_groups]
+    theirs = [len(group["params"]) for group in saved.get("param_groups", ())]
+    if mine != theirs:
+        return f"its optimizer has parameter groups of {theirs} parameters, and this one of {mine}"
+    return None
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+def _plain_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are plain, by their public names."""
+    kinds = (bool, int, float, str, tuple)
+    return {name: value for name, value in values.items() if isinstance(value, kinds) and not name.startswith("_")}
+
+
+def _name_of(function: Any) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
