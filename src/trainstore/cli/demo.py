@@ -21,7 +21,14 @@ from trainstore.errors import TrainStoreError
 @click.option(
     "--steps", default=200, show_default=True, type=click.IntRange(min=20), help="Optimizer steps of each run."
 )
-def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
+@click.option(
+    "--trainer",
+    default="transformers",
+    show_default=True,
+    type=click.Choice(["transformers", "torch"]),
+    help="Whose trainer: GPT-2 by that of transformers, or a recurrent network of plain PyTorch by ours.",
+)
+def demo(url: str, prefix: str, as_json: bool, steps: int, trainer: str) -> None:
     """Train four small language models, record every step, and show the best."""
     from trainstore import queries
     from trainstore.commands import command_on, options_of
@@ -31,7 +38,7 @@ def demo(url: str, prefix: str, as_json: bool, steps: int) -> None:
     os.environ.setdefault(QUIET_VARIABLE, "1")  # its own table tells it
     with open_store(url, prefix, make=True) as store:
         with progress_bar(not as_json) as progress:
-            results = run_demo(store, steps=steps, progress=progress)
+            results = run_demo(store, trainer=trainer, steps=steps, progress=progress)
         uids = [result.uid for result in results]
         table = store.models.run.c
         mine = table.uid.in_(uids)

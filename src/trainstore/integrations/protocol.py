@@ -38,6 +38,11 @@ class Protocol:
         batch_size: The batch size per process that is used, which may differ from the arguments'.
         preemption: A path from one of the callbacks: called when the process was told to stop, saves a checkpoint.
         own_log: A name in each log of a mean loss that comes from the trainer itself, and in no other log of a loss.
+        hyperparams: A mapping that is recorded as the run's hyperparameters instead of the arguments.
+        metrics: A mapping of more metrics of the step, read when it ends.
+        failure: A text that says why the training ended badly without an exception; None if it did not.
+        failure_event: The event that tells it: its kind, its step, its details.
+        counts_samples: Whether the examples of each step are counted, if it has no ``input_ids``.
         logged_as: How metrics are called here that the trainer logs under a name with another meaning.
         lacks: Fields of the events that these trainers do not have; that they are missing is not reported.
     """
@@ -58,6 +63,11 @@ class Protocol:
     trial: str | None = None
     batch_size: str | None = None
     preemption: str | None = None
+    hyperparams: str | None = None
+    metrics: str | None = None
+    failure: str | None = None
+    failure_event: str | None = None
+    counts_samples: bool = False
     own_log: str = "learning_rate"
     logged_as: Mapping[str, str] = field(default_factory=dict)
     lacks: frozenset[str] = frozenset()
@@ -105,7 +115,24 @@ FORGATHER = Protocol(
 )
 """The trainers of Forgather."""
 
-PROTOCOLS = (TRANSFORMERS, FORGATHER)
+TRAINSTORE = Protocol(
+    source="trainstore",
+    training="run",
+    micro_batch="micro_batch",
+    grad_norm="clip_grad_norm",
+    epoch="run_epoch",
+    evaluation="run_evaluation",
+    checkpoint="save",
+    keeps_state=True,
+    hyperparams="hyperparams",
+    metrics="step_metrics",
+    failure="failure",
+    failure_event="failure_event",
+    counts_samples=True,
+)
+"""The loop of `trainstore.training`."""
+
+PROTOCOLS = (TRANSFORMERS, FORGATHER, TRAINSTORE)
 
 
 def protocol_of(trainer: object) -> Protocol:

@@ -14,7 +14,6 @@ from itertools import islice
 from typing import Any, Protocol
 
 import torch
-from trainstore.training.position import Position
 from transformers import TrainerControl, TrainerState
 
 from trainstore.errors import CheckpointError, InvalidArgumentError
@@ -23,6 +22,7 @@ from trainstore.integrations.transformers.train_call import watch_train
 from trainstore.training.events import export_states, handler_of, heard_events, import_states
 from trainstore.training.losses import Losses
 from trainstore.training.plan import Flow, Plan, length_of
+from trainstore.training.position import Position
 from trainstore.training.precision import Precision
 from trainstore.training.ranks import Ranks
 from trainstore.training.schedule import Schedule
@@ -185,6 +185,7 @@ class Loop:
             raise InvalidArgumentError("the training data loader has no batch")
         self.args = self.task.arguments(plan)
         self.losses, self.position = Losses(self.device), Position(self.device, self._skip_data)
+        self.position.eval_loader = plan.eval_loader
         self.state, self.control = self._new_state(plan), TrainerControl()
         self.failure = self.failure_event = self.last_checkpoint = None
         self.metric_value = self.grad_norm = self.learning_rate = None
@@ -202,6 +203,7 @@ class Loop:
         self._tell("on_train_begin")
         if saved is not None:
             self.control.should_training_stop |= saved["stopped"]
+            self.position.restore()
 
     def _new_state(self, plan: Plan) -> TrainerState:
         args, is_main = self.args, self.ranks.is_main
@@ -267,7 +269,7 @@ class Loop:
             self.step(batches)
             steps += 1
             if plan is not None:
-                self.state.epoch = epoch if count is None else epoch + min(1.0, self.position.taken / count)
+                self.state.epoch = float(epoch) if count is None else epoch + min(1.0, self.position.taken / count)
                 self._end_step()
                 if self.control.should_training_stop or self.control.should_epoch_stop:
                     is_whole = self.position.taken == count

@@ -74,7 +74,7 @@ class Ranks:
             )
             return loader
         shuffle = type(sampler) is RandomSampler
-        size: Any = len(loader.dataset)  # type: ignore[arg-type]
+        size: Any = len(loader.dataset)
         divided: Any = (
             DistributedSampler(
                 loader.dataset, self.size, self.rank, shuffle=shuffle, seed=0, drop_last=loader.drop_last

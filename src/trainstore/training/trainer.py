@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from trainstore.training.checkpoint_file import plain, read_checkpoint
 
 from trainstore.callbacks.best_metric import BestMetric
-from trainstore.errors import CheckpointError, InvalidArgumentError
+from trainstore.errors import CheckpointError, InvalidArgumentError, RunNotFoundError
 from trainstore.integrations.transformers import TrainStoreCallback
 from trainstore.queries.metric_names import better_direction
+from trainstore.run import ActiveRun
 from trainstore.store import TrainStore
 from trainstore.training import batches
+from trainstore.training.checkpoint_file import plain, read_checkpoint
 from trainstore.training.devices import find_device
 from trainstore.training.evaluation import Means
 from trainstore.training.loop import Loop
@@ -104,7 +105,8 @@ class Trainer:
         self._set_weight_decay()
         self._mode = BestMetric("loss", best_model_mode).mode if best_model_mode is not None else None
         recorder = [] if store is None else [TrainStoreCallback(store, project, name, tags, hyperparams)]
-        self._task = TrainerTask(self, args)
+        own_step = type(self).train_step is not Trainer.train_step
+        self._task = TrainerTask(self, args, self.train_step if own_step else None)
         self._precision = Precision(self.settings.mixed_precision, self.device)
         self._loop = Loop(
             self._task,
@@ -137,6 +139,18 @@ class Trainer:
     def control(self) -> Any:
         """The ``TrainerControl`` of transformers: ``should_training_stop`` and so on, which may be set."""
         return self._loop.control
+
+    @property
+    def run(self) -> ActiveRun | None:
+        """The run that is being recorded, or the last one; None if nothing is."""
+        return next((one.run for one in self._loop.callbacks if isinstance(one, TrainStoreCallback)), None)
+
+    @property
+    def run_uid(self) -> str:
+        """The uid of that run. Raises `RunNotFoundError` if there is none."""
+        if self.run is None:
+            raise RunNotFoundError("nothing was recorded yet: pass store= to the Trainer")
+        return self.run.uid
 
     def add_callback(self, callback: Any) -> None:
         """Call this callback too, an object or a class; after those that are there."""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainstore.training.checkpoint_file import newest_checkpoint, plain, write_checkpoint
 from transformers import TrainerCallback
 
 from trainstore.errors import CheckpointError, InvalidArgumentError
 from trainstore.training.arguments import derived_arguments
+from trainstore.training.checkpoint_file import newest_checkpoint, plain, write_checkpoint
 from trainstore.training.plan import Plan
 
 if TYPE_CHECKING:
@@ -36,16 +36,13 @@ class TrainerTask:
         user_step: A subclass's own ``train_step``.
     """
 
-    def __init__(self, trainer: Trainer, args: Any) -> None:
-        from trainstore.training.trainer import Trainer
-
+    def __init__(self, trainer: Trainer, args: Any, user_step: Callable[[Any], Mapping[str, Any]] | None) -> None:
         self._trainer, self._args = trainer, args
         self.history: dict[str, list[float]] = {}
         self._epochs = 0  # in the history
         self._functions: list[Callable[..., Any]] = []
         self._save_dir: Path | None = None
-        is_overridden = type(trainer).train_step is not Trainer.train_step
-        self.user_step: Callable[[Any], Mapping[str, Any]] | None = trainer.train_step if is_overridden else None
+        self.user_step = user_step
 
     def begin(self, plan: Plan, save_dir: Any, functions: list[Callable[..., Any]], config: Mapping[str, Any]) -> None:
         """A training begins.

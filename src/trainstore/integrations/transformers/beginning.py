@@ -16,6 +16,7 @@ from trainstore.errors import (
     StoreURLError,
     TrainStoreError,
 )
+from trainstore.integrations.protocol import attribute_of
 from trainstore.integrations.transformers.checkpoint import SavedRun, trial_of
 from trainstore.integrations.transformers.ending import saw_failure, saw_stop, train_ended
 from trainstore.integrations.transformers.foreign import missing_from
@@ -145,6 +146,8 @@ def _watch(session: Session, training: Training, run: ActiveRun, incomplete: Inc
     step, protocol = training.state.global_step, training.protocol
     lost = partial(session.lost_step, training)
     steps = training.steps = StepRecorder(run, None, step, incomplete.lose, protocol, lost)
+    if trainer is not None and protocol.metrics is not None:
+        steps.more_metrics = partial(attribute_of, trainer, protocol.metrics)
     if session.settings.loss == "logs":
         return "logs"
     reader = None if trainer is None else incomplete.attempt("loss", partial(reader_for, training.args))

@@ -12,7 +12,7 @@ from typing import Any
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 
 from trainstore.errors import RunNotFoundError
-from trainstore.integrations.protocol import TRANSFORMERS, callbacks_of, protocol_of
+from trainstore.integrations.protocol import TRANSFORMERS, attribute_of, callbacks_of, protocol_of
 from trainstore.integrations.transformers.beginning import begin, continue_training, is_for_the_user
 from trainstore.integrations.transformers.checkpoint_file import step_of_best_model
 from trainstore.integrations.transformers.ending import end, end_all
@@ -376,8 +376,10 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
         stopped_by_callback = control.should_training_stop or getattr(control, "should_abort_without_save", False)
         # A pruned trial ends in the middle of an epoch, which no other training does.
         pruned = state.is_hyper_param_search and (training.in_epoch or (stopped and not stopped_by_callback))
+        failure = attribute_of(training.known_trainer, training.protocol.failure)
+        event = attribute_of(training.known_trainer, training.protocol.failure_event)
         run = None if training.steps is None else training.run
-        by_callback = stopped and not pruned and stopped_by_callback and training.stopped_by is None
+        by_callback = stopped and not pruned and failure is None and stopped_by_callback and training.stopped_by is None
         if run is not None and by_callback:
             run.log_event("early_stop", step, {"max_steps": state.max_steps})
         if run is not None and state.best_model_checkpoint:
@@ -387,8 +389,12 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
                 "step": step_of_best_model(state),
             }
             run.log_event("best_model", best["step"], best)
+        if run is not None and event is not None:
+            run.log_event(*event)
         if pruned:
             self._session.finish(training, "pruned")
+        elif failure is not None:
+            self._session.finish(training, "failed", failure)
         else:
             end(self._session, training)
 

@@ -51,7 +51,7 @@ def facts_of(
 
     def hyper() -> dict[str, Any]:
         sources: dict[str, Callable[[], dict[str, Any]]] = {
-            "arguments": lambda: training_arguments(given(args), incomplete),
+            "arguments": lambda: _arguments(trainer, args, incomplete),
             "trial": lambda: trial_facts(trainer, state),
             "hyperparams": lambda: fields_of(hyperparams or {}, "hp", incomplete),
         }
@@ -66,6 +66,12 @@ def facts_of(
         "dbh": lambda: data_facts(trainer, event.get("train_dataloader"), event.get("eval_dataloader"), incomplete),
         "env": lambda: environment_facts(trainer, args, incomplete),
     }
+
+
+def _arguments(trainer: Any | None, args: Any, incomplete: Incomplete) -> dict[str, Any]:
+    """What the trainer was told to do: its own mapping, or the arguments."""
+    own = attribute_of(trainer, protocol_of(trainer).hyperparams)
+    return training_arguments(given(args), incomplete) if own is None else fields_of(own, "hp", incomplete)
 
 
 def trial_facts(trainer: Any | None, state: Any) -> dict[str, Any]:

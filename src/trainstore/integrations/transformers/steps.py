@@ -47,6 +47,18 @@ def name_of_loss(logs: Mapping[str, Any], protocol: Protocol = TRANSFORMERS) -> 
     return "loss_window" if protocol.own_log in logs else "logged_loss"
 
 
+def _examples(inputs: Any) -> int:
+    """How many examples a batch has: the length of its first tensor; 0 if there is none."""
+    while not isinstance(inputs, torch.Tensor):
+        if isinstance(inputs, Mapping):
+            inputs = next(iter(inputs.values()), None)
+        elif isinstance(inputs, (list, tuple)) and inputs:
+            inputs = inputs[0]
+        else:
+            return 0
+    return len(inputs) if inputs.dim() else 1
+
+
 class _EndedStep(NamedTuple):
     """A step that is not recorded yet: the Trainer is about to log, and one record will hold both."""
 
@@ -76,6 +88,7 @@ class StepRecorder:
         lost: Callable[[Exception], None] = raise_error,
     ) -> None:
         self.run = run
+        self.more_metrics: Callable[[], Mapping[str, Any] | None] | None = None  # of the step that ends
         self.reader = reader
         self._unreadable = unreadable
         self._protocol = protocol
@@ -83,7 +96,7 @@ class StepRecorder:
         self.last_step = -1  # that ended
         self._learning_rate: float | None = None  # of all parameter groups
         self._learning_rates: dict[str, Any] = {}  # if there are several
-        self._tokens = 0
+        self._tokens = self._samples = 0
         self.idle_since = perf_counter()
         # The hook on_step_begin sets both. A log or an evaluation within a step moves idle_since, so the wait for data
         # is measured when the step begins. None: no step has begun.
@@ -99,7 +112,7 @@ class StepRecorder:
         """The wait for the first batch begins. A step that the previous epoch left unfinished is dropped."""
         if self.reader is not None:
             self.reader.discard()
-        self._tokens = 0
+        self._tokens = self._samples = 0
         self.idle_since = perf_counter()
 
     def add_loss(self, loss: Any) -> None:
@@ -117,6 +130,9 @@ class StepRecorder:
                 ids = inputs.get("input_ids")
                 if ids is not None:
                     self._tokens += ids.numel()  # the shape is known on the host: no wait for a device
+                    return
+            if self._protocol.counts_samples:
+                self._samples += _examples(inputs)
         except Exception as error:  # noqa: BLE001 - input_ids may be a list, or not there yet
             self._unreadable("tokens", error)
 
@@ -183,6 +199,11 @@ class StepRecorder:
         if self._tokens:
             metrics["tokens"] = self._tokens
             self._tokens = 0
+        if self._samples:
+            metrics["samples"] = self._samples
+            self._samples = 0
+        if self.more_metrics is not None:
+            self._add_more(metrics)
         if began is None:  # a loop that does not say when a step begins
             began = self.idle_since
         else:
@@ -198,6 +219,15 @@ class StepRecorder:
         if reader is not None and reader.is_behind:
             self.catch_up(wait=False)
         self.idle_since = perf_counter()
+
+    def _add_more(self, metrics: dict[str, float]) -> None:
+        """The metrics that the trainer itself has of this step."""
+        try:
+            more = self.more_metrics()  # type: ignore[misc]
+            if more:
+                metrics |= {name: value for name, value in more.items() if name not in metrics}
+        except Exception as error:  # noqa: BLE001 - a user's step may return anything
+            self._unreadable("step_metrics", error)
 
     def release(self) -> None:
         """Record the step that is held, if there is one: what comes next is not its log."""
