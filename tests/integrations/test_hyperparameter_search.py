@@ -1,5 +1,6 @@
 """Optuna's searches through the Trainer: a run for each trial."""
 
+import json
 from pathlib import Path
 
 import optuna
@@ -8,6 +9,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_utils import HPSearchBackend
 
 from fixtures.trainers import Crash, CrashAt, gpt2, tokens
+from trainstore.callbacks import ModelCheckpointCallback
 from trainstore.integrations.transformers import TrainStoreCallback
 
 RATES = [1e-2, 2e-2, 3e-2]
@@ -218,3 +220,22 @@ def test_an_own_pruning_callback_prunes_the_run(local_store, make_trainer):
         ).train()
     run = local_store.get_run(callback.run_uid)
     assert (run.status, run.last_step) == ("pruned", 2)
+
+
+def test_each_trial_keeps_its_best_model(store, make_trainer, tmp_path):
+    """None replaces or removes another one's: each has a folder, named like that of its checkpoints."""
+    recorder = TrainStoreCallback(store)
+    keeper = ModelCheckpointCallback(tmp_path / "best", save_total_limit=1)
+    trainer = make_searching(make_trainer, [recorder, keeper], lr_scheduler_type="constant")
+    search(trainer, rates=[1e-2, 0.0])  # the second one learns nothing
+    for number, run in by_number(store).items():
+        event = store.list_events(run, kind="best_model")["details"].iloc[-1]
+        folder = Path(event["path"])
+        assert folder.parent == tmp_path / "best" / f"run-{number}"
+        assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+        saved = json.loads((folder / "metrics.json").read_text())["eval_loss"]
+        assert saved == event["metric"] == store.list_step_logs(run)["eval_loss"].min()
+    search(trainer, rates=[1e-2], hp_name=lambda trial: f"rate/{trial.number}")
+    assert keeper.best_model_path.parent == tmp_path / "best" / "rate" / "0"
+    trainer.train()
+    assert keeper.best_model_path.parent == tmp_path / "best"

@@ -14,6 +14,8 @@ from trainstore.callbacks.base import Callback
 from trainstore.callbacks.best_metric import BestMetric
 from trainstore.callbacks.models import is_sharded, unwrapped
 from trainstore.errors import InvalidArgumentError
+from trainstore.integrations.transformers.checkpoint import folder_of_checkpoints, output_dir_of, trial_of
+from trainstore.integrations.transformers.wrappers import calling_trainer
 from trainstore.run import ActiveRun
 from trainstore.values import canonical
 
@@ -31,8 +33,9 @@ class ModelCheckpointCallback(Callback):
     all_metrics}``. The folder is written beside itself and renamed: one that has its name is whole. An event
     ``best_model`` in the run says where it is: ``{path, step, name, metric}``, metric being the value.
 
-    A training that is resumed goes on with the best one in the folder up to its step. Only rank 0 writes. If a training
-    shards its model (FSDP, DeepSpeed), only the trainer's own checkpoint is written.
+    A training that is resumed goes on with the best one in the folder up to its step. Each trial of a hyperparameter
+    search has a folder of its own in it, named like that of its checkpoints: ``run-0``, ``run-1``, … Only rank 0
+    writes. If a training shards its model (FSDP, DeepSpeed), only the trainer's own checkpoint is written.
 
     Args:
         output_dir: The folder.
@@ -70,6 +73,7 @@ class ModelCheckpointCallback(Callback):
         limit = save_total_limit
         self._limit = None if limit is None else positive_int("save_total_limit", limit, "models")
         self.output_dir = Path(output_dir).absolute()
+        self._folder = self.output_dir  # of this training
         self._best = BestMetric(metric, mode)
         self._saves_checkpoint = save_checkpoint
         self.best_model_path: Path | None = None
@@ -88,11 +92,12 @@ class ModelCheckpointCallback(Callback):
         """Look for the best model so far, if the training is resumed."""
         self._best.reset()
         self._saved, self.best_model_path = [], None
+        self._folder = self.output_dir / _name_of_trial(self, args)
         if model is not None and is_sharded(model):
             self.warn_once("the model is sharded over processes; only the trainer's own checkpoint is written")
         elif getattr(state, "is_world_process_zero", True):
             self.warn_without_evaluations(args, "no model is saved")
-            self.output_dir.mkdir(parents=True, exist_ok=True)  # that it cannot be made is told at the beginning
+            self._folder.mkdir(parents=True, exist_ok=True)  # that it cannot be made is told at the beginning
             self._remove_unfinished()
         if state.global_step:
             self._resume(state.global_step)
@@ -113,7 +118,7 @@ class ModelCheckpointCallback(Callback):
             control.should_save = True
         if model is None or is_sharded(model) or not getattr(state, "is_world_process_zero", True):
             return
-        folder = self.output_dir / _NAME.format(step=step)
+        folder = self._folder / _NAME.format(step=step)
         content = {"step": step, "epoch": state.epoch, self._best.metric: value, "all_metrics": dict(metrics)}
         try:
             _write(folder, unwrapped(model), kwargs.get("processing_class"), content)
@@ -134,7 +139,7 @@ class ModelCheckpointCallback(Callback):
 
     def _resume(self, step: int) -> None:
         found = []
-        for folder in self.output_dir.glob("best_model_step_*"):
+        for folder in self._folder.glob("best_model_step_*"):
             named = _NAMED.match(folder.name)
             if named is not None and int(named[1]) <= step:
                 value = _value_in(folder, self._best.metric)
@@ -143,22 +148,32 @@ class ModelCheckpointCallback(Callback):
         for at, value in sorted(found):
             if self._best.improve(value, at):
                 self._saved.append(at)
-                self.best_model_path = self.output_dir / _NAME.format(step=at)
+                self.best_model_path = self._folder / _NAME.format(step=at)
 
     def _remove_unfinished(self) -> None:
         """What a process that was killed while it wrote a model has left. It may have had our process id."""
-        for folder in self.output_dir.iterdir():
+        for folder in self._folder.iterdir():
             if _UNFINISHED.match(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _remove_surplus(self) -> None:
         """Each one saved is better than those before it, so the first are the worst."""
         while self._limit is not None and len(self._saved) > self._limit:
-            shutil.rmtree(self.output_dir / _NAME.format(step=self._saved.pop(0)), ignore_errors=True)
+            shutil.rmtree(self._folder / _NAME.format(step=self._saved.pop(0)), ignore_errors=True)
 
     def _tell_missing(self, step: int | None) -> None:
         if self._best.is_missing(step):
             self.warn_once(f"no evaluation has {self._best.metric}; no model is saved")
+
+
+def _name_of_trial(callback: ModelCheckpointCallback, args: Any) -> Path:
+    """What the trainer calls the folder of the trial that is under way; "." outside a search."""
+    trainer = calling_trainer(callback)
+    folder = None if trainer is None else folder_of_checkpoints(trainer)
+    if folder is None or trial_of(trainer, None) is None:
+        return Path()
+    within = Path(output_dir_of(args))
+    return folder.relative_to(within) if folder.is_relative_to(within) else Path(folder.name)
 
 
 def _write(folder: Path, model: Any, processing_class: Any, content: dict[str, Any]) -> None:

@@ -75,6 +75,16 @@ def output_dir_of(args: Any) -> str:
         return str(folder)
 
 
+def folder_of_checkpoints(trainer: Any | None) -> Path | None:
+    """Where a trainer writes its checkpoints, as it tells itself; None if it does not.
+
+    Within ``args.output_dir``, each trial of a hyperparameter search has a folder of its own.
+    """
+    protocol = protocol_of(trainer)
+    get = attribute_of(trainer, protocol.output_dir)
+    return Path(get(attribute_of(trainer, protocol.trial))).resolve() if callable(get) else None
+
+
 def trial_of(trainer: Any | None, state: Any) -> str | None:
     """What identifies a trial of a hyperparameter search; None outside a search.
 

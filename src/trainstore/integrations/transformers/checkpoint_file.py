@@ -12,8 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from trainstore.integrations.protocol import attribute_of
-from trainstore.integrations.transformers.checkpoint import SavedRun, output_dir_of
+from trainstore.integrations.transformers.checkpoint import SavedRun, folder_of_checkpoints, output_dir_of
 from trainstore.integrations.transformers.training import Training
 from trainstore.run import ActiveRun
 
@@ -25,14 +24,10 @@ def checkpoint_of(training: Training) -> Path | None:
     told, training.checkpoint = training.checkpoint, None
     if isinstance(told, (str, os.PathLike)):
         return Path(told).resolve()
-    trainer, protocol = training.known_trainer, training.protocol
-    folder = Path(output_dir_of(training.args))
-    get = attribute_of(trainer, protocol.output_dir)
-    is_known = callable(get)
-    if is_known:  # a trial of a hyperparameter search has its own folder in output_dir
-        folder = Path(get(attribute_of(trainer, protocol.trial))).resolve()  # type: ignore[misc]
-    checkpoint = folder / protocol.checkpoint_name.format(step=training.state.global_step)
-    return checkpoint if is_known or checkpoint.exists() else None
+    known = folder_of_checkpoints(training.known_trainer)
+    folder = known or Path(output_dir_of(training.args))
+    checkpoint = folder / training.protocol.checkpoint_name.format(step=training.state.global_step)
+    return checkpoint if known or checkpoint.exists() else None
 
 
 def write_run(checkpoint: Path, training: Training, run: ActiveRun) -> None:
