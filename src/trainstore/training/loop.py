@@ -7,7 +7,6 @@ has made: how a loss is computed, how the model is evaluated, how a checkpoint i
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
@@ -19,7 +18,8 @@ from transformers import TrainerControl, TrainerState
 from trainstore.errors import CheckpointError, InvalidArgumentError
 from trainstore.integrations.transformers import TrainStoreCallback
 from trainstore.integrations.transformers.train_call import watch_train
-from trainstore.training.events import export_states, handler_of, heard_events, import_states
+from trainstore.training import loop_state
+from trainstore.training.events import handler_of, heard_events
 from trainstore.training.losses import Losses
 from trainstore.training.plan import Flow, Plan, length_of
 from trainstore.training.position import Position
@@ -130,8 +130,8 @@ class Loop:
         self._measures_norms = max_grad_norm is not None
         self.is_in_step = self._is_direct = self._is_best = False
         self._micro_batches, self._is_last = 1, True  # of the step under way
-        self._bad_epochs = 0  # since the best one
-        self._evaluated: tuple[int, dict[str, float]] = (-1, {})  # the last evaluation's step and results
+        self.bad_epochs = 0  # since the best one
+        self.evaluated: tuple[int, dict[str, float]] = (-1, {})  # the last evaluation's step and results
         self._told: dict[str, float] = {}  # the metrics of the epoch that the loop has made
         self._best_before = (0.0, -1)  # the best value and its step before the last change
         self._warned: set[str] = set()
@@ -189,13 +189,13 @@ class Loop:
         self.state, self.control = self._new_state(plan), TrainerControl()
         self.failure = self.failure_event = self.last_checkpoint = None
         self.metric_value = self.grad_norm = self.learning_rate = None
-        self.epoch_index = self._bad_epochs = 0
-        self._evaluated, self._is_best = (-1, {}), False
+        self.epoch_index = self.bad_epochs = 0
+        self.evaluated, self._is_best = (-1, {}), False
         self._parameters = list(self.plain_model.parameters())
         recorded = any(isinstance(one, TrainStoreCallback) for one in self.callbacks)
         self._measures_norms = recorded or self.max_grad_norm is not None
         if saved is not None:
-            self._load(saved)
+            loop_state.go_back(self, plan, saved)
         handler = self.callback_handler
         handler.train_dataloader, handler.eval_dataloader = plan.train_loader, plan.eval_loader
         self._expect(plan)
@@ -452,11 +452,11 @@ class Loop:
         is_due, self.control.should_evaluate = self.control.should_evaluate, False
         if not is_due or loader is None:
             return {}
-        step, found = self._evaluated
+        step, found = self.evaluated
         if step == self.state.global_step:
             return found  # at the end of an epoch whose last step was due
         metrics = self.run_evaluation(loader)
-        self._evaluated = (self.state.global_step, metrics)
+        self.evaluated = (self.state.global_step, metrics)
         self.log(metrics)
         self._tell("on_evaluate", metrics=metrics)
         nan = next((name for name, value in metrics.items() if name.endswith("loss") and value != value), None)
@@ -477,7 +477,7 @@ class Loop:
         value = None if best is None else best.find(metrics, step)
         if best is None or value is None:
             if best is not None:
-                self._warn_once(
+                self.warn_once(
                     f"the metric {best.metric!r} is not among {', '.join(sorted(metrics))}: none is the best"
                 )
             return None
@@ -491,11 +491,12 @@ class Loop:
         """At an epoch's end, which began after ``before`` steps."""
         if plan.best is None or plan.best.is_missing():
             return
-        self._bad_epochs = 0 if plan.best.step > before else self._bad_epochs + 1
-        if plan.patience is not None and self._bad_epochs >= plan.patience:
+        self.bad_epochs = 0 if plan.best.step > before else self.bad_epochs + 1
+        if plan.patience is not None and self.bad_epochs >= plan.patience:
             self.control.should_training_stop = True
 
-    def _warn_once(self, message: str) -> None:
+    def warn_once(self, message: str) -> None:
+        """Log a warning, unless the same one was logged before."""
         if message not in self._warned:
             self._warned.add(message)
             logger.warning("%s", message)
@@ -527,7 +528,7 @@ class Loop:
             plan.best.value, plan.best.step = self._best_before
         if plan.stops_if_not_saved:
             raise error
-        self._warn_once(f"{error}; the training goes on")
+        self.warn_once(f"{error}; the training goes on")
         for one in self.callbacks:
             run = one.run_of(self.state) if isinstance(one, TrainStoreCallback) else None
             if run is not None:
@@ -535,47 +536,11 @@ class Loop:
 
     def state_dict(self) -> dict[str, Any]:
         """All of the training but model, optimizer and scheduler; every process calls it, between two steps."""
-        plan, state = self.plan, self.state
-        export_states(self.callbacks, state)
-        best = None if plan is None or plan.best is None else plan.best
-        return {
-            "state": dataclasses.asdict(state),
-            "stopped": self.control.should_training_stop and state.global_step < state.max_steps,
-            "epoch": self.position.epoch,
-            "losses": self.losses.state_dict(),
-            "positions": self.ranks.gather(self.position.state_dict()),
-            "best": None if best is None else {"metric": best.metric, "value": best.value, "step": best.step},
-            "bad_epochs": self._bad_epochs,
-            "evaluated": list(self._evaluated),
-            "scaler": None if self.precision.scaler is None else self.precision.scaler.state_dict(),
-            "task": self.task.task_state(),
-        }
+        return loop_state.state_of(self)
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go on from here in the next `run`. Model, optimizer and scheduler are loaded by whoever calls this."""
         self._resumed = saved
-
-    def _load(self, saved: dict[str, Any]) -> None:
-        plan, fresh = self._plan_under_way, self.state
-        kept = {"num_train_epochs", "is_local_process_zero", "is_world_process_zero"}
-        kept |= {"logging_steps", "eval_steps", "save_steps", "train_batch_size"}
-        self.state = TrainerState(**{**saved["state"], **{name: getattr(fresh, name) for name in kept}})
-        self.epoch_index, self._bad_epochs = saved["epoch"], saved["bad_epochs"]
-        self._evaluated = (saved["evaluated"][0], dict(saved["evaluated"][1]))
-        self.losses.load_state_dict(saved["losses"])
-        positions = saved["positions"]
-        if len(positions) != self.ranks.size:
-            self._warn_once(
-                f"the checkpoint is of {len(positions)} processes, and these are {self.ranks.size}: the training goes "
-                "on, but not as it would have gone on"
-            )
-        self.position.load_state_dict(positions[min(self.ranks.rank, len(positions) - 1)])
-        if plan.best is not None and saved["best"] is not None and saved["best"]["metric"] == plan.best.metric:
-            plan.best.value, plan.best.step = saved["best"]["value"], saved["best"]["step"]
-        if self.precision.scaler is not None and saved["scaler"] is not None:
-            self.precision.scaler.load_state_dict(saved["scaler"])
-        self.task.load_task_state(saved["task"])
-        import_states(self.callbacks, self.state)
 
 
 watch_train(Loop, "run")  # so that a `TrainStoreCallback` learns how a training ends
