@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from transformers import TrainerControl, TrainerState
@@ -19,150 +19,34 @@ from trainstore.errors import CheckpointError, InvalidArgumentError
 from trainstore.integrations.transformers import TrainStoreCallback
 from trainstore.integrations.transformers.train_call import watch_train
 from trainstore.training import loop_state
-from trainstore.training.events import handler_of, heard_events
 from trainstore.training.losses import Losses
-from trainstore.training.plan import Flow, Plan, length_of
+from trainstore.training.plan import Plan, length_of
 from trainstore.training.position import Position
-from trainstore.training.precision import Precision
-from trainstore.training.ranks import Ranks
-from trainstore.training.schedule import Schedule
+from trainstore.training.steps import Steps
 
 logger = logging.getLogger("trainstore")
 
 
-class Task(Protocol):
-    """What a trainer tells its loop."""
+class Loop(Steps):
+    """Trains a model: epochs of steps, with logs, evaluations and checkpoints; the arguments are those of `Steps`."""
 
-    #: A user's own ``train_step``, which makes the optimizer's step itself; None: the loop does.
-    user_step: Callable[[Any], Mapping[str, Any]] | None
-
-    def train_micro_batch(self, batch: Any) -> Mapping[str, Any]:
-        """Forward and backward pass (by `Loop.backward`); "loss", and more metrics of this batch."""
-
-    def train_epoch(self, train_loader: Any, eval_loader: Any, epoch: int) -> dict[str, float]:
-        """One epoch (by `Loop.epoch`); its metrics."""
-
-    def evaluate(self, loader: Any) -> Mapping[str, float]:
-        """The metrics of an evaluation (by `Loop.each_batch`)."""
-
-    def arguments(self, plan: Plan) -> Any:
-        """What callbacks get as ``args``."""
-
-    def means(self) -> Mapping[str, float]:
-        """What is logged beside the mean loss."""
-
-    def epoch_measured(self, metrics: Mapping[str, float]) -> None:
-        """An epoch has these metrics; its checkpoint is not written yet."""
-
-    def epoch_done(self, epoch: int, metrics: dict[str, float]) -> None:
-        """An epoch is over, and all that belongs to it."""
-
-    def write_checkpoint(self, *, is_due: bool, is_best: bool, at_epoch: bool) -> str | None:
-        """Write the files of this moment, with `Loop.state_dict` in them; the path of one. All processes call it."""
-
-    def task_state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the task."""
-
-    def load_task_state(self, saved: dict[str, Any]) -> None:
-        """Go on from it."""
-
-
-class Loop:
-    """Trains a model.
-
-    Args:
-        task: The trainer.
-        model: On its device already.
-        optimizer: Of the model's parameters.
-        schedule: The learning rate's.
-        device: The model's.
-        ranks: The processes.
-        precision: Of the forward pass.
-        callbacks: Hugging Face's kind.
-        accumulation: Micro-batches of a step.
-        max_grad_norm: Gradients are clipped to this norm; None: they are not.
-        obeys_arguments: Whether the arguments come from the user, and also say when to log, evaluate and save.
-        hyperparams: What is recorded as the run's hyperparameters.
-        skip_data: How the data are skipped when a training is resumed in the middle of an epoch.
-    """
-
-    def __init__(
-        self,
-        task: Task,
-        model: torch.nn.Module,
-        optimizer: Any,
-        schedule: Schedule,
-        device: torch.device,
-        ranks: Ranks,
-        precision: Precision,
-        callbacks: list[Any],
-        *,
-        accumulation: int = 1,
-        max_grad_norm: float | None = None,
-        obeys_arguments: bool = False,
-        hyperparams: Mapping[str, Any] | None = None,
-        skip_data: str = "batches",
-    ) -> None:
-        self.task, self.plain_model, self.optimizer = task, model, optimizer
-        self.schedule, self.device, self.ranks, self.precision = schedule, device, ranks, precision
-        self.accumulation, self.max_grad_norm = accumulation, max_grad_norm
-        self.hyperparams = dict(hyperparams or {})
-        self.model = ranks.divide_model(model, device)
-        self._is_divided = self.model is not model
-        self.flow = Flow(obeys_arguments)
-        self.callback_handler = handler_of([self.flow, *callbacks], model, optimizer, schedule.scheduler)
-        self.args: Any = None  # these, and what follows, belong to one training
-        self.state, self.control = TrainerState(), TrainerControl()
-        self.plan: Plan | None = None  # None: no training is under way
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.position = Position(self.device, self.skip_data)
         self.epoch_index = 0
         self.failure: str | None = None  # why the training ended badly, without an exception
         self.failure_event: tuple[str, int, dict[str, Any]] | None = None
         self.last_checkpoint: str | None = None
-        self.step_metrics: dict[str, float] = {}  # what a user's step returned beside its loss
         self.metric_value: float | None = None  # what the best model is chosen by, last time
-        self.grad_norm: Any = None  # of the last step
-        self.learning_rate: Any = None
-        self.losses, self.position = Losses(device), Position(device, skip_data)
-        self._skip_data = skip_data
-        self._parameters = list(model.parameters())
-        self._resumed: dict[str, Any] | None = None
-        self._heard: frozenset[str] = frozenset()
-        self._measures_norms = max_grad_norm is not None
-        self.is_in_step = self._is_direct = self._is_best = False
-        self._micro_batches, self._is_last = 1, True  # of the step under way
         self.bad_epochs = 0  # since the best one
         self.evaluated: tuple[int, dict[str, float]] = (-1, {})  # the last evaluation's step and results
+        self._resumed: tuple[dict[str, Any], str | None] | None = None  # what was loaded, and from where
         self._told: dict[str, float] = {}  # the metrics of the epoch that the loop has made
+        self._is_best = False  # since the last checkpoint
         self._best_before = (0.0, -1)  # the best value and its step before the last change
         self._warned: set[str] = set()
+        self.args = self.task.arguments(Plan(None))
         self._tell("on_init_end")
-
-    # --- Callbacks --------------------------------------------------------------------------------------------------
-
-    @property
-    def callbacks(self) -> list[Any]:
-        """Those that are called, in their order."""
-        found: list[Any] = self.callback_handler.callbacks
-        return found
-
-    def add_callback(self, callback: Any) -> None:
-        """Call this one, too: an object, or a class."""
-        self.callback_handler.add_callback(callback)
-        self._listen()
-
-    def pop_callback(self, callback: Any) -> Any:
-        """Call this one, or the first one of this class, no longer; it is returned, or None."""
-        found = self.callback_handler.pop_callback(callback)
-        self._listen()
-        return found
-
-    def _listen(self) -> None:
-        """Find out which events anybody hears: sending the others would cost more than all else in a step."""
-        self._heard = heard_events(self.callbacks)
-
-    def _tell(self, event: str, **more: Any) -> None:
-        told = getattr(self.callback_handler, event)(self.args, self.state, self.control, **more)
-        self.control = self.control if told is None else told
 
     # --- A training -------------------------------------------------------------------------------------------------
 
@@ -180,14 +64,15 @@ class Loop:
             self.plan = self.flow.plan = None
 
     def _begin(self, plan: Plan) -> None:
-        saved, self._resumed = self._resumed, None
+        (saved, path), self._resumed = self._resumed or (None, None), None
         if plan.steps_in_epoch(self.accumulation) == 0:
             raise InvalidArgumentError("the training data loader has no batch")
         self.args = self.task.arguments(plan)
-        self.losses, self.position = Losses(self.device), Position(self.device, self._skip_data)
+        self.losses, self.position = Losses(self.device), Position(self.device, self.skip_data)
         self.position.eval_loader = plan.eval_loader
         self.state, self.control = self._new_state(plan), TrainerControl()
-        self.failure = self.failure_event = self.last_checkpoint = None
+        self.failure = self.failure_event = None
+        self.last_checkpoint = path
         self.metric_value = self.grad_norm = self.learning_rate = None
         self.epoch_index = self.bad_epochs = 0
         self.evaluated, self._is_best = (-1, {}), False
@@ -258,7 +143,7 @@ class Loop:
         """Train on all batches, then evaluate; outside a training without events and checkpoints."""
         plan = self.plan
         if plan is None:
-            self.losses, self.position = Losses(self.device), Position(self.device, self._skip_data)
+            self.losses, self.position = Losses(self.device), Position(self.device, self.skip_data)
         else:
             self._tell("on_epoch_begin")
         self.model.train()
@@ -270,7 +155,7 @@ class Loop:
             steps += 1
             if plan is not None:
                 self.state.epoch = float(epoch) if count is None else epoch + min(1.0, self.position.taken / count)
-                self._end_step()
+                self.end_step()
                 if self.control.should_training_stop or self.control.should_epoch_stop:
                     is_whole = self.position.taken == count
                     break
@@ -306,95 +191,9 @@ class Loop:
         self._told = metrics
         return metrics
 
-    # --- A step -----------------------------------------------------------------------------------------------------
-
-    def step(self, batches: list[Any]) -> None:
-        """One step of the optimizer on its micro-batches."""
-        heard = self._heard if self.plan is not None else ()
-        if "on_step_begin" in heard:
-            self._tell("on_step_begin")
-        if self.step_metrics:
-            self.step_metrics = {}
-        self._micro_batches, last = len(batches), len(batches) - 1
-        self.is_in_step = True
-        try:
-            for index, batch in enumerate(batches):
-                self._is_last = index == last
-                if self._is_last or not self._is_divided:
-                    loss = self.micro_batch(self.model, batch)
-                else:
-                    with self.model.no_sync():
-                        loss = self.micro_batch(self.model, batch)
-                self.losses.add(loss)
-                if index != last and "on_substep_end" in heard:
-                    self._tell("on_substep_end")
-            if self._is_direct or self.task.user_step is None:
-                self.optimizer_step()
-        except BaseException:
-            self.losses.discard()
-            raise
-        finally:
-            self.is_in_step = False
-        self.state.global_step += 1
-        self.losses.end_step(self.state.global_step)
-
-    def micro_batch(self, model: Any, batch: Any) -> Any:
-        """Forward and backward pass of one micro-batch; its part of the step's loss."""
-        task = self.task
-        work = task.train_micro_batch if self._is_direct or task.user_step is None else task.user_step
-        metrics = work(batch)
-        if len(metrics) > 1:
-            for name, value in metrics.items():
-                if name != "loss":
-                    self.step_metrics[name] = self.step_metrics.get(name, 0.0) + value / self._micro_batches
-        loss = metrics["loss"]
-        return loss if self._micro_batches == 1 else loss / self._micro_batches
-
-    def train_step(self, batch: Any) -> dict[str, float]:
-        """A step of one batch, called by a user, or by a user's own ``train_step``; its metrics as numbers."""
-        if self.is_in_step:
-            metrics = self.task.train_micro_batch(batch)
-            if self._is_last:
-                self.optimizer_step()
-            return {name: float(value) for name, value in metrics.items()}
-        self._is_direct = True
-        try:
-            self.step([batch])
-        finally:
-            self._is_direct = False
-        if self.plan is not None:
-            self._end_step()
-        return {"loss": self.losses.last()} | self.step_metrics
-
-    def backward(self, loss: Any) -> None:
-        """The backward pass of a micro-batch's mean loss, which counts as its part of the step."""
-        self.precision.backward(loss if self._micro_batches == 1 else loss / self._micro_batches)
-
-    def optimizer_step(self) -> None:
-        """Clip the gradients, change the parameters and the learning rate, and clear the gradients."""
-        heard, optimizer = self._heard if self.plan is not None else (), self.optimizer
-        if self._measures_norms:
-            self.precision.unscale(optimizer)
-            self.grad_norm = self.clip_grad_norm()
-        if "on_pre_optimizer_step" in heard:
-            self._tell("on_pre_optimizer_step")
-        self.learning_rate = optimizer.param_groups[0].get("lr")
-        was_made = self.precision.step(optimizer)
-        if "on_optimizer_step" in heard:
-            self._tell("on_optimizer_step")
-        if was_made:
-            self.schedule.after_batch()
-        optimizer.zero_grad()
-
-    def clip_grad_norm(self) -> Any:
-        """Clip the gradients, if there is a limit; their norm before that."""
-        if self.max_grad_norm is not None:
-            return torch.nn.utils.clip_grad_norm_(self._parameters, self.max_grad_norm)
-        return torch.nn.utils.get_total_norm([one.grad for one in self._parameters if one.grad is not None])
-
-    def _end_step(self) -> None:
+    def end_step(self) -> None:
         """After a step: what is due now."""
-        self._tell("on_step_end")
+        super().end_step()
         plan, control = self._plan_under_way, self.control
         if plan.check_for_nan and self.losses.nan_step is not None:
             self._stop_for_nan(f"the loss of step {self.losses.nan_step}", self.losses.nan_step)
@@ -538,9 +337,14 @@ class Loop:
         """All of the training but model, optimizer and scheduler; every process calls it, between two steps."""
         return loop_state.state_of(self)
 
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go on from here in the next `run`. Model, optimizer and scheduler are loaded by whoever calls this."""
-        self._resumed = saved
+    def load_state_dict(self, saved: dict[str, Any], path: str | None = None) -> None:
+        """Go on from here in the next `run`. Model, optimizer and scheduler are loaded by whoever calls this.
+
+        Args:
+            saved: What `state_dict` has returned.
+            path: The checkpoint that it comes from.
+        """
+        self._resumed = (saved, path)
 
 
 watch_train(Loop, "run")  # so that a `TrainStoreCallback` learns how a training ends

@@ -105,8 +105,9 @@ class Trainer:
         self._set_weight_decay()
         self._mode = BestMetric("loss", best_model_mode).mode if best_model_mode is not None else None
         recorder = [] if store is None else [TrainStoreCallback(store, project, name, tags, hyperparams)]
+        ranks = Ranks(self.device)
         own_step = type(self).train_step is not Trainer.train_step
-        self._task = TrainerTask(self, args, self.train_step if own_step else None)
+        self._task = TrainerTask(self, ranks, args, self.train_step if own_step else None)
         self._precision = Precision(self.settings.mixed_precision, self.device)
         self._loop = Loop(
             self._task,
@@ -114,7 +115,7 @@ class Trainer:
             optimizer,
             Schedule(scheduler, self.settings.scheduler_step_per_batch),
             self.device,
-            Ranks(self.device),
+            ranks,
             self._precision,
             [*recorder, *(callbacks or ())],
             accumulation=self.settings.gradient_accumulation_steps,
@@ -342,8 +343,7 @@ class Trainer:
         saved = self.load_checkpoint(path)
         if not isinstance(saved.get("training"), dict):
             raise CheckpointError(f"{path} holds a model, but not the state of a training to go on with")
-        self._loop.load_state_dict(saved["training"])
-        self._loop.last_checkpoint = str(Path(path))
+        self._loop.load_state_dict(saved["training"], str(Path(path)))
 
     # --- Checkpoints ------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from trainstore.errors import CheckpointError, InvalidArgumentError
 from trainstore.training.arguments import derived_arguments
 from trainstore.training.checkpoint_file import newest_checkpoint, plain, write_checkpoint
 from trainstore.training.plan import Plan
+from trainstore.training.ranks import Ranks
 
 if TYPE_CHECKING:
     from trainstore.training.trainer import Trainer
@@ -36,8 +37,10 @@ class TrainerTask:
         user_step: A subclass's own ``train_step``.
     """
 
-    def __init__(self, trainer: Trainer, args: Any, user_step: Callable[[Any], Mapping[str, Any]] | None) -> None:
-        self._trainer, self._args = trainer, args
+    def __init__(
+        self, trainer: Trainer, ranks: Ranks, args: Any, user_step: Callable[[Any], Mapping[str, Any]] | None
+    ) -> None:
+        self._trainer, self._ranks, self._args = trainer, ranks, args
         self.history: dict[str, list[float]] = {}
         self._epochs = 0  # in the history
         self._functions: list[Callable[..., Any]] = []
@@ -98,11 +101,10 @@ class TrainerTask:
         """The user's arguments, or some that say the same as the plan."""
         if self._args is not None:
             return self._args
-        loop, settings = self._trainer.loop, self._trainer.settings
-        best = plan.best
+        settings, best = self._trainer.settings, plan.best
         return derived_arguments(
             self._trainer.device,
-            loop.ranks,
+            self._ranks,
             output_dir=self._save_dir,
             optimizer=self._trainer.optimizer,
             precision=settings.mixed_precision,
