@@ -39,10 +39,13 @@ class Protocol:
         preemption: A path from one of the callbacks: called when the process was told to stop, saves a checkpoint.
         own_log: A name in each log of a mean loss that comes from the trainer itself, and in no other log of a loss.
         hyperparams: A mapping that is recorded as the run's hyperparameters instead of the arguments.
-        metrics: A mapping of more metrics of the step, read when it ends.
-        failure: A text that says why the training ended badly without an exception; None if it did not.
-        failure_event: The event that tells it: its kind, its step, its details.
-        counts_samples: Whether the examples of each step are counted, if it has no ``input_ids``.
+        metrics: A mapping of further metrics of a step, read when the step ends. A name that the callback uses itself
+            keeps the callback's value.
+        failure: A text that says why the training ended badly without an exception; None if it did not. Read at
+            ``on_train_end``: the run is then failed.
+        failure_event: The event that tells it: its kind, its step, its details. None: there is none.
+        counts_samples: Whether the examples of a step without ``input_ids`` are counted, by the first tensor of each
+            micro-batch.
         logged_as: How metrics are called here that the trainer logs under a name with another meaning.
         lacks: Fields of the events that these trainers do not have; that they are missing is not reported.
     """
@@ -124,13 +127,14 @@ TRAINSTORE = Protocol(
     evaluation="run_evaluation",
     checkpoint="save",
     keeps_state=True,
+    batch_size="state.train_batch_size",
     hyperparams="hyperparams",
     metrics="step_metrics",
     failure="failure",
     failure_event="failure_event",
     counts_samples=True,
 )
-"""The loop of `trainstore.training`."""
+"""The loop of `trainstore.training`, which is what the callbacks of both its trainers see."""
 
 PROTOCOLS = (TRANSFORMERS, FORGATHER, TRAINSTORE)
 
@@ -141,6 +145,12 @@ def protocol_of(trainer: object) -> Protocol:
         if callable(getattr(type(trainer), protocol.loss, None)):
             return protocol
     return TRANSFORMERS
+
+
+def loop_of(trainer: Any) -> Any:
+    """What sends a trainer's events: its ``loop``, if that has the callbacks, else the trainer itself."""
+    loop = attribute_of(trainer, "loop")
+    return trainer if attribute_of(loop, "callback_handler") is None else loop
 
 
 def callbacks_of(trainer: object) -> list[Any]:

@@ -12,10 +12,9 @@ from typing import Any
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 
 from trainstore.errors import RunNotFoundError
-from trainstore.integrations.protocol import TRANSFORMERS, attribute_of, callbacks_of, protocol_of
+from trainstore.integrations.protocol import TRANSFORMERS, callbacks_of, loop_of, protocol_of
 from trainstore.integrations.transformers.beginning import begin, continue_training, is_for_the_user
-from trainstore.integrations.transformers.checkpoint_file import step_of_best_model
-from trainstore.integrations.transformers.ending import end, end_all
+from trainstore.integrations.transformers.ending import announced_end, end_all
 from trainstore.integrations.transformers.failures import LEARNING_RATE
 from trainstore.integrations.transformers.foreign import Events, given
 from trainstore.integrations.transformers.outside import OutsideLog, complete_logs
@@ -368,35 +367,8 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The end that the Trainer announces. (Only our wrappers see an exception.)"""
         training = self._training_of(state)
-        if training is None:
-            return
-        step = training.last_step
-        stopped = step < state.max_steps
-        # The second one is Forgather's.
-        stopped_by_callback = control.should_training_stop or getattr(control, "should_abort_without_save", False)
-        # A pruned trial ends in the middle of an epoch, which no other training does.
-        pruned = state.is_hyper_param_search and (training.in_epoch or (stopped and not stopped_by_callback))
-        failure = attribute_of(training.known_trainer, training.protocol.failure)
-        event = attribute_of(training.known_trainer, training.protocol.failure_event)
-        run = None if training.steps is None else training.run
-        by_callback = stopped and not pruned and failure is None and stopped_by_callback and training.stopped_by is None
-        if run is not None and by_callback:
-            run.log_event("early_stop", step, {"max_steps": state.max_steps})
-        if run is not None and state.best_model_checkpoint:
-            best = {
-                "path": state.best_model_checkpoint,
-                "metric": getattr(state, "best_metric", None),
-                "step": step_of_best_model(state),
-            }
-            run.log_event("best_model", best["step"], best)
-        if run is not None and event is not None:
-            run.log_event(*event)
-        if pruned:
-            self._session.finish(training, "pruned")
-        elif failure is not None:
-            self._session.finish(training, "failed", failure)
-        else:
-            end(self._session, training)
+        if training is not None:
+            announced_end(self._session, training, state, control)
 
 
 @contextmanager
@@ -407,7 +379,7 @@ def record(trainer: Any, store: TrainStore | str | os.PathLike[str], **options: 
     the block at the latest, even if the trainer has its own ``train()``.
 
     Args:
-        trainer: A ``transformers.Trainer``.
+        trainer: A ``transformers.Trainer``, or another one with ``add_callback`` and ``remove_callback``.
         store: An open store, which stays open, or a path or URL.
         **options: The other arguments of `TrainStoreCallback`.
 
@@ -415,7 +387,7 @@ def record(trainer: Any, store: TrainStore | str | os.PathLike[str], **options: 
         The callback.
     """
     callback = TrainStoreCallback(store, **options)
-    callback._trainer = reference_to(trainer)
+    callback._trainer = reference_to(loop_of(trainer))
     trainer.add_callback(callback)
     try:
         yield callback

@@ -3,13 +3,50 @@
 from __future__ import annotations
 
 import traceback
+from typing import Any
 
 from trainstore.endings import describe_exception, ending_of
+from trainstore.integrations.protocol import attribute_of
+from trainstore.integrations.transformers.checkpoint_file import step_of_best_model
 from trainstore.integrations.transformers.session import Session
 from trainstore.integrations.transformers.training import Training
 from trainstore.run import ActiveRun
 
 RANK_TIMEOUT = 5.0  # seconds that a failed rank waits to learn which run it belongs to
+
+
+def announced_end(session: Session, training: Training, state: Any, control: Any) -> None:
+    """The event ``on_train_end``, with this state and this control. (No exception brings it: only our wrappers see it.)
+
+    Why a training stopped is an event of its run.
+    """
+    step, protocol = training.last_step, training.protocol
+    is_early = step < state.max_steps
+    # The second one is Forgather's.
+    is_asked_for = control.should_training_stop or getattr(control, "should_abort_without_save", False)
+    # A pruned trial ends in the middle of an epoch, which no other training does.
+    is_pruned = state.is_hyper_param_search and (training.in_epoch or (is_early and not is_asked_for))
+    failure = attribute_of(training.known_trainer, protocol.failure)
+    run = None if training.steps is None else training.run
+    if run is not None:
+        if is_early and is_asked_for and not is_pruned and failure is None and training.stopped_by is None:
+            run.log_event("early_stop", step, {"max_steps": state.max_steps})
+        _log_best_model(run, state)
+        event = attribute_of(training.known_trainer, protocol.failure_event)
+        if event is not None:
+            run.log_event(*event)
+    if is_pruned:
+        session.finish(training, "pruned")
+    elif failure is not None:
+        session.finish(training, "failed", str(failure))
+    else:
+        end(session, training)
+
+
+def _log_best_model(run: ActiveRun, state: Any) -> None:
+    if state.best_model_checkpoint:
+        step, metric = step_of_best_model(state), getattr(state, "best_metric", None)
+        run.log_event("best_model", step, {"path": state.best_model_checkpoint, "metric": metric, "step": step})
 
 
 def end(session: Session, training: Training) -> None:

@@ -17,6 +17,8 @@ from trainstore.run import ActiveRun
 
 SELF_CHECK_TOLERANCE = 1e-3  # relative; the Trainer sums a window in float32
 
+ADDED_LATER = frozenset({"step_time", "epoch"})  # to the metrics of a step that ends
+
 Doubt = tuple[Any, ...]  # a message and its arguments
 
 
@@ -48,7 +50,7 @@ def name_of_loss(logs: Mapping[str, Any], protocol: Protocol = TRANSFORMERS) -> 
 
 
 def _examples(inputs: Any) -> int:
-    """How many examples a batch has: the length of its first tensor; 0 if there is none."""
+    """How many examples a batch has: the length of its first tensor; 0 if it does not begin with one."""
     while not isinstance(inputs, torch.Tensor):
         if isinstance(inputs, Mapping):
             inputs = next(iter(inputs.values()), None)
@@ -88,8 +90,8 @@ class StepRecorder:
         lost: Callable[[Exception], None] = raise_error,
     ) -> None:
         self.run = run
-        self.more_metrics: Callable[[], Mapping[str, Any] | None] | None = None  # of the step that ends
         self.reader = reader
+        self.more_metrics: Callable[[], Mapping[str, Any] | None] | None = None  # of the step that ends
         self._unreadable = unreadable
         self._protocol = protocol
         self._lost = lost
@@ -202,13 +204,12 @@ class StepRecorder:
         if self._samples:
             metrics["samples"] = self._samples
             self._samples = 0
-        if self.more_metrics is not None:
-            self._add_more(metrics)
         if began is None:  # a loop that does not say when a step begins
             began = self.idle_since
         else:
             metrics["data_time"] = self.data_time
-        if rate is not None and type(epoch) is float and type(step) is int:
+        is_plain = self.more_metrics is None or self._add_more(metrics)
+        if is_plain and rate is not None and type(epoch) is float and type(step) is int:
             if log_follows:
                 self.held = _EndedStep(metrics, step, epoch, ended - began, now())
             else:
@@ -220,14 +221,19 @@ class StepRecorder:
             self.catch_up(wait=False)
         self.idle_since = perf_counter()
 
-    def _add_more(self, metrics: dict[str, float]) -> None:
-        """The metrics that the trainer itself has of this step."""
+    def _add_more(self, metrics: dict[str, Any]) -> bool:
+        """Add the metrics that the trainer itself has of this step; whether they can be stored as they are."""
         try:
             more = self.more_metrics()  # type: ignore[misc]
-            if more:
-                metrics |= {name: value for name, value in more.items() if name not in metrics}
+            if not more:
+                return True
+            for name, value in more.items():
+                if name not in metrics and name not in ADDED_LATER:
+                    metrics[name] = value
+            return self.run._metrics.are_plain(metrics)
         except Exception as error:  # noqa: BLE001 - a user's step may return anything
             self._unreadable("step_metrics", error)
+            return False
 
     def release(self) -> None:
         """Record the step that is held, if there is one: what comes next is not its log."""
