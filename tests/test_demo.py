@@ -34,11 +34,12 @@ def test_the_text_is_split_without_overlap():
     assert bytes(examples[3]["input_ids"].tolist()) == held_out[3 * BLOCK : 4 * BLOCK]
 
 
-def test_the_demo_trains_and_names_the_best_run(short_demo, database_url, capsys, monkeypatch):
+@pytest.mark.parametrize("trainer", ["transformers", "torch"])
+def test_the_demo_trains_and_names_the_best_run(trainer, short_demo, database_url, capsys, monkeypatch):
     """Four runs are recorded step by step, their losses fall, and the best is the one that eval_loss says."""
     monkeypatch.setenv("TRAINSTORE_URL", database_url)
     with pytest.raises(SystemExit) as exit_:
-        main(["demo", "--steps", "24", "--json"])
+        main(["demo", "--trainer", trainer, "--steps", "24", "--json"])
     assert exit_.value.code == 0
     answer = json.loads(capsys.readouterr().out)
     with TrainStore(database_url) as store:
