@@ -11,6 +11,7 @@ import pickle
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.data import DataLoader
 from transformers import TrainerState
 from transformers.trainer_callback import CallbackHandler, TrainerControl
 
@@ -19,6 +20,7 @@ from fixtures.callbacks import NAMES, build
 from fixtures.trainers import build_trainer, gpt2, tokens
 from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
+from trainstore.training import Trainer
 
 STEPS = list(range(1, 9))
 EVALUATIONS = STEPS[1::2]
@@ -30,6 +32,16 @@ def transformers_weights(folder, callbacks):
     trainer = build_trainer(folder, callbacks=callbacks, **data, **arguments, gradient_accumulation_steps=2)
     trainer.train()
     return trainer.model.state_dict()
+
+
+def own_weights(folder, callbacks):
+    torch.set_num_threads(1)
+    model = gpt2()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    config = {"gradient_accumulation_steps": 2, "logging_steps": 2, "eval_steps": 2, "max_grad_norm": 1.0}
+    trainer = Trainer(model, optimizer, None, config, "cpu", callbacks=callbacks)
+    trainer.train(DataLoader(tokens(16), batch_size=2, shuffle=True), 2, DataLoader(tokens(4), batch_size=4))
+    return model.state_dict()
 
 
 def forgather_weights(folder, callbacks, *, later=False):
@@ -70,6 +82,7 @@ def loop_weights(folder, callbacks):
 
 TRAINERS = {
     "transformers.Trainer": transformers_weights,
+    "trainstore.training": own_weights,
     "Forgather": forgather_weights,
     "Forgather, later versions": functools.partial(forgather_weights, later=True),
     "CallbackHandler": loop_weights,

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 from torch import nn
+from torch.optim import SGD
+from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState
 from transformers.trainer_callback import CallbackHandler, TrainerControl
 
 from fixtures import forgather
 from fixtures.trainers import build_trainer, gpt2, tokens
+from trainstore.training import Trainer
 
 PAGE = Path(__file__).parents[2] / "docs/other-trainers.md"
 EVENTS = (
@@ -77,6 +80,16 @@ def forgather_events(folder, arguments=ARGUMENTS, *, later=False):
     return spy
 
 
+def own_events(folder, arguments=ARGUMENTS):
+    spy, model, config = Spy(), gpt2(), {}
+    if arguments is ARGUMENTS:
+        config = {**dict.fromkeys(("logging_steps", "eval_steps", "save_steps"), 2), "gradient_accumulation_steps": 2}
+    trainer = Trainer(model, SGD(model.parameters(), lr=0.1), None, config, "cpu", callbacks=[spy])
+    batches = DataLoader(tokens(8), batch_size=2), 2, DataLoader(tokens(4), batch_size=4)
+    trainer.train(*batches, save_dir=folder)
+    return spy
+
+
 def loop_events(folder):
     spy = Spy()
     handler = CallbackHandler([spy], nn.Linear(1, 1), None, None, None)
@@ -138,6 +151,19 @@ ORDERS = {
         *("log 4", "train_end 4"),
         *("prediction_step 4", "predict 4"),
     ],
+    "`trainstore.training`": [  # an epoch's means and checkpoint are an epoch's, whatever the steps have
+        "init_end 0",
+        "train_begin 0",
+        "epoch_begin 0",
+        *step(1, *OPTIMIZER),
+        *step(2, *OPTIMIZER),
+        *("log 2", "prediction_step 2", "log 2", "evaluate 2", "save 2", "epoch_end 2", "log 2", "save 2"),
+        "epoch_begin 2",
+        *step(3, *OPTIMIZER),
+        *step(4, *OPTIMIZER),
+        *("log 4", "prediction_step 4", "log 4", "evaluate 4", "save 4", "epoch_end 4", "log 4", "save 4"),
+        "train_end 4",
+    ],
     "Forgather": forgather_order("optimizer_step"),
     "Forgather, later versions": forgather_order(*OPTIMIZER),
     "`CallbackHandler`": [
@@ -153,7 +179,7 @@ ORDERS = {
     ],
 }
 LATER = functools.partial(forgather_events, later=True)
-TRAINERS = dict(zip(ORDERS, (transformers_events, forgather_events, LATER, loop_events), strict=True))
+TRAINERS = dict(zip(ORDERS, (transformers_events, own_events, forgather_events, LATER, loop_events), strict=True))
 
 
 @pytest.mark.parametrize("name", ORDERS)
@@ -170,12 +196,13 @@ BY_EPOCHS = {
 }
 AT_EPOCHS_END = {
     "transformers.Trainer": ("epoch_end", "log", "prediction_step", "log", "evaluate", "save"),
+    "`trainstore.training`": ("epoch_end", "log", "prediction_step", "log", "evaluate", "save"),
     "Forgather": ("log", "prediction_step", "evaluate", "save", "step_begin", "step_end", "epoch_end"),
 }
 
 
 @pytest.mark.parametrize("name", AT_EPOCHS_END)
-def test_by_epochs_a_transformers_trainer_logs_evaluates_and_saves_after_their_end(tmp_path, name):
+def test_by_epochs_a_trainer_logs_evaluates_and_saves_after_their_end(tmp_path, name):
     """What follows the last step of the first epoch; Forgather's trainer keeps to its order of steps."""
     seen = TRAINERS[name](tmp_path, BY_EPOCHS).seen
     expected = [f"{event} 4" for event in AT_EPOCHS_END[name]]
@@ -183,7 +210,7 @@ def test_by_epochs_a_transformers_trainer_logs_evaluates_and_saves_after_their_e
     assert seen[first : first + len(expected) + 1] == [*expected, "epoch_begin 4"]
 
 
-@pytest.mark.parametrize("name", list(ORDERS)[:2])
+@pytest.mark.parametrize("name", list(ORDERS)[:3])
 def test_each_event_has_the_documented_keywords(tmp_path, name):
     """The same ones in all events; a log also has `logs`, an evaluation `metrics`."""
     keywords = TRAINERS[name](tmp_path).keywords
@@ -214,6 +241,8 @@ def test_the_page_says_which_events_each_trainer_sends():
     sent["transformers.Trainer"].add("on_push_begin")  # by push_to_hub()
     for event, cells in table.items():
         assert (cells["transformers.Trainer"] != "never") is (event in sent["transformers.Trainer"]), event
+        own = "`trainstore.training`"
+        assert (cells[own] != "never") is (event in sent[own]), event
         assert (cells["Forgather"] != "never") is (event in sent["Forgather, later versions"]), event
         only_later = event in sent["Forgather, later versions"] - sent["Forgather"]
         assert ("later versions" in cells["Forgather"]) is only_later, event

@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 
 from fixtures.torch_models import adam, classifier, loader, same, weights
 from fixtures.trainers import Crash, CrashAt, gpt2, tokens
+from trainstore.callbacks import GradLogger
 from trainstore.integrations.transformers import TrainStoreCallback, record
 from trainstore.integrations.transformers.losses import RingLoss
 from trainstore.training import Trainer
@@ -189,6 +190,17 @@ def test_a_name_that_is_ours_keeps_our_value(store, log_steps):
     assert (log["step_time"] > 0).all()
     assert log["epoch"].tolist() == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert log["margin"].tolist() == [0.5] * 5
+
+
+@pytest.mark.parametrize("max_norm", [None, 0.1])
+def test_the_gradient_loggers_total_is_the_recorded_norm(store, max_norm):
+    """Before clipping, over all micro-batches."""
+    config = {"max_grad_norm": max_norm, "gradient_accumulation_steps": 2}
+    trainer_of(store, config=config, callbacks=[GradLogger(log_frequency=1)]).train(loader(), 2)
+    log = store.list_step_logs("run")
+    assert len(log) == 6
+    assert log["grad_norm_total"].tolist() == pytest.approx(log["grad_norm"].tolist(), rel=1e-6)
+    assert (log["grad_norm_total"] > 0.1).any()
 
 
 # --- Ends -------------------------------------------------------------------------------------------------------------
