@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from transformers import TrainingArguments
 
 from fixtures.torch_models import FEATURES, adam, classifier, loader, points, same, weights
 from trainstore.training import Trainer
@@ -353,6 +354,35 @@ def test_an_overridden_epoch_is_used():
     assert history["score"] == [0.0, 1.0]
     assert trainer.state.best_metric == 1.0
     assert trainer.state.global_step == 10
+
+
+def test_an_overridden_epoch_may_add_to_the_metrics(store):
+    """What it adds is recorded as well."""
+
+    class Own(Trainer):
+        def train_epoch(self, train_dataloader, eval_dataloader=None, epoch=0):
+            metrics = super().train_epoch(train_dataloader, eval_dataloader, epoch)
+            metrics["score"] = epoch + 0.5
+            return metrics
+
+    model = classifier()
+    trainer = Own(model, adam(model), CROSS_ENTROPY, device="cpu", store=store)
+    trainer.train(loader(), 2, loader(), best_model_metric="score")
+    scores = store.list_step_logs(trainer.run_uid)["score"].dropna()
+    assert scores.tolist() == [0.5, 1.5]
+    assert trainer.state.best_metric == 1.5
+
+
+def test_arguments_of_transformers_say_when_to_log_and_save(tmp_path):
+    """Also as a share of all steps, as they may; the ends of epochs stay."""
+    args = TrainingArguments(
+        str(tmp_path), logging_strategy="steps", logging_steps=0.2, save_strategy="steps", save_steps=4, use_cpu=True
+    )
+    trainer = trainer_of(args=args)
+    trainer.train(loader(), 2, save_dir=tmp_path)
+    assert [entry["step"] for entry in trainer.state.log_history] == [2, 4, 5, 6, 8, 10, 10]
+    steps = sorted(path.name for path in tmp_path.glob("checkpoint_step_*"))
+    assert steps == ["checkpoint_step_10.pt", "checkpoint_step_4.pt", "checkpoint_step_8.pt"]
 
 
 def test_the_device_is_found():

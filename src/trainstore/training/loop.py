@@ -94,9 +94,9 @@ class Loop(Steps):
         args, is_main = self.args, self.ranks.is_main
         return TrainerState(
             num_train_epochs=plan.epochs or 0,
-            logging_steps=plan.log_steps or int(args.logging_steps),
-            eval_steps=plan.eval_steps or int(args.eval_steps or args.logging_steps),
-            save_steps=plan.save_steps or int(args.save_steps),
+            logging_steps=plan.log_steps or 500,
+            eval_steps=plan.eval_steps or 500,
+            save_steps=plan.save_steps or 500,
             train_batch_size=args.per_device_train_batch_size,
             is_local_process_zero=self.ranks.local_rank == 0,
             is_world_process_zero=is_main,
@@ -107,6 +107,8 @@ class Loop(Steps):
         taken = self.position.taken_in(self.epoch_index) // self.accumulation
         done = self.state.global_step - taken
         self.state.max_steps = plan.total_steps(self.accumulation, done, self.epoch_index)
+        if self.flow.obeys_arguments:
+            self.state.compute_steps(self.args, self.state.max_steps)
 
     def run_epoch(self) -> dict[str, float]:
         """The next epoch as the trainer makes it, and what follows from its metrics."""
@@ -114,8 +116,10 @@ class Loop(Steps):
         self.flow.epoch, self._told = epoch, {}
         self._expect(plan)
         metrics = self.task.train_epoch(plan.train_loader, plan.eval_loader, epoch)
-        if not metrics:
-            raise InvalidArgumentError("the training data loader gave no batch")
+        if not metrics and self.state.global_step == before:
+            raise InvalidArgumentError(
+                f"the training data loader gave no batch in epoch {epoch + 1} (an iterator can be gone through only once)"
+            )
         self.task.epoch_measured(metrics)
         if self.failure is not None:
             return metrics
@@ -188,7 +192,7 @@ class Loop(Steps):
             self._log_means(metrics)
         if self.failure is None:
             metrics |= self._evaluate_if_due(eval_loader)
-        self._told = metrics
+        self._told = dict(metrics)
         return metrics
 
     def end_step(self) -> None:

@@ -91,7 +91,7 @@ class TrainerTask:
 
     def train_epoch(self, train_loader: Any, eval_loader: Any, epoch: int) -> dict[str, float]:
         """One epoch, as a subclass may make it."""
-        return dict(self._trainer.train_epoch(train_loader, eval_loader, epoch))
+        return dict(self._trainer.train_epoch(train_loader, eval_loader, epoch) or {})
 
     def evaluate(self, loader: Any) -> Mapping[str, float]:
         """An evaluation, as a subclass may make it."""
