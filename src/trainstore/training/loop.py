@@ -118,7 +118,7 @@ class Loop(Steps):
         metrics = self.task.train_epoch(plan.train_loader, plan.eval_loader, epoch)
         if not metrics and self.state.global_step == before:
             raise InvalidArgumentError(
-                f"the training data loader gave no batch in epoch {epoch + 1} (an iterator can be gone through only once)"
+                f"the training data loader gave no batch in epoch {epoch + 1} (an iterator has them once only)"
             )
         self.task.epoch_measured(metrics)
         if self.failure is not None:
