@@ -206,16 +206,24 @@ def _version(connection: Connection, models: Models) -> str | None:
 
 
 def _uid_at_head(engine: Engine, backend: Backend, models: Models) -> str | None:
-    """The store's uid if the schema is at head, in one statement; None if it is not, for whatever reason."""
+    """The store's uid if the schema is at head; None if it is not, for whatever reason.
+
+    The same statement asks whether this user may record, and tells the backend.
+    """
     version = models.trainstore_version
     both = models.store.join(version, true())
-    statement = select(models.store.c.uid, version.c.version_num).select_from(both)
+    may_record = backend.may_record(models)
+    columns = [models.store.c.uid, version.c.version_num, true() if may_record is None else may_record]
+    statement = select(*columns).select_from(both)
     try:
         with backend.asking(engine) as connection:
             row = connection.execute(statement).first()
     except (OperationalError, ProgrammingError, PermissionDeniedError):
         return None  # most likely a table is missing: `prepare` then checks step by step
-    return str(row.uid) if row is not None and row.version_num == HEAD else None
+    if row is None or row.version_num != HEAD:
+        return None
+    backend.lacks_rights = not row[2]
+    return str(row.uid)
 
 
 def _store_uid(connection: Connection, models: Models) -> str:

@@ -11,7 +11,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
@@ -216,6 +216,7 @@ class TrainStore(QueryMethods, EditMethods, ScalarStopMethods):
         Raises:
             InvalidArgumentError: An argument of the wrong type.
             NetworkFileSystemError: The SQLite file is on one; it can only be read.
+            PermissionDeniedError: The login, as a PostgreSQL reader's, has no right to record.
             RunNotFoundError, RunNotUniqueError: No run, or several, have the id or name of ``parent``.
             JournalError: No journal can be kept.
             StoreClosedError: The store is closed.
@@ -281,7 +282,7 @@ class TrainStore(QueryMethods, EditMethods, ScalarStopMethods):
             RunNotFoundError, RunNotUniqueError: ``run`` names none, or several; their uids are listed.
             StoreUnavailableError: The database cannot be reached, and no ``lineage`` is given.
             InvalidArgumentError: An impossible step or lineage.
-            JournalError, StoreClosedError: As for `start_run`.
+            PermissionDeniedError, JournalError, StoreClosedError: As for `start_run`.
         """
         self._check_open()
         step = None if step is None else opening.step_of("step", step, lowest=-1)
@@ -510,7 +511,14 @@ class TrainStore(QueryMethods, EditMethods, ScalarStopMethods):
 
     def _recording(self) -> RecordingService | None:
         self._is_new = False
-        return None if recording_is_disabled() else self._service
+        if recording_is_disabled():
+            return None
+        self._backend.refuse_if_read_only()
+        if self._backend.lacks_rights:
+            with suppress(TrainStoreError):
+                self._prepare()  # asks again: they may have been granted since
+            self._backend.refuse_without_rights()
+        return self._service
 
     @contextmanager
     def _reader(self) -> Iterator[Reader]:

@@ -32,9 +32,11 @@ from trainstore.errors import (
 )
 from trainstore.models import VIEW_NAME, models_for
 from trainstore.recording import delivery_thread
+from trainstore.run import ActiveRun
 from trainstore.store import TrainStore
 
 ROLES = ("owner", "writer", "reader")
+FOREVER = 3600.0  # seconds: no test waits so long
 EVERYBODY, RECORDING, OWNER, NOBODY = set(ROLES), {"owner", "writer"}, {"owner"}, set()
 
 
@@ -221,18 +223,43 @@ def test_reading_as_a_reader(roles: Roles):
             record(store)
 
 
-def test_recording_as_a_reader(roles: Roles, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
-    """A reader's training goes on: one warning, however often it is tried; a writer delivers the records later."""
-    monkeypatch.setattr(delivery_thread, "BACKOFF", (0.01, 0.05))
-    monkeypatch.setattr("trainstore.store.CLOSE_TIMEOUT", 0.2)
+@pytest.mark.parametrize(
+    "begin", [lambda store: store.start_run(name="second"), lambda store: store.resume_run("first")]
+)
+def test_recording_as_a_reader(roles: Roles, begin: Callable[[TrainStore], ActiveRun]):
+    """It is refused at the start, by an error that names the fix; nothing is left. Rights that are granted count."""
     with TrainStore(roles.url("reader")) as store:
+        with pytest.raises(PermissionDeniedError, match=r"the writer's role .*trainstore db roles") as refused:
+            begin(store)
+        assert f"login_reader_{roles.suffix}" in str(refused.value)
+        assert list(store._service.journals()) == []
+        roles.server.execute(f"GRANT {roles.name('writer')} TO login_reader_{roles.suffix}")
+        assert begin(store).finish(timeout=60)
+
+
+def test_a_reader_whose_rights_are_not_known_at_the_start(
+    roles: Roles, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """While the database is away, a reader's training begins in the journal, and goes on.
+
+    There is one warning, however often it is tried; finish and close do not wait for what cannot come; a writer
+    delivers the records later.
+    """
+    monkeypatch.setattr(delivery_thread, "BACKOFF", (0.01, 0.05))
+    monkeypatch.setattr("trainstore.store.CLOSE_TIMEOUT", FOREVER)
+    roles.server.execute(f"ALTER ROLE login_reader_{roles.suffix} NOLOGIN")
+    with TrainStore(roles.url("reader"), offline_ok=True) as store:
         run = store.start_run(name="second")
         run.log({"loss": 2.0}, step=0)
+        caplog.clear()
+        roles.server.execute(f"ALTER ROLE login_reader_{roles.suffix} LOGIN")
         deadline = time.monotonic() + 60
-        while store._service._delivery._failures < 5:
+        while not store._backend.lacks_rights:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        assert run.finish(timeout=0.1) is False
+        assert run.flush(FOREVER) is False
+        run.log({"loss": 1.0}, step=1)
+        assert run.finish(timeout=FOREVER) is False
     told = [entry.getMessage() for entry in caplog.records if "cannot be written" in entry.getMessage()]
     assert len(told) == 1
     assert "the right to INSERT" in told[0]  # a new run's row, first of all
@@ -248,7 +275,7 @@ def test_recording_as_a_reader(roles: Roles, caplog: pytest.LogCaptureFixture, m
     with TrainStore(roles.url("writer")) as store:
         assert not store.recovered.failed
         assert store.get_run("second").status == "finished"
-        assert list(store.list_step_logs("second")["loss"]) == [2.0]
+        assert list(store.list_step_logs("second")["loss"]) == [2.0, 1.0]
 
 
 def test_stranger(roles: Roles):

@@ -5,12 +5,14 @@ import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 from transformers import TrainerCallback
 
 from fixtures.trainers import tokens
 from trainstore import TrainStore
 from trainstore.errors import (
     InvalidArgumentError,
+    PermissionDeniedError,
     ReadOnlyStoreError,
     StoreClosedError,
     StoreUnavailableError,
@@ -117,3 +119,19 @@ def test_a_store_that_is_read_only_is_an_error_before_the_training(local_url, ma
     """Nothing of the training could be kept."""
     with TrainStore(local_url, read_only=True) as store, pytest.raises(ReadOnlyStoreError):
         make_trainer(callbacks=[TrainStoreCallback(store)], max_steps=1).train()
+
+
+def test_a_login_that_may_only_read_is_an_error_before_the_training(new_database, postgres_server, make_trainer):
+    """It is told at once, not in the background of a training whose records all wait."""
+    url = make_url(new_database("postgresql"))
+    role = f"reader_{url.database[-12:]}"
+    postgres_server.execute(f"CREATE ROLE {role} LOGIN")
+    try:
+        postgres_server.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}", url.database)
+        trainer = make_trainer(callbacks=[TrainStoreCallback(url.set(username=role).render_as_string(False))])
+        with pytest.raises(PermissionDeniedError, match=rf"{role}@.*INSERT and UPDATE"):
+            trainer.train()
+        assert trainer.state.global_step == 0
+    finally:
+        postgres_server.execute(f"DROP OWNED BY {role}", url.database)
+        postgres_server.execute(f"DROP ROLE {role}")

@@ -46,7 +46,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from trainstore.backends.health import Finding
 from trainstore.backends.urls import safe_url
 from trainstore.column_types import UTCDateTime
-from trainstore.errors import BackupError, ReadOnlyStoreError, StoreUnavailableError, TrainStoreError
+from trainstore.errors import (
+    BackupError,
+    PermissionDeniedError,
+    ReadOnlyStoreError,
+    StoreUnavailableError,
+    TrainStoreError,
+)
 from trainstore.models import Models
 from trainstore.values import time_of
 
@@ -77,6 +83,8 @@ class Backend:
     in_memory: bool = False
     #: Set by `open_backend`: nothing is written, and connections refuse writes if the database supports that.
     read_only: bool = False
+    #: Set when the store is opened, and whenever the delivery thread connects: this user may read, but not record.
+    lacks_rights: bool = False
     #: Connections may be open while the process forks; the child leaves them to its parent.
     may_fork_connected: ClassVar[bool] = True
     #: A transaction may wait longer than a second or two before it fails, as with a server that does not answer.
@@ -179,6 +187,18 @@ class Backend:
         return ReadOnlyStoreError(
             f"{self.safe_url} was opened with read_only=True; open it without that to record or edit"
         )
+
+    def may_record(self, models: Models) -> ColumnElement[bool] | None:
+        """Whether this user has the rights to record, as a column of any query; None if the database has no rights."""
+        return None
+
+    def refuse_without_rights(self) -> None:
+        """Raise `PermissionDeniedError` if this user may only read."""
+        if self.lacks_rights:
+            raise PermissionDeniedError(
+                f"this user may read {self.safe_url}, but not record into it; use a login with the writer's role "
+                "(trainstore db roles prints its SQL), or grant this one INSERT and UPDATE"
+            )
 
     #: Whether `settle` does anything.
     needs_settling: bool = False

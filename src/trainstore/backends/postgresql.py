@@ -27,6 +27,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    and_,
     case,
     cast,
     create_engine,
@@ -259,6 +260,11 @@ class PostgreSQLBackend(Backend):
         """The first schema of the search path that exists."""
         schema: str | None = connection.execute(text("SELECT current_schema()")).scalar()
         return schema
+
+    def may_record(self, models: Models) -> ColumnElement[bool]:
+        """INSERT and UPDATE, or as much of them as rights to single columns give."""
+        table = cast(f'"{models.run.name}"', Text())
+        return and_(*(func.has_any_column_privilege(table, cast(right, Text())) for right in ("INSERT", "UPDATE")))
 
     # --- Health ----------------------------------------------------------------------------------------------------
 

@@ -95,7 +95,11 @@ class DeliveryThread:
             self._wake.set()
 
     def wait_until_stored(self, recorders: Iterable[Recorder], timeout: float) -> bool:
-        """Wait until what these recorders hold now is stored; False if ``timeout`` seconds were not enough."""
+        """Wait until what these recorders hold now is stored.
+
+        False if ``timeout`` seconds were not enough, or if the database's user turns out to have no right to record:
+        nobody grants it meanwhile.
+        """
         targets = [(recorder, recorder.journal.last) for recorder in recorders]
         deadline = time.monotonic() + timeout
 
@@ -108,11 +112,17 @@ class DeliveryThread:
 
         if stored():
             return True
+        failures = self._failures
+
+        def is_refused() -> bool:
+            return self._failures > failures and self._statements.backend.lacks_rights
+
         with self._stored:
             self._awaited += 1
             self.wake()
             try:
-                return self._stored.wait_for(stored, max(0.0, deadline - time.monotonic()))
+                self._stored.wait_for(lambda: stored() or is_refused(), max(0.0, deadline - time.monotonic()))
+                return stored()
             finally:
                 self._awaited -= 1
 

@@ -10,6 +10,7 @@ from trainstore.errors import (
     InvalidArgumentError,
     NetworkFileSystemError,
     NotADatabaseError,
+    PermissionDeniedError,
     ReadOnlyStoreError,
     SchemaError,
     StoreClosedError,
@@ -41,6 +42,7 @@ USER_ERRORS = (
     NetworkFileSystemError,
     StoreClosedError,
     ReadOnlyStoreError,
+    PermissionDeniedError,
 )
 
 
