@@ -53,7 +53,8 @@ def _warn_once(name: str, what: str) -> None:
 @contextmanager
 def collected_intermediates() -> Iterator[dict[str, Any]]:
     """Collect what `record_intermediate` is called with; the sums and counts are there when the block ends."""
-    before, found = getattr(_local, "found", None), {}
+    before = getattr(_local, "found", None)
+    found: dict[str, list[Any]] = {}
     _local.found = found
     metrics: dict[str, Any] = {}
     try:

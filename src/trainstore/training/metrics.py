@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -200,10 +200,12 @@ class MetricAccumulator:
         names = [name for name, sums in self._sums.items() if sums.steps]
         fields = ("total", "count", "last", "maximum", "first", "squares")
         numbers = iter(_to_numbers([getattr(self._sums[name], one) for name in names for one in fields]))
-        return {
-            name: Sums(self._sums[name].modes, *(next(numbers) for _ in fields), self._sums[name].steps)
-            for name in names
-        }
+        found = {}
+        for name in names:
+            sums = self._sums[name]
+            values: dict[str, Any] = {one: next(numbers) for one in fields}
+            found[name] = replace(sums, modes=list(sums.modes), **values)
+        return found
 
     def take(self, ranks: Ranks | None = None, into: MetricAccumulator | None = None) -> dict[str, float]:
         """What is logged, and begin anew.
