@@ -9,7 +9,7 @@ import pytest
 
 from recording.support import eventually
 from trainstore.errors import InvalidArgumentError
-from trainstore.system import MissingSystemLibraryError, SystemMetrics, metrics, sensors
+from trainstore.system import MissingSystemLibraryError, SystemMetrics, metrics, sampler, sensors
 from trainstore.system.sampler import Sampler
 from trainstore.system.sensors import Sensor, all_sensors
 
@@ -75,32 +75,44 @@ def test_a_run_that_was_finished_inside_is_left_alone(store, two_sensors, caplog
 
 def test_the_mean_counts_and_of_peaks_the_maximum():
     """Of all readings since they were taken last."""
-    sampler = Sampler(
+    watching = Sampler(
         lambda: [Sensor("a", series(1.0, 2.0, 6.0)), Sensor("b", series(1.0, 9.0, 2.0), is_peak=True)], 60
     )
-    sampler._sensors = list(sampler._find_sensors())
+    watching._sensors = list(watching._find_sensors())
     for _ in range(3):
-        sampler._read()
-    assert sampler.take() == {"a": 3.0, "b": 9.0}
-    assert sampler.take() == {}
+        watching._read()
+    assert watching.take() == {"a": 3.0, "b": 9.0}
+    assert watching.take() == {}
 
 
-def test_a_sensor_that_fails_costs_itself(caplog):
-    """It is left out with one warning; what is not a number is skipped."""
+def test_a_sensor_that_fails_costs_itself(caplog, monkeypatch):
+    """It is left out with one warning, and tried again after a while; what is not a number is skipped."""
+    state = {"works": False, "readings": 0}
 
     def fails():
-        raise OSError("no such sensor")
+        state["readings"] += 1
+        if not state["works"]:
+            raise OSError("no such sensor")
+        return 2
 
-    sampler = Sampler(
+    watching = Sampler(
         lambda: [Sensor("bad", fails), Sensor("nan", lambda: float("nan")), Sensor("good", lambda: 1)], 60
     )
-    sampler._sensors = list(sampler._find_sensors())
+    watching._sensors = list(watching._find_sensors())
     for _ in range(2):
-        sampler._read()
-    assert sampler.take() == {"good": 1.0}
+        watching._read()
+    assert watching.take() == {"good": 1.0}
     assert [record.getMessage() for record in caplog.records] == [
-        "bad cannot be read and is left out (OSError: no such sensor)"
+        "bad cannot be read (OSError: no such sensor); it is left out and tried again each minute"
     ]
+    assert state["readings"] == 1
+    monkeypatch.setattr(sampler, "PAUSE", 0)
+    watching._read()
+    assert watching.take() == {"good": 1.0}
+    state["works"] = True
+    watching._read()
+    assert watching.take() == {"bad": 2.0, "good": 1.0}
+    assert len(caplog.records) == 1
 
 
 def test_sensors_that_cannot_be_found_cost_the_metrics_only(store, monkeypatch, caplog):

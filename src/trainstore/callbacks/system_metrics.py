@@ -20,8 +20,8 @@ class SystemMetricsCallback(Callback):
 
     A thread reads the sensors. What they found is recorded with the step that ends next: the mean since the last time,
     of memory and temperatures the maximum. No step exists because of them. A sensor that fails is left out, with a
-    warning. On each machine one process does this; if several machines train together, the names have the machine's:
-    ``system/<host>/gpu0/power_watts``.
+    warning, and tried again each minute. On each machine one process does this; if several machines train together, the
+    names have the machine's: ``system/<host>/gpu0/power_watts``.
 
     Args:
         interval: Seconds from one record to the next. The sensors are read five times as often.

@@ -17,7 +17,7 @@ class SystemMetrics:
 
     A thread reads the sensors. What they found goes into the step that was logged last: the mean since the last time,
     of memory and temperatures the maximum. No step exists because of them: while no new one is logged, they wait.
-    A sensor that fails is left out, with a warning.
+    A sensor that fails is left out, with a warning, and tried again each minute.
 
     Args:
         run: The run.

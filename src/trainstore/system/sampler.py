@@ -14,10 +14,13 @@ logger = logging.getLogger("trainstore")
 
 READINGS = 5  # in an interval
 SHORTEST_PERIOD = 0.05  # seconds
+PAUSE = 60.0  # seconds until a sensor that has failed is read again
 
 
 class Sampler:
-    """Reads sensors in a thread of its own, which disturbs nobody: one sensor that fails costs itself.
+    """Reads sensors in a thread of its own, which disturbs nobody.
+
+    A sensor that fails costs itself, and is tried again later.
 
     Args:
         find_sensors: Called in the thread, as it may take its time.
@@ -40,6 +43,7 @@ class Sampler:
         self.is_ready = False
         self._find_sensors = find_sensors
         self._sensors: list[Sensor] = []
+        self._failed: dict[str, float] = {}  # when, by the sensor's name
         self._interval = interval
         self._ready, self._goes_on = ready, goes_on
         self._since = monotonic()
@@ -83,12 +87,21 @@ class Sampler:
             logger.warning("the system is no longer watched (%s: %s)", type(error).__name__, error)
 
     def _read(self) -> None:
-        for sensor in list(self._sensors):
+        for sensor in self._sensors:
+            failed_at = self._failed.get(sensor.name)
+            if failed_at is not None and monotonic() - failed_at < PAUSE:
+                continue
             try:
                 value = float(sensor.read())
             except Exception as error:  # noqa: BLE001 - a driver may refuse anything at any time
-                self._sensors.remove(sensor)
-                logger.warning("%s cannot be read and is left out (%s: %s)", sensor.name, type(error).__name__, error)
+                self._failed[sensor.name] = monotonic()
+                if failed_at is None:
+                    logger.warning(
+                        "%s cannot be read (%s: %s); it is left out and tried again each minute",
+                        sensor.name,
+                        type(error).__name__,
+                        error,
+                    )
                 continue
             if isfinite(value):
                 with self._lock:
