@@ -267,6 +267,8 @@ def test_two_sets_of_one_name(store, make_trainer, caplog):
         ({"prompts": ["a", 7]}, "prompt 7 is not a text"),
         ({"generation_steps": 0}, "generation_steps 0 is not an int from 1 on"),
         ({"generation_steps": "5"}, "generation_steps '5' is not"),
+        ({"summary_writer": {"max_new_tokens": 5}}, "is a generation configuration; pass it as generation_config="),
+        ({"summary_writer": GenerationConfig()}, "pass it as generation_config="),
         ({"generation_config": "greedy"}, "'greedy' is neither a GenerationConfig nor a mapping"),
         ({"generation_config": {"max_new_token": 5}}, "has no 'max_new_token'; did you mean max_new_tokens"),
         ({"generation_config": {"max_new_tokens": -5}}, "is not valid: .*greater than 0"),

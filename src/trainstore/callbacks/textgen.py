@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+from transformers import GenerationConfig
+
 from trainstore.callbacks.arguments import at_least_one
 from trainstore.callbacks.base import Callback, only_if
 from trainstore.callbacks.models import is_sharded, unwrapped
@@ -61,6 +63,10 @@ class TextgenCallback(Callback):
         batch_size: int = 8,
         run: ActiveRun | None = None,
     ) -> None:
+        if isinstance(summary_writer, (Mapping, GenerationConfig)):
+            raise InvalidArgumentError(
+                f"summary_writer {summary_writer!r} is a generation configuration; pass it as generation_config="
+            )
         super().__init__(run=run, summary_writer=summary_writer)
         self._texts = _checked_prompts(prompts)
         self._settings = settings_of(generation_config)
