@@ -1,6 +1,9 @@
 """The callbacks that print what happens."""
 
+import math
+
 import pytest
+from transformers import TrainerCallback
 
 from fixtures.trainers import tokens
 from trainstore.callbacks import DebugCallback, StateInspectionCallback
@@ -48,6 +51,25 @@ def test_the_state_is_printed_every_few_steps(make_trainer, capsys):
     assert [line.partition("  ")[0] for line in lines] == ["step 2/4", "step 4/4"]
     assert "epoch 0.12  last log {'loss': 3." in lines[1]
     assert lines[1].endswith("device cpu")
+
+
+def test_no_secret_is_printed(make_trainer, capsys):
+    """A text that was logged is shown without the secrets in it; numbers that are not finite stay numbers."""
+    secret = "hf_" + "Q7" * 17
+
+    class LogsText(TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            logs |= {"nan": math.nan, "command": f"train --token={secret}"}
+            state.log_history[-1] |= logs
+
+    make_trainer(
+        callbacks=[LogsText(), DebugCallback(), StateInspectionCallback()], max_steps=2, logging_steps=1
+    ).train()
+    output = capsys.readouterr().out
+    assert secret not in output
+    for start in ("on_log  step 1", "step 2/2"):
+        (line,) = [line for line in output.splitlines() if line.startswith(start)]
+        assert "'nan': nan, 'command': 'train --token=[redacted]'" in line
 
 
 @pytest.mark.parametrize(

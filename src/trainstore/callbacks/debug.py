@@ -8,7 +8,9 @@ from typing import Any
 from transformers import TrainerCallback
 
 from trainstore.callbacks.base import Callback, guarded
+from trainstore.callbacks.snapshot import plain_metrics
 from trainstore.errors import InvalidArgumentError
+from trainstore.values import restore
 
 EVENTS = tuple(name for name in dir(TrainerCallback) if name.startswith("on_"))
 DEFAULT = ("on_train_begin", "on_step_end", "on_log", "on_evaluate")
@@ -16,6 +18,8 @@ DEFAULT = ("on_train_begin", "on_step_end", "on_log", "on_evaluate")
 
 class DebugCallback(Callback):
     """Prints a line for each event, on standard output: its name, the step and the epoch, and what it carries.
+
+    Secrets in it are shown as ``[redacted]``.
 
     Args:
         events_to_log: The events, such as ``["on_save"]``; "all" for all of them. None: ``on_train_begin``,
@@ -44,7 +48,8 @@ class DebugCallback(Callback):
         parts = [name, f"step {state.global_step}"]
         if isinstance(state.epoch, (int, float)):
             parts.append(f"epoch {state.epoch:.2f}")
-        parts += [f"{key} {event[key]}" for key in ("logs", "metrics") if event.get(key) is not None]
+        carried = {key: event[key] for key in ("logs", "metrics") if event.get(key) is not None}
+        parts += [f"{key} {restore(plain_metrics(value))}" for key, value in carried.items()]
         print("  ".join(parts))
 
 

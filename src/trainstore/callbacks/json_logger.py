@@ -6,17 +6,16 @@ import errno
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from trainstore.callbacks.base import Callback, guarded
-from trainstore.callbacks.snapshot import arguments_of, model_config_of
+from trainstore.callbacks.snapshot import arguments_of, model_config_of, plain_metrics
 from trainstore.errors import InvalidArgumentError, TrainStoreError
-from trainstore.redaction import redact, redact_text
-from trainstore.values import Json, canonical, canonical_hyperparams
+from trainstore.redaction import redact_text
+from trainstore.values import Json, canonical_hyperparams
 
 FILE_NAME = "training_log.jsonl"  # in the training's output_dir
 EVENTS = ("on_epoch_begin", "on_save", "on_epoch_end", "on_predict")  # beside those with methods of their own
@@ -119,7 +118,7 @@ class JsonLogger(Callback):
             "timestamp": datetime.now(UTC).isoformat(),
             "global_step": state.global_step,
             "epoch": state.epoch,
-            "metrics": {} if metrics is None else _plain(metrics),
+            "metrics": {} if metrics is None else plain_metrics(metrics),
             "meta": self._meta if meta is None else meta,
         }
         line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
@@ -147,16 +146,6 @@ for _name in EVENTS:
     setattr(JsonLogger, _name, _event(_name))
 for _name in STEP_EVENTS:
     setattr(JsonLogger, _name, _event(_name, of_a_step=True))
-
-
-def _plain(metrics: Any) -> Json:
-    """What was logged, as strict JSON without secrets. Most logs are numbers alone, and stay as they are."""
-    if type(metrics) is dict and all(
-        type(name) is str and (type(value) is int or (type(value) is float and isfinite(value)))
-        for name, value in metrics.items()
-    ):
-        return metrics
-    return redact(canonical(metrics))
 
 
 def _config(config: Any) -> Json:

@@ -6,10 +6,14 @@ from typing import Any
 
 from trainstore.callbacks.arguments import positive_int
 from trainstore.callbacks.base import Callback
+from trainstore.callbacks.snapshot import plain_metrics
+from trainstore.values import restore
 
 
 class StateInspectionCallback(Callback):
     """Prints the step, the epoch, the newest entry of the log history and the model's device, on standard output.
+
+    Secrets in that entry are shown as ``[redacted]``.
 
     Args:
         every: Steps from one print to the next.
@@ -38,7 +42,7 @@ class StateInspectionCallback(Callback):
         parts = [f"step {state.global_step}/{state.max_steps}"]
         if isinstance(state.epoch, (int, float)):
             parts.append(f"epoch {state.epoch:.2f}")
-        parts.append(f"last log {state.log_history[-1] if state.log_history else None}")
+        parts.append(f"last log {restore(plain_metrics(state.log_history[-1])) if state.log_history else None}")
         parameter = next(iter(model.parameters()), None) if model is not None else None
         if parameter is not None:
             parts.append(f"device {parameter.device}")
