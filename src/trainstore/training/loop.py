@@ -59,6 +59,7 @@ class Loop(Steps):
                 metrics = self.run_epoch()
                 self.epoch_index += 1
                 self.task.epoch_done(self.epoch_index - 1, metrics)
+            self.task.training_done()
             self._tell("on_train_end")
         finally:
             self.plan = self.flow.plan = None
@@ -78,7 +79,7 @@ class Loop(Steps):
         self.evaluated, self._is_best = (-1, {}), False
         self._parameters = list(self.plain_model.parameters())
         recorded = any(isinstance(one, TrainStoreCallback) for one in self.callbacks)
-        self._measures_norms = recorded or self.max_grad_norm is not None
+        self._measures_norms = recorded or self._wants_norms
         if saved is not None:
             loop_state.go_back(self, plan, saved)
         handler = self.callback_handler
@@ -172,7 +173,7 @@ class Loop(Steps):
 
     def _groups(self, loader: Any, epoch: int) -> Iterator[list[Any]]:
         """The micro-batches of each step. Those of the last one may be fewer; its loss is their mean, too."""
-        batches, count = self.position.batches(loader, epoch), self.accumulation
+        batches, count = iter(self.task.track(self.position.batches(loader, epoch), loader, epoch)), self.accumulation
         while group := list(islice(batches, count)):
             yield group
 
@@ -187,9 +188,11 @@ class Loop(Steps):
                 metrics |= self.run_evaluation(eval_loader)
             self.schedule.after_epoch(metrics.get("eval_loss", loss))
             return metrics
+        self.task.epoch_trained(metrics)
         self._tell("on_epoch_end")
         if self.control.should_log:
             self._log_means(metrics)
+        self._check_losses()
         if self.failure is None:
             metrics |= self._evaluate_if_due(eval_loader)
         self._told = dict(metrics)
@@ -199,17 +202,27 @@ class Loop(Steps):
         """After a step: what is due now."""
         super().end_step()
         plan, control = self._plan_under_way, self.control
-        if plan.check_for_nan and self.losses.nan_step is not None:
-            self._stop_for_nan(f"the loss of step {self.losses.nan_step}", self.losses.nan_step)
+        if self._check_losses():
             return
         if control.should_log:
             self._log_means({})
+            if self.failure is not None:
+                return
         if control.should_evaluate:
             metrics = self._evaluate_if_due(plan.eval_loader)
             if metrics:
                 self.metric_value = self._judge(metrics, plan)
         if control.should_save or self._is_best:
             self._save_if_due(at_epoch=False)
+
+    def _check_losses(self) -> bool:
+        """Whether a loss was NaN, which stops the training."""
+        step = self.losses.nan_step
+        if step is None or not self._plan_under_way.check_for_nan:
+            return False
+        if self.failure is None:
+            self.stop_for_nan(f"the loss of step {step}", step)
+        return True
 
     # --- Logs and evaluations ---------------------------------------------------------------------------------------
 
@@ -232,9 +245,8 @@ class Loop(Steps):
         self.log({**logs, **more, **self.task.means()})
 
     def run_evaluation(self, loader: Any) -> dict[str, float]:
-        """Evaluate; each metric's name begins with ``eval_``."""
-        results = self.task.evaluate(loader)
-        return {name if name.startswith("eval_") else f"eval_{name}": value for name, value in results.items()}
+        """Evaluate."""
+        return dict(self.task.evaluate(loader))
 
     def each_batch(self, loader: Any, work: Callable[[Any], None]) -> None:
         """Do something with each batch of an evaluation: without gradients, every module in evaluation mode."""
@@ -264,10 +276,16 @@ class Loop(Steps):
         self._tell("on_evaluate", metrics=metrics)
         nan = next((name for name, value in metrics.items() if name.endswith("loss") and value != value), None)
         if nan is not None and self._plan_under_way.check_for_nan:
-            self._stop_for_nan(f"{nan} at step {self.state.global_step}", self.state.global_step)
+            self.stop_for_nan(f"{nan} at step {self.state.global_step}", self.state.global_step)
         return metrics
 
-    def _stop_for_nan(self, what: str, step: int) -> None:
+    def stop_for_nan(self, what: str, step: int) -> None:
+        """End the training after this step, as failed.
+
+        Args:
+            what: Which value is NaN.
+            step: Since when.
+        """
         saved = f"the last checkpoint is {self.last_checkpoint}" if self.last_checkpoint else "no checkpoint was saved"
         self.failure = f"{what} is NaN; {saved}"
         self.failure_event = ("nan", step, {"what": what, "checkpoint": self.last_checkpoint})

@@ -8,7 +8,7 @@ the batches that it has had and discards them; then it goes on with the random s
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -165,6 +165,8 @@ def _generators(loader: Any) -> list[torch.Generator]:
     """The random generators of a data loader, each once."""
     if loader is None:
         return []
+    if isinstance(loader, Mapping):  # several data sets to evaluate on
+        return [one for part in loader.values() for one in _generators(part)]
     sampler, batch_sampler = getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)
     owners = (loader, sampler, batch_sampler, getattr(batch_sampler, "sampler", None))
     found = {id(one): one for one in (getattr(owner, "generator", None) for owner in owners)}

@@ -38,6 +38,7 @@ class Steps:
         obeys_arguments: Whether the arguments come from the user, and also say when to log, evaluate and save.
         hyperparams: What is recorded as the run's hyperparameters.
         skip_data: How the data are skipped when a training is resumed in the middle of an epoch.
+        measures_norms: Whether the gradients' norm is wanted, even if it is neither recorded nor limited.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Steps:
         obeys_arguments: bool = False,
         hyperparams: Mapping[str, Any] | None = None,
         skip_data: str = "batches",
+        measures_norms: bool = False,
     ) -> None:
         self.task, self.plain_model, self.optimizer = task, model, optimizer
         self.schedule, self.device, self.ranks, self.precision = schedule, device, ranks, precision
@@ -76,7 +78,8 @@ class Steps:
         self.learning_rate: Any = None
         self.is_in_step = self._is_direct = False
         self._parameters = list(model.parameters())
-        self._measures_norms = max_grad_norm is not None
+        self._wants_norms = measures_norms or max_grad_norm is not None
+        self._measures_norms = self._wants_norms
         self._micro_batches, self._is_last = 1, True  # of the step under way
 
     # --- Callbacks --------------------------------------------------------------------------------------------------
@@ -137,6 +140,8 @@ class Steps:
             self.is_in_step = False
         self.state.global_step += 1
         self.losses.end_step(self.state.global_step)
+        if self.task.step_made is not None:
+            self.task.step_made()
 
     def micro_batch(self, model: Any, batch: Any) -> Any:
         """Forward and backward pass of one micro-batch; its part of the step's loss."""
@@ -175,6 +180,8 @@ class Steps:
         heard, optimizer = self._heard if self.plan is not None else (), self.optimizer
         if self._measures_norms:
             self.precision.unscale(optimizer)
+            if self.task.gradients_ready is not None:
+                self.task.gradients_ready()
             self.grad_norm = self.clip_grad_norm()
         if "on_pre_optimizer_step" in heard:
             self._tell("on_pre_optimizer_step")

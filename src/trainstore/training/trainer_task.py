@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ class TrainerTask:
         self._functions: list[Callable[..., Any]] = []
         self._save_dir: Path | None = None
         self.user_step = user_step
+        self.gradients_ready = self.step_made = None
 
     def begin(self, plan: Plan, save_dir: Any, functions: list[Callable[..., Any]], config: Mapping[str, Any]) -> None:
         """A training begins.
@@ -93,9 +94,14 @@ class TrainerTask:
         """One epoch, as a subclass may make it."""
         return dict(self._trainer.train_epoch(train_loader, eval_loader, epoch) or {})
 
+    def track(self, batches: Iterator[Any], loader: Any, epoch: int) -> Iterator[Any]:
+        """Without a bar: `ProgressCallback` has one."""
+        return batches
+
     def evaluate(self, loader: Any) -> Mapping[str, float]:
-        """An evaluation, as a subclass may make it."""
-        return self._trainer.evaluate(loader)
+        """An evaluation, as a subclass may make it; each metric's name begins with ``eval_``."""
+        results = self._trainer.evaluate(loader)
+        return {name if name.startswith("eval_") else f"eval_{name}": value for name, value in results.items()}
 
     def arguments(self, plan: Plan) -> Any:
         """The user's arguments, or some that say the same as the plan."""
@@ -127,6 +133,12 @@ class TrainerTask:
     def means(self) -> Mapping[str, float]:
         """Nothing beside the mean loss."""
         return {}
+
+    def epoch_trained(self, metrics: dict[str, float]) -> None:
+        """Nothing to add."""
+
+    def training_done(self) -> None:
+        """Nothing to do."""
 
     def epoch_done(self, epoch: int, metrics: dict[str, float]) -> None:
         """The functions hear of it."""
