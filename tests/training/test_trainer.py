@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -383,6 +384,44 @@ def test_arguments_of_transformers_say_when_to_log_and_save(tmp_path):
     assert [entry["step"] for entry in trainer.state.log_history] == [2, 4, 5, 6, 8, 10, 10]
     steps = sorted(path.name for path in tmp_path.glob("checkpoint_step_*"))
     assert steps == ["checkpoint_step_10.pt", "checkpoint_step_4.pt", "checkpoint_step_8.pt"]
+
+
+def test_a_failed_step_leaves_no_gradients_to_the_next_training():
+    """Half of an accumulation was computed when it failed."""
+
+    class Fails(Trainer):
+        broken = True
+
+        def _compute_loss(self, outputs, targets):
+            self.count = getattr(self, "count", 0) + 1
+            if self.broken and self.count == 2:
+                raise RuntimeError("out of memory")
+            return super()._compute_loss(outputs, targets)
+
+    model = classifier()
+    trainer = Fails(model, adam(model), CROSS_ENTROPY, device="cpu", gradient_accumulation_steps=2)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        trainer.train(loader(), 1)
+    trainer.broken = False
+    trainer.train(loader(), 2)
+    assert same(weights(model), bare_training(2, accumulation=2)[0])
+
+
+def test_metrics_of_any_library_are_numbers():
+    """Also in an overridden step, where anything else costs nothing."""
+
+    class Own(Trainer):
+        def train_step(self, batch):
+            return {**super().train_step(batch), "size": torch.tensor(len(batch[0])), "note": "odd"}
+
+        def evaluate(self, dataloader):
+            return {"loss": torch.tensor(0.5), "accuracy": np.float32(0.25)}
+
+    model = classifier()
+    trainer = Own(model, adam(model), CROSS_ENTROPY, device="cpu", gradient_accumulation_steps=2)
+    history = trainer.train(loader(), 1, loader())
+    assert [type(history[name][0]) for name in ("eval_loss", "eval_accuracy")] == [float, float]
+    assert trainer.loop.step_metrics == {"size": 4.0, "note": "odd"}
 
 
 def test_the_device_is_found():

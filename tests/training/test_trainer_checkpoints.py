@@ -135,6 +135,21 @@ def test_a_resumed_training_is_the_unbroken_one(tmp_path, accumulation):
         assert again.state.log_history == whole.state.log_history
 
 
+def test_a_training_of_max_steps_that_is_over_makes_no_more(tmp_path):
+    """Wherever in an epoch it has ended."""
+    for steps in (4, 5):
+        folder = tmp_path / str(steps)
+        config = {"training": {"max_steps": steps, "save_steps": 1}}
+        whole = trainer_of(config=config)
+        history = whole.train(loader(), 3, save_dir=folder)
+        again = trainer_of(config=config)
+        resumed = again.train(loader(), 3, save_dir=folder, resume_from=folder / f"checkpoint_step_{steps}.pt")
+        assert again.state.global_step == steps
+        assert same(weights(again.model), weights(whole.model))
+        if steps == 5:
+            assert resumed == history
+
+
 def test_resume_from_true_takes_the_newest_or_begins(tmp_path):
     """A job that may be interrupted says it each time."""
     torch.manual_seed(0)

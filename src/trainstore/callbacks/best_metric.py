@@ -61,6 +61,10 @@ class BestMetric:
             self._missed_at = step
         return None
 
+    def is_among(self, metrics: Mapping[str, Any]) -> bool:
+        """Whether these metrics have it, whatever its value."""
+        return self.metric in metrics or f"eval_{self.metric}" in metrics
+
     def improve(self, value: float, step: int) -> bool:
         """Whether a value is better than all before, which NaN never is. It is then the best one."""
         gain = self.value - value if self.mode == "min" else value - self.value

@@ -22,7 +22,7 @@ from trainstore.training import loop_state
 from trainstore.training.losses import Losses
 from trainstore.training.plan import Plan, length_of
 from trainstore.training.position import Position
-from trainstore.training.steps import Steps
+from trainstore.training.steps import Steps, number_of
 
 logger = logging.getLogger("trainstore")
 
@@ -41,6 +41,7 @@ class Loop(Steps):
         self.bad_epochs = 0  # since the best one
         self.evaluated: tuple[int, dict[str, float]] = (-1, {})  # the last evaluation's step and results
         self._resumed: tuple[dict[str, Any], str | None] | None = None  # what was loaded, and from where
+        self.is_ended = False  # whether what follows an epoch's last step has been done
         self._told: dict[str, float] = {}  # the metrics of the epoch that the loop has made
         self._is_best = False  # since the last checkpoint
         self._best_before = (0.0, -1)  # the best value and its step before the last change
@@ -55,7 +56,7 @@ class Loop(Steps):
         self.plan = self.flow.plan = plan
         try:
             self._begin(plan)
-            while not self.control.should_training_stop and (plan.epochs is None or self.epoch_index < plan.epochs):
+            while not self._is_over(plan):
                 metrics = self.run_epoch()
                 self.epoch_index += 1
                 self.task.epoch_done(self.epoch_index - 1, metrics)
@@ -63,6 +64,17 @@ class Loop(Steps):
             self._tell("on_train_end")
         finally:
             self.plan = self.flow.plan = None
+
+    def _is_over(self, plan: Plan) -> bool:
+        if plan.epochs is not None and self.epoch_index >= plan.epochs:
+            return True
+        # If it was resumed between its last step and the end of that step's epoch, that end is still to come.
+        return self._stops(plan) and (self.is_ended or not self.position.taken_in(self.epoch_index))
+
+    def _stops(self, plan: Plan) -> bool:
+        """Whether no step is to be made any more."""
+        is_last = plan.max_steps is not None and self.state.global_step >= plan.max_steps
+        return self.control.should_training_stop or is_last
 
     def _begin(self, plan: Plan) -> None:
         (saved, path), self._resumed = self._resumed or (None, None), None
@@ -76,6 +88,7 @@ class Loop(Steps):
         self.last_checkpoint = path
         self.metric_value = self.grad_norm = self.learning_rate = None
         self.epoch_index = self.bad_epochs = 0
+        self.is_ended = False
         self.evaluated, self._is_best = (-1, {}), False
         self._parameters = list(self.plain_model.parameters())
         recorded = any(isinstance(one, TrainStoreCallback) for one in self.callbacks)
@@ -85,6 +98,7 @@ class Loop(Steps):
         handler = self.callback_handler
         handler.train_dataloader, handler.eval_dataloader = plan.train_loader, plan.eval_loader
         self._expect(plan)
+        self.optimizer.zero_grad()  # what a failed training may have left
         self._listen()
         self._tell("on_train_begin")
         if saved is not None:
@@ -114,13 +128,14 @@ class Loop(Steps):
     def run_epoch(self) -> dict[str, float]:
         """The next epoch as the trainer makes it, and what follows from its metrics."""
         plan, epoch, before = self._plan_under_way, self.epoch_index, self.state.global_step
-        self.flow.epoch, self._told = epoch, {}
+        self.flow.epoch, self._told, self.is_ended = epoch, {}, False
         self._expect(plan)
         metrics = self.task.train_epoch(plan.train_loader, plan.eval_loader, epoch)
         if not metrics and self.state.global_step == before:
             raise InvalidArgumentError(
                 f"the training data loader gave no batch in epoch {epoch + 1} (an iterator has them once only)"
             )
+        self.is_ended = True
         self.task.epoch_measured(metrics)
         if self.failure is not None:
             return metrics
@@ -154,15 +169,17 @@ class Loop(Steps):
         self.model.train()
         limit = None if plan is None else plan.steps_per_epoch
         count, steps = length_of(train_loader), self.position.taken_in(epoch) // self.accumulation
-        is_whole = True
-        for batches in self._groups(train_loader, epoch):
+        is_over = plan is not None and self._stops(plan)
+        is_whole = not is_over or self.position.taken_in(epoch) == count or steps == limit
+        for batches in () if is_over else self._groups(train_loader, epoch):
             self.step(batches)
             steps += 1
             if plan is not None:
-                self.state.epoch = float(epoch) if count is None else epoch + min(1.0, self.position.taken / count)
+                done = 0.0 if count is None else self.position.taken / count
+                self.state.epoch = epoch + min(1.0, done if limit is None else steps / limit)
                 self.end_step()
                 if self.control.should_training_stop or self.control.should_epoch_stop:
-                    is_whole = self.position.taken == count
+                    is_whole = self.position.taken == count or steps == limit
                     break
             if steps == limit:
                 break
@@ -210,7 +227,7 @@ class Loop(Steps):
                 return
         if control.should_evaluate:
             metrics = self._evaluate_if_due(plan.eval_loader)
-            if metrics:
+            if plan.best is not None and plan.best.is_among(metrics):
                 self.metric_value = self._judge(metrics, plan)
         if control.should_save or self._is_best:
             self._save_if_due(at_epoch=False)
@@ -246,7 +263,7 @@ class Loop(Steps):
 
     def run_evaluation(self, loader: Any) -> dict[str, float]:
         """Evaluate."""
-        return dict(self.task.evaluate(loader))
+        return {name: number_of(value) for name, value in self.task.evaluate(loader).items()}
 
     def each_batch(self, loader: Any, work: Callable[[Any], None]) -> None:
         """Do something with each batch of an evaluation: without gradients, every module in evaluation mode."""

@@ -33,6 +33,7 @@ def state_of(loop: Loop) -> dict[str, Any]:
         "state": dataclasses.asdict(state),
         "stopped": loop.control.should_training_stop and state.global_step < state.max_steps,
         "epoch": loop.position.epoch,
+        "is_ended": loop.is_ended,
         "losses": loop.losses.state_dict(),
         "last": {name: _number(getattr(loop, name)) for name in ("grad_norm", "learning_rate")},
         "positions": loop.ranks.gather(loop.position.state_dict()),
@@ -52,6 +53,7 @@ def go_back(loop: Loop, plan: Plan, saved: dict[str, Any]) -> None:
     """Set a loop that begins to what a checkpoint says."""
     loop.state = TrainerState(**{**saved["state"], **{name: getattr(loop.state, name) for name in OWN}})
     loop.epoch_index, loop.bad_epochs = saved["epoch"], saved["bad_epochs"]
+    loop.is_ended = saved["is_ended"]
     loop.evaluated = (saved["evaluated"][0], dict(saved["evaluated"][1]))
     loop.grad_norm, loop.learning_rate = saved["last"]["grad_norm"], saved["last"]["learning_rate"]
     loop.losses.load_state_dict(saved["losses"])

@@ -19,6 +19,13 @@ from trainstore.training.precision import Precision
 from trainstore.training.ranks import Ranks
 from trainstore.training.schedule import Schedule
 from trainstore.training.task import Task
+from trainstore.values import scalar_of
+
+
+def number_of(value: Any) -> Any:
+    """A metric of whatever library as a number of Python; anything else as it is."""
+    number = scalar_of(value)
+    return value if number is None else number
 
 
 class Steps:
@@ -151,9 +158,15 @@ class Steps:
         if len(metrics) > 1:
             for name, value in metrics.items():
                 if name != "loss":
-                    self.step_metrics[name] = self.step_metrics.get(name, 0.0) + value / self._micro_batches
+                    self._add_metric(name, number_of(value))
         loss = metrics["loss"]
         return loss if self._micro_batches == 1 else loss / self._micro_batches
+
+    def _add_metric(self, name: str, value: Any) -> None:
+        """A step's metric is the mean of its micro-batches'; what is no number is the last one's."""
+        if isinstance(value, (int, float)):
+            value = self.step_metrics.get(name, 0.0) + value / self._micro_batches
+        self.step_metrics[name] = value
 
     def train_step(self, batch: Any) -> dict[str, float]:
         """A step of one batch, called by a user, or by a user's own ``train_step``; its metrics as numbers."""
