@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from faults.network import SHORT_LIMITS
 from faults.oracle import Fault, is_gone, read_reports
 from recording.support import eventually
 
@@ -22,12 +21,10 @@ BEFORE = "import warnings; warnings.simplefilter('ignore')  # Python warns of a 
 @pytest.mark.parametrize("finish", [True, False], ids=["finished", "left"])
 def test_forked_children_record(fault: Fault, finish: bool) -> None:
     """Parent and children log into one run at once, each by its own writer; a child that just ends is recovered."""
-    # Killed in a transaction, the parent holds the run's lock until the server ends it: children have its connection.
-    before = BEFORE if fault.long else BEFORE + SHORT_LIMITS
     for _ in fault.times(short=1, long=20):
         fork = f"import children; pids = [children.fork(run, plan, report, n, finish={finish}) for n in (1, 2, 3)]"
         producer = fault.start(
-            count=None, before=before, then_at=fault.chance.randrange(1, 300), then=fork, interval=0.01
+            count=None, before=BEFORE, then_at=fault.chance.randrange(1, 300), then=fork, interval=0.01
         )
         producer.wait_for(500)
         producer.kill()

@@ -229,6 +229,51 @@ def test_an_orphaned_child_does_not_hold_its_parents_journal(
         os.kill(child, signal.SIGKILL)
 
 
+def test_an_orphaned_child_does_not_hold_its_parents_lock(
+    new_database: Callable[..., str], start_script: Callable[..., Any]
+) -> None:
+    """A parent that is killed in a transaction leaves no lock on its run, though a forked child lives on."""
+    url = new_database("postgresql")
+    script = start_script(
+        """
+        import os, sys, threading, time, warnings
+        from trainstore.backends import postgresql
+        from trainstore.recording.statements import Statements
+        from trainstore.store import TrainStore
+        warnings.simplefilter("ignore")
+        postgresql.WRITER_TIMEOUT = postgresql.PATIENT_TIMEOUT = 3_000  # or the server itself ends the transaction
+        run = TrainStore(sys.argv[1]).start_run(name="orphan")
+        run.log({"loss": 1.0}, step=0)
+        assert run.flush(60)
+        lock_run, locked = Statements.lock_run, threading.Event()
+
+        def stay(*arguments):
+            lock_run(*arguments)
+            locked.set()
+            time.sleep(600)
+
+        Statements.lock_run = stay
+        run.log({"loss": 2.0}, step=1)
+        locked.wait()
+        child = os.fork()
+        if child == 0:
+            time.sleep(600)
+            os._exit(0)
+        print("child", child)
+        time.sleep(600)
+        """,
+        url,
+    )
+    child = int(script.wait_for("child").split()[1])
+    try:
+        script.kill()
+        with TrainStore(url) as store:
+            assert store.recovered.failed == {}
+            assert steps(store, "orphan") == [0, 1]
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
 @IN_FULL
 def test_a_store_in_memory_survives_a_fork(start_script: Callable[..., Any]) -> None:
     """A child of a process with a store in memory neither hangs nor touches the parent's records."""

@@ -143,6 +143,9 @@ class Backend:
     def release_idle(self, engine: Engine) -> None:
         """Close the query pool's idle connections, on databases where connections are scarce."""
 
+    def leave_to_parent(self, connection: Connection) -> None:
+        """In a forked child: let go of a connection that is the parent's, without a word to the database."""
+
     @contextmanager
     def reading(self, engine: Engine) -> Iterator[Connection]:
         """A connection for the statements of one query."""

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import random
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -103,6 +104,15 @@ def ping(dialect: Any, driver: Any, _record: Any, _proxy: Any) -> None:
             dialect.do_ping(driver)
     except dialect.dbapi.Error:
         raise DisconnectionError from None
+
+
+def replace_socket(driver: Any) -> None:
+    """Close the socket in this process alone. Its number stays taken: what libpq still sends there goes nowhere."""
+    descriptor = driver.fileno()
+    if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, descriptor, inheritable=False)
+        os.close(null)
 
 
 def make_read_only(driver: Any, _record: Any, _proxy: Any) -> None:

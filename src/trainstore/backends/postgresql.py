@@ -152,6 +152,12 @@ class PostgreSQLBackend(Backend):
         """A recording process keeps one connection, not two: clusters have many processes, servers few connections."""
         engine.dispose()
 
+    def leave_to_parent(self, connection: Connection) -> None:
+        """While this process has the socket open, a killed parent's session lives on, and so do its locks."""
+        with suppress(Exception):  # the parent may have been about to open or to close it
+            if not connection.closed and not connection.invalidated:
+                pg_connecting.replace_socket(connection.connection.driver_connection)
+
     @contextmanager
     def reading(self, engine: Engine) -> Iterator[Connection]:
         """AUTOCOMMIT, so that a notebook that stops halfway leaves no open transaction on the server."""

@@ -154,6 +154,11 @@ class DeliveryThread:
             self._held = False
             self._transacting.release()
 
+    def leave_to_parent(self) -> None:
+        """In a forked child, where the thread does not run: let go of the parent's connection."""
+        if self._connection is not None:
+            self._statements.backend.leave_to_parent(self._connection)
+
     # --- The thread -------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:

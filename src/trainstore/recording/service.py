@@ -1,8 +1,9 @@
 """Everything that one store object records: its journals, the delivery thread, fork and exit.
 
-Fork: the child closes the journals that it inherits, and sets the delivery thread's connection aside, open but unused,
-as it is the parent's too; its first ``log()`` opens a writer of its own. Exit: delivery goes on for at most ten
-seconds; then the journals left behind are named. Nothing here runs in a finalizer.
+Fork: the child closes the journals that it inherits, and its copy of the delivery connection's socket, so that neither
+outlives a parent that is killed. The connection itself is set aside, as it is the parent's. The child's first ``log()``
+opens a writer of its own. Exit: delivery goes on for at most ten seconds; then the journals left behind are named.
+Nothing here runs in a finalizer.
 """
 
 from __future__ import annotations
@@ -251,6 +252,7 @@ class RecordingService:
             recorder.abandoned = True
             recorder.journal.forget_in_child()
         self._engine.dispose(close=False)
+        self._delivery.leave_to_parent()
         # Kept, not dropped: closing the parent's connection here would end it for the parent.
         _of_the_parent.append(self._delivery)
         self._delivery = self._new_delivery()
