@@ -79,7 +79,7 @@ class ProgressCallback(Callback):
     def _wants_bars(self, args: Any) -> bool:
         if self._bars is not None:
             return self._bars
-        return not getattr(args, "disable_tqdm", False) and (_is_notebook() or _is_terminal())
+        return not getattr(args, "disable_tqdm", False) and shows_bars()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The first one draws the bar."""
@@ -216,6 +216,11 @@ class ProgressCallback(Callback):
 def _shows_progress(callback: Any) -> bool:
     kinds = {TransformersProgressCallback, PrinterCallback}
     return type(callback) in kinds or type(callback).__name__ == "NotebookProgressCallback"
+
+
+def shows_bars() -> bool:
+    """Whether bars can be drawn where this runs: in a terminal, or in a notebook."""
+    return _is_notebook() or _is_terminal()
 
 
 def _is_notebook() -> bool:

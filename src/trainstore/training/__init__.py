@@ -13,6 +13,8 @@ from trainstore.training.config import (
 )
 from trainstore.training.intermediates import record_intermediate, watch_modules
 from trainstore.training.metrics import MetricAccumulator
+from trainstore.training.module import TrainerModule
+from trainstore.training.module_hooks import ModuleCallback
 from trainstore.training.trainer import Trainer
 
 __all__ = [
@@ -20,10 +22,12 @@ __all__ = [
     "CheckpointConfig",
     "LoggerConfig",
     "MetricAccumulator",
+    "ModuleCallback",
     "OptimizerConfig",
     "SchedulerConfig",
     "Trainer",
     "TrainerConfig",
+    "TrainerModule",
     "record_intermediate",
     "watch_modules",
 ]

@@ -56,3 +56,14 @@ def size_of(batch: Any) -> int:
         if isinstance(value, (torch.Tensor, Mapping, list, tuple)):
             return size_of(value)
     return 1
+
+
+def first_examples(batch: Any, count: int) -> Any:
+    """The first examples of a batch."""
+    if isinstance(batch, torch.Tensor):
+        return batch[:count] if batch.dim() else batch
+    if isinstance(batch, Mapping):
+        return {name: first_examples(value, count) for name, value in batch.items()}
+    if isinstance(batch, (list, tuple)):
+        return [first_examples(value, count) for value in batch]
+    return batch

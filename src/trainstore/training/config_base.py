@@ -30,7 +30,7 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """A dict of plain values, nested ones too, with each configuration's class; `from_dict` reads it."""
-        return {CLASS: class_name(type(self)), **{name: _plain(value) for name, value in _values(self).items()}}
+        return {CLASS: class_name(type(self)), **{name: plain_values(value) for name, value in _values(self).items()}}
 
     @staticmethod
     def from_dict(
@@ -143,18 +143,19 @@ def _values(config: Any) -> dict[str, Any]:
     return {one.name: getattr(config, one.name) for one in dataclasses.fields(config) if one.init}
 
 
-def _plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
+    """A configuration as plain values; those in it keep the names of their classes."""
     if isinstance(value, Config):
         return value.to_dict()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {CLASS: class_name(type(value)), **{name: _plain(one) for name, one in _values(value).items()}}
+        return {CLASS: class_name(type(value)), **{name: plain_values(one) for name, one in _values(value).items()}}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     value = plain_config(value)
     if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
+        return {str(name): plain_values(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [plain_values(one) for one in value]
     return value

@@ -193,6 +193,11 @@ class MetricAccumulator:
         """Forget the metrics of a step that was not finished."""
         self._step.clear()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no step was added since the last `take`."""
+        return not any(sums.steps for sums in self._sums.values())
+
     # --- Reading ----------------------------------------------------------------------------------------------------
 
     def read(self) -> dict[str, Sums]:

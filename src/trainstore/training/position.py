@@ -78,7 +78,7 @@ class Position:
 
     def _states(self, loader: Any) -> dict[str, Any]:
         """What decides the order of an epoch's batches, and what is in them."""
-        generators = [one.get_state() for one in _generators(loader)]
+        generators = states_of_generators(loader)
         return {"random": random_states(self._device), "generators": generators}
 
     # --- Checkpoints ------------------------------------------------------------------------------------------------
@@ -92,8 +92,8 @@ class Position:
             "is_over": self._is_over,
             "start": self._start,
             "now": random_states(self._device),
-            "generators": [one.get_state() for one in _generators(self._loader)],
-            "eval_generators": [one.get_state() for one in _generators(self.eval_loader)],
+            "generators": states_of_generators(self._loader),
+            "eval_generators": states_of_generators(self.eval_loader),
             "workers": getattr(self._loader, "num_workers", None),
             "loader": self._loader.state_dict() if keeps_loader else None,
         }
@@ -107,25 +107,25 @@ class Position:
         """Between two epochs: go back to the random states. (In the middle of one, `batches` does it.)"""
         if self._resumed is not None and not self.taken:
             restore_random_states(self._resumed["now"], self._device)
-            _restore(self.eval_loader, self._resumed["eval_generators"])
+            restore_generators(self.eval_loader, self._resumed["eval_generators"])
 
     def _go_back(self, loader: Any, epoch: int, saved: dict[str, Any]) -> Iterator[Any]:
         """The iterator of an epoch that was under way, behind the batches that were taken."""
         start = saved["start"]
         _set_epoch(loader, epoch)
         if start is None:  # it has not begun
-            _restore(loader, saved["generators"])
+            restore_generators(loader, saved["generators"])
             self._start = self._states(loader)
             return iter(loader)
         self._warn(loader, saved)
-        _restore(loader, start["generators"])
+        restore_generators(loader, start["generators"])
         restore_random_states(start["random"], self._device)
         self._start = start
         rest = self._skipped(loader, saved)
         if saved["is_over"]:
             next(rest, None)
-        _restore(loader, saved["generators"])
-        _restore(self.eval_loader, saved["eval_generators"])
+        restore_generators(loader, saved["generators"])
+        restore_generators(self.eval_loader, saved["eval_generators"])
         restore_random_states(saved["now"], self._device)
         return rest
 
@@ -173,7 +173,13 @@ def _generators(loader: Any) -> list[torch.Generator]:
     return [one for one in found.values() if isinstance(one, torch.Generator)]
 
 
-def _restore(loader: Any, states: list[Any]) -> None:
+def states_of_generators(loader: Any) -> list[Any]:
+    """The states of a data loader's random generators."""
+    return [one.get_state() for one in _generators(loader)]
+
+
+def restore_generators(loader: Any, states: list[Any]) -> None:
+    """Go back to what `states_of_generators` has returned."""
     for generator, state in zip(_generators(loader), states, strict=False):
         generator.set_state(state)
 

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 from trainstore.errors import CheckpointError, InvalidArgumentError
 from trainstore.training.arguments import derived_arguments
 from trainstore.training.checkpoint_file import newest_checkpoint, plain, write_checkpoint
+from trainstore.training.differences import group_differences, model_differences
 from trainstore.training.plan import Plan
 from trainstore.training.ranks import Ranks
 
@@ -235,9 +236,9 @@ class TrainerTask:
         missing = next((name for name, _ in wanted if name not in saved), None)
         if missing is not None:
             raise CheckpointError(f"{path} has no {missing}: it is not a checkpoint of a Trainer")
-        problem = _differences(trainer.model.state_dict(), saved["model_state_dict"])
+        problem = model_differences(trainer.model.state_dict(), saved["model_state_dict"])
         if problem is None and optimizer:
-            problem = _group_differences(trainer.optimizer, saved["optimizer_state_dict"])
+            problem = group_differences(trainer.optimizer, saved["optimizer_state_dict"])
         if problem is not None:
             raise CheckpointError(f"{path} does not fit: {problem}")
         for name, part in wanted:
@@ -245,35 +246,6 @@ class TrainerTask:
                 part.load_state_dict(saved[name])
             except (RuntimeError, ValueError, KeyError, TypeError) as error:
                 raise CheckpointError(f"{path}: {name} does not fit ({error})") from error
-
-
-def _differences(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
-    """How two models' states differ in names and shapes; None: they do not."""
-    missing, more = sorted(mine.keys() - theirs.keys()), sorted(theirs.keys() - mine.keys())
-    if missing or more:
-        parts = [
-            f"lacks {_some(missing)}" if missing else "",
-            f"has {_some(more)}, which this model has not" if more else "",
-        ]
-        return "the checkpoint's model " + " and ".join(part for part in parts if part)
-    for name, value in mine.items():
-        other = theirs[name]
-        if hasattr(value, "shape") and tuple(value.shape) != tuple(getattr(other, "shape", ())):
-            return f"{name} has the shape {tuple(getattr(other, 'shape', ()))} there and {tuple(value.shape)} here"
-    return None
-
-
-def _group_differences(optimizer: Any, saved: Mapping[str, Any]) -> str | None:
-    mine = [len(group["params"]) for group in optimizer.param_groups]
-    theirs = [len(group["params"]) for group in saved.get("param_groups", ())]
-    if mine != theirs:
-        return f"its optimizer has parameter groups of {theirs} parameters, and this one of {mine}"
-    return None
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
 def _plain_of(values: Mapping[str, Any]) -> dict[str, Any]:
