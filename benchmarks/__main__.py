@@ -39,7 +39,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if options.markdown:
-        write_page(options.markdown, page(report, SIZES[options.size].calls))
+        write_page(options.markdown, page(report, SIZES[options.size]))
 
 
 if __name__ == "__main__":

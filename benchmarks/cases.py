@@ -31,6 +31,8 @@ class Size:
     training_steps: int = 600
     pairs: int = 9  # of trainings, one of them recorded
     paired_steps: int = 500  # of each of them
+    trainer_steps: int = 1_000
+    trainer_runs: int = 3  # of each way to train, in turns
     short_runs: int = 50
     processes: int = 8
     process_steps: int = 2_000  # of each process
@@ -47,8 +49,8 @@ class Size:
 
 FULL = Size()
 TINY = Size(
-    steps=300, wide_steps=20, training_steps=60, pairs=1, paired_steps=10, short_runs=2,
-    processes=2, process_steps=100, runs=60, many_runs=120,
+    steps=300, wide_steps=20, training_steps=60, pairs=1, paired_steps=10, trainer_steps=60, trainer_runs=1,
+    short_runs=2, processes=2, process_steps=100, runs=60, many_runs=120,
     series_steps=400, deep_runs=3, few_steps=10, many_steps=50, disk_steps=200, memory_steps=2_000, calls=2,
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.cases import FULL, TINY, Case, Place
 
-GROUPS = ("calls", "durable", "callback", "callbacks", "processes", "reading", "storage", "startup")
+GROUPS = ("calls", "durable", "callback", "callbacks", "trainers", "processes", "reading", "storage", "startup")
 SIZES = {"full": FULL, "tiny": TINY}
 
 

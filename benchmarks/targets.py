@@ -77,6 +77,24 @@ ROWS = [
         "callback.accumulated.empty_us", limit=35,
     ),
     Row("Hugging Face `logging_steps=1`, processor time a step", "callback.every_step_logged.more_us", "µs", limit=150),
+    Row("`Trainer`, a step beyond a bare one", "trainers.small.ours_more_us", "µs", "trainers.small.bare_us", limit=35),
+    Row("the same with a store", "trainers.small.stored_more_us", "µs", "trainers.small.bare_us", limit=130),
+    Row(
+        "`Trainer` with a store, a step of about 5 ms", "trainers.large.stored_us", "µs", "trainers.large.bare_us",
+        at_most=1.05, than="a bare one",
+    ),
+    Row(
+        "`Trainer`, a small step", "trainers.small.ours_us", "µs", "trainers.small.accelerate_us", at_most=1,
+        than="that of accelerate's loop",
+    ),
+    Row(
+        "the same", "trainers.small.ours_us", "µs", "trainers.small.transformers_us", at_most=1,
+        than="that of `transformers.Trainer`",
+    ),
+    Row(
+        "the same, both recorded", "trainers.small.stored_us", "µs", "trainers.small.transformers_stored_us", at_most=1,
+        than="that of `transformers.Trainer`",
+    ),
     Row(
         "`GradLogger`, a step that it does not measure, beyond an empty callback", "callbacks.gradients.more_us", "µs",
         limit=3,

@@ -13,7 +13,7 @@ TARGETS = ("labels", "label", "targets", "target", "y")  # names of the targets 
 def to_device(batch: Any, device: torch.device) -> Any:
     """A batch with its tensors on the device, in whatever containers they are."""
     if isinstance(batch, torch.Tensor):
-        return batch.to(device, non_blocking=True)
+        return batch if batch.device == device else batch.to(device, non_blocking=True)
     if isinstance(batch, Mapping):
         return {name: to_device(value, device) for name, value in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):

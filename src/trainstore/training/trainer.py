@@ -244,7 +244,8 @@ class Trainer:
     def _compute_loss(self, outputs: Any, targets: Any) -> Any:
         """The loss: of ``loss_fn``, else the model's own."""
         if self.loss_fn is not None:
-            return self.loss_fn(getattr(outputs, "logits", outputs), targets)
+            is_tensor = isinstance(outputs, torch.Tensor)  # asking a tensor for what it lacks is slow
+            return self.loss_fn(outputs if is_tensor else getattr(outputs, "logits", outputs), targets)
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else getattr(outputs, "loss", None)
         if loss is None and isinstance(outputs, (list, tuple)) and outputs:
             loss = outputs[0]
