@@ -579,3 +579,12 @@ def test_bfloat16():
     module.train_model(loader(), num_epochs=1)
     assert Own.seen is torch.bfloat16
     assert next(module.model.parameters()).dtype is torch.float32
+
+
+def test_a_training_does_not_depend_on_what_happened_before_it():
+    """The seed is that of the training, too."""
+    first, second = (module_of(model=ModelConfig(dropout=0.5)) for _ in range(2))
+    for module in (first, second):
+        module.train_model(loader(shuffle=True), num_epochs=1)
+        torch.rand(7)
+    assert same(weights(first.model), weights(second.model))

@@ -252,6 +252,7 @@ class TrainerModule(ModuleParts, ModuleHooks, ModuleLoading):
         )
         if val_loader is not None:
             self.test_eval_function(val_loader)
+        self.seed(self.trainer_config.seed + self.ranks.rank)
         self.loop.run(plan)
         return self._task.results
 
