@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 INPUTS := pyproject.toml constraints.txt alembic.ini
 
-.PHONY: help demo test coverage soak lint docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
+.PHONY: help demo test coverage soak soak-resume lint docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
 
 help: ## list the tasks
 	@grep -E '^[a-z/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -35,6 +35,9 @@ coverage: .venv/dev.done ## the same, slower; which lines no test reaches
 
 soak: .venv/dev.done ## the fault suite's long form: SOAK_KILLS=200 on each database; SOAK_ARGS="--short --markdown FILE"
 	$(BIN)/python tests/faults/soak.py $(SOAK_ARGS)
+
+soak-resume: .venv/dev.done ## trainings killed at random events and resumed, RESUME_KILLS=50 of each scene
+	RESUME_KILLS=$${RESUME_KILLS:-50} $(BIN)/python -m pytest -q tests/training/test_killed.py
 
 lint: .venv/dev.done ## style, types, floors of imports
 	$(BIN)/ruff check .
