@@ -52,13 +52,14 @@ def name_of_loss(logs: Mapping[str, Any], protocol: Protocol = TRANSFORMERS) -> 
 def _examples(inputs: Any) -> int:
     """How many examples a batch has: the length of its first tensor; 0 if it does not begin with one."""
     while not isinstance(inputs, torch.Tensor):
-        if isinstance(inputs, Mapping):
-            inputs = next(iter(inputs.values()), None)
-        elif isinstance(inputs, (list, tuple)) and inputs:
+        if isinstance(inputs, (list, tuple)) and inputs:
             inputs = inputs[0]
+        elif isinstance(inputs, Mapping):
+            inputs = next(iter(inputs.values()), None)
         else:
             return 0
-    return len(inputs) if inputs.dim() else 1
+    shape = inputs.shape
+    return int(shape[0]) if shape else 1
 
 
 class _EndedStep(NamedTuple):
@@ -128,7 +129,8 @@ class StepRecorder:
         """A micro-batch has these inputs."""
         try:
             # The type is compared first because isinstance() is slow with an abstract class.
-            if type(inputs) is dict or isinstance(inputs, Mapping):
+            kind = type(inputs)
+            if kind is dict or (kind is not list and kind is not tuple and isinstance(inputs, Mapping)):
                 ids = inputs.get("input_ids")
                 if ids is not None:
                     self._tokens += ids.numel()  # the shape is known on the host: no wait for a device
