@@ -46,6 +46,7 @@ class Protocol:
         failure_event: The event that tells it: its kind, its step, its details. None: there is none.
         counts_samples: Whether the examples of a step without ``input_ids`` are counted, by the first tensor of each
             micro-batch.
+        window: The sum and the number of the losses since the last log, which a resumed training goes on with.
         logged_as: How metrics are called here that the trainer logs under a name with another meaning.
         lacks: Fields of the events that these trainers do not have; that they are missing is not reported.
     """
@@ -71,6 +72,7 @@ class Protocol:
     failure: str | None = None
     failure_event: str | None = None
     counts_samples: bool = False
+    window: str | None = None
     own_log: str = "learning_rate"
     logged_as: Mapping[str, str] = field(default_factory=dict)
     lacks: frozenset[str] = frozenset()
@@ -133,6 +135,7 @@ TRAINSTORE = Protocol(
     failure="failure",
     failure_event="failure_event",
     counts_samples=True,
+    window="losses.window",
 )
 """The loop of `trainstore.training`, which is what the callbacks of both its trainers see."""
 

@@ -47,6 +47,11 @@ class Losses:
         if loss != loss and self.nan_step is None:
             self.nan_step = step
 
+    @property
+    def window(self) -> tuple[float, int]:
+        """The sum of the losses since the last log that were read, and their number."""
+        return self._window[0], int(self._window[1])
+
     def last(self) -> float:
         """The loss of the last step."""
         self._read(wait=True)

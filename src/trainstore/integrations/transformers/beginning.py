@@ -148,6 +148,9 @@ def _watch(session: Session, training: Training, run: ActiveRun, incomplete: Inc
     step, protocol = training.state.global_step, training.protocol
     lost = partial(session.lost_step, training)
     steps = training.steps = StepRecorder(run, None, step, incomplete.lose, protocol, lost)
+    window = attribute_of(trainer, protocol.window)
+    if window is not None:
+        steps.go_on_with(*window)
     if trainer is not None and protocol.metrics is not None:
         steps.more_metrics = partial(attribute_of, trainer, protocol.metrics)
     if session.settings.loss == "logs":

@@ -111,6 +111,11 @@ class StepRecorder:
         self._logged: tuple[int, dict[str, Any]] = (-1, {})
         self.held: _EndedStep | None = None
 
+    def go_on_with(self, total: float, count: int) -> None:
+        """The window has begun before: so many losses of this sum came since the Trainer's last log."""
+        self._window_first -= count
+        self._window_sum, self._window_count = total, count
+
     def begin_epoch(self) -> None:
         """The wait for the first batch begins. A step that the previous epoch left unfinished is dropped."""
         if self.reader is not None:
