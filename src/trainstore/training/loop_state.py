@@ -34,7 +34,7 @@ def state_of(loop: Loop) -> dict[str, Any]:
         "stopped": loop.control.should_training_stop and state.global_step < state.max_steps,
         "epoch": loop.position.epoch,
         "is_ended": loop.is_ended,
-        "losses": loop.losses.state_dict(),
+        "losses": loop.ranks.gather(loop.losses.state_dict()),
         "last": {name: _number(getattr(loop, name)) for name in ("grad_norm", "learning_rate")},
         "positions": loop.ranks.gather(loop.position.state_dict()),
         "best": None if best is None else {"metric": best.metric, "value": best.value, "step": best.step},
@@ -56,14 +56,15 @@ def go_back(loop: Loop, plan: Plan, saved: dict[str, Any]) -> None:
     loop.is_ended = saved["is_ended"]
     loop.evaluated = (saved["evaluated"][0], dict(saved["evaluated"][1]))
     loop.grad_norm, loop.learning_rate = saved["last"]["grad_norm"], saved["last"]["learning_rate"]
-    loop.losses.load_state_dict(saved["losses"])
     positions, ranks = saved["positions"], loop.ranks
     if len(positions) != ranks.size:
         loop.warn_once(
             f"the checkpoint is of {len(positions)} processes, and these are {ranks.size}: the training goes on, but "
             "not as it would have gone on"
         )
-    loop.position.load_state_dict(positions[min(ranks.rank, len(positions) - 1)])
+    rank = min(ranks.rank, len(positions) - 1)
+    loop.losses.load_state_dict(saved["losses"][rank])
+    loop.position.load_state_dict(positions[rank])
     best = saved["best"]
     if plan.best is not None and best is not None and best["metric"] == plan.best.metric:
         plan.best.value, plan.best.step = best["value"], best["step"]
