@@ -25,6 +25,10 @@ BEST = "best_model.pt"
 PATTERN = "checkpoint_*.pt"
 
 
+#: Settings of PyTorch's optimizers that say how something is computed, and not what.
+HOW = ("lr", "initial_lr", "foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay")
+
+
 def is_callback(one: Any) -> bool:
     """Whether it is a callback of Hugging Face's kind, an object or a class, and not a function."""
     return isinstance(one, TrainerCallback) or (isinstance(one, type) and issubclass(one, TrainerCallback))
@@ -67,7 +71,7 @@ class TrainerTask:
         group = trainer.optimizer.param_groups[0]
         facts = {
             "optimizer": type(trainer.optimizer).__name__,
-            **_plain_of(group),
+            **{name: value for name, value in _plain_of(group).items() if name not in HOW and value is not False},
             "learning_rate": group.get("initial_lr", group.get("lr")),
             "scheduler": None if trainer.scheduler is None else type(trainer.scheduler).__name__,
             "loss_fn": None if trainer.loss_fn is None else _name_of(trainer.loss_fn),
@@ -79,7 +83,6 @@ class TrainerTask:
             "best_model_metric": None if plan.best is None else plan.best.metric,
             "early_stopping_patience": plan.patience,
         }
-        facts.pop("lr", None)
         facts = {name: value for name, value in facts.items() if value is not None}
         if self._args is not None:
             facts = {**_plain_of(vars(self._args)), **facts}
