@@ -588,3 +588,48 @@ def test_a_training_does_not_depend_on_what_happened_before_it():
         module.train_model(loader(shuffle=True), num_epochs=1)
         torch.rand(7)
     assert same(weights(first.model), weights(second.model))
+
+
+def test_parts_can_be_replaced(tmp_path):
+    """The mesh, the log, the callbacks, the optimizer: each by its method."""
+
+    class Own(Classifier):
+        def init_mesh(self, model_config, mesh=None):
+            return ("a mesh of", model_config.width)
+
+        def init_logger(self, logger_config):
+            config = super().init_logger(logger_config)
+            self.log_path = tmp_path / "elsewhere"
+            return config
+
+        def init_callbacks(self, callback_configs):
+            return [*super().init_callbacks(callback_configs), Counts()]
+
+        def init_optimizer(self, optimizer_config):
+            return torch.optim.SGD(self.model.parameters(), lr=optimizer_config["rate"]), None
+
+    module = module_of(kind=Own, optimizer={"rate": 0.5})
+    assert module.mesh == ("a mesh of", 8)
+    module.train_model(loader(), num_epochs=1)
+    assert module.callbacks[0].steps == 5
+    assert module.log_path == tmp_path / "elsewhere"
+    assert logged(module, "learning_rate") == {2: 0.5, 4: 0.5, 5: 0.5}
+
+
+def test_empty_accumulators():
+    """Those of steps have the configured modes, those of evaluations are bare."""
+    module = module_of(default_train_log_modes=["max"])
+    found = []
+    for metrics in (module.init_train_metrics(), module.init_eval_metrics()):
+        assert metrics.is_empty
+        metrics.add({"loss": 2.0})
+        metrics.end_step()
+        found.append(metrics.take())
+    assert found == [{"loss_max": 2.0}, {"loss": 2.0}]
+
+
+def test_what_a_training_will_be_is_logged(caplog):
+    """Its length, the model's size, the data."""
+    caplog.set_level("INFO", "trainstore")
+    module_of().train_model(loader(), loader(8), num_epochs=2)
+    assert "training: 2 epochs of 5 steps, 58 parameters, 5 batches to train, 2 val batches" in caplog.text

@@ -258,6 +258,8 @@ def _config_of(kind: type | None, data: Any, name: str) -> Any:
     if not isinstance(data, Mapping):
         return data
     found = imported_class(str(data[CLASS])) if CLASS in data else None
+    if found is not None and kind is not None and not issubclass(found, kind):
+        found = kind
     if found is None and kind is None and CLASS in data:
         raise InvalidArgumentError(f"the class {data[CLASS]!r} is not imported: import its module, or set {name}")
     found = found or kind
