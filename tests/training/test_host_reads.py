@@ -36,6 +36,7 @@ def reads(monkeypatch):
 
     monkeypatch.setattr("trainstore.integrations.transformers.losses.DirectLoss", CountedRing)
     monkeypatch.setattr("trainstore.training.losses.DirectLoss", CountedRing)
+    monkeypatch.setattr("trainstore.training.metrics.reads_at_once", lambda value: False)
     return found
 
 

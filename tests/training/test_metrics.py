@@ -11,6 +11,13 @@ from trainstore.training.metrics import MetricAccumulator
 ALL = ["mean", "mean_nopostfix", "single", "max", "std"]
 
 
+@pytest.fixture(autouse=True, params=["numbers", "tensors"])
+def way(request, monkeypatch):
+    """Tensors on the CPU are read at once; here they are also kept, as on an accelerator."""
+    if request.param == "tensors":
+        monkeypatch.setattr("trainstore.training.metrics.reads_at_once", lambda value: False)
+
+
 def filled(values, modes=ALL, kind=float):
     """An accumulator of steps with (sum, count)."""
     accumulator = MetricAccumulator(modes)
@@ -97,8 +104,9 @@ def test_a_step_that_is_not_finished_can_be_forgotten():
     assert accumulator.take() == {"loss_mean": 2.0}
 
 
-def test_the_device_is_read_once(monkeypatch):
+def test_an_accelerator_is_read_once(monkeypatch):
     """However many metrics and steps there are, and not before they are taken."""
+    monkeypatch.setattr("trainstore.training.metrics.reads_at_once", lambda value: False)
     reads = []
     original = torch.Tensor.tolist
     monkeypatch.setattr(torch.Tensor, "tolist", lambda self: reads.append("tolist") or original(self))
