@@ -51,7 +51,8 @@ FLOORS = """
 - `Trainer`: a loop of plain PyTorch that computes the same (zero_grad, forward, backward, clipping, AdamW) on the same
   batches from memory; a step is the time between two batches asked for, so the beginning and the end of a training are
   not in it. Of {trainer_runs} trainings of each kind in a round, in turns, the median of the median steps. The small
-  model has 114 parameters, so the figures are what a step costs beside its arithmetic. `transformers.Trainer` and the
+  model has 114 parameters, so the figures are what a step costs beside its arithmetic. The loop beside a
+  `TrainerModule` adds up losses and norms, too, and reads them every 50 steps. `transformers.Trainer` and the
   loop from accelerate's documentation do the same work.
 - The run table: the same rows fetched by raw `sqlite3`, JSON parsed, and one DataFrame made of the columns.
 - The best run: its uid alone, from the same tables on an open connection.
@@ -158,9 +159,9 @@ def _parts(path: Path) -> tuple[str, str]:
 
 def _number(value: float) -> str:
     """Three digits, and never an exponent."""
-    if value >= 100:
+    if abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.3g}" if value >= 0.001 else f"{value:.5f}"
+    return f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.5f}"
 
 
 def _commit() -> str:

@@ -84,6 +84,14 @@ ROWS = [
         at_most=1.05, than="a bare one",
     ),
     Row(
+        "`TrainerModule`, a step beyond a bare one with its norms", "trainers.small_module.ours_more_us", "µs",
+        "trainers.small_module.bare_us", limit=35,
+    ),
+    Row(
+        "the same with a store", "trainers.small_module.stored_more_us", "µs", "trainers.small_module.bare_us",
+        limit=130,
+    ),
+    Row(
         "`Trainer`, a small step", "trainers.small.ours_us", "µs", "trainers.small.accelerate_us", at_most=1,
         than="that of accelerate's loop",
     ),

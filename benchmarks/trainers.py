@@ -22,6 +22,7 @@ from trainstore import TrainStore
 case = Cases("trainers")
 WARM_UP = 20  # steps that do not count
 MAX_NORM = 1.0
+LOG_EVERY = 50  # steps, of a module
 
 
 class Batches:
@@ -87,6 +88,47 @@ def ours(model: Any, batches: Batches, store: TrainStore | None = None) -> None:
     config = {"max_grad_norm": MAX_NORM}
     loss = torch.nn.functional.cross_entropy
     Trainer(model, _adam(model), loss, config, "cpu", store=store).train(batches, 1)
+
+
+def bare_measured(model: Any, batches: Batches) -> None:
+    """A loop of plain PyTorch that also adds up losses and norms, and reads them at each log, as a module does."""
+    import torch
+
+    parameters = list(model.parameters())
+    others = [[one for one in parameters if one.dim() > 1], [one for one in parameters if one.dim() < 2]]
+    groups = [{"params": group, "weight_decay": 0.0} for group in others]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3)
+    sums = torch.zeros(2)
+    for step, (inputs, targets) in enumerate(batches, 1):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(inputs), targets)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, MAX_NORM)
+        optimizer.step()
+        sums += torch.stack([loss.detach(), norm])
+        if step % LOG_EVERY == 0:
+            norm = torch.nn.utils.get_total_norm([one.detach() for one in parameters])
+            sums.tolist(), norm.item()
+            sums.zero_()
+
+
+def module(model: Any, batches: Batches, store: TrainStore | None = None) -> None:
+    """`trainstore.training.TrainerModule`."""
+    import torch
+
+    from trainstore.training import LoggerConfig, OptimizerConfig, SchedulerConfig, TrainerConfig, TrainerModule
+
+    class Classifier(TrainerModule):
+        def build_model(self, model_config: Any) -> Any:
+            return model
+
+        def loss_function(self, model: Any, batch: Any, train: bool = True) -> Any:
+            inputs, targets = batch
+            return torch.nn.functional.cross_entropy(model(inputs), targets), {}
+
+    config = TrainerConfig(logger=LoggerConfig(log_every_n_steps=LOG_EVERY))
+    optimizer = OptimizerConfig(scheduler=SchedulerConfig(lr=1e-3), grad_clip_norm=MAX_NORM)
+    Classifier(config, None, optimizer, device="cpu", store=store).train_model(batches, num_epochs=1)
 
 
 def accelerated(model: Any, batches: Batches) -> None:
@@ -198,6 +240,17 @@ def small(place: Place) -> Figures:
         }
         figures = _in_turn(ways, partial(_classifier, 4, 16, 2), _batches(8, 4), size.trainer_steps, size.trainer_runs)
         _check_losses(store, 2 * size.trainer_runs, size.trainer_steps)
+    return figures
+
+
+@case()
+def small_module(place: Place) -> Figures:
+    """The same for a `TrainerModule`."""
+    size = place.size
+    with TrainStore(place.url) as store:
+        ways: dict[str, Train] = {"bare": bare_measured, "ours": module, "stored": partial(module, store=store)}
+        figures = _in_turn(ways, partial(_classifier, 4, 16, 2), _batches(8, 4), size.trainer_steps, size.trainer_runs)
+        _check_losses(store, size.trainer_runs, size.trainer_steps)
     return figures
 
 
