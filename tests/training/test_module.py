@@ -47,6 +47,13 @@ def test_a_training_is_the_plain_loop_bit_for_bit(accumulation):
     assert results["train_epoch_1"]["loss"] == pytest.approx(sum(losses[:half]) / half, abs=0.05)
 
 
+class Mesh:
+    """As much of a mesh as is looked at."""
+
+    def __init__(self, names, size):
+        self.mesh_dim_names, self.size = names, lambda: size
+
+
 def test_what_is_returned():
     """Epochs and steps count from 1."""
     module = module_of(check_val_every_n_steps=3)
@@ -537,6 +544,9 @@ def test_bad_arguments_of_a_training(call, message):
         ({"callbacks": [3]}, "neither a CallbackConfig nor a TrainerCallback"),
         ({"checkpoint": CheckpointConfig()}, "needs a folder"),
         ({"options": {"mixed_precision": "fp8"}}, "fp8"),
+        ({"options": {"mesh": "all"}}, "has not the dimensions 'dp'"),
+        ({"options": {"mesh": Mesh(("tp",), 1)}}, "has not the dimensions 'dp'"),
+        ({"options": {"mesh": Mesh(("dp",), 4)}}, "the mesh has 4 processes, and there are 1"),
     ],
 )
 def test_bad_arguments_of_the_module(options, message):
@@ -595,7 +605,8 @@ def test_parts_can_be_replaced(tmp_path):
 
     class Own(Classifier):
         def init_mesh(self, model_config, mesh=None):
-            return ("a mesh of", model_config.width)
+            self.meshes = [model_config.width]
+            return super().init_mesh(model_config, mesh)
 
         def init_logger(self, logger_config):
             config = super().init_logger(logger_config)
@@ -609,7 +620,7 @@ def test_parts_can_be_replaced(tmp_path):
             return torch.optim.SGD(self.model.parameters(), lr=optimizer_config["rate"]), None
 
     module = module_of(kind=Own, optimizer={"rate": 0.5})
-    assert module.mesh == ("a mesh of", 8)
+    assert (module.mesh, module.meshes) == (None, [8])
     module.train_model(loader(), num_epochs=1)
     assert module.callbacks[0].steps == 5
     assert module.log_path == tmp_path / "elsewhere"

@@ -4,7 +4,6 @@ import json
 import socket
 
 import pytest
-import torch
 
 from fixtures.torch_models import same
 from fixtures.trainers import TESTS
@@ -63,6 +62,14 @@ SCRIPT = """
         replace(source, target)
 
     module_checkpoints.save_file, module_checkpoints.os.replace = save_file, take_the_place
+    mesh = None
+    if "mesh" in options:
+        import torch.distributed
+        from torch.distributed.device_mesh import init_device_mesh
+
+        torch.distributed.init_process_group("gloo")
+        sizes = options.pop("mesh")
+        mesh = init_device_mesh("cpu", tuple(sizes.values()), mesh_dim_names=tuple(sizes))
     scheduler = SchedulerConfig(name="cosine_decay", lr=1e-2, decay_steps=20, warmup_steps=3)
     module = module_of(
         Path(folder),
@@ -74,13 +81,14 @@ SCRIPT = """
         check_val_every_n_steps=4,
         log_every=3,
         default_train_log_modes=["mean", "max", "std"],
-        options={"store": url, "name": "run", **options.pop("options", {})},
+        options={"store": url or None, "name": "run", "mesh": mesh, **options.pop("options", {})},
     )
     step = module.load_model(raise_if_not_found=False)
     results = module.train_model(loader(40, shuffle=True), {"a": loader(8), "b": loader(18)}, loader(18), num_epochs=3)
     for row in results.values():
         row.pop("epoch_time", None)
-    norm = sum(float(one.detach().double().square().sum()) for one in module.model.parameters())
+    whole = [getattr(one, "full_tensor", lambda one=one: one)() for one in module.model.parameters()]
+    norm = sum(float(one.detach().double().square().sum()) for one in whole)
     run = None if module.run is None else module.run.uid
     rank = module.ranks.rank
     said = {"rank": rank, "from": step, "results": results, "norm": norm, "step": module.global_step, "run": run}
@@ -106,6 +114,11 @@ def weights_in(folder):
     return read_model(folder / "checkpoints" / "checkpoint_15")
 
 
+def weights_in_9(folder):
+    """Those of the last checkpoint of two processes."""
+    return read_model(folder / "checkpoints" / "checkpoint_9")
+
+
 def rows(store, run):
     """What was recorded of each step, without times."""
     log = store.list_step_logs(run).set_index("step")
@@ -115,27 +128,27 @@ def rows(store, run):
 
 
 @pytest.fixture
-def train(start_script, tmp_path, database_url, monkeypatch):
-    """Start a training; ``train(folder, where, **options)``."""
+def train(start_script, tmp_path, monkeypatch):
+    """Start a training: ``train(folder, where, options, url)``; without a URL it is not recorded."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
-    def start(folder, where="", options=None, **environment):
-        arguments = (TESTS, tmp_path / folder, database_url, where, json.dumps(options or {}))
+    def start(folder, where="", options=None, url="", **environment):
+        arguments = (TESTS, tmp_path / folder, url, where, json.dumps(options or {}))
         return start_script(SCRIPT, *arguments, libraries="trainer", **environment)
 
     return start
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
-def test_a_killed_training_goes_on_to_the_bit(train, store, tmp_path, precision):
+def test_a_killed_training_goes_on_to_the_bit(train, store, database_url, tmp_path, precision):
     """Killed five times in a row, at five places: one run, with the weights, results and steps of the unbroken one."""
     options = {"options": {"mixed_precision": precision}}
-    unbroken = said(train("unbroken", options=options))
+    unbroken = said(train("unbroken", options=options, url=database_url))
     for place in PLACES:
-        script = train("broken", place, options)
+        script = train("broken", place, options, database_url)
         script.process.wait(120)
         assert script.process.returncode == -9, (place, script.stderr)
-    broken = said(train("broken", options=options))
+    broken = said(train("broken", options=options, url=database_url))
     assert broken["from"] is not None
     for name in ("norm", "results", "step"):
         assert broken[name] == unbroken[name], name
@@ -164,14 +177,15 @@ def test_each_place_alone(train, tmp_path, place):
 # --- Two processes ----------------------------------------------------------------------------------------------------
 
 
-def two(train, folder, where="", options=None):
+def two(train, folder, where="", options=None, url=""):
     """The training in two processes; what they said, by rank."""
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
         port = chosen.getsockname()[1]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     scripts = [
-        train(folder, where, options, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)
+        train(folder, where, options, url, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(2)
     ]
     if where:
         for script in scripts:
@@ -180,19 +194,32 @@ def two(train, folder, where="", options=None):
     return sorted((said(script) for script in scripts), key=lambda one: one["rank"])
 
 
-def test_two_processes_train_together_and_go_on_to_the_bit(train, store, tmp_path):
+def test_two_processes_train_together_and_go_on_to_the_bit(train, store, database_url, tmp_path):
     """One run; the metrics are those of both; killed in an epoch and gone on with, they are the unbroken ones."""
-    first, second = two(train, "unbroken")
+    first, second = two(train, "unbroken", url=database_url)
     assert first["results"] == second["results"]
     assert first["norm"] == second["norm"]
     assert (first["step"], second["run"]) == (9, None)
-    two(train, "broken", PLACES[0])
-    again = two(train, "broken")
+    two(train, "broken", PLACES[0], url=database_url)
+    again = two(train, "broken", url=database_url)
     assert again[0]["from"] == 8
     for one, whole in zip(again, (first, second), strict=True):
         assert (one["norm"], one["results"]) == (whole["norm"], whole["results"])
     assert rows(store, again[0]["run"]).equals(rows(store, first["run"]))
-    assert torch.equal(
-        read_model(tmp_path / "broken" / "checkpoints" / "checkpoint_9")["0.weight"],
-        read_model(tmp_path / "unbroken" / "checkpoints" / "checkpoint_9")["0.weight"],
-    )
+    assert same(weights_in_9(tmp_path / "broken"), weights_in_9(tmp_path / "unbroken"))
+
+
+def test_a_mesh_says_how_the_model_is_divided(train, tmp_path):
+    """Its parameters here: the weights are those of DDP, and a killed training goes on to the bit."""
+    options = {"mesh": {"fsdp": 2}}
+    copies, _ = two(train, "copies", options={"mesh": {"dp": 2}})
+    first, second = two(train, "unbroken", options=options)
+    assert first["results"] == second["results"]
+    assert first["norm"] == second["norm"] == pytest.approx(copies["norm"], rel=1e-5)
+    for name in ("loss", "accuracy"):
+        assert first["results"]["train_epoch_3"][name] == pytest.approx(copies["results"]["train_epoch_3"][name])
+    two(train, "broken", PLACES[0], options)
+    again = two(train, "broken", options=options)
+    assert again[0]["from"] == 8
+    assert [(one["norm"], one["results"]) for one in again] == [(first["norm"], first["results"])] * 2
+    assert same(weights_in_9(tmp_path / "broken"), weights_in_9(tmp_path / "unbroken"))

@@ -37,6 +37,7 @@ from trainstore.training.random_states import random_states, restore_random_stat
 from trainstore.training.ranks import Ranks
 from trainstore.training.schedule import Schedule
 from trainstore.training.settings import whole
+from trainstore.training.sharding import reshard
 
 logger = logging.getLogger("trainstore")
 
@@ -52,7 +53,8 @@ class TrainerModule(ModuleParts, ModuleHooks, ModuleLoading):
         model_config: Given to ``build_model``; anything. It is recorded, and kept in checkpoints.
         optimizer_config: An `OptimizerConfig`; anything if ``init_optimizer`` is overridden. None: AdamW's defaults.
         batch: An example batch, for models with lazy layers.
-        mesh: A ``DeviceMesh``; None: data parallel over the processes that there are.
+        mesh: A ``DeviceMesh`` with the dimensions "dp" (copies of the model), "fsdp" (its parameters divided by
+            ``fully_shard``), or both; None: copies of the model in all processes that there are.
         device: "cpu", "cuda", …; None: a GPU if there is one.
         mixed_precision: "no", "bf16" or "fp16".
         callbacks: Further callbacks of Hugging Face's kind.
@@ -104,9 +106,11 @@ class TrainerModule(ModuleParts, ModuleHooks, ModuleLoading):
         self.device = find_device(device)
         self.precision = Precision(mixed_precision, self.device)
         self.mesh = self.init_mesh(model_config, mesh)
-        self.ranks = Ranks(self.device)
+        self.ranks = Ranks(self.device, self.mesh)
         self.seed(trainer_config.seed)
         self.model = self.init_model(batch)
+        if self.ranks.is_sharded:
+            self.shard_model(self.model)
         self.optimizer, self.scheduler = self.init_optimizer(self.optimizer_config)
         self.seed(trainer_config.seed + self.ranks.rank)  # the processes' weights are equal, their dropout is not
         self.max_grad_norm: float | None = getattr(self.optimizer_config, "grad_clip_norm", None)
@@ -377,9 +381,12 @@ class TrainerModule(ModuleParts, ModuleHooks, ModuleLoading):
             metrics.add(self.compute_loss(batch, train=False)[1], size=batches.size_of(batch))
             metrics.end_step()
 
-        loader = self.ranks.divide_data(data_loader, pads=False)
+        # The processes compute a divided model together, so they need as many batches as each other.
+        loader = self.ranks.divide_data(data_loader, pads=self.ranks.is_sharded)
         with self._eval_seed():
             self.loop.each_batch(self.tracker(loader, desc=mode.capitalize() or None, leave=False), add)
+        if self.ranks.is_sharded:
+            reshard(self.model)
         if metrics.is_empty and self.ranks.size == 1:
             logger.warning("there was no batch to evaluate on%s", f" ({mode})" if mode else "")
         return dict(self.get_metric_postprocess_fn()(metrics.take(self.ranks)))

@@ -18,6 +18,8 @@ from trainstore.training.config import OptimizerConfig, TrainerConfig
 from trainstore.training.config_base import CLASS, Config, imported_class
 from trainstore.training.differences import group_differences, model_differences
 from trainstore.training.random_states import restore_random_states
+from trainstore.training.ranks import Ranks
+from trainstore.training.sharding import load_whole_states, whole_model_state, whole_optimizer_state
 
 if TYPE_CHECKING:
     from trainstore.training.loop import Loop
@@ -36,6 +38,7 @@ class ModuleLoading:
     optimizer: torch.optim.Optimizer
     scheduler: Any
     device: torch.device
+    ranks: Ranks
     model_config_class: type | None = None
     optimizer_config_class: type | None = OptimizerConfig
 
@@ -150,7 +153,7 @@ class ModuleLoading:
         if "params" not in state_dict:
             raise CheckpointError(f"the state has no 'params'; it has {', '.join(map(str, state_dict)) or 'nothing'}")
         optimizer = state_dict.get("opt_state")
-        problem = model_differences(self.model_state(), state_dict["params"])
+        problem = model_differences(self.model.state_dict(), state_dict["params"])
         if problem is None and optimizer is not None:
             problem = group_differences(self.optimizer, optimizer)
         if problem is not None:
@@ -238,16 +241,24 @@ class ModuleLoading:
         return (files.read_part(path, files.TRAINING) or {}).get("loaders") or {}
 
     def model_state(self) -> dict[str, torch.Tensor]:
-        """The model's weights and buffers, whole."""
+        """The model's weights and buffers, whole; of a divided model in the main process only."""
+        if self.ranks.is_sharded:
+            return whole_model_state(self.model)
         return dict(self.model.state_dict())
 
     def optimizer_state(self) -> dict[str, Any]:
-        """The states of optimizer and scheduler, whole."""
-        found = {"optimizer": self.optimizer.state_dict()}
+        """The states of optimizer and scheduler, whole; of a divided model in the main process only."""
+        sharded = self.ranks.is_sharded
+        found = {
+            "optimizer": whole_optimizer_state(self.model, self.optimizer) if sharded else self.optimizer.state_dict()
+        }
         return found if self.scheduler is None else {**found, "scheduler": self.scheduler.state_dict()}
 
     def load_states(self, model: Mapping[str, Any], optimizer: Mapping[str, Any] | None) -> None:
         """Load whole states into the model and the optimizer."""
+        if self.ranks.is_sharded:
+            load_whole_states(self.model, self.optimizer, model, optimizer)
+            return
         self.model.load_state_dict(model)
         if optimizer is not None:
             self.optimizer.load_state_dict(dict(optimizer))

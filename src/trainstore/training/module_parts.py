@@ -20,6 +20,7 @@ from trainstore.training.config import CallbackConfig, CheckpointConfig, LoggerC
 from trainstore.training.metrics import MetricAccumulator
 from trainstore.training.optimizers import build_optimizer, build_scheduler
 from trainstore.training.ranks import Ranks
+from trainstore.training.sharding import shard
 
 logger = logging.getLogger("trainstore")
 
@@ -35,6 +36,7 @@ class ModuleParts:
     log_path: Path | None
     checkpoint_config: CheckpointConfig | None
     scheduler: Any
+    mesh: Any
 
     # --- What a subclass gives --------------------------------------------------------------------------------------
 
@@ -97,6 +99,10 @@ class ModuleParts:
     def init_mesh(self, model_config: Any, mesh: Any = None) -> Any:
         """The mesh of processes: the one given, or None, for data parallelism over all that there are."""
         return mesh
+
+    def shard_model(self, model: torch.nn.Module) -> None:
+        """Divide the model's parameters over the processes of the mesh, in place, before the optimizer is made."""
+        shard(model, self.mesh)
 
     def create_jitted_functions(self) -> None:
         """Compile the model, if the configuration says so."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from trainstore.training.sharding import whole
+
 
 def gradient_norms(model: torch.nn.Module) -> dict[str, Any]:
     """The norm of each parameter's gradient, by the parameter's name; those without a gradient are left out."""
@@ -35,10 +37,4 @@ def _norms(named: Iterable[tuple[str, torch.Tensor]]) -> dict[str, Any]:
         return {}
     with torch.no_grad():
         norms = torch._foreach_norm(tensors)
-    return {name: _whole(norm) for name, norm in zip(names, norms, strict=True)}
-
-
-def _whole(norm: Any) -> Any:
-    """A sharded parameter's norm: that of all its parts."""
-    full = getattr(norm, "full_tensor", None)
-    return norm if full is None else full()
+    return {name: whole(norm) for name, norm in zip(names, norms, strict=True)}

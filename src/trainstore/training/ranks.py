@@ -21,25 +21,34 @@ from torch.utils.data import (
     SequentialSampler,
 )
 
+from trainstore.training.sharding import check_mesh, is_sharded
+
 logger = logging.getLogger("trainstore")
 
 
 class Ranks:
     """The process group, which torchrun's variables ask for or the user has made; or this process alone.
 
+    Args:
+        device: The model's.
+        mesh: A ``DeviceMesh`` with the dimensions "dp", "fsdp" or both; None: copies of the model in all processes.
+
     Attributes:
+        is_sharded: Whether the model's parameters are divided over processes.
         rank: This process's number among all.
         local_rank: Its number on this machine.
         size: How many there are.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, mesh: Any = None) -> None:
         if distributed.is_available() and not distributed.is_initialized() and _variable("WORLD_SIZE", 1) > 1:
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         is_group = distributed.is_available() and distributed.is_initialized()
         self.rank: int = distributed.get_rank() if is_group else 0
         self.size: int = distributed.get_world_size() if is_group else 1
         self.local_rank = _variable("LOCAL_RANK", self.rank if is_group else 0)
+        check_mesh(mesh, self.size)
+        self.is_sharded, self._mesh = is_sharded(mesh), mesh
 
     @property
     def is_main(self) -> bool:
@@ -48,10 +57,11 @@ class Ranks:
 
     def divide_model(self, model: torch.nn.Module, device: torch.device) -> torch.nn.Module:
         """The model that computes: its gradients are averaged over the processes. Alone: the model itself."""
-        if self.size == 1 or not any(parameter.requires_grad for parameter in model.parameters()):
+        if self.size == 1 or self.is_sharded or not any(parameter.requires_grad for parameter in model.parameters()):
             return model
+        group = None if self._mesh is None else self._mesh.get_group("dp")
         ids = [device.index] if device.type == "cuda" and device.index is not None else None
-        return torch.nn.parallel.DistributedDataParallel(model, device_ids=ids)
+        return torch.nn.parallel.DistributedDataParallel(model, device_ids=ids, process_group=group)
 
     def divide_data(self, loader: Any, *, pads: bool) -> Any:
         """A loader of this process's part of the data.

@@ -18,6 +18,7 @@ from trainstore.training.plan import Flow, Plan
 from trainstore.training.precision import Precision
 from trainstore.training.ranks import Ranks
 from trainstore.training.schedule import Schedule
+from trainstore.training.sharding import whole
 from trainstore.training.task import Task
 from trainstore.values import scalar_of
 
@@ -209,8 +210,8 @@ class Steps:
     def clip_grad_norm(self) -> Any:
         """Clip the gradients, if there is a limit; their norm before that."""
         if self.max_grad_norm is not None:
-            return torch.nn.utils.clip_grad_norm_(self._parameters, self.max_grad_norm)
-        return torch.nn.utils.get_total_norm([one.grad for one in self._parameters if one.grad is not None])
+            return whole(torch.nn.utils.clip_grad_norm_(self._parameters, self.max_grad_norm))
+        return whole(torch.nn.utils.get_total_norm([one.grad for one in self._parameters if one.grad is not None]))
 
     def end_step(self) -> None:
         """After a step: what is due now."""
