@@ -98,7 +98,10 @@ def test_an_unknown_metric_is_told_once(caplog):
     history = trainer.train(loader(), 3, loader(), best_model_metric="eval_accuracy", early_stopping_patience=1)
     assert len(history["eval_loss"]) == 3
     (message,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert message == "the metric 'eval_accuracy' is not among eval_loss, train_loss: none is the best"
+    assert message == (
+        "the best model's metric 'eval_accuracy' is not among eval_loss, train_loss: "
+        "no model is the best, and nothing stops the training early"
+    )
 
 
 def test_a_metric_that_is_always_nan_is_never_the_best(tmp_path):

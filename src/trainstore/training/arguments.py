@@ -71,7 +71,7 @@ def derived_arguments(
     group = optimizer.param_groups[0] if optimizer is not None else {}
     told = {
         "output_dir": str(output_dir or "trainer_output"),
-        "learning_rate": _number(group.get("lr"), 0.0),
+        "learning_rate": _number(group.get("initial_lr", group.get("lr")), 0.0),
         "weight_decay": _number(group.get("weight_decay"), 0.0),
         "per_device_train_batch_size": getattr(train_loader, "batch_size", None) or 1,
         "per_device_eval_batch_size": getattr(eval_loader, "batch_size", None) or 1,

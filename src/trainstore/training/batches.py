@@ -42,9 +42,21 @@ def split(batch: Any, *, has_own_loss: bool) -> tuple[Any, Any]:
         if len(batch) == 2:
             return batch[0], batch[1]
         if len(batch) == 1:
-            return batch[0], None if has_own_loss else batch[0]
+            return batch[0], batch[0]
         return batch[:-1], batch[-1]
-    return batch, None if has_own_loss else batch
+    return batch, batch
+
+
+def describe(batch: Any) -> str:
+    """What a batch consists of, for a message: ``(float32 [32, 10], int64 [32])``."""
+    if isinstance(batch, torch.Tensor):
+        return f"{str(batch.dtype).removeprefix('torch.')} {list(batch.shape)}"
+    if isinstance(batch, Mapping):
+        return "{" + ", ".join(f"{name!r}: {describe(value)}" for name, value in batch.items()) + "}"
+    if isinstance(batch, (list, tuple)):
+        shown = [describe(value) for value in batch[:4]] + (["…"] if len(batch) > 4 else [])
+        return "(" + ", ".join(shown) + ")"
+    return type(batch).__name__
 
 
 def size_of(batch: Any) -> int:

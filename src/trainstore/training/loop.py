@@ -316,7 +316,8 @@ class Loop(Steps):
         if best is None or value is None:
             if best is not None:
                 self.warn_once(
-                    f"the metric {best.metric!r} is not among {', '.join(sorted(metrics))}: none is the best"
+                    f"the best model's metric {best.metric!r} is not among {', '.join(sorted(metrics))}: "
+                    "no model is the best, and nothing stops the training early"
                 )
             return None
         before = (best.value, best.step)

@@ -14,6 +14,7 @@ from transformers import TrainerControl, TrainerState
 
 from trainstore.training.events import handler_of, heard_events
 from trainstore.training.losses import Losses
+from trainstore.training.mistakes import check_train_metrics
 from trainstore.training.plan import Flow, Plan
 from trainstore.training.precision import Precision
 from trainstore.training.ranks import Ranks
@@ -126,6 +127,8 @@ class Steps:
             self._tell("on_step_begin")
         if self.step_metrics:
             self.step_metrics = {}
+        if self.task.user_step is not None:  # it may make the optimizer's step itself
+            self.learning_rate = self.optimizer.param_groups[0].get("lr")
         self._micro_batches, last = len(batches), len(batches) - 1
         self.is_in_step = True
         try:
@@ -154,8 +157,11 @@ class Steps:
     def micro_batch(self, model: Any, batch: Any) -> Any:
         """Forward and backward pass of one micro-batch; its part of the step's loss."""
         task = self.task
-        work = task.train_micro_batch if self._is_direct or task.user_step is None else task.user_step
-        metrics = work(batch)
+        if self._is_direct or task.user_step is None:
+            metrics = task.train_micro_batch(batch)
+        else:
+            metrics = task.user_step(batch)
+            check_train_metrics(metrics)
         if len(metrics) > 1:
             for name, value in metrics.items():
                 if name != "loss":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from trainstore.integrations.transformers import TrainStoreCallback
 from trainstore.queries.metric_names import better_direction
 from trainstore.run import ActiveRun
 from trainstore.store import TrainStore
-from trainstore.training import batches
+from trainstore.training import batches, mistakes
 from trainstore.training.checkpoint_file import plain, read_checkpoint
 from trainstore.training.devices import find_device
 from trainstore.training.evaluation import Means
@@ -91,7 +92,8 @@ class Trainer:
         best_model_mode: str | None = None,
         skip_data: str = "batches",
     ) -> None:
-        _check_parts(model, optimizer, loss_fn)
+        mistakes.check_parts(model, optimizer, loss_fn)
+        mistakes.check_callbacks(callbacks)
         self.config = config
         self._config = as_plain(config)
         self.settings = TrainerSettings.of(
@@ -99,6 +101,7 @@ class Trainer:
             mixed_precision=mixed_precision,
             gradient_accumulation_steps=gradient_accumulation_steps,
         )
+        mistakes.warn_of_misspelt_settings(self._config, [field.name for field in fields(TrainerSettings)])
         self.device = find_device(device)
         self.model = model.to(self.device)
         self.optimizer, self.loss_fn, self.scheduler = optimizer, loss_fn, scheduler
@@ -208,13 +211,19 @@ class Trainer:
             "eval_<name>" for each metric of `eval_step`: its mean over the examples of all processes.
         """
         means = Means()
-        step = self._eval_batch if type(self).eval_step is Trainer.eval_step else self.eval_step
+        step = self._eval_batch if type(self).eval_step is Trainer.eval_step else self._checked_eval_step
         loader = self._loop.ranks.divide_data(dataloader, pads=False)
         self._loop.each_batch(loader, lambda batch: means.add(step(batch), batches.size_of(batch)))
         return {f"eval_{name}": value for name, value in means.means(self._loop.ranks).items()}
 
+    def _checked_eval_step(self, batch: Any) -> dict[str, Any]:
+        metrics = self.eval_step(batch)
+        mistakes.check_eval_metrics(metrics)
+        return metrics
+
     def _train_micro_batch(self, batch: Any) -> dict[str, Any]:
         loss = self._loss_of(batch)
+        mistakes.check_loss(loss)
         self._loop.backward(loss)
         return {"loss": loss.detach()}
 
@@ -223,10 +232,14 @@ class Trainer:
 
     def _loss_of(self, batch: Any) -> Any:
         inputs, targets = self._prepare_batch(batch)
-        if self._precision.is_full:
-            return self._compute_loss(self._forward_pass(inputs), targets)
-        with self._precision.autocast():
-            return self._compute_loss(self._forward_pass(inputs), targets)
+        try:
+            if self._precision.is_full:
+                return self._compute_loss(self._forward_pass(inputs), targets)
+            with self._precision.autocast():
+                return self._compute_loss(self._forward_pass(inputs), targets)
+        except Exception as error:
+            error.add_note(mistakes.about_batch(batch))
+            raise
 
     def _prepare_batch(self, batch: Any) -> tuple[Any, Any]:
         """Inputs and targets, on the device."""
@@ -316,6 +329,10 @@ class Trainer:
         return self._task.history
 
     def _plan(self, train: Any, epochs: int, evaluation: Any, save_dir: Any, save_freq: int, metric: str) -> Plan:
+        mistakes.check_loader("train_dataloader", train)
+        mistakes.check_loader("eval_dataloader", evaluation)
+        if save_dir is not None and Path(save_dir).exists() and not Path(save_dir).is_dir():
+            raise InvalidArgumentError(f"save_dir {str(save_dir)!r} is a file, not a folder")
         if evaluation is not None and length_of(evaluation) == 0:
             raise InvalidArgumentError("the evaluation data loader has no batch")
         settings, ranks = self.settings, self._loop.ranks
@@ -396,15 +413,3 @@ class Trainer:
             logger.info("the config's weight_decay %g is set in the optimizer's parameter groups", decay)
         else:
             logger.warning("the optimizer %s has no weight_decay to set", type(self.optimizer).__name__)
-
-
-def _check_parts(model: Any, optimizer: Any, loss_fn: Any) -> None:
-    if not isinstance(model, torch.nn.Module):
-        raise InvalidArgumentError(f"model {model!r} is not a torch.nn.Module")
-    if not hasattr(optimizer, "param_groups"):
-        raise InvalidArgumentError(f"optimizer {optimizer!r} is not an optimizer of PyTorch")
-    if loss_fn is not None and not callable(loss_fn):
-        raise InvalidArgumentError(f"loss_fn {loss_fn!r} is not a function (outputs, targets) -> loss")
-    mine = {id(parameter) for parameter in model.parameters()}
-    if not any(id(parameter) in mine for group in optimizer.param_groups for parameter in group["params"]):
-        raise InvalidArgumentError("the optimizer has none of the model's parameters: make it from model.parameters()")
