@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from fixtures.torch_models import same
+from fixtures.torch_models import loader, same, weights
+from fixtures.torch_modules import Classifier
 from fixtures.trainers import TESTS
 from trainstore.training.module_checkpoints import read_model
 
@@ -210,7 +211,7 @@ def test_two_processes_train_together_and_go_on_to_the_bit(train, store, databas
 
 
 def test_a_mesh_says_how_the_model_is_divided(train, tmp_path):
-    """Its parameters here: the weights are those of DDP, and a killed training goes on to the bit."""
+    """Its parameters here: the weights are those of DDP, checkpoints fit both, a killed training goes on to the bit."""
     options = {"mesh": {"fsdp": 2}}
     copies, _ = two(train, "copies", options={"mesh": {"dp": 2}})
     first, second = two(train, "unbroken", options=options)
@@ -218,6 +219,12 @@ def test_a_mesh_says_how_the_model_is_divided(train, tmp_path):
     assert first["norm"] == second["norm"] == pytest.approx(copies["norm"], rel=1e-5)
     for name in ("loss", "accuracy"):
         assert first["results"]["train_epoch_3"][name] == pytest.approx(copies["results"]["train_epoch_3"][name])
+    divided, _ = two(train, "copies", options=options)  # trained already: it is loaded
+    assert (divided["from"], divided["norm"]) == (9, pytest.approx(copies["norm"], rel=1e-12))
+    module = Classifier.load_from_checkpoint(tmp_path / "unbroken", device="cpu")
+    assert same(weights(module.model), weights_in_9(tmp_path / "unbroken"))
+    assert all(float(one["step"]) == 9 for one in module.optimizer.state_dict()["state"].values())
+    module.train_step(next(iter(loader())))
     two(train, "broken", PLACES[0], options)
     again = two(train, "broken", options=options)
     assert again[0]["from"] == 8

@@ -91,4 +91,15 @@ def load_whole_states(
     options = StateDictOptions(full_state_dict=True)
     set_model_state_dict(model, dict(model_state), options=options)
     if optimizer_state is not None:
-        set_optimizer_state_dict(model, optimizer, dict(optimizer_state), options=options)
+        named = _named(optimizer_state, model, optimizer)
+        set_optimizer_state_dict(model, optimizer, named, options=options)
+
+
+def _named(state: Mapping[str, Any], model: torch.nn.Module, optimizer: Any) -> dict[str, Any]:
+    """An optimizer's state by its parameters' names: that of a model that was not divided has numbers instead."""
+    own = {id(one): name for name, one in model.named_parameters()}
+    names = [own[id(one)] for group in optimizer.param_groups for one in group["params"]]
+    keys = [key for group in state["param_groups"] for key in group["params"]]
+    named = dict(zip(keys, names, strict=True))
+    groups = [{**group, "params": [named[key] for key in group["params"]]} for group in state["param_groups"]]
+    return {"state": {named[key]: value for key, value in state["state"].items()}, "param_groups": groups}
