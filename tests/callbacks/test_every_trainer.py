@@ -20,7 +20,7 @@ from fixtures.callbacks import NAMES, build
 from fixtures.trainers import build_trainer, gpt2, tokens
 from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
-from trainstore.training import Trainer
+from trainstore.training import LoggerConfig, OptimizerConfig, Trainer, TrainerConfig, TrainerModule
 
 STEPS = list(range(1, 9))
 EVALUATIONS = STEPS[1::2]
@@ -42,6 +42,27 @@ def own_weights(folder, callbacks):
     trainer = Trainer(model, optimizer, None, config, "cpu", callbacks=callbacks)
     trainer.train(DataLoader(tokens(16), batch_size=2, shuffle=True), 2, DataLoader(tokens(4), batch_size=4))
     return model.state_dict()
+
+
+class Language(TrainerModule):
+    """A module of the same model."""
+
+    def build_model(self, model_config):
+        return gpt2()
+
+    def loss_function(self, model, batch, train=True):
+        return model(**batch).loss, {}
+
+
+def module_weights(folder, callbacks):
+    torch.set_num_threads(1)
+    config = TrainerConfig(
+        logger=LoggerConfig(log_every_n_steps=2), gradient_accumulate_steps=2, check_val_every_n_steps=2
+    )
+    module = Language(config, None, OptimizerConfig(grad_clip_norm=1.0), device="cpu", callbacks=callbacks)
+    batches = DataLoader(tokens(16), batch_size=2, shuffle=True), DataLoader(tokens(4), batch_size=4)
+    module.train_model(*batches, num_epochs=2)
+    return module.model.state_dict()
 
 
 def forgather_weights(folder, callbacks, *, later=False):
@@ -83,10 +104,13 @@ def loop_weights(folder, callbacks):
 TRAINERS = {
     "transformers.Trainer": transformers_weights,
     "trainstore.training": own_weights,
+    "TrainerModule": module_weights,
     "Forgather": forgather_weights,
     "Forgather, later versions": functools.partial(forgather_weights, later=True),
     "CallbackHandler": loop_weights,
 }
+
+LOSSES = {"TrainerModule": "val_loss"}  # what an evaluation's is called, if not eval_loss
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +122,8 @@ def alone(tmp_path_factory):
 class Written:
     """What was written in a training: its run, its folder, its output."""
 
-    def __init__(self, store, folder, output):
-        self.store, self.folder, self.output = store, folder, output
+    def __init__(self, store, folder, output, loss):
+        self.store, self.folder, self.output, self.loss = store, folder, output, loss
 
     def lines(self, word):
         return [line for line in self.output.splitlines() if line.startswith(word)]
@@ -155,7 +179,7 @@ def inspected(written):
 def drawn(written):
     events = EventAccumulator(str(written.folder / "board")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == EVALUATIONS
-    assert [event.step for event in events.Scalars("eval/loss")] == EVALUATIONS
+    assert [event.step for event in events.Scalars(written.loss.replace("_", "/"))] == EVALUATIONS
 
 
 def sampled(written):
@@ -196,12 +220,13 @@ def warnings(caplog):
 
 def check(store, folder, caplog, capsys, alone, names, trainer, *, prepare=lambda callbacks: callbacks):
     """Train with these callbacks: what they wrote is there, the weights are the same. The warnings are returned."""
-    callbacks = prepare([build(name, folder) for name in names])
+    loss = LOSSES.get(trainer, "eval_loss")
+    callbacks = prepare([build(name, folder, loss) for name in names])
     callbacks.append(TrainStoreCallback(store, name="beside"))
     weights = TRAINERS[trainer](folder, callbacks)
     captured = capsys.readouterr()
     for name in names:
-        WRITES[name](Written(store, folder, captured.out + captured.err))
+        WRITES[name](Written(store, folder, captured.out + captured.err, loss))
     said = warnings(caplog)
     if trainer == "CallbackHandler":
         assert said.pop(0).startswith("some fields cannot be read")  # the recorder tells what such a loop lacks

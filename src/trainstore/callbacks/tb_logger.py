@@ -19,13 +19,13 @@ from trainstore.redaction import redact_item
 from trainstore.values import Json, canonical_hyperparams, scalar_of
 
 FLUSH_INTERVAL = 5.0  # seconds
-PREFIXES = ("eval", "test", "predict")
+PREFIXES = ("eval", "val", "test", "predict")
 
 
 class TBLogger(Callback):
     """Writes what is logged to TensorBoard: numbers as scalars, texts as text.
 
-    A metric ``loss`` is the scalar ``train/loss``, ``eval_loss`` is ``eval/loss``, ``test_loss`` is ``test/loss``. At
+    A metric ``loss`` is the scalar ``train/loss``, ``eval_loss`` is ``eval/loss``; ``val_`` and ``test_`` likewise. At
     the beginning, the training's arguments and the model's configuration are written as JSON, without secrets. At the
     end, the arguments that differ from their defaults, and the last results, go to TensorBoard's page HPARAMS, where
     several trainings can be compared.
