@@ -100,6 +100,26 @@ def test_a_checkpoint_is_saved_by_hand(tmp_path):
     assert same(weights(other.model), weights(trainer.model))
 
 
+def test_no_secret_of_the_config_is_in_a_checkpoint(tmp_path):
+    """It may be copied to other people."""
+    trainer = trainer_of(config={"api_key": "sk-4242424242424242424242", "width": 8})
+    trainer._save_checkpoint(tmp_path / "mine.pt", 0)
+    assert b"sk-42424242" not in (tmp_path / "mine.pt").read_bytes()
+    assert trainer.load_checkpoint(tmp_path / "mine.pt")["config"] == {"api_key": "[redacted]", "width": 8}
+    assert trainer.config["api_key"].startswith("sk-")
+
+
+def test_a_compiled_model_and_a_plain_one_read_each_others_checkpoints(tmp_path):
+    """Its parameters have the names of the model inside."""
+    compiled = trainer_of(torch.compile(classifier(dropout=0.2), backend="eager"))
+    compiled.train(loader(), 1, save_dir=tmp_path)
+    trainer = trainer_of(classifier(seed=4, dropout=0.2))
+    trainer.load_checkpoint(tmp_path / "best_model.pt")
+    assert same(weights(trainer.model), weights(compiled.model._orig_mod))
+    trainer._save_checkpoint(tmp_path / "plain.pt", 0)
+    trainer_of(torch.compile(classifier(seed=5, dropout=0.2), backend="eager")).load_checkpoint(tmp_path / "plain.pt")
+
+
 def test_a_subclass_saves_more(tmp_path):
     """Its override is called for each file."""
     saved = []

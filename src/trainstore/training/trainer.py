@@ -15,6 +15,7 @@ from trainstore.callbacks.best_metric import BestMetric
 from trainstore.errors import CheckpointError, InvalidArgumentError, RunNotFoundError
 from trainstore.integrations.transformers import TrainStoreCallback
 from trainstore.queries.metric_names import better_direction
+from trainstore.redaction import redact
 from trainstore.run import ActiveRun
 from trainstore.store import TrainStore
 from trainstore.training import batches, mistakes
@@ -398,7 +399,7 @@ class Trainer:
             CheckpointError: It cannot be written.
             InvalidArgumentError: The config, or a callback's state, holds more than plain data.
         """
-        self._task.write(Path(path), epoch, metric_value, plain(self._config))
+        self._task.write(Path(path), epoch, metric_value, redact(plain(self._config)))
 
     # --- Construction -----------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
+from trainstore.callbacks.models import unwrapped
 from trainstore.errors import CheckpointError, InvalidArgumentError
 from trainstore.training.arguments import derived_arguments
 from trainstore.training.checkpoint_file import newest_checkpoint, plain, write_checkpoint
@@ -198,7 +199,7 @@ class TrainerTask:
         content = {
             "epoch": epoch,
             "step": loop.state.global_step,
-            "model_state_dict": trainer.model.state_dict(),
+            "model_state_dict": unwrapped(trainer.model).state_dict(),
             "optimizer_state_dict": trainer.optimizer.state_dict(),
             "config": config,
             "training": loop.state_dict(),
@@ -231,7 +232,8 @@ class TrainerTask:
     def load_states(self, path: Path, saved: Mapping[str, Any], optimizer: bool, scheduler: bool) -> None:
         """Load what was read into the trainer's parts. Raises CheckpointError, and then nothing was changed."""
         trainer = self._trainer
-        wanted: list[tuple[str, Any]] = [("model_state_dict", trainer.model)]
+        model = unwrapped(trainer.model)  # inside torch.compile
+        wanted: list[tuple[str, Any]] = [("model_state_dict", model)]
         if optimizer:
             wanted.append(("optimizer_state_dict", trainer.optimizer))
         if scheduler and "scheduler_state_dict" in saved:
@@ -239,7 +241,7 @@ class TrainerTask:
         missing = next((name for name, _ in wanted if name not in saved), None)
         if missing is not None:
             raise CheckpointError(f"{path} has no {missing}: it is not a checkpoint of a Trainer")
-        problem = model_differences(trainer.model.state_dict(), saved["model_state_dict"])
+        problem = model_differences(model.state_dict(), saved["model_state_dict"])
         if problem is None and optimizer:
             problem = group_differences(trainer.optimizer, saved["optimizer_state_dict"])
         if problem is not None:
