@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_model
 from transformers import GPT2LMHeadModel, TrainerControl, TrainerState
 from transformers.trainer_callback import CallbackHandler
+from transformers.utils import logging
 
 from fixtures.trainers import gpt2, tokenizer, tokens
 from trainstore.callbacks import ModelCheckpointCallback
@@ -180,3 +181,12 @@ def test_wrong_arguments_are_refused_at_once(arguments):
     """They are errors before any training, which name the argument."""
     with pytest.raises(InvalidArgumentError, match=next(iter(arguments))):
         ModelCheckpointCallback(**{"output_dir": "x", **arguments})
+
+
+def test_saving_shows_no_bar_of_its_own(tmp_path, capfd):
+    """It would break the training's; the setting of transformers is what it was before."""
+    logging.enable_progress_bar()
+    evaluate(ModelCheckpointCallback(tmp_path / "best"), [1.0])
+    assert logging.is_progress_bar_enabled()
+    assert "shards" not in capfd.readouterr().err
+    assert names(tmp_path / "best") == ["best_model_step_1"]

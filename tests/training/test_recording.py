@@ -434,3 +434,12 @@ def test_recording_that_fails_stops_no_training(store, caplog, monkeypatch):
     alone.train(loader(), 2)
     assert same(weights(trainer.model), weights(alone.model))
     assert "10 steps between 1 and 10 were not recorded" in caplog.text
+
+
+def test_the_best_models_path_is_a_whole_one(store, tmp_path, monkeypatch):
+    """Also of a relative folder: an event is read from anywhere."""
+    monkeypatch.chdir(tmp_path)
+    trainer_of(store).train(loader(), 1, loader(), save_dir="out")
+    assert [details["path"] for details in store.list_events("run", kind="best_model")["details"]] == [
+        str(tmp_path / "out" / "best_model.pt")
+    ]

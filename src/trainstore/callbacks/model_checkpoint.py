@@ -6,8 +6,12 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from transformers.utils import logging
 
 from trainstore.callbacks.arguments import positive_int
 from trainstore.callbacks.base import Callback
@@ -176,13 +180,26 @@ def _name_of_trial(callback: ModelCheckpointCallback, args: Any) -> Path:
     return folder.relative_to(within) if folder.is_relative_to(within) else Path(folder.name)
 
 
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """The bar of ``save_pretrained`` would break the one of the training."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def _write(folder: Path, model: Any, processing_class: Any, content: dict[str, Any]) -> None:
     """Write a model and its metrics beside the folder, then give it its name."""
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         beside.mkdir(parents=True)
         if hasattr(model, "save_pretrained"):
-            model.save_pretrained(beside)
+            with _without_bars():
+                model.save_pretrained(beside)
         else:
             from safetensors.torch import save_model
 

@@ -44,7 +44,8 @@ class TrainerSettings:
     Attributes:
         weight_decay: Set in the optimizer's parameter groups; None: they stay as they are.
         max_grad_norm: Gradients are clipped to this norm; None: they are not.
-        scheduler_step_per_batch: Whether the scheduler steps after each batch, and not after each epoch.
+        scheduler_step_per_batch: Whether the scheduler steps after each step of the optimizer, not after each
+            epoch.
         gradient_accumulation_steps: Batches of one step of the optimizer.
         mixed_precision: "no", "bf16" or "fp16".
         max_steps: Optimizer steps at most; None: as many as the epochs have.

@@ -46,7 +46,7 @@ class Trainer:
         config: A mapping, a dataclass, an OmegaConf, or an object with attributes. Its ``training.<name>`` (or
             ``<name>``) are read as `TrainerSettings` says; all of it is recorded.
         device: "cpu", "cuda", …; None: a GPU if there is one.
-        scheduler: A learning-rate scheduler. It steps after each epoch, or after each batch
+        scheduler: A learning-rate scheduler. It steps after each epoch, or after each step of the optimizer
             (``scheduler_step_per_batch``); ``ReduceLROnPlateau`` is given the metric of the best model.
         callbacks: Callbacks of Hugging Face's kind, objects or classes: those of transformers and of
             `trainstore.callbacks`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from typing import Any
 
@@ -44,9 +45,11 @@ def announced_end(session: Session, training: Training, state: Any, control: Any
 
 
 def _log_best_model(run: ActiveRun, state: Any) -> None:
-    if state.best_model_checkpoint:
+    path = state.best_model_checkpoint
+    if path:
+        path = os.path.abspath(path) if isinstance(path, (str, os.PathLike)) else path
         step, metric = step_of_best_model(state), getattr(state, "best_metric", None)
-        run.log_event("best_model", step, {"path": state.best_model_checkpoint, "metric": metric, "step": step})
+        run.log_event("best_model", step, {"path": path, "metric": metric, "step": step})
 
 
 def end(session: Session, training: Training) -> None:
