@@ -83,6 +83,8 @@ def test_the_run_says_how_it_was_trained(store, tmp_path):
     assert hyperparams["optimizer"]["scheduler"]["lr"] == 0.01
     assert (hyperparams["learning_rate"], hyperparams["batch_size"], hyperparams["num_epochs"]) == (0.01, 4, 1)
     assert "_target_" not in str(hyperparams)
+    assert not {"logger", "donate_train_state", "enable_progress_bar"} & hyperparams["trainer"].keys()
+    assert "grad_clip_norm" not in hyperparams["optimizer"]
     assert run.model_hyperparams["num_parameters"] == module.get_num_params()
     assert module.run.uid == run.uid
     assert len(store.list_runs(where="hp.model.width = 6")) == 1

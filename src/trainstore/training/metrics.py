@@ -262,7 +262,8 @@ def _number(name: str, value: Any) -> Any:
         if reads_at_once(value):
             return float(value.item())
         exact = torch.float32 if value.device.type == "mps" else torch.float64
-        return value.detach().reshape(()).to(exact, copy=True)
+        value = value.detach()
+        return (value if value.dim() == 0 else value.reshape(())).to(exact, copy=True)
     number = scalar_of(value)
     if isinstance(number, (bool, int, float)):
         return float(number)

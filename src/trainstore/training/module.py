@@ -41,6 +41,9 @@ from trainstore.training.sharding import reshard
 
 logger = logging.getLogger("trainstore")
 
+#: Of a `TrainerConfig`: where things are written, what is shown, and what has no effect.
+NOT_RECORDED = ("logger", "enable_progress_bar", "donate_train_state", "gradient_accumulate_scan")
+
 
 class TrainerModule(ModuleParts, ModuleHooks, ModuleLoading):
     """Trains, validates and tests a model that a subclass builds; recorded if it has a store.
@@ -300,9 +303,10 @@ class TrainerModule(ModuleParts, ModuleHooks, ModuleLoading):
             "steps_per_epoch": plan.steps_per_epoch,
             "mixed_precision": self.precision.name,
         }
-        configs = {name: one for name, one in self.metadata().items() if name != "module" and one is not None}
+        configs = {name: one for name, one in self.metadata().items() if name != "module"}
+        configs["trainer"] = {name: one for name, one in configs["trainer"].items() if name not in NOT_RECORDED}
         known = {name: value for name, value in facts.items() if value is not None}
-        return {**known, **_without_classes(configs), **self._hyperparams}
+        return {**known, **_chosen(configs), **self._hyperparams}
 
     def log_training_info(
         self,
@@ -428,7 +432,8 @@ def _check_loader(name: str, loader: Any) -> None:
             raise InvalidArgumentError(f"{name}{f' {key!r}' if key else ''} has no batch")
 
 
-def _without_classes(value: Any) -> Any:
+def _chosen(value: Any) -> Any:
+    """Configurations without their classes, and without what is None."""
     if isinstance(value, Mapping):
-        return {name: _without_classes(one) for name, one in value.items() if name != CLASS}
-    return [_without_classes(one) for one in value] if isinstance(value, list) else value
+        return {name: _chosen(one) for name, one in value.items() if name != CLASS and one is not None}
+    return [_chosen(one) for one in value] if isinstance(value, list) else value
