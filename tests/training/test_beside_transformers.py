@@ -12,6 +12,7 @@ from torch import nn
 from transformers import TrainerCallback
 
 from fixtures.torch_models import adam, classifier, loader, same, weights
+from fixtures.torch_modules import module_of
 from fixtures.trainers import Crash, build_trainer, course_of, gpt2, is_same_course
 from trainstore.training import Trainer
 
@@ -62,6 +63,18 @@ def fail_with_ours(precision):
     return action
 
 
+def fail_with_a_module(precision):
+    """The same with a TrainerModule."""
+
+    def action():
+        options = {"mixed_precision": precision, "callbacks": [FailsInAccumulation()]}
+        module = module_of(gradient_accumulate_steps=3, options=options)
+        with pytest.raises(Crash):
+            module.train_model(loader(), num_epochs=3)
+
+    return action
+
+
 def our_course(precision, *callbacks):
     """A training of ours, two micro-batches a step: the losses of its epochs and the weights."""
     model = classifier()
@@ -102,11 +115,12 @@ def test_a_training_of_transformers_that_fails_in_the_middle_of_ours_changes_not
     assert same(after, alone)
 
 
-@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("fail", [fail_with_ours, fail_with_a_module])
+@pytest.mark.parametrize("event", ["on_substep_end", "on_step_end"])
 @pytest.mark.parametrize(("theirs", "mine"), PRECISIONS)
-def test_a_training_of_ours_that_fails_in_the_middle_of_theirs_changes_nothing(tmp_path, theirs, mine, event):
+def test_a_training_of_ours_that_fails_in_the_middle_of_theirs_changes_nothing(tmp_path, theirs, mine, event, fail):
     """The same, the other way round."""
-    disturbance = Does(event, fail_with_ours(mine))
+    disturbance = Does(event, fail(mine))
     course = their_course(tmp_path / "a", theirs, disturbance)
     assert disturbance.done == 1
     assert is_same_course(course, their_course(tmp_path / "b", theirs))
@@ -125,6 +139,20 @@ def test_two_steps_of_ours_with_a_failed_training_of_transformers_between_them(t
         courses.append((losses, weights(model)))
     assert courses[0][0] == courses[1][0]
     assert same(courses[0][1], courses[1][1])
+
+
+@pytest.mark.parametrize("event", ["on_substep_end", "on_step_end"])
+def test_a_training_of_transformers_that_fails_in_the_middle_of_a_module_changes_nothing(tmp_path, event):
+    """The same for a TrainerModule, in bf16."""
+    courses = []
+    for callbacks in ([Does(event, fail_with_transformers(tmp_path, "no"))], []):
+        module = module_of(gradient_accumulate_steps=2, options={"mixed_precision": "bf16", "callbacks": callbacks})
+        results = module.train_model(loader(24), loader(), num_epochs=2)
+        losses = [row["loss"] for row in module.state.log_history if "loss" in row]
+        courses.append((losses, results["val_epoch_2"]["loss"], weights(module.model)))
+        assert all(one.done == 1 for one in callbacks)
+    assert courses[0][:2] == courses[1][:2]
+    assert same(courses[0][2], courses[1][2])
 
 
 def test_the_precision_is_really_ours():
