@@ -320,7 +320,10 @@ def test_checkpoints_the_best_model_and_an_early_stop_are_events(store, tmp_path
     trainer.train(loader(), 9, loader(), save_dir=tmp_path / "out", save_freq=2, early_stopping_patience=2)
     events = store.list_events("run")
     found = [(kind, step) for kind, step in zip(events["kind"], events["step"], strict=True)]
-    assert found == [("checkpoint", 5), ("checkpoint", 10), ("early_stop", 15), ("best_model", 5)]
+    assert found[:4] == [("checkpoint", 5), ("checkpoint", 10), ("early_stop", 15), ("best_model", 5)]
+    assert found[4:] == [("no_improvement", 15)]
+    best = {"metric": "eval_loss", "mode": "min", "best": trainer.state.best_metric, "best_step": 5, "patience": 2}
+    assert events["details"][4] == best
     paths = [details["path"] for details in events["details"][:2]]
     assert paths == [str(tmp_path / "out" / name) for name in ("best_model.pt", "checkpoint_epoch_2.pt")]
     assert events["details"][3] == {

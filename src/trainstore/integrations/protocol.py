@@ -43,7 +43,7 @@ class Protocol:
             keeps the callback's value.
         failure: A text that says why the training ended badly without an exception; None if it did not. Read at
             ``on_train_end``: the run is then failed.
-        failure_event: The event that tells it: its kind, its step, its details. None: there is none.
+        ending_event: An event that says why the training ended: its kind, its step, its details. None: there is none.
         counts_samples: Whether the examples of a step without ``input_ids`` are counted, by the first tensor of each
             micro-batch.
         window: The sum and the number of the losses since the last log, which a resumed training goes on with.
@@ -70,7 +70,7 @@ class Protocol:
     hyperparams: str | None = None
     metrics: str | None = None
     failure: str | None = None
-    failure_event: str | None = None
+    ending_event: str | None = None
     counts_samples: bool = False
     window: str | None = None
     own_log: str = "learning_rate"
@@ -133,7 +133,7 @@ TRAINSTORE = Protocol(
     hyperparams="hyperparams",
     metrics="step_metrics",
     failure="failure",
-    failure_event="failure_event",
+    ending_event="ending_event",
     counts_samples=True,
     window="losses.window",
 )

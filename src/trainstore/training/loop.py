@@ -8,6 +8,7 @@ has made: how a loss is computed, how the model is evaluated, how a checkpoint i
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from transformers import TrainerControl, TrainerState
 
+from trainstore.callbacks.best_metric import BestMetric
 from trainstore.errors import CheckpointError, InvalidArgumentError
 from trainstore.integrations.transformers import TrainStoreCallback
 from trainstore.integrations.transformers.train_call import watch_train
@@ -35,7 +37,7 @@ class Loop(Steps):
         self.position = Position(self.device, self.skip_data)
         self.epoch_index = 0
         self.failure: str | None = None  # why the training ended badly, without an exception
-        self.failure_event: tuple[str, int, dict[str, Any]] | None = None
+        self.ending_event: tuple[str, int, dict[str, Any]] | None = None
         self.last_checkpoint: str | None = None
         self.metric_value: float | None = None  # what the best model is chosen by, last time
         self.bad_epochs = 0  # since the best one
@@ -84,7 +86,7 @@ class Loop(Steps):
         self.losses, self.position = Losses(self.device), Position(self.device, self.skip_data)
         self.position.eval_loader = plan.eval_loader
         self.state, self.control = self._new_state(plan), TrainerControl()
-        self.failure = self.failure_event = None
+        self.failure = self.ending_event = None
         self.last_checkpoint = path
         self.metric_value = self.grad_norm = self.learning_rate = None
         self.epoch_index = self.bad_epochs = 0
@@ -305,7 +307,7 @@ class Loop(Steps):
         """
         saved = f"the last checkpoint is {self.last_checkpoint}" if self.last_checkpoint else "no checkpoint was saved"
         self.failure = f"{what} is NaN; {saved}"
-        self.failure_event = ("nan", step, {"what": what, "checkpoint": self.last_checkpoint})
+        self.ending_event = ("nan", step, {"what": what, "checkpoint": self.last_checkpoint})
         self.control.should_training_stop = True
         logger.error("the training stops: %s", self.failure)
 
@@ -333,6 +335,12 @@ class Loop(Steps):
         self.bad_epochs = 0 if plan.best.step > before else self.bad_epochs + 1
         if plan.patience is not None and self.bad_epochs >= plan.patience:
             self.control.should_training_stop = True
+            if self.failure is None:
+                self.ending_event = (
+                    "no_improvement",
+                    self.state.global_step,
+                    _why_it_stopped(plan.best, plan.patience),
+                )
 
     def warn_once(self, message: str) -> None:
         """Log a warning, unless the same one was logged before."""
@@ -388,3 +396,14 @@ class Loop(Steps):
 
 
 watch_train(Loop, "run")  # so that a `TrainStoreCallback` learns how a training ends
+
+
+def _why_it_stopped(best: BestMetric, patience: int) -> dict[str, Any]:
+    """The details of an event, the same as those of `EarlyStoppingCallback`."""
+    return {
+        "metric": best.metric,
+        "mode": best.mode,
+        "best": best.value if math.isfinite(best.value) else None,
+        "best_step": best.step,
+        "patience": patience,
+    }

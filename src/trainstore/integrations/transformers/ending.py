@@ -33,7 +33,7 @@ def announced_end(session: Session, training: Training, state: Any, control: Any
         if is_early and is_asked_for and not is_pruned and failure is None and training.stopped_by is None:
             run.log_event("early_stop", step, {"max_steps": state.max_steps})
         _log_best_model(run, state)
-        event = attribute_of(training.known_trainer, protocol.failure_event)
+        event = attribute_of(training.known_trainer, protocol.ending_event)
         if event is not None:
             run.log_event(*event)
     if is_pruned:
