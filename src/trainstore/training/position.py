@@ -7,6 +7,7 @@ the batches that it has had and discards them; then it goes on with the random s
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -49,7 +50,8 @@ class Position:
         self._loader: Any = None  # of the epoch under way
         self._start: dict[str, Any] | None = None  # the states when its iterator was made
         self._is_over = False  # whether the iterator has said that it has no more: some draw a last number then
-        self._resumed: dict[str, Any] | None = None  # loaded, and not gone back to yet
+        self._resumed: dict[str, Any] | None = None  # loaded, and its batches not gone back to yet
+        self._is_restored = False  # whether its random states are
 
     def taken_in(self, epoch: int) -> int:
         """How many batches of this epoch were taken."""
@@ -75,6 +77,9 @@ class Position:
         """All that is to be taken was taken."""
         self.epoch, self.taken = self.epoch + 1, 0
         self._start = None
+        if self._resumed is not None:  # it had taken the last one before
+            over = {"epoch": self.epoch, "taken": 0, "is_over": False, "start": None, "loader": None}
+            self._resumed = {**self._resumed, **over}
 
     def _states(self, loader: Any) -> dict[str, Any]:
         """What decides the order of an epoch's batches, and what is in them."""
@@ -85,6 +90,12 @@ class Position:
 
     def state_dict(self) -> dict[str, Any]:
         """The position, between two steps."""
+        if self._resumed is not None:  # nothing was taken since
+            drawn = {
+                "now": random_states(self._device),
+                "eval_generators": states_of_generators(self.eval_loader),
+            }
+            return {**self._resumed, **(drawn if self._is_restored else {})}
         keeps_loader = self._way == "loader" and self.taken and hasattr(self._loader, "state_dict")
         return {
             "epoch": self.epoch,
@@ -101,13 +112,14 @@ class Position:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go on from here: `batches` goes back to it."""
         self.epoch, self.taken = saved["epoch"], saved["taken"]
-        self._resumed = saved
+        self._resumed, self._is_restored = saved, False
 
     def restore(self) -> None:
-        """Between two epochs: go back to the random states. (In the middle of one, `batches` does it.)"""
-        if self._resumed is not None and not self.taken:
+        """Go back to the random states; `batches` goes back to the rest."""
+        if self._resumed is not None:
             restore_random_states(self._resumed["now"], self._device)
             restore_generators(self.eval_loader, self._resumed["eval_generators"])
+            self._is_restored = True
 
     def _go_back(self, loader: Any, epoch: int, saved: dict[str, Any]) -> Iterator[Any]:
         """The iterator of an epoch that was under way, behind the batches that were taken."""
@@ -135,16 +147,10 @@ class Position:
             loader.load_state_dict(saved["loader"])
             going_on: Iterator[Any] = iter(loader)
             return going_on
-        sampler = getattr(loader, "batch_sampler", None)
-        if self._way == "sampler" and sampler is not None:
+        if self._way == "sampler" and _has_indices(loader):
             return _without_first(loader, taken)
         rest: Iterator[Any] = iter(loader)
-        found = sum(1 for _ in islice(rest, taken))
-        if found < taken:
-            raise CheckpointError(
-                f"the checkpoint was made after {taken} batches of the epoch, and the data loader gives {found}: go on "
-                "with the same data and batch size"
-            )
+        _take(rest, taken)
         return rest
 
     def _warn(self, loader: Any, saved: dict[str, Any]) -> None:
@@ -196,27 +202,57 @@ def _set_epoch(loader: Any, epoch: int) -> None:
             set_epoch(epoch)
 
 
+def _has_indices(loader: Any) -> bool:
+    """Whether a loader's batches can be passed over by their indices."""
+    data = torch.utils.data
+    return (
+        isinstance(loader, data.DataLoader)
+        and loader.batch_sampler is not None
+        and not isinstance(loader.dataset, data.IterableDataset)
+    )
+
+
+class _Rest:
+    """The batches of indices behind the first ones.
+
+    The first are drawn when a loader would draw them, not before: its samplers take their seeds at the first batch.
+    """
+
+    def __init__(self, batch_sampler: Any, count: int) -> None:
+        self._batch_sampler, self._count = batch_sampler, count
+
+    def __len__(self) -> int:
+        return max(0, len(self._batch_sampler) - self._count)
+
+    def __iter__(self) -> Iterator[Any]:
+        self._indices = iter(self._batch_sampler)
+        self._left = self._count
+        return self
+
+    def __next__(self) -> Any:
+        self.skip()
+        return next(self._indices)
+
+    def skip(self) -> None:
+        """Draw the first indices, unless that was done."""
+        count, self._left = self._left, 0
+        _take(self._indices, count)
+
+
 def _without_first(loader: Any, count: int) -> Iterator[Any]:
     """A loader's iterator whose first batches are not loaded: their indices are drawn, and dropped."""
+    rest = _Rest(loader.batch_sampler, count)
+    other = copy.copy(loader)
+    vars(other).update(batch_sampler=rest, _iterator=None)  # a loader forbids setting its sampler
+    batches: Iterator[Any] = iter(other)
+    rest.skip()
+    return batches
 
-    class Rest:
-        def __iter__(self) -> Iterator[Any]:
-            return islice(iter(loader.batch_sampler), count, None)
 
-        def __len__(self) -> int:
-            return max(0, len(loader.batch_sampler) - count)
-
-    return iter(
-        torch.utils.data.DataLoader(
-            loader.dataset,
-            batch_sampler=Rest(),
-            num_workers=loader.num_workers,
-            collate_fn=loader.collate_fn,
-            pin_memory=loader.pin_memory,
-            timeout=loader.timeout,
-            worker_init_fn=loader.worker_init_fn,
-            multiprocessing_context=loader.multiprocessing_context,
-            generator=loader.generator,
-            prefetch_factor=loader.prefetch_factor,
+def _take(batches: Iterator[Any], count: int) -> None:
+    found = sum(1 for _ in islice(batches, count))
+    if found < count:
+        raise CheckpointError(
+            f"the checkpoint was made after {count} batches of the epoch, and the data loader gives {found}: go on "
+            "with the same data and batch size"
         )
-    )
