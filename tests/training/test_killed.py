@@ -7,12 +7,12 @@ import json
 import os
 import random
 import signal
-import socket
 
 import pytest
 import torch
 
 from fixtures.databases import BACKENDS
+from fixtures.processes import places_of
 from fixtures.trainers import TESTS
 from trainstore import TrainStore
 
@@ -126,14 +126,6 @@ def train(start_script):
         return max(codes, key=abs), torch.load(folder / "result.pt", weights_only=True) if codes == {0} else None
 
     return run
-
-
-def places_of(ranks):
-    """What torchrun would tell each of so many processes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(ranks)}
-    return [{**address, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(ranks)]
 
 
 def recorded(url, uid):

@@ -6,6 +6,7 @@ optimizer makes its step, and the learning rate changes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ from trainstore.training.schedule import Schedule
 from trainstore.training.sharding import whole
 from trainstore.training.task import Task
 from trainstore.values import scalar_of
+
+logger = logging.getLogger("trainstore")
 
 
 def number_of(value: Any) -> Any:
@@ -85,7 +88,10 @@ class Steps:
         self.step_metrics: dict[str, float] = {}  # what a user's step returned beside its loss
         self.grad_norm: Any = None  # of the last step
         self.learning_rate: Any = None
-        self.is_in_step = self._is_direct = False
+        self.is_in_step = self._is_direct = self._optimizer_stepped = False
+        self._was_computed = not self._is_divided  # whether a step went through the model that averages gradients
+        if self._is_divided:
+            self.model.register_forward_pre_hook(self._note_computing)
         self._parameters = list(model.parameters())
         self._wants_norms = measures_norms or max_grad_norm is not None
         self._measures_norms = self._wants_norms
@@ -129,6 +135,7 @@ class Steps:
             self.step_metrics = {}
         if self.task.user_step is not None:  # it may make the optimizer's step itself
             self.learning_rate = self.optimizer.param_groups[0].get("lr")
+            self._optimizer_stepped = False
         self._micro_batches, last = len(batches), len(batches) - 1
         self.is_in_step = True
         try:
@@ -144,6 +151,8 @@ class Steps:
                     self._tell("on_substep_end")
             if self._is_direct or self.task.user_step is None:
                 self.optimizer_step()
+            elif not self._optimizer_stepped:
+                self._user_has_stepped()
         except BaseException:
             self.losses.discard()
             raise
@@ -153,6 +162,20 @@ class Steps:
         self.losses.end_step(self.state.global_step)
         if self.task.step_made is not None:
             self.task.step_made()
+
+    def _note_computing(self, *args: Any) -> None:
+        self._was_computed = True
+
+    def _user_has_stepped(self) -> None:
+        """A user's own step has made the optimizer's, without ours."""
+        self.step_metrics.setdefault("learning_rate", self.learning_rate)
+        if not self._was_computed:
+            self._was_computed = True  # told once
+            logger.warning(
+                "train_step calls the plain model: its gradients are not averaged, and the %d processes train apart; "
+                "call self._forward_pass(inputs), or super().train_step(batch)",
+                self.ranks.size,
+            )
 
     def micro_batch(self, model: Any, batch: Any) -> Any:
         """Forward and backward pass of one micro-batch; its part of the step's loss."""
@@ -198,6 +221,7 @@ class Steps:
     def optimizer_step(self) -> None:
         """Clip the gradients, change the parameters and the learning rate, and clear the gradients."""
         heard, optimizer = self._heard if self.plan is not None else (), self.optimizer
+        self._optimizer_stepped = True
         if self._measures_norms:
             self.precision.unscale(optimizer)
             if self.task.gradients_ready is not None:
