@@ -53,7 +53,11 @@ def test_arrays_are_kept_as_tensors(tmp_path, kind):
     assert found.tolist() == np.ones(3, kind).tolist()
 
 
-@pytest.mark.parametrize("value", [datetime.date(2026, 1, 2), object(), {1, 2}, torch.Generator()], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [datetime.date(2026, 1, 2), object(), {1, 2}, torch.Generator()],
+    ids=["date", "object", "set", "generator"],
+)
 def test_what_cannot_be_kept_is_named_by_its_place(tmp_path, value):
     """At the first saving, not when it is read."""
     with pytest.raises(InvalidArgumentError, match=rf"config\.runs\[1\] is a {type(value).__name__}"):

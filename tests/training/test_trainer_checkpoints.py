@@ -216,6 +216,33 @@ def test_a_stop_is_remembered(tmp_path):
     assert history["eval_loss"] == [0.1, 0.2]
 
 
+def test_more_patience_or_time_goes_on(tmp_path):
+    """An early stop counts for the same patience; what a callback had asked for, it has to ask for again."""
+
+    class Worse(Scripted):
+        course = (0.1, 0.2, 0.3, 0.4, 0.5)
+
+    class Hurries(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            control.should_training_stop = state.global_step == 3
+
+    trainer_of(kind=Worse).train(loader(), 5, loader(), save_dir=tmp_path / "a", early_stopping_patience=1)
+    patient = trainer_of(kind=Worse)
+    history = patient.train(loader(), 5, loader(), save_dir=tmp_path / "a", early_stopping_patience=4, resume_from=True)
+    assert len(history["eval_loss"]) == 5
+    trainer_of(callbacks=[Hurries()]).train(loader(), 2, save_dir=tmp_path / "b")
+    again = trainer_of()
+    again.train(loader(), 2, save_dir=tmp_path / "b", resume_from=True)
+    assert again.state.global_step == 10
+
+
+def test_a_scheduler_that_is_missing_is_told(tmp_path, caplog):
+    """Its learning rate would have changed."""
+    trainer_of().train(loader(), 1, save_dir=tmp_path)
+    trainer_of(scheduler=False).load_checkpoint(tmp_path / "best_model.pt")
+    assert "has the state of a scheduler, and this trainer has none" in caplog.text
+
+
 # --- What cannot be read ----------------------------------------------------------------------------------------------
 
 

@@ -65,7 +65,7 @@ def test_a_scheduler_that_needs_a_metric_cannot_step_with_each_batch():
     ("options", "message"),
     [
         ({"num_epochs": 0}, "num_epochs 0 is not an integer from 1 on"),
-        ({"save_freq": 0, "save_dir": "."}, "save_freq 0"),
+        ({"save_freq": 0}, "save_freq 0"),
         ({"early_stopping_patience": 0}, "early_stopping_patience 0"),
         ({"best_model_metric": ""}, "'' is not the name of a metric"),
         ({"callbacks": ["epoch_end"]}, "callback 'epoch_end' is neither a function nor a TrainerCallback"),
@@ -78,6 +78,91 @@ def test_arguments_of_a_training_are_checked_before_it(options, message):
     with pytest.raises(InvalidArgumentError, match=message):
         trainer.train(loader(), **{"num_epochs": 1, **options})
     assert trainer.state.global_step == 0
+
+
+@pytest.mark.parametrize("wrong", [5, "abc", None])
+def test_what_gives_no_batches_is_named(wrong):
+    """Before anything is trained."""
+    with pytest.raises(InvalidArgumentError, match=r"train_dataloader .* gives no batches: pass a DataLoader"):
+        trainer_of().train(wrong, 1)
+    if wrong is not None:
+        with pytest.raises(InvalidArgumentError, match=r"eval_dataloader .* gives no batches"):
+            trainer_of().train(loader(), 1, wrong)
+
+
+def test_a_function_instead_of_a_list_is_named():
+    """It must be in a list."""
+    with pytest.raises(InvalidArgumentError, match=r"callbacks is a .*, not a list: pass \[print\]"):
+        trainer_of().train(loader(), 1, callbacks=print)
+
+
+def test_a_scheduler_of_another_optimizer_is_refused():
+    """The learning rate would never change."""
+    model = classifier()
+    scheduler = torch.optim.lr_scheduler.StepLR(adam(model), 1)
+    with pytest.raises(InvalidArgumentError, match="scheduler is that of another optimizer"):
+        Trainer(model, adam(model), CROSS_ENTROPY, None, "cpu", scheduler)
+
+
+def test_lbfgs_needs_a_step_of_ones_own():
+    """Which works then."""
+    model = classifier()
+    with pytest.raises(InvalidArgumentError, match="override train_step"):
+        Trainer(model, torch.optim.LBFGS(model.parameters()), CROSS_ENTROPY, device="cpu")
+
+    class Own(Trainer):
+        def train_step(self, batch):
+            inputs, targets = self._prepare_batch(batch)
+
+            def closure():
+                self.optimizer.zero_grad()
+                loss = self._compute_loss(self._forward_pass(inputs), targets)
+                loss.backward()
+                return loss
+
+            return {"loss": self.optimizer.step(closure).item()}
+
+    model = classifier()
+    trainer = Own(model, torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=4), CROSS_ENTROPY, device="cpu")
+    losses = trainer.train(loader(20, batch_size=20), 5)["train_loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_a_trainer_trains_once_at_a_time():
+    """The outer training would lose its state."""
+    trainer = trainer_of()
+    with pytest.raises(InvalidArgumentError, match="in the middle of a training"):
+        trainer.train(loader(), 2, callbacks=[lambda trainer, epoch, metrics: trainer.train(loader(), 1)])
+
+
+def test_groups_without_weight_decay_keep_none():
+    """Biases and norms, beside a group that decays."""
+    model = classifier()
+    groups = [
+        {"params": model[0].parameters(), "weight_decay": 0.1},
+        {"params": model[3].parameters(), "weight_decay": 0},
+    ]
+    trainer = trainer_of(model=model, optimizer=torch.optim.AdamW(groups), config={"weight_decay": 0.3})
+    assert [group["weight_decay"] for group in trainer.optimizer.param_groups] == [0.3, 0]
+
+
+def test_a_length_that_is_wrong_ends_no_training():
+    """Neither one that is too small nor one that is too large: the batches that there are, are trained on."""
+
+    class Wrong:
+        def __init__(self, length):
+            self.length = length
+
+        def __len__(self):
+            return self.length
+
+        def __iter__(self):
+            return iter(loader())
+
+    for length in (3, 9):
+        trainer = trainer_of()
+        trainer.train(Wrong(length), 2)
+        assert trainer.state.global_step == 10
 
 
 def test_empty_data_are_an_error(store):

@@ -104,7 +104,8 @@ class Loop(Steps):
         self._listen()
         self._tell("on_train_begin")
         if saved is not None:
-            self.control.should_training_stop |= saved["stopped"]
+            # What other callbacks had asked for, a limit of time perhaps, they ask for again.
+            self.control.should_training_stop |= plan.patience is not None and self.bad_epochs >= plan.patience
             self.position.restore()
 
     def _new_state(self, plan: Plan) -> TrainerState:

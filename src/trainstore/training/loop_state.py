@@ -31,7 +31,6 @@ def state_of(loop: Loop) -> dict[str, Any]:
     export_states(loop.callbacks, state)
     return {
         "state": dataclasses.asdict(state),
-        "stopped": loop.control.should_training_stop and state.global_step < state.max_steps,
         "epoch": loop.position.epoch,
         "is_ended": loop.is_ended,
         "losses": loop.ranks.gather(loop.losses.state_dict()),

@@ -11,13 +11,14 @@ import torch
 from torch.utils.data import Dataset, IterableDataset
 
 from trainstore.errors import InvalidArgumentError
+from trainstore.integrations.transformers.wrappers import is_calling
 from trainstore.training.batches import describe
 
 logger = logging.getLogger("trainstore")
 
 
-def check_parts(model: Any, optimizer: Any, loss_fn: Any) -> None:
-    """Whether model, optimizer and loss function can train. Raises InvalidArgumentError otherwise."""
+def check_parts(model: Any, optimizer: Any, loss_fn: Any, scheduler: Any = None) -> None:
+    """Whether these can train the model. Raises InvalidArgumentError otherwise."""
     if not isinstance(model, torch.nn.Module):
         raise InvalidArgumentError(f"model {model!r} is not a torch.nn.Module")
     if not hasattr(optimizer, "param_groups"):
@@ -29,17 +30,29 @@ def check_parts(model: Any, optimizer: Any, loss_fn: Any) -> None:
     mine = {id(parameter) for parameter in model.parameters()}
     if not any(id(parameter) in mine for group in optimizer.param_groups for parameter in group["params"]):
         raise InvalidArgumentError("the optimizer has none of the model's parameters: make it from model.parameters()")
+    if getattr(scheduler, "optimizer", optimizer) is not optimizer:
+        raise InvalidArgumentError("the scheduler is that of another optimizer: the learning rate would never change")
+
+
+def check_steps_alone(optimizer: Any) -> None:
+    """Whether the optimizer can make its step by itself. Raises InvalidArgumentError otherwise."""
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise InvalidArgumentError(
+            "LBFGS computes the loss several times in a step: override train_step, and call optimizer.step(closure)"
+        )
+
+
+def check_list(callbacks: Any) -> None:
+    """Whether these are several callbacks. Raises InvalidArgumentError otherwise."""
+    if callbacks is not None and (not isinstance(callbacks, Sequence) or isinstance(callbacks, str)):
+        name = getattr(callbacks, "__name__", f"{type(callbacks).__name__}(…)")
+        raise InvalidArgumentError(f"callbacks is a {type(callbacks).__name__}, not a list: pass [{name}]")
 
 
 def check_callbacks(callbacks: Any) -> None:
     """Whether these can be called at every event. Raises InvalidArgumentError otherwise."""
-    if callbacks is None:
-        return
-    if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
-        raise InvalidArgumentError(
-            f"callbacks is a {type(callbacks).__name__}, not a list: pass [{type(callbacks).__name__}(…)]"
-        )
-    for one in callbacks:
+    check_list(callbacks)
+    for one in callbacks or ():
         if not hasattr(one, "on_init_end"):
             hint = ": functions belong in train(callbacks=[…])" if callable(one) else ""
             raise InvalidArgumentError(f"callback {one!r} is not a TrainerCallback{hint}")
@@ -47,11 +60,19 @@ def check_callbacks(callbacks: Any) -> None:
 
 def check_loader(name: str, loader: Any) -> None:
     """Whether this gives batches. Raises InvalidArgumentError otherwise."""
+    if isinstance(loader, (str, bytes)) or not (hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")):
+        raise InvalidArgumentError(f"{name} {loader!r} gives no batches: pass a DataLoader, or a list of batches")
     if isinstance(loader, Dataset) and not isinstance(loader, IterableDataset):
         kind = type(loader).__name__
         raise InvalidArgumentError(
             f"{name} is a {kind}, which gives examples: make batches of it by DataLoader({kind}(…), batch_size=…)"
         )
+
+
+def check_idle(loop: Any) -> None:
+    """Raise InvalidArgumentError in the middle of a training. (A copy that was made in one is not in one.)"""
+    if loop.plan is not None and is_calling(loop):
+        raise InvalidArgumentError("this trainer is in the middle of a training: make another one for a second")
 
 
 def check_loss(loss: Any) -> None:

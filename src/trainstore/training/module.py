@@ -22,6 +22,7 @@ from trainstore.training.config import CheckpointConfig, OptimizerConfig, Traine
 from trainstore.training.config_base import CLASS, class_name, plain_values
 from trainstore.training.devices import find_device
 from trainstore.training.loop import Loop
+from trainstore.training.mistakes import check_idle, check_loader
 from trainstore.training.module_checkpoints import FOLDER, mend
 from trainstore.training.module_evaluation import ModuleEvaluation
 from trainstore.training.module_hooks import HookCaller
@@ -229,6 +230,8 @@ class TrainerModule(ModuleEvaluation, ModuleLoading):
             InvalidArgumentError: An argument that cannot be used.
             CheckpointError: A checkpoint cannot be written, and `CheckpointConfig` says that this ends the training.
         """
+        check_idle(self.loop)
+        check_loader("train_loader", train_loader)
         for name, loader in (("val_loader", val_loader), ("test_loader", test_loader)):
             _check_loader(name, loader)
         plan = self._plan(train_loader, val_loader, num_epochs, num_train_steps, steps_per_epoch)
@@ -328,6 +331,8 @@ def _check_loader(name: str, loader: Any) -> None:
     if isinstance(loader, Mapping) and not loader:
         raise InvalidArgumentError(f"{name} is an empty dict")
     for key, one in parts.items():
+        if one is not None:
+            check_loader(name, one)
         if one is not None and length_of(one) == 0:
             raise InvalidArgumentError(f"{name}{f' {key!r}' if key else ''} has no batch")
 

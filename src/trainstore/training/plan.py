@@ -90,7 +90,9 @@ class Flow(DefaultFlowCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """After each step."""
         if self.obeys_arguments:
+            stops = control.should_training_stop
             super().on_step_end(args, state, control, **kwargs)
+            control.should_training_stop = stops  # it goes by state.max_steps, which is an estimate
         plan, step = self.plan, state.global_step
         if plan is not None:
             if plan.log_steps and step % plan.log_steps == 0:
@@ -99,8 +101,8 @@ class Flow(DefaultFlowCallback):  # type: ignore[misc]
                 control.should_evaluate = True
             if plan.save_steps and step % plan.save_steps == 0:
                 control.should_save = True
-        if step >= state.max_steps:
-            control.should_training_stop = True
+            if plan.max_steps is not None and step >= plan.max_steps:
+                control.should_training_stop = True
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """After each epoch."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from transformers import TrainerControl, TrainerState
 
+from trainstore.integrations.transformers import TrainStoreCallback
 from trainstore.training.events import handler_of, heard_events
 from trainstore.training.losses import Losses
 from trainstore.training.mistakes import check_train_metrics
@@ -107,6 +108,8 @@ class Steps:
 
     def add_callback(self, callback: Any) -> None:
         """Call this one, too: an object, or a class."""
+        if self.plan is not None and isinstance(callback, TrainStoreCallback):
+            logger.warning("a TrainStoreCallback that is added in the middle of a training records the next one only")
         self.callback_handler.add_callback(callback)
         self._listen()
 

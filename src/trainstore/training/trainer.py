@@ -93,7 +93,9 @@ class Trainer:
         best_model_mode: str | None = None,
         skip_data: str = "batches",
     ) -> None:
-        mistakes.check_parts(model, optimizer, loss_fn)
+        mistakes.check_parts(model, optimizer, loss_fn, scheduler)
+        if type(self).train_step is Trainer.train_step:
+            mistakes.check_steps_alone(optimizer)
         mistakes.check_callbacks(callbacks)
         self.config = config
         self._config = as_plain(config)
@@ -309,6 +311,8 @@ class Trainer:
             InvalidArgumentError: An argument that cannot be used.
             CheckpointError: A checkpoint that cannot be read, or is of another model.
         """
+        mistakes.check_idle(self._loop)
+        mistakes.check_list(callbacks)
         plan = self._plan(train_dataloader, num_epochs, eval_dataloader, save_dir, save_freq, best_model_metric)
         plan.patience = (
             None if early_stopping_patience is None else whole("early_stopping_patience", early_stopping_patience)
@@ -330,8 +334,10 @@ class Trainer:
         return self._task.history
 
     def _plan(self, train: Any, epochs: int, evaluation: Any, save_dir: Any, save_freq: int, metric: str) -> Plan:
+        whole("save_freq", save_freq)
         mistakes.check_loader("train_dataloader", train)
-        mistakes.check_loader("eval_dataloader", evaluation)
+        if evaluation is not None:
+            mistakes.check_loader("eval_dataloader", evaluation)
         if save_dir is not None and Path(save_dir).exists() and not Path(save_dir).is_dir():
             raise InvalidArgumentError(f"save_dir {str(save_dir)!r} is a file, not a folder")
         if evaluation is not None and length_of(evaluation) == 0:
@@ -347,7 +353,7 @@ class Trainer:
             log_steps=settings.logging_steps,
             eval_steps=settings.eval_steps,
             save_steps=settings.save_steps if save_dir is not None else 0,
-            save_epochs=whole("save_freq", save_freq) if save_dir is not None else 0,
+            save_epochs=save_freq if save_dir is not None else 0,
             best=BestMetric(chosen, self._mode or better_direction(chosen) or "max"),
             check_for_nan=settings.check_for_nan,
             stops_if_not_saved=settings.stop_if_not_saved,
@@ -384,6 +390,8 @@ class Trainer:
             CheckpointError: It cannot be read, or is of another model or optimizer; nothing was loaded then.
         """
         saved = read_checkpoint(path)
+        if load_scheduler and self.scheduler is None and "scheduler_state_dict" in saved:
+            logger.warning("%s has the state of a scheduler, and this trainer has none: its learning rate stays", path)
         self._task.load_states(Path(path), saved, load_optimizer, load_scheduler and self.scheduler is not None)
         return saved
 
@@ -408,6 +416,8 @@ class Trainer:
         if decay is None:
             return
         groups = [group for group in self.optimizer.param_groups if "weight_decay" in group]
+        # A group without decay beside one that has it, of biases and norms, is meant to have none.
+        groups = [group for group in groups if group["weight_decay"]] or groups
         for group in groups:
             group["weight_decay"] = decay
         if groups:
