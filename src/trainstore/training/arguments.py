@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from trainstore.training.plan import Plan
 from trainstore.training.ranks import Ranks
 
 
@@ -52,11 +53,10 @@ def derived_arguments(
     output_dir: Path | str | None,
     optimizer: Any,
     precision: str,
-    train_loader: Any = None,
-    eval_loader: Any = None,
+    plan: Plan,
     **fields: Any,
 ) -> TrainingArguments:
-    """Arguments for one training.
+    """Arguments that say the same as the plan of a training.
 
     Args:
         device: The trainer's.
@@ -64,17 +64,26 @@ def derived_arguments(
         output_dir: Where its checkpoints go; None: nowhere.
         optimizer: Its learning rate and weight decay are told.
         precision: "no", "bf16" or "fp16".
-        train_loader: Its batch size is told.
-        eval_loader: The same.
-        **fields: Further fields of ``TrainingArguments``.
+        plan: Its loaders' batch sizes are told, how long it is, when it logs, evaluates and saves, and the best metric.
+        **fields: Further fields of ``TrainingArguments``, or others than these.
     """
-    group = optimizer.param_groups[0] if optimizer is not None else {}
+    group, best = optimizer.param_groups[0], plan.best
     told = {
         "output_dir": str(output_dir or "trainer_output"),
         "learning_rate": _number(group.get("initial_lr", group.get("lr")), 0.0),
         "weight_decay": _number(group.get("weight_decay"), 0.0),
-        "per_device_train_batch_size": getattr(train_loader, "batch_size", None) or 1,
-        "per_device_eval_batch_size": getattr(eval_loader, "batch_size", None) or 1,
+        "per_device_train_batch_size": getattr(plan.train_loader, "batch_size", None) or 1,
+        "per_device_eval_batch_size": getattr(plan.eval_loader, "batch_size", None) or 1,
+        "num_train_epochs": plan.epochs or 1,
+        "max_steps": plan.max_steps or -1,
+        "logging_strategy": "steps" if plan.log_steps else "epoch",
+        "logging_steps": plan.log_steps or 500,
+        "eval_strategy": "no" if plan.eval_loader is None else "steps" if plan.eval_steps else "epoch",
+        "eval_steps": plan.eval_steps or None,
+        "save_strategy": "steps" if plan.save_steps else "epoch" if plan.save_epochs else "no",
+        "save_steps": plan.save_steps or 500,
+        "metric_for_best_model": None if best is None else best.metric,
+        "greater_is_better": None if best is None else best.mode == "max",
         "use_cpu": device.type == "cpu",
         "report_to": "none",
         "disable_tqdm": True,

@@ -169,28 +169,17 @@ class ModuleTask:
 
     def arguments(self, plan: Plan) -> Any:
         """Arguments that say the same as the plan."""
-        module, config, best = self._module, self._config, plan.best
+        module, config = self._module, self._config
         return derived_arguments(
             module.device,
             module.ranks,
             output_dir=module.log_path,
             optimizer=module.optimizer,
             precision=module.precision.name,
-            train_loader=plan.train_loader,
-            eval_loader=plan.eval_loader,
+            plan=plan,
             seed=config.seed,
-            num_train_epochs=plan.epochs or 1,
-            max_steps=plan.max_steps or -1,
             max_grad_norm=module.max_grad_norm or 0.0,
             gradient_accumulation_steps=config.gradient_accumulate_steps,
-            logging_strategy="steps" if plan.log_steps else "epoch",
-            logging_steps=plan.log_steps or 500,
-            eval_strategy="no" if plan.eval_loader is None else "steps" if plan.eval_steps else "epoch",
-            eval_steps=plan.eval_steps or None,
-            save_strategy="steps" if plan.save_steps else "epoch" if plan.save_epochs else "no",
-            save_steps=plan.save_steps or 500,
-            metric_for_best_model=None if best is None else best.metric,
-            greater_is_better=None if best is None else best.mode == "max",
         )
 
     # --- Checkpoints ------------------------------------------------------------------------------------------------
@@ -240,15 +229,14 @@ class ModuleTask:
         }
         model, optimizer = module.model_state(), module.optimizer_state() if config.save_optimizer_state else None
         training = {"training": loop.state_dict(), "loaders": module.loader_states()} if optimizer else None
-        error: str | None = None
-        if module.ranks.is_main:
+
+        def write() -> None:
             try:
                 write_folder(path, model, optimizer, training, metadata, metrics)
-            except (CheckpointError, InvalidArgumentError) as failure:
-                error = str(failure)
-        error = module.ranks.from_main(error)
-        if error is not None:
-            raise CheckpointError(error)
+            except InvalidArgumentError as error:
+                raise CheckpointError(str(error)) from error
+
+        module.ranks.do_on_main(write)
 
 
 def check_loss(found: Any) -> tuple[torch.Tensor, dict[str, Any]]:

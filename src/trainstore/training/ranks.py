@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from torch.utils.data import (
     SequentialSampler,
 )
 
+from trainstore.errors import TrainStoreError
 from trainstore.training.sharding import check_mesh, is_sharded
 
 logger = logging.getLogger("trainstore")
@@ -116,23 +118,25 @@ class Ranks:
         distributed.all_gather_object(found, value)
         return found
 
-    def from_main(self, value: Any) -> Any:
-        """The main process's value, on all of them."""
+    def do_on_main(self, work: Callable[[], None]) -> None:
+        """Do something in the main process; if that raises an error of ours, it is raised in all of them."""
         if self.size == 1:
-            return value
-        box = [value]
+            work()
+            return
+        box: list[TrainStoreError | None] = [None]
+        if self.is_main:
+            try:
+                work()
+            except TrainStoreError as error:
+                box = [error]
         distributed.broadcast_object_list(box, src=0)
-        return box[0]
-
-    def sum(self, values: list[float]) -> list[float]:
-        """The sums over all processes, in float64."""
-        if self.size == 1:
-            return values
-        return [sum(column) for column in zip(*self.gather(values), strict=True)]
+        if box[0] is not None:
+            raise box[0]
 
     def mean(self, value: float) -> float:
         """The mean over all processes."""
-        return self.sum([value])[0] / self.size
+        total: float = sum(self.gather(value))
+        return total / self.size
 
     def wait(self) -> None:
         """Until all processes are here."""

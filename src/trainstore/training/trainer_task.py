@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,6 @@ from trainstore.training.ranks import Ranks
 
 if TYPE_CHECKING:
     from trainstore.training.trainer import Trainer
-
-logger = logging.getLogger("trainstore")
 
 BEST = "best_model.pt"
 PATTERN = "checkpoint_*.pt"
@@ -112,27 +109,17 @@ class TrainerTask:
         """The user's arguments, or some that say the same as the plan."""
         if self._args is not None:
             return self._args
-        settings, best = self._trainer.settings, plan.best
+        settings = self._trainer.settings
         return derived_arguments(
             self._trainer.device,
             self._ranks,
             output_dir=self._save_dir,
             optimizer=self._trainer.optimizer,
             precision=settings.mixed_precision,
-            train_loader=plan.train_loader,
-            eval_loader=plan.eval_loader,
-            num_train_epochs=plan.epochs or 1,
-            max_steps=plan.max_steps or -1,
+            plan=plan,
             max_grad_norm=settings.max_grad_norm or 0.0,
             gradient_accumulation_steps=settings.gradient_accumulation_steps,
-            logging_strategy="steps" if plan.log_steps else "epoch",
-            logging_steps=plan.log_steps or 500,
-            eval_strategy="no" if plan.eval_loader is None else "steps" if plan.eval_steps else "epoch",
-            eval_steps=plan.eval_steps or None,
-            save_strategy="no" if self._save_dir is None else "steps" if plan.save_steps else "epoch",
-            save_steps=plan.save_steps or 500,
-            metric_for_best_model=None if best is None else best.metric,
-            greater_is_better=None if best is None else best.mode == "max",
+            **({"save_strategy": "no"} if self._save_dir is None else {}),
         )
 
     def means(self) -> Mapping[str, float]:
@@ -208,18 +195,7 @@ class TrainerTask:
             content["scheduler_state_dict"] = trainer.scheduler.state_dict()
         if metric_value is not None:
             content["metric_value"] = float(metric_value)
-        error: str | None = None
-        if loop.ranks.is_main:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_checkpoint(path, content)
-            except OSError as failure:
-                error = f"{path} cannot be written ({failure})"
-            except CheckpointError as failure:
-                error = str(failure)
-        error = loop.ranks.from_main(error)
-        if error is not None:
-            raise CheckpointError(error)
+        loop.ranks.do_on_main(lambda: write_checkpoint(path, content))
 
     def _delete_old(self, folder: Path) -> None:
         limit, loop = self._trainer.settings.save_total_limit, self._trainer.loop
