@@ -319,25 +319,38 @@ def test_an_overridden_step_is_used_and_its_metrics_are_the_steps():
     assert trainer.state.global_step == len(losses) == 6
 
 
+class StepsItself(Trainer):
+    """A trainer whose step makes the optimizer's: the reference's kind."""
+
+    def train_step(self, batch):
+        """A whole step."""
+        inputs, targets = self._prepare_batch(batch)
+        self.optimizer.zero_grad()
+        loss = self._compute_loss(self._forward_pass(inputs), targets)
+        loss.backward()
+        self.optimizer.step()
+        return {"loss": loss.item()}
+
+
 def test_an_overridden_step_may_do_all_itself():
-    """The reference's kind: the loop makes no step of its own then."""
-
-    class Own(Trainer):
-        def train_step(self, batch):
-            inputs, targets = self._prepare_batch(batch)
-            self.optimizer.zero_grad()
-            loss = self._compute_loss(self._forward_pass(inputs), targets)
-            loss.backward()
-            self.optimizer.step()
-            return {"loss": loss.item()}
-
+    """The loop makes no step of its own then."""
     model = classifier()
-    trainer = Own(model, adam(model), CROSS_ENTROPY, device="cpu")
+    trainer = StepsItself(model, adam(model), CROSS_ENTROPY, device="cpu")
     history = trainer.train(loader(), 2)
     expected, losses = bare_training(2)
     assert same(weights(model), expected)
     assert history["train_loss"] == pytest.approx([sum(losses[:5]) / 5, sum(losses[5:]) / 5])
     assert trainer.state.global_step == 10
+
+
+def test_the_rate_of_such_a_step_is_recorded(store):
+    """It is that before the step."""
+    model = classifier()
+    optimizer = adam(model, 1.0)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+    trainer = StepsItself(model, optimizer, CROSS_ENTROPY, None, "cpu", scheduler, store=store, name="own")
+    trainer.train(loader(), 2)
+    assert store.list_step_logs("own")["learning_rate"].tolist() == [1.0] * 5 + [0.5] * 5
 
 
 def test_an_overridden_epoch_is_used():

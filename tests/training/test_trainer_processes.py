@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 from torch import nn
 
 from fixtures.processes import places_of
@@ -77,22 +76,3 @@ def test_an_own_step_by_the_plain_model_is_told(train):
     assert first["weights"] != second["weights"]
     for text in told:
         assert text.count("the 2 processes train apart") == 1
-
-
-def test_the_rate_of_an_own_step_is_recorded(store):
-    """It is that before the step."""
-
-    class Own(Trainer):
-        def train_step(self, batch):
-            inputs, targets = self._prepare_batch(batch)
-            self.optimizer.zero_grad()
-            loss = self._compute_loss(self._forward_pass(inputs), targets)
-            loss.backward()
-            self.optimizer.step()
-            return {"loss": loss.item()}
-
-    model = classifier()
-    optimizer = adam(model, 1.0)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
-    Own(model, optimizer, nn.CrossEntropyLoss(), None, "cpu", scheduler, store=store, name="own").train(loader(), 2)
-    assert store.list_step_logs("own")["learning_rate"].tolist() == [1.0] * 5 + [0.5] * 5
