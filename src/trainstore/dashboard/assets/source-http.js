@@ -1,0 +1,115 @@
+// Data from the server that sent the page.
+import { curvesOfFrame } from "./wire.js";
+
+/** What the server refused, in its own words. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status  Of HTTP; 0 if no answer came.
+   * @param {{code?: string, message?: string, hint?: string, position?: number}} error
+   */
+  constructor(status, error) {
+    super(error.message || `the server answered ${status}`);
+    this.status = status;
+    this.code = error.code ?? "";
+    this.hint = error.hint ?? "";
+    this.position = error.position ?? null;
+  }
+}
+
+const TOKEN_KEY = "trainstore.token";
+const LONG_ADDRESS = 4000; // characters of a query; above it goes into the body
+
+/** Take the token out of the address: it must not stay in the history, nor go along with a copied link. */
+export function takeToken() {
+  const found = /[#&?]token=([^&]+)/.exec(location.hash);
+  if (!found) return;
+  sessionStorage.setItem(TOKEN_KEY, decodeURIComponent(found[1]));
+  const rest = location.hash.replace(/[&?]?token=[^&]+&?/, "").replace(/^#$/, "");
+  history.replaceState(null, "", location.pathname + location.search + rest);
+}
+
+/** @returns {import("./types.js").Source} */
+export function httpSource() {
+  return {
+    can: { filter: true, live: true, edit: true, export: true },
+    meta: () => getJson("meta", {}),
+    columns: (query) => getJson("columns", query),
+    runs: (query) => getJson("runs", query),
+    run: (uid) => getJson(`runs/${encodeURIComponent(uid)}`, {}),
+    curves: (query) => getFrame("series", query),
+    group: (query) => getFrame("group", query),
+    compare: (uids, all) => getJson("compare", { runs: uids, all: all ? 1 : null }),
+    samples: (uids, name) => getJson("samples", { runs: uids, name }),
+    live: (query) => sendJson("POST", "live", query),
+    health: () => getJson("health", {}),
+    edit: (uid, change, etag) => sendJson("PATCH", `runs/${encodeURIComponent(uid)}`, change, { "If-Match": etag }),
+    exportUrl: (uids, table, format) => `api/v1/export?${queryOf({ runs: uids, table, format })}`,
+  };
+}
+
+/**
+ * @param {string} route
+ * @param {Record<string, any>} query
+ */
+async function getJson(route, query) {
+  return (await ask(route, query)).json();
+}
+
+/**
+ * @param {string} route
+ * @param {Record<string, any>} query
+ */
+async function getFrame(route, query) {
+  return curvesOfFrame(await (await ask(route, query)).arrayBuffer());
+}
+
+/**
+ * @param {string} method
+ * @param {string} route
+ * @param {unknown} body
+ * @param {Record<string, string>} [headers]
+ */
+async function sendJson(method, route, body, headers = {}) {
+  const sent = { method, body: JSON.stringify(body), headers: { "Content-Type": "application/json", ...headers } };
+  return (await request(route, sent)).json();
+}
+
+/**
+ * @param {string} route
+ * @param {Record<string, any>} query
+ */
+function ask(route, query) {
+  const text = queryOf(query);
+  if (text.length <= LONG_ADDRESS) return request(`${route}${text ? `?${text}` : ""}`, {});
+  const headers = { "Content-Type": "application/json" };
+  return request(route, { method: "POST", body: JSON.stringify(query), headers });
+}
+
+/**
+ * @param {string} address
+ * @param {RequestInit & {headers?: Record<string, string>}} options
+ */
+async function request(address, options) {
+  const token = sessionStorage.getItem(TOKEN_KEY);
+  const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+  let answer;
+  try {
+    answer = await fetch(`api/v1/${address}`, { ...options, headers });
+  } catch {
+    throw new ApiError(0, { code: "away", message: "the server does not answer", hint: "is trainstore ui running?" });
+  }
+  if (answer.ok) return answer;
+  const body = await answer.json().catch(() => ({}));
+  throw new ApiError(answer.status, body.error ?? {});
+}
+
+/** @param {Record<string, any>} query */
+function queryOf(query) {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== null && one !== undefined && one !== "") parameters.append(name, String(one));
+    }
+  }
+  return parameters.toString();
+}

@@ -1,0 +1,116 @@
+// The shapes that modules pass to each other; no code.
+
+/** @typedef {"number"|"text"|"boolean"|"time"|"duration"|"json"} Kind */
+/** @typedef {number|string|boolean|null} Cell  In a number column "NaN", "Infinity" and "-Infinity" are texts. */
+/** @typedef {{id: string, kind: Kind, values: Cell[]}} Column */
+/** @typedef {{count: number, version: string, columns: Column[]}} Table */
+/** @typedef {{id: string, group: string, label: string, kind: Kind, filled: number, distinct: number, varies: boolean}} ColumnInfo */
+/**
+ * @typedef {Object} Meta
+ * @property {string} version
+ * @property {{uid: string, url: string, prefix: string}} store
+ * @property {string} title
+ * @property {{name: string, runs: number, running: number}[]} projects
+ * @property {number} runs
+ * @property {boolean} can_edit
+ * @property {{runs: number, curves_runs: number, curves_metrics: number, points: number}} limits
+ * @property {number} now  Seconds since 1970, by the database's clock.
+ * @property {{journals: number, records: number, command: string}|null} waiting
+ */
+/**
+ * A curve in buckets: `count` points each, with their mean, lowest and highest value.
+ * @typedef {Object} Curve
+ * @property {string} run
+ * @property {string} metric
+ * @property {boolean} [exact]
+ * @property {number} [generation]
+ * @property {number} [last_step]
+ * @property {number} [total]
+ * @property {number} [attempt]
+ * @property {Cell[]} [group]
+ * @property {string} [label]
+ * @property {number} [runs]
+ * @property {Float64Array} x
+ * @property {Float64Array} mean
+ * @property {Float64Array} low
+ * @property {Float64Array} high
+ * @property {Float64Array} count
+ * @property {Float64Array} oddX  Where a value is NaN or infinite,
+ * @property {Float64Array} odd   and which.
+ */
+/**
+ * @typedef {Object} Attempt
+ * @property {number} attempt
+ * @property {number|null} resumed_from
+ * @property {number} start_step
+ * @property {number|null} end_step
+ * @property {number|null} last_step
+ * @property {number} opened
+ * @property {number|null} closed
+ * @property {string} status
+ * @property {string|null} error
+ * @property {string|null} git_commit
+ * @property {boolean|null} git_dirty
+ * @property {string|null} command
+ * @property {string|null} host
+ * @property {Record<string, string>|null} versions
+ * @property {Record<string, [unknown, unknown]>|null} changed
+ * @property {boolean} current
+ */
+/** @typedef {{at: number, step: number|null, kind: string, attempt: number|null, details: any}} RunEvent */
+/** @typedef {{namespace: string, key: string, id: string, value: any, kind: Kind}} Fact */
+/** @typedef {{metric: string, count: number, nonfinite: number, min: Cell, min_step: number|null, max: Cell, max_step: number|null, last: Cell, last_step: number|null}} MetricSummary */
+/** @typedef {{uid: string, name: string, step: number|null}} Relative */
+/**
+ * @typedef {Object} RunDetail
+ * @property {{uid: string, id: number, name: string, project: string, status: string, started: number, ended: number|null, duration: number|null, last_step: number|null, notes: string|null, tags: Record<string, any>, source: string, error: string|null, model_name: string|null, parent: Relative|null, children: Relative[]}} run
+ * @property {string} etag
+ * @property {Attempt[]} attempts
+ * @property {RunEvent[]} events
+ * @property {Fact[]} hyperparams
+ * @property {MetricSummary[]} summary
+ * @property {{rank: number, host: string, pid: number, attempt: number, started: number, closed: number|null, heartbeat: number|null, alive: boolean}[]} writers
+ */
+/** @typedef {{runs: string[], metrics: string[], x?: string, lo?: number|null, hi?: number|null, points?: number, attempts?: "current"|"superseded"}} CurvesQuery */
+/** @typedef {{metric: string, x?: string, lo?: number|null, hi?: number|null, points?: number, band?: string, by?: string[], q?: string, project?: string, groups?: string[][]}} GroupQuery */
+/** @typedef {{project?: string, q?: string, columns?: string[], sort?: string[], offset?: number, limit?: number}} RunsQuery */
+/** @typedef {{check: string, level: "ok"|"warning"|"error", text: string}} Finding */
+/**
+ * @typedef {Object} LiveQuery
+ * @property {string|null} version
+ * @property {string} [project]
+ * @property {string} [q]
+ * @property {string[]} [columns]
+ * @property {Record<string, {generation: number, last_step: number}>} runs
+ * @property {string[]} metrics
+ * @property {string} x
+ */
+/**
+ * @typedef {Object} LiveAnswer
+ * @property {string} version
+ * @property {number} count
+ * @property {{anew?: boolean, columns?: Column[], gone?: string[]}|null} table
+ * @property {Record<string, {generation: number, last_step: number, status: string, anew: boolean, curves: Record<string, {x: number[], y: Cell[], replaces_from?: number}>}>} runs
+ */
+/**
+ * Where the pages get their data: a server (source-http.js), or the file that they lie in (source-file.js).
+ * @typedef {Object} Source
+ * @property {{filter: boolean, live: boolean, edit: boolean, export: boolean}} can
+ * @property {() => Promise<Meta>} meta
+ * @property {(query: RunsQuery) => Promise<{count: number, columns: ColumnInfo[]}>} columns
+ * @property {(query: RunsQuery) => Promise<Table>} runs
+ * @property {(uid: string) => Promise<RunDetail>} run
+ * @property {(query: CurvesQuery) => Promise<Curve[]>} curves
+ * @property {(query: GroupQuery) => Promise<Curve[]>} group
+ * @property {(uids: string[], all: boolean) => Promise<Table>} compare
+ * @property {(uids: string[], name: string|null) => Promise<Table>} samples
+ * @property {(query: LiveQuery) => Promise<LiveAnswer>} live
+ * @property {() => Promise<{findings: Finding[]}>} health
+ * @property {(uid: string, change: {tags?: Record<string, any>, notes?: string, name?: string}, etag: string) => Promise<RunDetail>} edit
+ * @property {(uids: string[], table: string, format: string) => string} exportUrl
+ */
+/** @typedef {{uid: string, name: string, status: string, label: string, colour: number, dash: number}} ShownRun */
+/** @typedef {{source: Source, meta: Meta, state: import("./router.js").State, route: import("./router.js").Route, live: any}} Context */
+/** @typedef {{element: HTMLElement, dispose: () => void}} Page */
+
+export const TYPES_ONLY = true; // a module needs an export for its types to be imported
