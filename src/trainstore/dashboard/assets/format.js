@@ -85,11 +85,18 @@ export function formatTime(time) {
  */
 export function formatCell(cell, kind) {
   if (cell === null || cell === undefined) return "";
-  if (kind === "number") return typeof cell === "number" ? formatNumber(cell) : String(cell).replace("-I", "−I");
+  if (kind === "number") return /^(NaN|-?Infinity)$/.test(String(cell)) ? formatNumber(Number(cell)) : formatExact(cell);
   if (kind === "time") return formatTime(Number(cell)).slice(0, 16);
   if (kind === "duration") return formatDuration(Number(cell));
   if (kind === "boolean") return cell ? "true" : "false";
   return String(cell);
+}
+
+/**
+ * @param {string|number|boolean} cell  A text is a whole number that would be rounded as a number.
+ */
+function formatExact(cell) {
+  return typeof cell === "number" ? formatNumber(cell) : minus(String(cell));
 }
 
 /** Sign and word of each status; a sign alone or a colour alone says nothing to some eyes. */
