@@ -1,0 +1,100 @@
+"""The dashboard's modules joined to one script."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from trainstore.dashboard import bundle
+from trainstore.dashboard.bundle import BundleError, in_order, script
+
+MAIN = 'import { one } from "./one.js";\none();\n'
+
+
+def test_the_dashboards_own_modules_can_be_joined():
+    """Every module that main.js needs keeps the rules, and nothing of the module syntax is left."""
+    joined = script()
+    assert joined.index("--- dom.js") < joined.index("--- main.js")
+    code = bundle._COMMENT.sub("", joined)
+    assert not [line for line in code.splitlines() if line.startswith(("import ", "export "))]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_the_joined_script_is_javascript(tmp_path):
+    """Node reads the script without a syntax error."""
+    (tmp_path / "joined.js").write_text(script(), encoding="utf-8")
+    done = subprocess.run(["node", "--check", tmp_path / "joined.js"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_module_stands_behind_those_that_it_imports():
+    """The order follows the imports, each module once."""
+    modules = {
+        "main.js": 'import { b } from "./b.js";\nimport {\n  c,\n} from "./c.js";\n',
+        "b.js": 'import { c } from "./c.js";\nexport const b = c;\n',
+        "c.js": "export const c = 1;\n",
+    }
+    assert in_order(modules) == ["c.js", "b.js", "main.js"]
+
+
+def test_imports_and_the_word_export_are_left_out():
+    """What is joined is the code of the modules, in one function of strict mode."""
+    modules = {"main.js": MAIN, "one.js": "/** @type {import('./x.js').X} */\nexport async function one() {}\n"}
+    joined = script(modules)
+    assert joined.startswith('(() => {\n"use strict";\n')
+    assert "\nasync function one() {}\n" in joined
+    assert "from" not in joined
+
+
+@pytest.mark.parametrize(
+    ("one", "told"),
+    [
+        ('import "./two.js";\nexport const one = 1;\n', "an import of another form"),
+        ('import two from "./two.js";\nexport const one = 1;\n', "an import of another form"),
+        ('import * as two from "./two.js";\nexport const one = 1;\n', "an import of another form"),
+        ("export const one = () => import('./two.js');\n", "an import of another form"),
+        ("export const one = import.meta.url;\n", "an import of another form"),
+        ("export const one = 1;\nexport default one;\n", "an export of another form"),
+        ("export const one = 1;\nconst two = 2;\nexport { two };\n", "an export of another form"),
+        ('export const one = "</SCRIPT >";\n', "would not take as part"),
+        ('export const one = "<!-- x";\n', "would not take as part"),
+        ("// <!--\nexport const one = 1;\n", "would not take as part"),
+        ("export const one = 1;\nconst { two } = globalThis;\n", "takes a value apart"),
+        ("const one = 1;\n", "which one.js does not export"),
+        ('import { zwei } from "./two.js";\nexport const one = zwei;\n', "imports zwei, which two.js does not export"),
+        ('import { x } from "./gone.js";\nexport const one = x;\n', "imports gone.js, which does not exist"),
+        (
+            'import { two } from "./two.js";\nexport const one = two;\nlet two2 = 1;\nfunction two() {}\n',
+            "both declare",
+        ),
+    ],
+)
+def test_a_module_that_breaks_a_rule_is_refused(one, told):
+    """The error names the module and the rule."""
+    modules = {"main.js": MAIN, "one.js": one, "two.js": "export const two = 2;\n"}
+    with pytest.raises(BundleError, match=told) as caught:
+        script(modules)
+    assert "one.js" in str(caught.value)
+
+
+def test_modules_in_a_circle_are_refused():
+    """The error tells the way round."""
+    modules = {
+        "main.js": 'import { a } from "./a.js";\n',
+        "a.js": 'import { b } from "./b.js";\nexport const a = 1;\n',
+        "b.js": 'import { a } from "./a.js";\nexport const b = 1;\n',
+    }
+    with pytest.raises(BundleError, match=r"a\.js → b\.js → a\.js"):
+        script(modules)
+
+
+def test_the_style_sheets_stand_in_the_order_of_the_page():
+    """The theme comes first, and what only the report has comes last."""
+    page = bundle.read_asset("index.html")
+    joined = bundle.style(page, ".more { color: red }")
+    assert joined.index("--run-0") < joined.index("box-sizing") < joined.index(".more")
+
+
+def test_a_page_without_links_asks_for_nothing():
+    """No asset is named in it any more."""
+    assert "assets/" not in bundle.without_links(bundle.read_asset("index.html"))
