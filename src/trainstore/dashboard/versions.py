@@ -1,0 +1,179 @@
+"""Numbers for the states of a store that this process has seen, and which runs changed between two of them.
+
+A page holds a table of some version and asks every second what is new. To answer costs two small statements while
+nothing is: what a run's row says can only change with a record of one of its writers, with an event (an edit by hand
+leaves one), or because nobody hears of a writer any more. Writers that have closed record nothing more, so only those
+are read that are open, or closed a while ago.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import OrderedDict
+from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import takewhile
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, bindparam, func, or_, select
+
+from trainstore.backends import Backend
+from trainstore.models import LOST_AFTER, Models
+from trainstore.queries.reader import Reader
+
+# Longer than a transaction lasts: the time at which a writer closed is older than the moment when others see it.
+RECENT = timedelta(minutes=10)
+LATE = 100  # events whose ids are looked at again: two transactions may end in the other order than they began
+
+_Writers = dict[str, tuple[Any, ...]]  # by uid: run, records stored, whether it is closed, whether it is alive
+
+
+class Changes(NamedTuple):
+    """What happened since a version.
+
+    Attributes:
+        runs: The ids of runs that are new or have changed.
+        gone: The uids of runs that were deleted.
+    """
+
+    runs: list[int]
+    gone: list[str]
+
+
+class Versions:
+    """The versions of one store, as this process counts them. Another process's mean nothing to it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._name = secrets.token_hex(4)
+        self._number = 0
+        self._seen_at: datetime | None = None
+        self._writers: _Writers = {}
+        self._events: set[int] = set()
+        self._last_event = 0
+        self._runs: dict[int, str] = {}
+        self._shape: tuple[int, int] = (0, 0)  # how many runs there are, and the highest id
+        self._changed: OrderedDict[int, int] = OrderedDict()  # run → version, in the order of versions
+        self._gone: OrderedDict[str, int] = OrderedDict()
+
+    def of(self, reader: Reader) -> str:
+        """The version of what a reader sees: the same text as long as nothing has changed.
+
+        Call it in the snapshot in which the rows are read that it is to stand for.
+        """
+        with self._lock:
+            first = self._seen_at is None
+            now, count, last_run, last_event = _overview(reader)
+            changed = self._new_in_writers(reader, now) | self._new_in_events(reader, last_event)
+            gone: list[str] = []
+            if (count, last_run) != self._shape:
+                known, self._runs = self._runs, _runs(reader)
+                self._shape = (count, last_run)
+                changed |= self._runs.keys() - known.keys()
+                gone = [known[run] for run in known.keys() - self._runs.keys()]
+            changed &= self._runs.keys()
+            self._seen_at = now
+            if changed or gone:
+                self._number += 1
+                self._note(self._gone, gone)
+                # At first everything is new, but nobody has an older version.
+                self._note(self._changed, () if first else changed)
+            return f"{self._name}.{self._number}"
+
+    def since(self, version: object) -> Changes | None:
+        """What has changed since a version; None if it is none of this process."""
+        name, _, digits = version.partition(".") if isinstance(version, str) else ("", "", "")
+        if name != self._name or not digits.isdecimal() or len(digits) > 15:
+            return None
+        with self._lock:
+            number = int(digits)
+            if number > self._number:
+                return None
+            runs = [run for run in _after(self._changed, number) if run in self._runs]
+            return Changes(runs, _after(self._gone, number))
+
+    def number_of(self, run: int) -> int:
+        """The version in which a run last changed; 0 if it has not since this process began."""
+        with self._lock:
+            return self._changed.get(run, 0)
+
+    def number(self) -> int:
+        """The newest version."""
+        with self._lock:
+            return self._number
+
+    def known(self, run: int) -> str | None:
+        """The uid of a run; None if it was not there when `of` was called last."""
+        with self._lock:
+            return self._runs.get(run)
+
+    def _new_in_writers(self, reader: Reader, now: datetime) -> set[int]:
+        """The runs whose writers have done something; also the first time, when nobody asks."""
+        since = (self._seen_at or now) - RECENT
+        known, self._writers = self._writers, _open_writers(reader, since, now - LOST_AFTER)
+        changed = {row[0] for uid, row in self._writers.items() if known.get(uid) != row}
+        # One that was open and is not even among those that closed: nobody has asked for a long time.
+        return changed | {row[0] for uid, row in known.items() if uid not in self._writers and not row[2]}
+
+    def _new_in_events(self, reader: Reader, last: int) -> set[int]:
+        if last == self._last_event:
+            return set()
+        event = reader.models.event.c
+        rows = reader.rows(select(event.id, event.run_id).where(event.id > max(self._last_event - LATE, 0)))
+        changed = {run for number, run in rows if number not in self._events}
+        self._events = {number for number, _ in rows if number > last - LATE}
+        self._last_event = last
+        return changed
+
+    def _note(self, place: OrderedDict[Any, int], keys: Any) -> None:
+        for key in keys:
+            place[key] = self._number
+            place.move_to_end(key)
+
+
+# --- What is asked ---------------------------------------------------------------------------------------------------
+# The statements are made once: that takes longer than to run them.
+
+
+def _overview(reader: Reader) -> tuple[datetime, int, int, int]:
+    """The database's clock, how many runs there are, the highest id of one, and the highest id of an event."""
+    ((now, count, last_run, last_event),) = reader.rows(_overview_statement(reader.models, reader.backend))
+    return now, count, last_run or 0, last_event or 0
+
+
+@lru_cache(maxsize=16)
+def _overview_statement(models: Models, backend: Backend) -> Select[Any]:
+    run, event = models.run.c, models.event.c
+    last_event = select(func.max(event.id)).scalar_subquery()
+    return select(backend.now(), func.count(), func.max(run.id), last_event).select_from(models.run)
+
+
+def _open_writers(reader: Reader, since: datetime, heard_after: datetime) -> _Writers:
+    """The writers that are open, or have closed since then."""
+    rows = reader.rows(_writers_statement(reader.models), {"since": since})
+    return {
+        uid: (run, acked, closed is not None, closed is None and heard_of > heard_after)
+        for uid, run, acked, closed, heard_of in rows
+    }
+
+
+@lru_cache(maxsize=16)
+def _writers_statement(models: Models) -> Select[Any]:
+    writer = models.writer.c
+    heard_of = func.coalesce(writer.heartbeat_at, writer.started_at)
+    recent = writer.closed_at > bindparam("since", type_=writer.closed_at.type)
+    return select(writer.uid, writer.run_id, writer.acked, writer.closed_at, heard_of).where(
+        or_(writer.closed_at.is_(None), recent)
+    )
+
+
+def _runs(reader: Reader) -> dict[int, str]:
+    """The uid of every run, by id."""
+    run = reader.models.run.c
+    return {number: uid for chunk in reader.chunks(select(run.id, run.uid)) for number, uid in chunk}
+
+
+def _after(place: OrderedDict[Any, int], number: int) -> list[Any]:
+    """The keys whose version is later than this one."""
+    return list(takewhile(lambda key: place[key] > number, reversed(place)))

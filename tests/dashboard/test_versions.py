@@ -1,0 +1,152 @@
+"""A store's version changes exactly when what its runs show does, and it tells which runs those are."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import update
+
+from trainstore.dashboard.versions import Versions
+
+
+class Watcher:
+    """Asks for the version, and tells what is new since it last asked."""
+
+    def __init__(self, store):
+        self.store = store
+        self.versions = Versions()
+        self.at = self.version()
+
+    def version(self):
+        with self.store.snapshot() as now:
+            return self.versions.of(now.reader)
+
+    def news(self):
+        """The uids of runs that changed, and of those that are gone; None if the version is the same."""
+        before, self.at = self.at, self.version()
+        changes = self.versions.since(before)
+        if self.at == before:
+            assert changes == ([], [])
+            return None
+        return {self.versions.known(run) for run in changes.runs}, set(changes.gone)
+
+
+@pytest.fixture
+def two(store):
+    """A run that goes on, and one that has ended."""
+    with store.start_run(name="ended") as ended:
+        ended.log({"loss": 1.0}, 1)
+    run = store.start_run(name="running")
+    run.log({"loss": 1.0}, 1)
+    run.flush()
+    return run, ended
+
+
+def test_nothing_new_is_the_same_version(store, two):
+    """However often one asks, and whatever is read meanwhile."""
+    watcher = Watcher(store)
+    for _ in range(3):
+        store.list_runs()
+        assert watcher.news() is None
+    two[0].finish()
+
+
+def test_a_step_an_event_and_an_end_are_news_of_that_run(store, two):
+    """And of no other."""
+    run, _ = two
+    watcher = Watcher(store)
+    run.log({"loss": 0.5}, 2)
+    run.flush()
+    assert watcher.news() == ({run.uid}, set())
+    run.log_event("checkpoint", 2, {"path": "x"})
+    run.flush()
+    assert watcher.news() == ({run.uid}, set())
+    run.finish()
+    assert watcher.news() == ({run.uid}, set())
+    assert watcher.news() is None
+
+
+def test_edits_by_hand_are_news(store, two):
+    """They come without a writer; their events tell."""
+    _, ended = two
+    watcher = Watcher(store)
+    store.set_tags(ended.uid, {"good": True})
+    assert watcher.news() == ({ended.uid}, set())
+    store.set_notes(ended.uid, "as expected")
+    assert watcher.news() == ({ended.uid}, set())
+    store.rename_run(ended.uid, "another")
+    assert watcher.news() == ({ended.uid}, set())
+    store.rename_run(ended.uid, "another")  # changes nothing
+    assert watcher.news() is None
+    two[0].finish()
+
+
+def test_new_resumed_and_deleted_runs_are_news(store, two):
+    """Also when several of them happen between two looks."""
+    run, ended = two
+    watcher = Watcher(store)
+    with store.start_run() as third:
+        pass
+    assert watcher.news() == ({third.uid}, set())
+    with store.resume_run(ended.uid, step=1):
+        pass
+    assert watcher.news() == ({ended.uid}, set())
+    store.delete_run(third.uid)
+    assert watcher.news() == (set(), {third.uid})
+    with store.start_run() as fourth:
+        pass
+    store.delete_run(ended.uid)
+    run.finish()
+    assert watcher.news() == ({fourth.uid, run.uid}, {ended.uid})
+
+
+def test_a_run_that_nobody_hears_of_is_news(store, two):
+    """Nothing is written when a writer dies: only its last heartbeat grows old."""
+    run, _ = two
+    watcher = Watcher(store)
+    writer = store.table.writer
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    still_open = update(writer).where(writer.c.closed_at.is_(None))
+    store.connection.execute(still_open.values(heartbeat_at=long_ago))
+    assert watcher.news() == ({run.uid}, set())
+    assert watcher.news() is None
+    run.finish()
+    assert watcher.news() == ({run.uid}, set())
+
+
+def test_a_writer_that_ended_long_before_the_next_look_is_news(store, two, monkeypatch):
+    """A page may have been hidden for an hour: no closed writer is read again then."""
+    run, _ = two
+    watcher = Watcher(store)
+    run.finish()
+    monkeypatch.setattr("trainstore.dashboard.versions.RECENT", timedelta(hours=-1))
+    assert watcher.news() == ({run.uid}, set())
+    assert watcher.news() is None
+
+
+@pytest.mark.parametrize("version", [None, 3, "", "1", "abcd.1", "abcd.x", ".", "\x00", "9" * 5000])
+def test_a_version_of_somebody_else_means_nothing(store, version):
+    """Of another process, or none at all; and one that is still to come."""
+    watcher = Watcher(store)
+    assert watcher.versions.since(version) is None
+    name = watcher.at.partition(".")[0]
+    assert watcher.versions.since(f"{name}.999") is None
+    assert watcher.versions.since(f"{name}.{'9' * 5000}") is None
+    assert watcher.versions.since(watcher.at) == ([], [])
+
+
+def test_several_versions_add_up(store, two):
+    """Who has asked for nothing in a while learns of all that has happened since, each run once."""
+    run, ended = two
+    watcher = Watcher(store)
+    begun = watcher.at
+    for step in range(2, 5):
+        run.log({"loss": 1.0}, step)
+        run.flush()
+        assert watcher.news() == ({run.uid}, set())
+    store.set_tags(ended.uid, {"good": True})
+    watcher.news()
+    changes = watcher.versions.since(begun)
+    assert [watcher.versions.known(one) for one in changes.runs] == [ended.uid, run.uid]  # the newest first
+    later, earlier = (watcher.versions.number_of(one) for one in changes.runs)
+    assert later > earlier > 0
+    run.finish()
