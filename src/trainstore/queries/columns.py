@@ -42,6 +42,29 @@ def hyperparam_columns(reader: Reader, places: Mapping[int, int], shown: Any) ->
     """
     chosen = _chosen(reader, shown)
     names = None if chosen is None else list(dict.fromkeys(f"{name.namespace}.{name.key}" for name in chosen))
+    cells = hyperparam_cells(reader, places, names)
+    if chosen is not None:
+        asked = {name: restored(none_if_absent(values)) for name, values in cells.items()}
+        return _by_name(chosen, asked, exact=reader.exact)
+    columns = with_nested(cells, shown)
+    if shown != "all":
+        columns = {
+            name: values
+            for name, values in columns.items()
+            if differ(values if shown == "differing" or name.namespace == "tag" else present(values))
+        }
+    ready = [restored(none_if_absent(values)) for values in columns.values()]
+    return {
+        label: series(values, dtype_of(values), exact=reader.exact)
+        for label, values in zip(_labels(list(columns)), ready, strict=True)
+    }
+
+
+def hyperparam_cells(reader: Reader, places: Mapping[int, int], names: Sequence[str] | None) -> dict[str, list[Any]]:
+    """The values of hyperparameters as parsed JSON, by their qualified names ("hp.lr"): of these names, or of all.
+
+    A column that some of the runs lack is `Sparse`.
+    """
     cells: dict[str, list[Any]] = {name: Sparse([NOTHING] * len(places)) for name in names or ()}
     for found, group in _hyperparams(reader, places, names):
         rows = sorted(group)  # the newest run comes first in a table, and last in the database
@@ -52,24 +75,10 @@ def hyperparam_columns(reader: Reader, places: Mapping[int, int], shown: Any) ->
             cell = cells.setdefault(name, Sparse([NOTHING] * len(places)))
             for row, value in zip(rows, column, strict=True):
                 cell[row] = value
-    if chosen is not None:
-        asked = {name: restored(_none_if_absent(values)) for name, values in cells.items()}
-        return _by_name(chosen, asked, exact=reader.exact)
-    columns = _with_nested(cells, shown)
-    if shown != "all":
-        columns = {
-            name: values
-            for name, values in columns.items()
-            if _differ(values if shown == "differing" or name.namespace == "tag" else _present(values))
-        }
-    ready = [restored(_none_if_absent(values)) for values in columns.values()]
-    return {
-        label: series(values, dtype_of(values), exact=reader.exact)
-        for label, values in zip(_labels(list(columns)), ready, strict=True)
-    }
+    return cells
 
 
-def _with_nested(cells: Mapping[str, list[Any]], shown: str) -> dict[Name, list[Any]]:
+def with_nested(cells: Mapping[str, list[Any]], shown: str) -> dict[Name, list[Any]]:
     """The columns in their order: of a mapping itself, for "all", then of each value inside it.
 
     To vary is a matter of the values inside; "differing" compares whole values.
@@ -178,17 +187,19 @@ def _only(
     yield [found[place] for place in kept], {row: [values[place] for place in kept] for row, values in group.items()}
 
 
-def _none_if_absent(values: list[Any]) -> list[Any]:
+def none_if_absent(values: list[Any]) -> list[Any]:
+    """The values of a column, None where a run lacks it."""
     return [None if value is NOTHING else value for value in values] if isinstance(values, Sparse) else values
 
 
-def _present(values: list[Any]) -> list[Any]:
+def present(values: list[Any]) -> list[Any]:
+    """The values of a column without the runs that lack it."""
     return [value for value in values if value is not NOTHING] if isinstance(values, Sparse) else values
 
 
-def _differ(values: list[Any]) -> bool:
+def differ(values: list[Any]) -> bool:
     """Whether they differ: 1 and 1.0 are the same, 1 and True are not, an absent value and None are."""
-    values = _none_if_absent(values)
+    values = none_if_absent(values)
     kinds = set(map(type, values)) - {type(None)}
     if kinds <= {int, float} or kinds in ({str}, {bool}):
         return len(set(values)) > 1
@@ -199,25 +210,39 @@ def metric_columns(
     reader: Reader, places: Mapping[int, int], metrics: Iterable[str] | None, summary: str
 ) -> dict[str, Series[Any]]:
     """Columns ``metric__*``, float64: one of the summaries of these metrics (None: of all)."""
-    table = reader.models.metric_summary.c
     names = metric_names(metrics)
-    statement = select(table.run_id, table.metric, table[summary]).where(table.count > 0)
+    cells = metric_cells(reader, places, names, [summary])
+    ordered = sorted(cells) if names is None else names
+    return {f"metric__{name}": series(cells[name][0], NUMBER, exact=reader.exact) for name in ordered}
+
+
+def metric_cells(
+    reader: Reader, places: Mapping[int, int], names: Sequence[str] | None, summaries: Sequence[str]
+) -> dict[str, list[list[Any]]]:
+    """For each metric, of these or of all, its summaries, each a column with None where a run does not have it."""
+    table = reader.models.metric_summary.c
+    statement = select(table.run_id, table.metric, *(table[name] for name in summaries)).where(table.count > 0)
     if names is not None and len(names) <= IN_LIMIT:
         statement = statement.where(table.metric.in_(names))
-    cells: dict[str, list[float | None]] = {name: [None] * len(places) for name in names or ()}
+
+    def empty() -> list[list[Any]]:
+        return [[None] * len(places) for _ in summaries]
+
+    # A last value that is NaN is stored as NULL; of min and max that means that none was finite.
+    instead = [nan if summary == "last" else None for summary in summaries]
+    cells: dict[str, list[list[Any]]] = {name: empty() for name in names or ()}
     for condition in among(table.run_id, list(places), exact=False) if names != [] else ():
         for rows in reader.chunks(statement.where(condition)):
-            for run_id, metric, value in rows:
+            for run_id, metric, *values in rows:
                 place = places.get(run_id)
                 if place is None or (names is not None and metric not in cells):
                     continue
-                column = cells.get(metric)
-                if column is None:
-                    column = cells[metric] = [None] * len(places)
-                # A last value that is NaN is stored as NULL; of min and max that means that none was finite.
-                column[place] = nan if value is None and summary == "last" else value
-    ordered = sorted(cells) if names is None else names
-    return {f"metric__{name}": series(cells[name], NUMBER, exact=reader.exact) for name in ordered}
+                columns = cells.get(metric)
+                if columns is None:
+                    columns = cells[metric] = empty()
+                for column, value, other in zip(columns, values, instead, strict=True):
+                    column[place] = other if value is None else value
+    return cells
 
 
 def metric_names(metrics: object) -> list[str] | None:

@@ -115,7 +115,7 @@ def _metric(scope: Scope, token: Token) -> Field:
         raise scope.error(token, f"there is no metric {token.text.partition('.')[2]}{known}")
     name, summary = found[0]
     if summary == "count":
-        return NumberField(scope, token, _count(scope, name))
+        return NumberField(scope, token, _count(scope, name), counted=name)
     return MetricField(scope, token, name, summary)
 
 

@@ -142,11 +142,11 @@ class StatusField(TextField):
 
 
 class NumberField(Field):
-    """A column of integers."""
+    """A column of integers; ``counted`` is the metric whose values it counts, if it does."""
 
-    def __init__(self, scope: Scope, token: Token, column: ColumnElement[Any]) -> None:
+    def __init__(self, scope: Scope, token: Token, column: ColumnElement[Any], counted: str | None = None) -> None:
         super().__init__(scope, token)
-        self.column = type_coerce(column, WholeNumber())
+        self.column, self.counted = type_coerce(column, WholeNumber()), counted
 
     def present(self) -> Condition:
         return self.column.is_not(None)

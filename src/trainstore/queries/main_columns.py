@@ -98,18 +98,22 @@ def _covering(runs: Mapping[str, set[int]], ranked: Sequence[str]) -> list[str]:
 
 
 def by_interest(columns: Mapping[str, Series[Any]]) -> dict[str, Series[Any]]:
-    """Columns of hyperparameters without the environment: those of most runs first, with numbers and short texts.
-
-    Seeds and lists come later, and last the names of folders, which differ in every run.
-    """
+    """Columns of hyperparameters without the environment, in the order of `interest`."""
 
     def rank(label: str) -> tuple[Any, ...]:
         namespace, _, key = label.partition("__")
-        values = columns[label].dropna()
-        plain = all(len(value) <= SHORT_TEXT if isinstance(value, str) else _is_scalar(value) for value in values)
-        return (key in LAST_KEYS, not plain, key.endswith("seed"), namespace != "hp", -len(values))
+        return interest(namespace, key, list(columns[label].dropna()))
 
     return {label: columns[label] for label in sorted(columns, key=rank) if not label.startswith("env__")}
+
+
+def interest(namespace: str, key: str, values: Sequence[Any]) -> tuple[Any, ...]:
+    """Where a hyperparameter stands in a table: those of most runs come first, with numbers and short texts.
+
+    Seeds and lists come later, and last the names of folders, which differ in every run.
+    """
+    plain = all(len(value) <= SHORT_TEXT if isinstance(value, str) else _is_scalar(value) for value in values)
+    return (key in LAST_KEYS, not plain, key.endswith("seed"), namespace != "hp", -len(values))
 
 
 def _is_scalar(value: Any) -> bool:

@@ -83,7 +83,7 @@ def resolve_name(reader: Reader, text: object) -> Name:
     column = _COLUMN.match(text)
     if "." not in text and '"' not in text and column is None:
         return Name("hp", stored_label(text))
-    readings = _readings(text)
+    readings = readings_of(text)
     run_has = reader.models.hyperparam.c
     asked: list[Any] = [exists().where(run_has.namespace == space, run_has.key == key) for space, key in readings]
     there: list[bool] = []
@@ -119,7 +119,7 @@ def inside(value: Any, path: Sequence[str]) -> Any:
 NOTHING: Any = object()
 
 
-def _readings(text: str) -> dict[tuple[str, str], Sequence[_Part]]:
+def readings_of(text: str) -> dict[tuple[str, str], Sequence[_Part]]:
     """Each namespace and key that a text may begin with, and the parts after them; flat keys first."""
     parts = _parts(text)
     roots = [("hp", parts)]

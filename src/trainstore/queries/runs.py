@@ -79,6 +79,32 @@ def list_runs(
     return show([rows[run_id] for run_id in order[: _limit(limit)]], RUN_COLUMNS)
 
 
+def run_rows(
+    reader: Reader,
+    *,
+    sort: str | Iterable[str] | None = None,
+    offset: int = 0,
+    limit: int | None = None,
+    **conditions: Any,
+) -> tuple[int, list[Any]]:
+    """How many runs there are, and the rows of some of them: `RUN_COLUMNS` as the driver gives them."""
+    chosen = RunFilter(**conditions)
+    run = reader.models.run.c
+    statement = _source(reader, chosen).order_by(run.started_at.desc(), run.id.desc())
+    if sort is None and limit is not None:
+        counted = statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
+        with filters.refusals_explained(reader, chosen):
+            count = reader.rows(counted, liveness(reader))[0][0]
+        return count, _fetch(reader, statement.offset(offset).limit(_limit(limit)), chosen)
+    rows = _fetch(reader, statement, chosen)
+    if sort is not None:
+        by_id = {row[0]: row for row in rows}
+        rows = [
+            by_id[run_id] for run_id in in_order(reader, list(by_id), sort, run_source(reader.models), liveness(reader))
+        ]
+    return len(rows), rows[offset:][: _limit(limit)]
+
+
 def list_runs_grouped_by_metric(
     reader: Reader,
     *,

@@ -1,0 +1,67 @@
+"""The answers of the API as Python values, for the server and for a report alike; nothing here knows of HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from trainstore.dashboard import run_details, series, tables
+from trainstore.dashboard.columns import Columns
+from trainstore.dashboard.meta import meta
+from trainstore.dashboard.wire import Curve
+from trainstore.store import TrainStore
+
+
+class Answers:
+    """What the pages ask of one store.
+
+    Args:
+        store: Opened with ``read_only=True``; every method reads one snapshot of it, and any thread may call it.
+        columns: The runs in memory; None: new ones.
+        can_edit: Whether the pages may offer to edit, which the caller does.
+    """
+
+    def __init__(self, store: TrainStore, *, columns: Columns | None = None, can_edit: bool = False) -> None:
+        self.store = store
+        self.cache = columns or Columns(store)
+        self._can_edit = can_edit
+
+    def meta(self) -> dict[str, Any]:
+        """What a page needs to know of the store."""
+        with self.store.snapshot() as snapshot:
+            return meta(snapshot.reader, can_edit=self._can_edit)
+
+    def version(self) -> str:
+        """Changes whenever a table may: `tables.table_version`."""
+        with self.store.snapshot() as snapshot:
+            return tables.table_version(snapshot.reader)
+
+    def columns(self, *, project: str | None = None, q: str | None = None) -> dict[str, Any]:
+        """The columns that there are: `tables.columns`."""
+        with self.store.snapshot() as snapshot:
+            return tables.columns(snapshot.reader, project=project, q=q)
+
+    def runs(self, **asked: Any) -> dict[str, Any]:
+        """The table: `tables.runs`, with its version."""
+        with self.store.snapshot() as snapshot:
+            version = tables.table_version(snapshot.reader)
+            return {"version": version, **tables.runs(snapshot.reader, **asked)}
+
+    def run(self, uid: str) -> dict[str, Any]:
+        """One run: `run_details.run_detail`."""
+        with self.store.snapshot() as snapshot:
+            return run_details.run_detail(snapshot.reader, uid)
+
+    def compare(self, runs: Sequence[str], *, everything: bool = False) -> dict[str, Any]:
+        """What differs: `run_details.compare`."""
+        with self.store.snapshot() as snapshot:
+            return run_details.compare(snapshot.reader, runs, everything=everything)
+
+    def samples(self, runs: Sequence[str], *, name: str | None = None) -> dict[str, Any]:
+        """What models wrote: `run_details.samples`."""
+        with self.store.snapshot() as snapshot:
+            return run_details.samples(snapshot.reader, runs, name=name)
+
+    def series(self, runs: Sequence[str], metrics: Sequence[str], **asked: Any) -> list[Curve]:
+        """Curves: `series.series`; `wire.to_frame` or `wire.to_json` makes bytes of them."""
+        return series.series(self.cache, runs, metrics, **asked)

@@ -1,0 +1,235 @@
+"""One run in full, what differs between runs, and what models wrote."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import select
+
+from trainstore.dashboard.cells import encoded, number, plain
+from trainstore.dashboard.ids import hyperparam_ids
+from trainstore.models import OPEN_END
+from trainstore.queries import compare_runs, get_run, list_children, list_samples, resolve_run
+from trainstore.queries.columns import sort_key
+from trainstore.queries.frames import parse
+from trainstore.queries.names import Name
+from trainstore.queries.reader import Reader, RunKey
+from trainstore.queries.run_source import displayed_status, liveness, run_source
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+MOST_EVENTS = 10_000
+
+
+def run_detail(reader: Reader, run: object) -> dict[str, Any]:
+    """The answer ``runs/UID``.
+
+    Raises:
+        RunNotFoundError: There is no such run.
+    """
+    key = resolve_run(reader, run)
+    record = get_run(reader, key.uid)
+    facts = _hyperparams(reader, key)
+    detail = {
+        "uid": key.uid,
+        "id": key.id,
+        "name": record.name,
+        "project": record.project,
+        "status": record.status,
+        "started": record.started_at.timestamp(),
+        "ended": _time(record.ended_at),
+        "duration": None if record.duration is None else record.duration.total_seconds(),
+        "last_step": record.last_step,
+        "notes": record.notes,
+        "tags": plain(record.tags),
+        "source": record.source,
+        "error": record.error,
+        "model_name": record.model_name,
+        "parent": _parent(reader, record.parent_uid, record.parent_step),
+        "children": [
+            {"uid": child.uid, "name": child.name, "step": _int(child.parent_step)}
+            for child in list_children(reader, key.uid).itertuples()
+        ],
+    }
+    editable = [key.uid, record.name, record.notes, record.tags]
+    return {
+        "run": detail,
+        "etag": hashlib.sha256(orjson.dumps(plain(editable), option=orjson.OPT_SORT_KEYS)).hexdigest()[:16],
+        "attempts": _attempts(reader, key),
+        "events": _events(reader, key),
+        "hyperparams": facts,
+        "summary": _summary(reader, key),
+        "writers": _writers(reader, key),
+    }
+
+
+def compare(reader: Reader, runs: Sequence[str], *, everything: bool = False) -> dict[str, Any]:
+    """The answer ``compare``: the column ``key``, and one for each run, whose id is the run's uid."""
+    frame = compare_runs(reader, list(runs), everything=everything, columns="uid")
+    columns = [{"id": "key", "kind": "text", "values": [str(key) for key in frame.index]}]
+    columns += [
+        {"id": str(uid), "kind": "json", "values": [plain(_python(value)) for value in frame[uid].tolist()]}
+        for uid in frame.columns
+    ]
+    return {"count": len(frame), "columns": columns}
+
+
+def samples(reader: Reader, runs: Sequence[str], *, name: str | None = None) -> dict[str, Any]:
+    """The answer ``samples``: the columns of ``TrainStore.list_samples``."""
+    frame = list_samples(reader, list(runs), name=name or None)
+    return {"count": len(frame), "columns": frame_columns(frame)}
+
+
+def frame_columns(frame: DataFrame) -> list[dict[str, Any]]:
+    """The columns of a frame with their kinds and cells."""
+    columns = []
+    for name in frame.columns:
+        series = frame[name]
+        if str(series.dtype).startswith("datetime64"):
+            kind, cells = "time", [None if value is None else value.timestamp() for value in _objects(series)]
+        else:
+            kind, cells = encoded([_python(value) for value in _objects(series)], None)
+        columns.append({"id": str(name), "kind": kind, "values": cells})
+    return columns
+
+
+def _objects(series: Any) -> list[Any]:
+    """The values, None where one is missing; NaN in a column of floats is missing, too."""
+    there = series.notna().tolist()
+    values: list[Any] = series.astype(object).tolist()
+    if series.dtype == object:
+        return values
+    return [value if is_there else None for value, is_there in zip(values, there, strict=True)]
+
+
+def _python(value: Any) -> Any:
+    """NumPy's scalars and pandas' NA as Python's."""
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+
+
+def _hyperparams(reader: Reader, key: RunKey) -> list[dict[str, Any]]:
+    table = reader.models.hyperparam.c
+    statement = select(table.namespace, table.key, reader.backend.json_text(table.value)).where(table.run_id == key.id)
+    rows = sorted(reader.rows(statement), key=lambda row: sort_key(row[0], row[1]))
+    ids = hyperparam_ids(reader, [Name(namespace, name) for namespace, name, _ in rows])
+    facts = []
+    for (namespace, name, text), one in zip(rows, ids, strict=True):
+        value = parse(text)
+        kind, _ = encoded([value])
+        facts.append({"namespace": namespace, "key": name, "id": one, "value": plain(value), "kind": kind})
+    return facts
+
+
+def _attempts(reader: Reader, key: RunKey) -> list[dict[str, Any]]:
+    models, json = reader.models, reader.backend.json_text
+    a, writer = models.attempt.c, models.writer
+    names = ("attempt", "resumed_from", "start_step", "end_step", "last_step", "opened_at", "closed_at", "error")
+    where = ("git_commit", "git_dirty", "command", "host")
+    shown = (displayed_status(a.status, a.opened_at, writer), json(a.versions), json(a.changed_hyperparams))
+    statement = (
+        select(*(a[name] for name in (*names, *where)), *shown)
+        .join_from(models.attempt, writer, writer.c.uid == a.uid, isouter=True)
+        .where(a.run_id == key.id)
+        .order_by(a.opened_at, a.uid)
+    )
+    source = run_source(models)
+    head = source.statement.with_only_columns(source.head.c.attempt, maintain_column_froms=True)
+    current = reader.rows(head.where(models.run.c.id == key.id))[0][0]
+    rows = reader.rows(statement, liveness(reader))
+    parents = {row.attempt: row.resumed_from for row in rows}
+    lineage: set[int] = set()
+    while current is not None and current not in lineage:
+        lineage.add(current)
+        current = parents.get(current)
+    found = []
+    for row in rows:
+        *plain_values, status, versions, changed = row
+        values = dict(zip((*names, *where), plain_values, strict=True))
+        opened, closed, end = values.pop("opened_at"), values.pop("closed_at"), values.pop("end_step")
+        found.append(
+            {
+                **values,
+                "end_step": None if end == OPEN_END else end,
+                "opened": opened.timestamp(),
+                "closed": _time(closed),
+                "status": status,
+                "versions": plain(parse(versions)),
+                "changed": plain(parse(changed)),
+                "current": values["attempt"] in lineage,
+            }
+        )
+    return found
+
+
+def _events(reader: Reader, key: RunKey) -> list[dict[str, Any]]:
+    e, writer = reader.models.event.c, reader.models.writer
+    statement = (
+        select(e.at, e.step, e.kind, writer.c.attempt, reader.backend.json_text(e.details))
+        .join_from(reader.models.event, writer, writer.c.uid == e.writer_uid, isouter=True)
+        .where(e.run_id == key.id)
+        .order_by(e.at.desc(), e.writer_uid.desc(), e.seq.desc())
+        .limit(MOST_EVENTS)
+    )
+    return [
+        {"at": at.timestamp(), "step": step, "kind": kind, "attempt": attempt, "details": plain(parse(details))}
+        for at, step, kind, attempt, details in reversed(reader.rows(statement))
+    ]
+
+
+def _summary(reader: Reader, key: RunKey) -> list[dict[str, Any]]:
+    s = reader.models.metric_summary.c
+    names = ("metric", "count", "nonfinite_count", "min", "min_step", "max", "max_step", "last", "last_step")
+    rows = reader.rows(select(*(s[name] for name in names)).where(s.run_id == key.id, s.count > 0))
+    found = []
+    for row in sorted(rows, key=lambda row: row[0]):
+        values = dict(zip(names, row, strict=True))
+        last = float("nan") if values["last"] is None and values["last_step"] is not None else values["last"]
+        values["nonfinite"] = values.pop("nonfinite_count")
+        found.append(values | {"last": number(last)})
+    return found
+
+
+def _writers(reader: Reader, key: RunKey) -> list[dict[str, Any]]:
+    models = reader.models
+    w = models.writer.c
+    heard_after = next(iter(liveness(reader).values()))
+    statement = (
+        select(w.rank, w.host, w.pid, w.attempt, w.started_at, w.closed_at, w.heartbeat_at)
+        .where(w.run_id == key.id)
+        .order_by(w.started_at, w.rank, w.uid)
+    )
+    return [
+        {
+            "rank": rank,
+            "host": host,
+            "pid": pid,
+            "attempt": attempt,
+            "started": started.timestamp(),
+            "closed": _time(closed),
+            "heartbeat": _time(beat),
+            "alive": closed is None and beat is not None and beat > heard_after,
+        }
+        for rank, host, pid, attempt, started, closed, beat in reader.rows(statement)
+    ]
+
+
+def _parent(reader: Reader, uid: str | None, step: int | None) -> dict[str, Any] | None:
+    if uid is None:
+        return None
+    run = reader.models.run.c
+    name = reader.connection.execute(select(run.name).where(run.uid == uid)).scalar()
+    return {"uid": uid, "name": name, "step": step}
+
+
+def _time(value: Any) -> float | None:
+    return None if value is None else value.timestamp()
+
+
+def _int(value: Any) -> int | None:
+    return None if _python(value) is None else int(value)
