@@ -9,22 +9,11 @@ import numpy as np
 import pytest
 
 import trainstore.dashboard
-from fixtures.browsers import program_or_skip
 from trainstore.dashboard.buckets import bucketed
 from trainstore.dashboard.wire import Curve, to_frame
 
 ASSETS = Path(trainstore.dashboard.__file__).parent / "assets"
 FILES = sorted(Path(__file__).with_name("js").glob("*.test.js"))
-DETECTS_MODULES = (20, 19)  # from this version on Node sees by itself that a file is a module
-
-
-@pytest.fixture(scope="module")
-def node():
-    """How Node is started."""
-    program = program_or_skip(["node", "nodejs"], "the page's functions")
-    said = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout
-    version = tuple(map(int, re.findall(r"\d+", said)[:2]))
-    return [program, "--no-warnings", *([] if version >= DETECTS_MODULES else ["--experimental-default-type=module"])]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.name.removesuffix(".test.js"))
