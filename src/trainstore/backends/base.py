@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -163,6 +163,16 @@ class Backend:
         """A connection whose statements all see the database at one moment; for reading only."""
         with self.translated(), engine.connect() as connection:
             yield connection
+
+    @contextmanager
+    def stoppable(
+        self, connection: Connection, seconds: float, is_over: Callable[[], bool]
+    ) -> Iterator[Callable[[], None]]:
+        """Statements on the connection of a `snapshot` fail after so many seconds, or once ``is_over()`` says so.
+
+        Gives a function that stops the statement that is running, from any thread, after ``is_over()`` has become true.
+        """
+        yield lambda: None
 
     @contextmanager
     def recoverable(self, connection: Connection) -> Iterator[None]:

@@ -34,6 +34,12 @@ SET_LOCAL = text(
     f"set_config('extra_float_digits', '{SETTINGS['extra_float_digits']}', true)"
 )
 
+#: Bounds each statement of a transaction that reads, unless whoever runs the server has set a shorter bound.
+SHORTEN_TIMEOUT = text(
+    "SELECT set_config('statement_timeout', :timeout, true) WHERE current_setting('statement_timeout')::interval "
+    "NOT BETWEEN interval '1ms' AND CAST(:timeout AS interval)"
+)
+
 
 def settle(driver: Any) -> None:
     """Apply the settings to a new psycopg connection.

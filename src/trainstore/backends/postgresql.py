@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -53,6 +53,7 @@ logger = logging.getLogger("trainstore")
 
 MINIMUM_VERSION = 14_00_00
 WRITER_TIMEOUT = 15  # of one statement, of one wait for a lock, and of a transaction without any answer
+SILENCE = 3  # after the time of a read, until its connection is given up
 PATIENT_TIMEOUT = 600  # of a migration, and of a transaction that recomputes summaries
 
 
@@ -181,6 +182,16 @@ class PostgreSQLBackend(Backend):
         """REPEATABLE READ, and read only."""
         with self.translated(), engine.connect() as connection:
             yield connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    @contextmanager
+    def stoppable(
+        self, connection: Connection, seconds: float, is_over: Callable[[], bool]
+    ) -> Iterator[Callable[[], None]]:
+        """By ``statement_timeout``, unless a shorter one is set already; and here, in case the server is silent."""
+        driver: Any = connection.connection.driver_connection
+        with pg_connecting.watched(driver, seconds + SILENCE):
+            connection.execute(pg_session.SHORTEN_TIMEOUT, {"timeout": f"{max(int(seconds * 1000), 1)}ms"})
+            yield lambda: driver.cancel_safe(timeout=SILENCE)
 
     @contextmanager
     def recoverable(self, connection: Connection) -> Iterator[None]:

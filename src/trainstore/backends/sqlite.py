@@ -12,7 +12,7 @@ import os
 import sqlite3
 import stat
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -83,6 +83,7 @@ from trainstore.times import utc
 from trainstore.values import INT64_MAX, INT64_MIN
 
 MINIMUM_VERSION = (3, 38, 0)
+STEPS_BETWEEN = 50_000  # of SQLite's virtual machine: a millisecond or so
 
 logger = logging.getLogger("trainstore")
 
@@ -245,6 +246,18 @@ class SQLiteBackend(Backend):
         with super().snapshot(engine) as connection:
             self._check_file(connection)
             yield connection
+
+    @contextmanager
+    def stoppable(
+        self, connection: Connection, seconds: float, is_over: Callable[[], bool]
+    ) -> Iterator[Callable[[], None]]:
+        """By SQLite's progress handler, which is asked a few hundred times a second while a statement runs."""
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(is_over, STEPS_BETWEEN)
+        try:
+            yield lambda: None
+        finally:
+            driver.set_progress_handler(None, 0)
 
     def settle(self, connection: Connection) -> bool:
         """A passive checkpoint: pages in ``-wal`` move into the file, unless a reader still needs the old ones."""

@@ -1,7 +1,8 @@
 """The command ``trainstore``.
 
 Exit codes: 0 done; 1 an error, one line on standard error that says what to do; 2 an invalid command line; 130 Ctrl-C;
-143 SIGTERM. There is never a traceback, except for an error in trainstore itself with TRAINSTORE_TRACEBACK=1.
+143 SIGTERM (``ui`` ends with 0 at both). There is never a traceback, except for an error in trainstore itself with
+TRAINSTORE_TRACEBACK=1.
 
 ``COMMANDS`` names the file of each command. They share:
 
@@ -52,6 +53,7 @@ from trainstore.errors import FilterError, TrainStoreError
 TRACEBACK_VARIABLE = "TRAINSTORE_TRACEBACK"
 COMMANDS = {
     "demo": "demo:demo",
+    "ui": "ui:ui",
     "runs": "runs:runs",
     "best": "runs:best",
     "show": "show:show",

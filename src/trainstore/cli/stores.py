@@ -65,13 +65,16 @@ def open_store(url: str, prefix: str, *, make: bool = False, make_tables: bool =
     from trainstore.store import TrainStore
 
     if not make:
-        _check_exists(url, prefix, tables=not make_tables)
+        check_exists(url, prefix, tables=not make_tables)
     with TrainStore(url, table_name_prefix=prefix) as store:
         yield store
 
 
-def _check_exists(url: str, prefix: str, *, tables: bool) -> None:
-    """Refuse a mistyped path, database or prefix: opening it as a store would create a file or tables there."""
+def check_exists(url: str, prefix: str, *, tables: bool) -> None:
+    """Refuse a mistyped path, database or prefix: opening it as a store would create a file or tables there.
+
+    Raises the errors of `open_store`.
+    """
     from trainstore import schema
 
     with open_database(url, prefix) as database:

@@ -19,4 +19,79 @@
 
 Dicts hold only what JSON holds. What cannot be answered raises `InvalidArgumentError` (of it `FilterError`, with
 ``position``, and `limits.LimitError`, for more than `limits.LIMITS` allow) or `RunNotFoundError`.
+
+`serve` is what ``trainstore ui`` runs. It needs the extra ``ui``; nothing else here does.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+
+from trainstore.defaults import default_prefix, default_store
+from trainstore.errors import TrainStoreError
+
+
+def serve(
+    url: str | PathLike[str] | None = None,
+    *,
+    prefix: str | None = None,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    allow_hosts: Iterable[str] = (),
+    edit: bool = False,
+    token: bool = False,
+    token_file: str | PathLike[str] | None = None,
+    uds: str | PathLike[str] | None = None,
+    open_browser: bool = False,
+    project: str | None = None,
+    tell: Callable[[str], None] = print,
+    tell_request: Callable[[str], None] | None = None,
+) -> None:
+    """Show a store in the browser, until the process gets SIGINT (Ctrl-C) or SIGTERM.
+
+    The store is opened ``read_only``: it is neither made nor upgraded nor recovered.
+
+    Args:
+        url: A path or a URL, as for `TrainStore`. None: ``TRAINSTORE_URL``, else ``trainstore.db``.
+        prefix: Of the store's tables. None: ``TRAINSTORE_PREFIX``, else none.
+        host: The address to listen on. Any other than this machine's loopback needs a token, which is then made.
+        port: None: the first free one from 8520 on. 0: any free one.
+        allow_hosts: Further names by which a browser may call the server.
+        edit: Let runs be renamed, tagged and annotated. It needs a token, which is then made.
+        token: Ask for a token on loopback, too: every user of this machine can connect to its ports.
+        token_file: Where the token stands. The file is made, for this user alone, if it does not exist.
+        uds: Listen on a socket in the file system instead, to which only this user can connect.
+        open_browser: Open the page in a browser, if there is one.
+        project: Begin with this project.
+        tell: Called with each line for the user, such as the link.
+        tell_request: Called with a line for each request, without its arguments.
+
+    Raises:
+        TrainStoreError: The extra is not installed; the port is taken; the store cannot be opened, as for `TrainStore`.
+    """
+    for package in ("starlette", "uvicorn"):
+        if find_spec(package) is None:
+            raise TrainStoreError(f"the dashboard needs {package}: pip install 'trainstore[ui]'")
+    from trainstore.dashboard.server import Options
+    from trainstore.dashboard.server import serve as serve_with
+
+    serve_with(
+        Options(
+            url=str(default_store() if url is None else url),
+            prefix=default_prefix() if prefix is None else prefix,
+            host=host,
+            port=port,
+            allow_hosts=tuple(allow_hosts),
+            edit=edit,
+            token=token,
+            token_file=None if token_file is None else Path(token_file).expanduser(),
+            uds=None if uds is None else Path(uds),
+            open_browser=open_browser,
+            project=project,
+            tell=tell,
+            tell_request=tell_request,
+        )
+    )

@@ -1,0 +1,84 @@
+"""The store as the dashboard reads it: opened read-only, and with an end to every read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Select, select
+
+from trainstore.dashboard.answers import Answers
+from trainstore.dashboard.deadlines import Deadline, current_deadline
+from trainstore.queries.reader import Reader
+from trainstore.querying import Snapshot
+from trainstore.store import TrainStore
+
+
+@dataclass(frozen=True)
+class WatchedReader(Reader):
+    """A reader that stops between rows when its time is over."""
+
+    deadline: Deadline = field(default_factory=Deadline)
+
+    def rows(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        """As `Reader.rows`."""
+        self.deadline.check()
+        return super().rows(statement, parameters)
+
+    def chunks(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> Iterator[Sequence[Any]]:
+        """As `Reader.chunks`."""
+        for rows in super().chunks(statement, parameters):
+            self.deadline.check()
+            yield rows
+
+
+class WatchedStore(TrainStore):
+    """A store whose snapshots end with the deadline of the read that took them."""
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """As `TrainStore.snapshot`; its frames distinguish a missing number from NaN."""
+        self._check_open()
+        deadline = current_deadline()
+        deadline.check()
+        backend = self._backend
+        try:
+            with (
+                backend.snapshot(self._engine) as connection,
+                backend.stoppable(connection, deadline.left, deadline.is_over) as stop,
+                deadline.stopping(stop),
+            ):
+                connection.execute(select(self._models.store.c.uid)).first()  # the first statement fixes the moment
+                view = Snapshot(WatchedReader(connection, self._models, backend, exact=True, deadline=deadline))
+                try:
+                    yield view
+                finally:
+                    view._end()
+        except Exception:
+            if deadline.is_over():  # whatever the database says of it
+                raise deadline.error() from None
+            raise
+
+
+class Reading:
+    """A store that is open for looking, and the answers that it gives.
+
+    Args:
+        url: What ``--store`` says.
+        prefix: Of the names of its tables.
+        can_edit: The page may offer to edit.
+
+    Raises:
+        TrainStoreError: As `TrainStore` with ``read_only=True``.
+    """
+
+    def __init__(self, url: str, prefix: str = "", *, can_edit: bool = False) -> None:
+        self.url, self.prefix = url, prefix
+        self.store = WatchedStore(url, table_name_prefix=prefix, read_only=True)
+        self.answers = Answers(self.store, can_edit=can_edit)
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()

@@ -1,0 +1,145 @@
+"""The API, route by route: the arguments that it takes, and the answer that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from trainstore.dashboard import wire
+from trainstore.dashboard.answers import Answers
+from trainstore.dashboard.arguments import Arguments
+from trainstore.dashboard.limits import LIMITS
+from trainstore.dashboard.reading import Reading
+from trainstore.dashboard.responses import ApiError, bytes_answer, json_answer
+from trainstore.dashboard.wire import Curve
+
+MOST_COLUMNS = 10_000
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request."""
+
+    reading: Reading
+    request: Request
+    arguments: Arguments
+
+    @property
+    def answers(self) -> Answers:
+        """What the store answers."""
+        return self.reading.answers
+
+    @cached_property
+    def uid(self) -> str:
+        """The run in the address."""
+        return str(self.request.path_params["uid"])
+
+    def json(self, value: Any, **headers: str) -> Response:
+        """A value as the answer."""
+        return json_answer(value, self.request, headers)
+
+    def curves(self, curves: Sequence[Curve], form: str) -> Response:
+        """Curves as the answer, as a frame or as JSON."""
+        if form == "json":
+            return bytes_answer(wire.to_json(curves), JSON, self.request)
+        return Response(wire.to_frame(curves), headers={"Cache-Control": "no-cache"}, media_type=wire.MEDIA_TYPE)
+
+    def is_known(self, etag: str) -> bool:
+        """Whether the client has this version already."""
+        known = self.request.headers.get("if-none-match", "").split(",")
+        return etag in [one.strip().removeprefix("W/") for one in known]
+
+
+def meta(asked: Asked) -> Response:
+    """What there is to be seen."""
+    asked.arguments.known()
+    return asked.json(asked.answers.meta())
+
+
+def columns(asked: Asked) -> Response:
+    """The columns that a table of runs may have."""
+    given = asked.arguments.known("project", "q")
+    return asked.json(asked.answers.columns(project=given.text("project"), q=given.text("q")))
+
+
+def runs(asked: Asked) -> Response:
+    """The table of runs, column by column."""
+    given = asked.arguments.known("project", "q", "columns", "sort", "offset", "limit")
+    etag = f'"{asked.answers.version()}"'
+    if asked.is_known(etag):
+        return Response(status_code=304, headers={"ETag": etag})
+    table = asked.answers.runs(
+        project=given.text("project"),
+        q=given.text("q"),
+        columns=given.texts("columns", MOST_COLUMNS),
+        sort=given.texts("sort"),
+        offset=given.count("offset", 0),
+        limit=given.count("limit", LIMITS["runs"], 0, LIMITS["runs"]),
+    )
+    return asked.json(table, ETag=f'"{table["version"]}"')
+
+
+def run(asked: Asked) -> Response:
+    """One run in full."""
+    asked.arguments.known()
+    found = asked.answers.run(asked.uid)
+    etag = f'"{found["etag"]}"'
+    return asked.json(found, ETag=etag)
+
+
+def series(asked: Asked) -> Response:
+    """Curves of runs."""
+    given = asked.arguments.known("runs", "metrics", "x", "lo", "hi", "points", "attempts", "exact", "format")
+    found = asked.answers.series(
+        _some(given, "runs", LIMITS["curves_runs"]),
+        _some(given, "metrics", LIMITS["curves_metrics"]),
+        x=given.text("x") or "step",
+        **_part(given),
+    )
+    return asked.curves(found, _form(given))
+
+
+def _some(given: Arguments, name: str, most: int) -> list[str]:
+    found = given.texts(name, most)
+    if not found:
+        raise ApiError(400, "argument", f"{name} is missing", f"name at least one: {name}=…")
+    return found
+
+
+def _part(given: Arguments) -> dict[str, Any]:
+    """Which part of the x axis, in how many points."""
+    low, high = given.number("lo"), given.number("hi")
+    if low is not None and high is not None and low > high:
+        raise ApiError(400, "argument", f"lo={low:g} is above hi={high:g}")
+    part: dict[str, Any] = {"lo": low, "hi": high}
+    if given.all("points"):
+        part["points"] = given.count("points", 0, 1, LIMITS["points"])
+    return part
+
+
+def _form(given: Arguments) -> str:
+    return given.choice("format", ("frame", "json"), "frame")
+
+
+class ApiRoute(NamedTuple):
+    """A route: reads that take arguments may also be sent as a body, which holds longer lists."""
+
+    path: str
+    make: Callable[[Asked], Response]
+    heavy: bool
+    methods: Sequence[str] = ("GET", "POST")
+
+
+ROUTES = [
+    ApiRoute("meta", meta, heavy=False, methods=("GET",)),
+    ApiRoute("columns", columns, heavy=True),
+    ApiRoute("runs", runs, heavy=True),
+    ApiRoute("runs/{uid}", run, heavy=False, methods=("GET",)),
+    ApiRoute("series", series, heavy=True),
+]

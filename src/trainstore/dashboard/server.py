@@ -1,0 +1,151 @@
+"""The process around the application: opens the store and the sockets, says where it listens, ends at a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from trainstore.dashboard.app import make_app
+from trainstore.dashboard.browser import has_browser, opened_in_browser
+from trainstore.dashboard.protocol import HEAD_LIMIT, Protocol
+from trainstore.dashboard.reading import Reading
+from trainstore.dashboard.security import LOOPBACK_NAMES, Access
+from trainstore.dashboard.sockets import PORT, bound_sockets, unix_socket
+from trainstore.dashboard.tokens import new_token, token_from_environment, token_of
+
+SHUTDOWN_SECONDS = 2  # for answers that are on their way
+ANY_ADDRESS = ("0.0.0.0", "::")
+_ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the dashboard is served; `trainstore.dashboard.serve` explains them."""
+
+    url: str
+    prefix: str
+    host: str
+    port: int | None
+    allow_hosts: tuple[str, ...]
+    edit: bool
+    token: bool
+    token_file: Path | None
+    uds: Path | None
+    open_browser: bool
+    project: str | None
+    tell: Callable[[str], None]
+    tell_request: Callable[[str], None] | None
+
+    @property
+    def is_open_to_others(self) -> bool:
+        """Whether other machines can connect."""
+        return self.uds is None and self.host not in LOOPBACK_NAMES
+
+    def find_token(self) -> str | None:
+        """The token that requests must carry; None if they need none."""
+        if self.token_file is not None:
+            return token_of(self.token_file)
+        given = token_from_environment()
+        needed = self.token or self.edit or self.is_open_to_others
+        return given or (new_token() if needed else None)
+
+    def access(self, token: str | None) -> Access:
+        """Who may ask."""
+        hosts = [name.lower().strip("[]") for name in self.allow_hosts]
+        if self.host in ANY_ADDRESS:
+            hosts.append(socket.gethostname().lower())
+        elif self.is_open_to_others:
+            hosts.append(self.host.lower())
+        return Access(frozenset(hosts), self.host in ANY_ADDRESS and self.uds is None, token)
+
+    def link(self, port: int, token: str | None) -> str:
+        """The address of the page; the token stands behind the "#", which browsers do not send."""
+        name = socket.gethostname() if self.host in ANY_ADDRESS else self.host
+        parameters = [f"project={quote(self.project, safe='')}"] if self.project else []
+        parameters += [f"token={quote(token, safe='')}"] if token else []
+        place = f"#/runs?{'&'.join(parameters)}" if parameters else ""
+        return f"http://{f'[{name}]' if ':' in name else name}:{port}/{place}"
+
+
+def serve(options: Options) -> None:
+    """Serve until the process is told to end."""
+    with ExitStack() as stack:
+        reading = Reading(options.url, options.prefix, can_edit=options.edit)
+        stack.callback(reading.close)
+        token = options.find_token()
+        app = make_app(reading, options.access(token), options.tell_request)
+        options.tell(f"trainstore ui shows {reading.store.url}")
+        if options.uds is not None:
+            listening, path = stack.enter_context(unix_socket(options.uds))
+            sockets = [listening]
+            options.tell(f"  listens on {path}, for you alone. On your own machine:")
+            options.tell(f"  ssh -N -L {PORT}:{path} {socket.gethostname()}")
+            options.tell(f"  {options.link(PORT, token)}")
+        else:
+            sockets = bound_sockets(options.host, options.port)
+            port = sockets[0].getsockname()[1]
+            if options.port is None and port != PORT:
+                options.tell(f"  port {PORT} is taken, perhaps by another dashboard")
+            link = options.link(port, token)
+            options.tell(f"  {link}")
+            if options.is_open_to_others:
+                options.tell("  warning: what is sent is not encrypted; let a proxy with TLS stand before it")
+            if options.open_browser and has_browser():
+                stack.enter_context(opened_in_browser(link, secret=token is not None))
+        options.tell("  Ctrl-C ends it")
+        run(app, sockets)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which ends quietly when it is told to."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn does, but the signals are not raised again at the end: they have been obeyed."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        # An ignored signal (nohup) stays ignored.
+        kept = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self.handle_exit) for number in kept}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def run(app: ASGIApp, sockets: list[socket.socket]) -> None:
+    """Answer requests until the process is told to end.
+
+    Args:
+        app: The application.
+        sockets: That listen; they are closed at the end.
+    """
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what matters is told by our own lines
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=HEAD_LIMIT,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    asyncio.run(_Server(config).serve(sockets))
