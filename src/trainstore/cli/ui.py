@@ -20,13 +20,9 @@ LOOPBACK = "127.0.0.1"
 @store_option
 @prefix_option
 @click.option("--project", metavar="NAME", help="Begin with the runs of this project.")
-@click.option(
-    "--port", type=click.IntRange(0, 65_535), help="The port.  [default: the first free one from 8520]"
-)
+@click.option("--port", type=click.IntRange(0, 65_535), help="The port.  [default: the first free one from 8520]")
 @click.option("--host", default=LOOPBACK, show_default=True, help="The address to listen on; others need a token.")
-@click.option(
-    "--allow-host", "allow_hosts", metavar="NAME", multiple=True, help="A name of this server; repeatable."
-)
+@click.option("--allow-host", "allow_hosts", metavar="NAME", multiple=True, help="A name of this server; repeatable.")
 @click.option("--uds", metavar="PATH", help="Listen on a socket for you alone, at this path, instead of a port.")
 @click.option("--token", is_flag=True, help="Ask for a token on this machine, too, where others have accounts.")
 @click.option("--token-file", metavar="FILE", help="Take the token from a file; it is made if it does not exist.")

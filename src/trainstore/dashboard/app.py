@@ -14,11 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from trainstore.dashboard.reading import Reading
-from trainstore.dashboard.responses import ApiError, error_of
 from trainstore.dashboard.arguments import Arguments
 from trainstore.dashboard.assets import Assets
 from trainstore.dashboard.deadlines import BODY_LIMIT, BODY_SECONDS, HEAVY_AT_ONCE, LIGHT_AT_ONCE, Deadline, Lane
+from trainstore.dashboard.reading import Reading
+from trainstore.dashboard.responses import ApiError, error_of
 from trainstore.dashboard.routes import ROUTES, Asked
 from trainstore.dashboard.security import Access, Guard
 

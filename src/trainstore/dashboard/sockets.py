@@ -37,9 +37,7 @@ def bound_sockets(host: str, port: int | None) -> list[socket.socket]:
     if port is not None:
         raise TrainStoreError(f"port {port} is taken by another program; name another with --port, or leave it out")
     tried = f"{PORT} to {PORT + PORTS_TRIED - 1}"
-    raise TrainStoreError(
-        f"the ports {tried} are taken; name another with --port, or any free one with --port 0"
-    )
+    raise TrainStoreError(f"the ports {tried} are taken; name another with --port, or any free one with --port 0")
 
 
 def _bound(host: str, port: int) -> list[socket.socket]:
