@@ -80,6 +80,8 @@ def test_a_table_is_paged_sorted_and_filtered(api: TestClient):
         assert table["count"] == 2
         assert columns["name"] == ["run 2"]
         assert columns["hp.lr"] == [0.01]
+    newest = api.get(f"{API}/runs", params={"limit": 1, "offset": 1}).json()
+    assert next(column["values"] for column in newest["columns"] if column["id"] == "name") == ["run 1"]
 
 
 def test_curves_come_as_a_frame_and_as_json(api: TestClient):

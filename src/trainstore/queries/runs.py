@@ -92,7 +92,7 @@ def run_rows(
     run = reader.models.run.c
     statement = _source(reader, chosen).order_by(run.started_at.desc(), run.id.desc())
     if sort is None and limit is not None:
-        counted = statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
+        counted = statement.with_only_columns(func.count(run.id)).order_by(None)
         with filters.refusals_explained(reader, chosen):
             count = reader.rows(counted, liveness(reader))[0][0]
         return count, _fetch(reader, statement.offset(offset).limit(_limit(limit)), chosen)
