@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from trainstore.dashboard import columns as module
+from trainstore.dashboard import run_columns
+from trainstore.dashboard import run_reading as reading
 from trainstore.dashboard.columns import Columns
+from trainstore.dashboard.run_reading import read_run
 from trainstore.errors import RunNotFoundError
 
 
@@ -29,6 +32,18 @@ def assert_is_the_store(columns, store, uid):
         steps, values = expected(store, uid, name)
         assert x.tolist() == steps, name
         assert np.array_equal(y, values, equal_nan=True), name
+
+
+def reads_noted(monkeypatch):
+    """The steps from which runs are read on; None stands for the beginning."""
+    asked = []
+
+    def noted(*args, after=None, **more):
+        asked.append(after)
+        return read_run(*args, after=after, **more)
+
+    monkeypatch.setattr(reading, "read_run", noted)
+    return asked
 
 
 def test_a_run_in_memory_is_the_run_in_the_store(store):
@@ -70,35 +85,153 @@ def test_a_run_that_goes_on_is_read_on(store, monkeypatch):
     run.flush()
     columns = Columns(store)
     assert_is_the_store(columns, store, run.uid)
-    asked = []
-    read = module.read_run
-    monkeypatch.setattr(module, "read_run", lambda *args, **more: asked.append(more) or read(*args, **more))
+    asked = reads_noted(monkeypatch)
     columns.get(run.uid)
     assert asked == []  # nothing is new
     for step in range(101, 111):
         run.log({"loss": 1 / step, "eval_loss": 0.5}, step)
     run.log({"accuracy": 0.9}, 100)  # merged into an older row, by another library perhaps
     run.flush()
-    found = columns.get(run.uid)
-    assert asked[0] == {"after": 100}
-    assert found.generation == 0
+    columns.get(run.uid)
+    assert asked == [100]
     assert_is_the_store(columns, store, run.uid)
     run.finish()
 
 
-def test_a_changed_history_is_read_anew(store):
-    """A resume cuts the curve, and whoever drew it learns that."""
+def test_a_resumed_run_is_read_on_from_where_it_was_cut(store, monkeypatch):
+    """And whoever drew it learns what is no longer true."""
     with store.start_run() as run:
         for step in range(1, 31):
             run.log({"loss": 1.0}, step)
     columns = Columns(store)
-    assert columns.get(run.uid).generation == 0
+    first = columns.get(run.uid)
+    asked = reads_noted(monkeypatch)
     with store.resume_run(run.uid, step=10) as again:
         again.log({"loss": 2.0}, 11)
     found = columns.get(run.uid)
-    assert found.generation == 1
+    assert asked == [11]
     assert found.last_step == 11
     assert_is_the_store(columns, store, run.uid)
+    tail = found.since(first.generation, ["loss"], "step")
+    assert tail.low == 11
+    assert [part.tolist() for part in tail.curves["loss"]] == [[11.0], [2.0]]
+
+
+def test_a_late_value_is_found_where_reading_begins_further_back(store, monkeypatch):
+    """The last rows are read first, then some before them, and all of them only if that does not do."""
+    run = store.start_run()
+    for step in range(1, 101):
+        run.log({"loss": 1 / step}, step)
+    run.flush()
+    columns = Columns(store)
+    columns.get(run.uid)
+    monkeypatch.setattr(reading, "LOOK_BACK", 10)
+    asked = reads_noted(monkeypatch)
+    for late, expected in ((100, [100]), (95, [100, 91]), (50, [100, 91, None])):
+        before = columns.get(run.uid)
+        run.log({"late": 1.0}, late)
+        run.flush()
+        asked.clear()
+        after = columns.get(run.uid)
+        assert asked == expected
+        assert_is_the_store(columns, store, run.uid)
+        assert after.since(before.generation, ["loss"], "step").low == late
+    run.finish()
+
+
+def test_a_state_that_is_not_known_is_told_from_one_in_which_nothing_is_new(store):
+    """What another server gave out, or what is too long ago, leads nowhere: the curves are to be fetched anew."""
+    run = store.start_run()
+    run.log({"loss": 1.0}, 1)
+    run.flush()
+    columns = Columns(store)
+    found = columns.get(run.uid)
+    low, curves = found.since(found.generation, ["loss"], "step")
+    assert low == math.inf
+    assert [len(part) for part in curves["loss"]] == [0, 0]
+    assert found.since(found.generation + 1, ["loss"], "step") is None
+    assert found.since(found.generation - 1, ["loss"], "step") is None
+    run.finish()
+
+
+def test_the_way_from_states_long_ago_is_forgotten(store, monkeypatch):
+    """A run that goes on for days must not keep a note of each second."""
+    monkeypatch.setattr(run_columns, "MOST_CHANGES", 10)
+    with store.start_run() as run:
+        run.log({"loss": 1.0}, 1)
+    found = first = Columns(store).get(run.uid)
+    for number in range(1, 101):
+        found = found.changed_to(found, 1, first.generation + number)
+    assert len(found.changes) <= 10
+    assert found.since(first.generation, ["loss"], "step") is None
+    assert found.since(found.generation - 5, ["loss"], "step").low == math.inf
+
+
+@pytest.mark.parametrize("x", ["step", "epoch", "time", "relative", "seen"])
+def test_what_is_new_replaces_what_was_drawn_from_there_on(store, x):
+    """On every axis: what is drawn below the lowest new x, and the new points, are the curve."""
+    run = store.start_run()
+    columns = Columns(store)
+    for step in range(1, 11):
+        run.log({"loss": 1 / step, "seen": 1000 - step}, step, epoch=step // 4)
+    run.flush()
+    drawn = columns.get(run.uid)
+    x_drawn, y_drawn = drawn.curve("loss", x)
+    for step in range(11, 14):
+        run.log({"loss": 1 / step, "seen": 1000 - step}, step, epoch=step // 4)
+    run.flush()
+    found = columns.get(run.uid)
+    low, curves = found.since(drawn.generation, ["loss", "unknown"], x)
+    assert list(curves) == ["loss"]
+    kept = x_drawn < low
+    expected_x, expected_y = found.curve("loss", x)
+    assert np.concatenate([x_drawn[kept], curves["loss"][0]]).tolist() == expected_x.tolist()
+    assert np.concatenate([y_drawn[kept], curves["loss"][1]]).tolist() == expected_y.tolist()
+    run.log({"late": 1.0}, 5)
+    run.flush()
+    tail = columns.get(run.uid).since(found.generation, ["loss"], x)
+    assert (tail is None) == (x == "seen")  # where the row lay before is not known there
+    run.finish()
+
+
+def test_following_leaves_alone_what_others_read_and_what_takes_long(store, monkeypatch):
+    """A page that asks each second must not wait for a run of a million steps."""
+    uids = []
+    for _ in range(4):
+        with store.start_run() as run:
+            for step in range(1, 31):
+                run.log({"loss": 1.0}, step)
+        uids.append(run.uid)
+    columns = Columns(store)
+    short, long, busy, unread = uids
+    before = {uid: columns.get(uid) for uid in (short, long, busy)}
+    for uid in uids:
+        with store.resume_run(uid, step=30) as run:
+            run.log({"late": 1.0}, 1 if uid == long else 31)
+    monkeypatch.setattr(reading, "LOOK_BACK", 10)
+    monkeypatch.setattr(module, "MOST_ANEW", 29)
+    held, free = threading.Event(), threading.Event()
+
+    def read():
+        with columns._entries[busy].lock:
+            held.set()
+            free.wait(60)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    held.wait(60)
+    assert columns.follow(uids) == {short, long, unread}
+    free.set()
+    thread.join()
+    assert columns.known(short).last_step == 31
+    assert columns.known(long) is None
+    assert columns.known(busy) is before[busy]
+    assert columns.known(unread) is None
+    assert columns.follow(uids) == set(uids)
+    assert columns.known(busy).last_step == 31
+    store.delete_run(short)
+    assert columns.follow([short]) == {short}
+    assert columns.known(short) is None
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -135,14 +268,13 @@ def test_one_thread_reads_for_all(store, monkeypatch):
             run.log({"loss": 1.0}, step)
     columns = Columns(store)
     reads = []
-    read = module.read_run
     begun, may_end = threading.Event(), threading.Event()
 
     def slow(*args, **more):
         reads.append(1)
         begun.set()
         may_end.wait(60)
-        return read(*args, **more)
+        return read_run(*args, **more)
 
     monkeypatch.setattr(module, "read_run", slow)
     found = []

@@ -2,151 +2,30 @@
 
 `Columns` keeps the runs that were asked for last, up to a limit of bytes. A run is read by one thread at a time: the
 others that ask for it wait, since a page asks for all of its charts at once. A run that goes on is read on from its
-last step; one whose history has changed (a resume, a merge) is read anew, as its summary tells.
+last step. If a resume has cut it, or a late record was merged into older rows, it is read on from an earlier step, or
+anew: what is in memory must add up to the run's summary. Not noticed is only a value that was replaced in a row long
+past and that neither was nor is the metric's smallest, largest or last; it is read the next time the run is read anew.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from itertools import count
 
-import numpy as np
 from sqlalchemy import select
 
-from trainstore.dashboard.buckets import Floats
-from trainstore.queries.frames import COUNT, NUMBER, TIME, times
-from trainstore.queries.metric_columns import are_there, cells
-from trainstore.queries.reader import Reader, RunKey, resolve_run
-from trainstore.queries.steps import read_steps, step_source
+from trainstore.dashboard.run_columns import RunColumns, Summary
+from trainstore.dashboard.run_reading import read_on, read_run, summaries_of
+from trainstore.queries.reader import IN_LIMIT, Reader, RunKey, resolve_run
 from trainstore.store import TrainStore
 
 LIMIT = 512 << 20  # bytes
-ATTEMPT = 0  # begins the rows of a summary that are attempts; the others begin with a metric's name
-X_AXES = ("step", "epoch", "time", "relative")
-_FIXED = (("step", COUNT), ("epoch", NUMBER), ("step_time", NUMBER), ("logged_at", TIME))
-
-Summary = frozenset[tuple[Any, ...]]  # the run's rows of metric_summary, and its attempts
-
-
-@dataclass
-class RunColumns:
-    """The current steps of one run.
-
-    Attributes:
-        step: The number of each.
-        axes: "step", "epoch" and "time" (seconds since 1970) of each step; NaN where there is none.
-        started: The time of the run's beginning.
-        metrics: For each metric that has numbers, the rows that have it, and its values there.
-        generation: How many times the run was read anew: what was drawn before may be wrong then.
-        summary: What the database said when it was read.
-    """
-
-    step: Floats
-    axes: dict[str, Floats]
-    started: float
-    metrics: dict[str, tuple[Any, Floats]]
-    generation: int = 0
-    summary: Summary = frozenset()
-    beside: frozenset[str] = frozenset()  # metrics that no summary knows: the step's own columns
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        arrays = [self.step, *self.axes.values(), *(array for pair in self.metrics.values() for array in pair)]
-        return sum(array.nbytes for array in arrays)
-
-    @property
-    def last_step(self) -> int:
-        """The highest step; -1 if there is none."""
-        return int(self.step[-1]) if len(self.step) else -1
-
-    def curve(self, metric: str, x: str) -> tuple[Floats, Floats]:
-        """x and y of a metric, in ascending order of x; points without an x are left out.
-
-        Args:
-            metric: Its name. A run that does not have it has no points.
-            x: "step", "epoch", "time", "relative", or the name of another metric.
-        """
-        rows, values = self.metrics.get(metric, (np.empty(0, np.intp), np.empty(0)))
-        if x == "relative":
-            across = self.axes["time"][rows] - self.started
-        elif x in self.axes:
-            across = self.axes[x][rows]
-        else:
-            across = self._values_of(x)[rows]
-        there = np.isfinite(across)
-        if not there.all():
-            across, values = across[there], values[there]
-        if x != "step" and len(across) > 1 and (np.diff(across) < 0).any():
-            order = np.argsort(across, kind="stable")
-            across, values = across[order], values[order]
-        return across, values
-
-    def _values_of(self, metric: str) -> Floats:
-        if metric not in self.metrics:
-            return np.full(len(self.step), np.nan)
-        rows, values = self.metrics[metric]
-        column = np.full(len(self.step), np.nan)
-        column[rows] = values
-        return column
-
-
-def read_run(reader: Reader, key: RunKey, *, after: int | None = None) -> RunColumns:
-    """The current steps of a run.
-
-    Args:
-        reader: Of one snapshot.
-        key: The run.
-        after: Only those from this step on, this one too: what is logged later may be merged into the last row.
-    """
-    source = step_source(reader, [key], "current")
-    if after is not None:
-        source = select(source).where(source.c.step >= after).subquery()
-    steps = read_steps(reader, source, [key], _FIXED, None)
-    step = np.asarray(steps.fixed["step"], dtype=np.float64) if steps.length else np.empty(0)
-    time = times(steps.fixed["logged_at"]).as_unit("us").asi8 / 1e6 if steps.length else np.empty(0)
-    metrics = {}
-    columns, beside = {**steps.metrics}, frozenset[str]()
-    if steps.length and "step_time" not in columns:
-        beside = frozenset({"step_time"})
-        columns["step_time"] = np.asarray(steps.fixed["step_time"], dtype=np.float64)
-    for name, column in columns.items():
-        pair = _numbers(column)
-        if pair is not None:
-            metrics[name] = pair
-    epoch = np.asarray(steps.fixed["epoch"], dtype=np.float64) if steps.length else np.empty(0)
-    run = reader.models.run.c
-    started = reader.connection.execute(select(run.started_at).where(run.id == key.id)).scalar_one()
-    axes = {"step": step, "epoch": epoch, "time": np.asarray(time, dtype=np.float64)}
-    return RunColumns(step, axes, started.timestamp(), metrics, 0, summary_of(reader, key), beside)
-
-
-def _numbers(column: Any) -> tuple[Any, Floats] | None:
-    """The rows that have a number, and the numbers; None if there are none. Texts are not drawn."""
-    if isinstance(column, np.ndarray):
-        rows = np.flatnonzero(are_there(column))
-        return (rows, column[rows].astype(np.float64)) if len(rows) else None
-    found = [
-        (row, float(value))
-        for row, value in enumerate(cells(column))
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    ]
-    if not found:
-        return None
-    places, values = zip(*found, strict=True)
-    return np.array(places, dtype=np.intp), np.array(values, dtype=np.float64)
-
-
-def summary_of(reader: Reader, key: RunKey) -> Summary:
-    """What changes whenever the current steps of a run do, but for a value in the middle that is no extreme."""
-    summary, attempt = reader.models.metric_summary, reader.models.attempt
-    names = ("metric", "count", "nonfinite_count", "min", "min_step", "max", "max_step", "last", "last_step")
-    columns = [summary.c[name] for name in names]
-    rows = reader.rows(select(*columns).where(summary.c.run_id == key.id, summary.c.count > 0))
-    attempts = reader.rows(select(attempt.c.attempt, attempt.c.end_step).where(attempt.c.run_id == key.id))
-    return frozenset([tuple(row) for row in rows] + [(ATTEMPT, *row) for row in attempts])
+MOST_ANEW = 20_000  # rows that `Columns.follow` reads from the beginning; it does not keep a page waiting
 
 
 @dataclass
@@ -167,6 +46,8 @@ class Columns:
         self._store, self._limit = store, limit
         self._lock = threading.Lock()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        # Higher than those that an earlier server gave out, which a page may still have.
+        self._numbers = count(time.time_ns() // 1_000_000)
 
     def get(self, run: str) -> RunColumns:
         """The columns of a run as they are now.
@@ -190,18 +71,73 @@ class Columns:
             self._entries.move_to_end(run)
             return entry
 
+    def known(self, run: str) -> RunColumns | None:
+        """What is in memory of a run, as it was when it was last read."""
+        with self._lock:
+            entry = self._entries.get(run)
+            if entry is None:
+                return None
+            self._entries.move_to_end(run)
+            return entry.columns
+
+    def follow(self, runs: Iterable[str]) -> set[str]:
+        """Bring runs up to date that are in memory: all in one snapshot, and nothing that takes seconds.
+
+        A run that another thread is reading is left to it. One that would have to be read from its beginning, and is
+        long, is forgotten, and so is one that was deleted.
+
+        Returns:
+            Those of the runs that are now as they were in the database when this was called, or are not in memory.
+        """
+        done = set()
+        with ExitStack() as held:
+            entries: dict[str, _Entry] = {}
+            for run in sorted(set(runs)):  # in the same order in every thread
+                with self._lock:
+                    entry = self._entries.get(run)
+                if entry is None:
+                    done.add(run)
+                elif entry.lock.acquire(blocking=False):
+                    held.callback(entry.lock.release)
+                    entries[run] = entry
+            if entries:
+                with self._store.snapshot() as snapshot:
+                    self._follow(snapshot.reader, entries)
+        self._forget_old()
+        return done | entries.keys()
+
+    def _follow(self, reader: Reader, entries: dict[str, _Entry]) -> None:
+        run, uids = reader.models.run.c, list(entries)
+        keys: dict[str, RunKey] = {}
+        for start in range(0, len(uids), IN_LIMIT):
+            some = run.uid.in_(uids[start : start + IN_LIMIT])
+            keys |= {uid: RunKey(number, uid) for number, uid in reader.rows(select(run.id, run.uid).where(some))}
+        summaries = summaries_of(reader, [key.id for key in keys.values()])
+        for uid, entry in entries.items():
+            known, key = entry.columns, keys.get(uid)
+            if known is not None:
+                entry.columns = key and self._read_on(reader, key, known, summaries[key.id], MOST_ANEW)
+
     def _refreshed(self, reader: Reader, key: RunKey, known: RunColumns | None) -> RunColumns:
-        if known is None:
-            return read_run(reader, key)
-        summary = summary_of(reader, key)
+        summary = summaries_of(reader, [key.id])[key.id]
+        found = known and self._read_on(reader, key, known, summary)
+        if found is None:
+            number = next(self._numbers)
+            found = replace(read_run(reader, key, summary), generation=number, oldest=number)
+        return found
+
+    def _read_on(
+        self, reader: Reader, key: RunKey, known: RunColumns, summary: Summary, most: int | None = None
+    ) -> RunColumns | None:
         if summary == known.summary:
             return known
-        longer = _joined(known, read_run(reader, key, after=max(known.last_step, 0)))
-        if _tells_the_same(known, longer):
-            return longer
-        anew = read_run(reader, key)
-        anew.generation = known.generation + 1
-        return anew
+        found = read_on(reader, key, known, summary, most=most)
+        if found is None:
+            return None
+        later, row = found
+        if row is None:
+            return replace(known, summary=summary)
+        return known.changed_to(later, row, next(self._numbers))
 
     def _forget_old(self) -> None:
         with self._lock:
@@ -218,47 +154,3 @@ class Columns:
         """Bytes in memory."""
         with self._lock:
             return sum(entry.columns.size for entry in self._entries.values() if entry.columns is not None)
-
-
-def _joined(known: RunColumns, later: RunColumns) -> RunColumns:
-    """The rows known, and the later ones, which begin with the last known one."""
-    first = later.step[0] if len(later.step) else np.inf
-    kept = int(np.searchsorted(known.step, first, "left"))
-    metrics = {}
-    for name in {**known.metrics, **later.metrics}:
-        rows, values = known.metrics.get(name, (np.empty(0, np.intp), np.empty(0)))
-        more_rows, more_values = later.metrics.get(name, (np.empty(0, np.intp), np.empty(0)))
-        count = int(np.searchsorted(rows, kept, "left"))
-        metrics[name] = (
-            np.concatenate([rows[:count], more_rows + kept]),
-            np.concatenate([values[:count], more_values]),
-        )
-    axes = {name: np.concatenate([known.axes[name][:kept], later.axes[name]]) for name in known.axes}
-    return RunColumns(
-        axes["step"], axes, known.started, metrics, known.generation, later.summary, known.beside & later.beside
-    )
-
-
-def _tells_the_same(known: RunColumns, longer: RunColumns) -> bool:
-    """Whether the rows read on are the run: no attempt has begun, and they add up to what the database sums up."""
-    attempts = {row for row in longer.summary if row[0] == ATTEMPT}
-    if not attempts <= known.summary:
-        return False
-    return {row for row in longer.summary if row[0] != ATTEMPT} == _added_up(longer)
-
-
-def _added_up(columns: RunColumns) -> set[tuple[Any, ...]]:
-    """The rows of metric_summary that belong to these columns."""
-    found: set[tuple[Any, ...]] = set()
-    for name, (rows, values) in columns.metrics.items():
-        if not len(rows) or name in columns.beside:
-            continue
-        steps, finite = columns.step[rows].astype(np.int64), np.isfinite(values)
-        row: list[Any] = [name, len(rows), int((~finite).sum()), None, None, None, None]
-        if finite.any():
-            sound, at = values[finite], steps[finite]
-            low, high = int(sound.argmin()), int(sound.argmax())
-            row[3:] = [float(sound[low]), int(at[low]), float(sound[high]), int(at[high])]
-        last = float(values[-1])
-        found.add((*row, None if last != last else last, int(steps[-1])))
-    return found

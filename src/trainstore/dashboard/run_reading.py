@@ -1,0 +1,207 @@
+"""Reads the columns of a run out of the database: all of them, or those that are new.
+
+What is in memory and what was read on must add up to the run's summary. If they do not, older rows have changed, and
+reading begins further back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from sqlalchemy import FromClause, Table, select
+
+from trainstore.dashboard.buckets import Floats
+from trainstore.dashboard.run_columns import ATTEMPT, RunColumns, Summary
+from trainstore.queries.frames import COUNT, NUMBER, TIME, times
+from trainstore.queries.metric_columns import are_there, cells
+from trainstore.queries.reader import Reader, RunKey, among
+from trainstore.queries.steps import read_steps
+
+_NOWHERE = 1 << 62
+_NO_POINTS = (np.empty(0, np.intp), np.empty(0))
+LOOK_BACK = 500  # rows that are read again if a late record was merged into one of the last
+_FIXED = (("step", COUNT), ("epoch", NUMBER), ("step_time", NUMBER), ("logged_at", TIME))
+_SUMMARY = ("run_id", "metric", "count", "nonfinite_count", "min", "min_step", "max", "max_step", "last", "last_step")
+
+
+def read_run(
+    reader: Reader, key: RunKey, summary: Summary, *, after: int | None = None, started: float | None = None
+) -> RunColumns:
+    """The current steps of a run.
+
+    Args:
+        reader: Of one snapshot.
+        key: The run.
+        summary: That of the same snapshot.
+        after: Only those from this step on, this one too.
+        started: The time of its beginning, if it is known.
+    """
+    source = _source(reader, key, summary)
+    if after is not None:
+        source = select(source).where(source.c.step >= after).subquery()
+    steps = read_steps(reader, source, [key], _FIXED, None)
+    step = np.asarray(steps.fixed["step"], dtype=np.float64) if steps.length else np.empty(0)
+    time = times(steps.fixed["logged_at"]).as_unit("us").asi8 / 1e6 if steps.length else np.empty(0)
+    epoch = np.asarray(steps.fixed["epoch"], dtype=np.float64) if steps.length else np.empty(0)
+    columns, beside = {**steps.metrics}, frozenset[str]()
+    if "step_time" not in columns:
+        beside = frozenset({"step_time"})
+        if steps.length:
+            columns["step_time"] = np.asarray(steps.fixed["step_time"], dtype=np.float64)
+    pairs = ((name, _numbers(column)) for name, column in columns.items())
+    metrics = {name: pair for name, pair in pairs if pair is not None}
+    if started is None:
+        run = reader.models.run.c
+        started = reader.connection.execute(select(run.started_at).where(run.id == key.id)).scalar_one().timestamp()
+    axes = {"step": step, "epoch": epoch, "time": np.asarray(time, dtype=np.float64)}
+    return RunColumns(step, axes, started, metrics, summary, beside)
+
+
+def _source(reader: Reader, key: RunKey, summary: Summary) -> FromClause:
+    """The rows to read. If a run was never resumed, they need not be joined with its attempts."""
+    attempts = [row for row in summary if row[0] == ATTEMPT]
+    log: Table = reader.models.step_log
+    if len(attempts) == 1:
+        _, number, end_step = attempts[0]
+        return select(log).where(log.c.attempt == number, log.c.step <= end_step).subquery()
+    current: FromClause = reader.models.current_step_log
+    return current
+
+
+def _numbers(column: Any) -> tuple[Any, Floats] | None:
+    """The rows that have a number, and the numbers; None if there are none. Texts are not drawn."""
+    if isinstance(column, np.ndarray):
+        rows = np.flatnonzero(are_there(column))
+        return (rows, column[rows].astype(np.float64)) if len(rows) else None
+    found = [
+        (row, float(value))
+        for row, value in enumerate(cells(column))
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    if not found:
+        return None
+    places, values = zip(*found, strict=True)
+    return np.array(places, dtype=np.intp), np.array(values, dtype=np.float64)
+
+
+def summaries_of(reader: Reader, ids: Sequence[int]) -> dict[int, Summary]:
+    """For each run what changes whenever its current steps do, but for a value in the middle that is no extreme."""
+    summary, attempt = reader.models.metric_summary, reader.models.attempt.c
+    found: dict[int, set[tuple[Any, ...]]] = {number: set() for number in ids}
+    for condition in among(summary.c.run_id, ids):
+        for run, *row in reader.rows(select(*(summary.c[name] for name in _SUMMARY)).where(condition)):
+            if row[1]:  # else no row has it any more
+                found[run].add(tuple(row))
+    for condition in among(attempt.run_id, ids):
+        for run, *row in reader.rows(select(attempt.run_id, attempt.attempt, attempt.end_step).where(condition)):
+            found[run].add((ATTEMPT, *row))
+    return {number: frozenset(rows) for number, rows in found.items()}
+
+
+def read_on(
+    reader: Reader, key: RunKey, known: RunColumns, summary: Summary, *, most: int | None = None
+) -> tuple[RunColumns, int | None] | None:
+    """The columns of a run that has changed, and the first row that differs from those known; None if none does.
+
+    Args:
+        reader: Of one snapshot.
+        key: The run.
+        known: What is in memory.
+        summary: That of the snapshot.
+        most: If more known rows than this would have to be read anew, the answer is None.
+    """
+    for after in _starts(known, summary):
+        if most is not None and after is None and len(known.step) > most:
+            return None
+        later = read_run(reader, key, summary, after=after, started=known.started)
+        kept = 0 if after is None else int(np.searchsorted(known.step, after, "left"))
+        found = joined(known, later, kept)
+        if after is None or _adds_up(found):
+            return found, _first_difference(known, later, kept)
+    raise AssertionError("reading anew comes last")
+
+
+def _starts(known: RunColumns, summary: Summary) -> Iterator[int | None]:
+    """The steps from which to read on, until all adds up: last of all from the beginning.
+
+    The last row is always read again, since what is logged later may be merged into it.
+    """
+    first = known.last_step
+    old, new = _ends(known.summary), _ends(summary)
+    cuts = [min(old[number], new[number]) for number in old.keys() & new.keys() if old[number] != new[number]]
+    first = min([first, *(cut + 1 for cut in cuts)])
+    if first >= 0 and len(known.step):
+        yield first
+        if len(known.step) > LOOK_BACK and known.step[-LOOK_BACK] < first:
+            yield int(known.step[-LOOK_BACK])
+    yield None
+
+
+def _ends(summary: Summary) -> dict[int, int]:
+    """The last current step of each attempt."""
+    return {row[1]: row[2] for row in summary if row[0] == ATTEMPT}
+
+
+def joined(known: RunColumns, later: RunColumns, kept: int) -> RunColumns:
+    """So many of the rows known, and the later ones."""
+    metrics = {}
+    for name in {**known.metrics, **later.metrics}:
+        rows, values = known.metrics.get(name, _NO_POINTS)
+        more_rows, more_values = later.metrics.get(name, _NO_POINTS)
+        count = int(np.searchsorted(rows, kept, "left"))
+        if count or len(more_rows):
+            metrics[name] = (
+                np.concatenate([rows[:count], more_rows + kept]),
+                np.concatenate([values[:count], more_values]),
+            )
+    axes = {name: np.concatenate([known.axes[name][:kept], later.axes[name]]) for name in known.axes}
+    beside = known.beside & later.beside
+    return RunColumns(axes["step"], axes, later.started, metrics, later.summary, beside)
+
+
+def _first_difference(known: RunColumns, later: RunColumns, kept: int) -> int | None:
+    """The first row that differs between the known ones and the later ones, which are to follow ``kept`` of them."""
+    places = [_first(known.axes[name][kept:], later.axes[name]) for name in known.axes]
+    for name in {**known.metrics, **later.metrics}:
+        rows, values = known.metrics.get(name, _NO_POINTS)
+        more_rows, more_values = later.metrics.get(name, _NO_POINTS)
+        count = int(np.searchsorted(rows, kept, "left"))
+        rows, values = rows[count:] - kept, values[count:]
+        place = min(_first(rows, more_rows), _first(values, more_values))
+        ends = [some[place] for some in (rows, more_rows) if place < len(some)]
+        places.append(min(ends) if ends else _NOWHERE)
+    row = int(min(places))
+    return None if row == _NOWHERE else kept + row
+
+
+def _first(one: Any, other: Any) -> int:
+    """The first place at which two arrays differ, their ends included."""
+    length = min(len(one), len(other))
+    differ = np.flatnonzero((one[:length] != other[:length]) & ~(np.isnan(one[:length]) & np.isnan(other[:length])))
+    if len(differ):
+        return int(differ[0])
+    return _NOWHERE if len(one) == len(other) else length
+
+
+def _adds_up(columns: RunColumns) -> bool:
+    """Whether the rows are what the database sums up."""
+    return {row for row in columns.summary if row[0] != ATTEMPT} == _added_up(columns)
+
+
+def _added_up(columns: RunColumns) -> set[tuple[Any, ...]]:
+    """The rows of metric_summary that belong to these columns."""
+    found: set[tuple[Any, ...]] = set()
+    for name, (rows, values) in columns.metrics.items():
+        if not len(rows) or name in columns.beside:
+            continue
+        steps, finite = columns.step[rows].astype(np.int64), np.isfinite(values)
+        row: list[Any] = [name, len(rows), int((~finite).sum()), None, None, None, None]
+        if finite.any():
+            sound, at = values[finite], steps[finite]
+            low, high = int(sound.argmin()), int(sound.argmax())
+            row[3:] = [float(sound[low]), int(at[low]), float(sound[high]), int(at[high])]
+        last = float(values[-1])
+        found.add((*row, None if last != last else last, int(steps[-1])))
+    return found
