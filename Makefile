@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 INPUTS := pyproject.toml constraints.txt alembic.ini
 
-.PHONY: help demo test coverage soak soak-resume lint docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
+.PHONY: help demo test coverage soak soak-resume lint pictures docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
 
 help: ## list the tasks
 	@grep -E '^[a-z/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -44,6 +44,9 @@ lint: .venv/dev.done ## style, types, floors of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+pictures: .venv/dev.done ## every page of the dashboard in both themes and two widths, into build/pictures; PICTURES_ARGS="--docs"
+	$(BIN)/python tests/dashboard/browser/pictures.py $(PICTURES_ARGS)
 
 docs: .venv/dev.done ## build the site into site/, strictly; run the code of README, docs/ and the notebook
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

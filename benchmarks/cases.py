@@ -44,6 +44,10 @@ class Size:
     many_steps: int = 10_000
     disk_steps: int = 20_000
     memory_steps: int = 1_000_000
+    shown_runs: int = 5_000  # in the dashboard's table
+    curves: int = 50  # runs of a chart
+    curve_steps: int = 2_000  # of each of them
+    long_steps: int = 1_000_000  # of the longest run of a chart
     calls: int = 5  # of one query, after a first one that is not counted
 
 
@@ -52,6 +56,7 @@ TINY = Size(
     steps=300, wide_steps=20, training_steps=60, pairs=1, paired_steps=10, trainer_steps=60, trainer_runs=1,
     short_runs=2, processes=2, process_steps=100, runs=60, many_runs=120,
     series_steps=400, deep_runs=3, few_steps=10, many_steps=50, disk_steps=200, memory_steps=2_000, calls=2,
+    shown_runs=150, curves=12, curve_steps=120, long_steps=6_000,
 )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def last_metrics(index: int, runs: int) -> dict[str, float]:
 
 def fill_runs(url: str, runs: int, hyperparams: int) -> None:
     """Runs with hyperparameters and summaries; no query for the table of runs reads their steps."""
-    _fill(url, runs, hyperparams, lambda index: {0: last_metrics(index, runs)}, keep_steps=False)
+    _fill(url, range(runs), hyperparams, lambda index: {0: last_metrics(index, runs)}, keep_steps=False)
 
 
 def fill_steps(url: str, runs: int, steps: int) -> None:
@@ -60,7 +60,22 @@ def fill_steps(url: str, runs: int, steps: int) -> None:
     def steps_of(index: int) -> Mapping[int, dict[str, float]]:
         return {step: metrics_of(step + abs(index - best_of(runs))) for step in range(steps)}
 
-    _fill(url, runs, VARYING, steps_of, keep_steps=True)
+    _fill(url, range(runs), VARYING, steps_of, keep_steps=True)
+
+
+def fill_dashboard(url: str, size: Size) -> None:
+    """What a dashboard shows: many runs, some of them with curves, and the newest with very many steps."""
+    first = size.shown_runs - size.curves - 1
+
+    def steps_of(index: int) -> Mapping[int, dict[str, float]]:
+        steps = size.long_steps if index == size.shown_runs - 1 else size.curve_steps
+        return {step: metrics_of(step + index - first) for step in range(steps)}
+
+    def no_steps(index: int) -> Mapping[int, dict[str, float]]:
+        return {0: last_metrics(index, size.shown_runs)}
+
+    _fill(url, range(first), 20, no_steps, keep_steps=False)
+    _fill(url, range(first, size.shown_runs), 20, steps_of, keep_steps=True)
 
 
 def fill_narrow(url: str, steps: int) -> None:
@@ -73,7 +88,7 @@ def fill_narrow(url: str, steps: int) -> None:
 
 def _fill(
     url: str,
-    runs: int,
+    indices: range,
     hyperparams: int,
     steps_of: Callable[[int], Mapping[int, dict[str, float]]],
     *,
@@ -82,8 +97,8 @@ def _fill(
     TrainStore(url).close()  # makes the tables
     models, backend = models_for(""), open_backend(url)
     engine = backend.create_engine()
-    for first in range(0, runs, AT_ONCE):
-        rows = _rows(range(first, min(first + AT_ONCE, runs)), hyperparams, steps_of, keep_steps)
+    for first in range(0, len(indices), AT_ONCE):
+        rows = _rows(indices[first : first + AT_ONCE], hyperparams, steps_of, keep_steps)
         for name, part in rows:
             with engine.begin() as connection:
                 if name in ("run", "attempt", "writer"):
@@ -165,5 +180,6 @@ STORES: dict[str, Callable[[str, Size], None]] = {
     "few_steps": lambda url, size: fill_steps(url, size.deep_runs, size.few_steps),
     "many_steps": lambda url, size: fill_steps(url, size.deep_runs, size.many_steps),
     "series": lambda url, size: fill_steps(url, 1, size.series_steps),
+    "dashboard": fill_dashboard,
     "narrow_series": lambda url, size: fill_narrow(url, size.series_steps),
 }

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import trainstore.dashboard
+from trainstore.dashboard.bundle import exported_names, read_assets
+from trainstore.dashboard.bundle import script as joined_script
 
 PACKAGE = Path(trainstore.dashboard.__file__).parent
 ASSETS = PACKAGE / "assets"
@@ -17,11 +19,7 @@ TEXTS = [path for path in sorted(ASSETS.iterdir()) if path.suffix in (".js", ".c
 LINES = 300  # of one file
 SCRIPT_BYTES, SCRIPT_GZIP = 120 * 1024, 40 * 1024
 
-IMPORT = re.compile(r'^import \{([\w\s,$]+)\} from "\./([a-z0-9-]+\.js)";$', re.MULTILINE)
-DECLARATION = re.compile(
-    r"^(?:export )?(?:async )?(?:function\*? ?|class |const |let |var )(\{[^}]*\}|\[[^\]]*\]|[\w$]+)", re.MULTILINE
-)
-EXPORT = re.compile(r"^export (?:async function|function|class|const|let) ?\*? ?([\w$]+)", re.MULTILINE)
+IMPORT = re.compile(r'^import \{([^{}]*)\} from "\./[\w.-]+";$', re.MULTILINE)
 
 #: What turns text into markup or code, or goes around the policy that the server sends.
 SINKS = re.compile(
@@ -39,22 +37,6 @@ def code(path):
     return re.sub(r"(?m)(^|\s)//.*$", r"\1", text)
 
 
-def imports(path):
-    """File name → names, of what a script imports."""
-    found: dict[str, list[str]] = {}
-    for names, file in IMPORT.findall(code(path)):
-        found.setdefault(file, []).extend(name.strip() for name in names.split(",") if name.strip())
-    return found
-
-
-def declared(path):
-    """The names that a script declares at its top level."""
-    names = []
-    for name in DECLARATION.findall(code(path)):
-        names += re.findall(r"[\w$]+(?=\s*[,}\]])", name) if name[0] in "{[" else [name]
-    return names
-
-
 def pytest_generate_tests(metafunc):
     """Each rule once for each file."""
     if "script" in metafunc.fixturenames:
@@ -63,41 +45,23 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("text", TEXTS, ids=lambda path: path.name)
 
 
-def test_modules_import_and_export_in_one_form(script):
-    """So that 40 lines of Python can put them into one file: named imports of our own files, exported declarations."""
-    plain = code(script)
-    words = re.findall(r"^\s*(import|export)\b", plain, re.MULTILINE)
-    assert words.count("import") == len(IMPORT.findall(plain)), "an import of another form"
-    assert words.count("export") == len(EXPORT.findall(plain)), "an export of another form"
+def test_every_module_can_be_joined_to_the_others():
+    """Those too that the page does not need by itself: their forms, their names, their order (test_bundle.py)."""
+    modules = read_assets(".js")
+    every = [
+        f'import {{ {min(exported_names(text))} }} from "./{name}";\n'
+        for name, text in modules.items()
+        if exported_names(text)
+    ]
+    joined = joined_script({**modules, "main.js": "".join(every) + modules["main.js"]})
+    assert [path.name for path in SCRIPTS if f"\n// --- {path.name}\n" not in joined] == []
 
 
-def test_what_is_imported_is_exported(script):
-    """By the file that is named, under this name; and it is used."""
-    plain = code(script)
-    for file, names in imports(script).items():
-        exported = EXPORT.findall(code(ASSETS / file))
-        assert set(names) <= set(exported), file
-        for name in names:
-            assert len(re.findall(rf"(?<![\w$.]){re.escape(name)}(?![\w$])", plain)) > 1, f"{name} is not used"
-
-
-def test_top_level_names_are_unique():
-    """Over all modules, as the report has them in one scope."""
-    places: dict[str, list[str]] = {}
-    for path in SCRIPTS:
-        for name in declared(path):
-            places.setdefault(name, []).append(path.name)
-    assert {name: files for name, files in places.items() if len(files) > 1} == {}
-
-
-def test_imports_make_no_circle():
-    """Each module can stand after those that it needs."""
-    needs = {path.name: set(imports(path)) for path in SCRIPTS}
-    while needs:
-        free = {name for name, others in needs.items() if not others & set(needs)}
-        assert free, f"a circle among {sorted(needs)}"
-        for name in free:
-            del needs[name]
+def test_what_is_imported_is_used(script):
+    """No name is left over."""
+    text = code(script)
+    names = [name.strip() for names in IMPORT.findall(text) for name in names.split(",") if name.strip()]
+    assert [name for name in names if len(re.findall(rf"(?<![\w$.]){re.escape(name)}(?![\w$])", text)) < 2] == []
 
 
 @pytest.mark.parametrize(
