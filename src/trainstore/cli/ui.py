@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import click
 from click.core import ParameterSource
@@ -72,5 +71,5 @@ def ui(
         open_browser=not no_open,
         project=project,
         tell=lambda line: click.echo(visible(line)),
-        tell_request=partial(click.echo, err=True) if log_requests else None,
+        tell_request=(lambda line: click.echo(visible(line), err=True)) if log_requests else None,
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import partial
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -16,11 +16,12 @@ from starlette.types import ASGIApp
 
 from trainstore.dashboard.arguments import Arguments
 from trainstore.dashboard.assets import Assets
-from trainstore.dashboard.deadlines import BODY_LIMIT, BODY_SECONDS, HEAVY_AT_ONCE, LIGHT_AT_ONCE, Deadline, Lane
+from trainstore.dashboard.deadlines import BODY_LIMIT, BODY_SECONDS, Deadline
 from trainstore.dashboard.reading import Reading
 from trainstore.dashboard.responses import ApiError, error_of
-from trainstore.dashboard.routes import ROUTES, Asked
+from trainstore.dashboard.routes import ROUTES, ApiRoute, Asked
 from trainstore.dashboard.security import Access, Guard
+from trainstore.errors import TrainStoreError
 
 API = "/api/v1"
 
@@ -34,7 +35,6 @@ def make_app(reading: Reading, access: Access, tell: Callable[[str], None] | Non
         tell: Called with a line for each request; None: nobody is told.
     """
     assets = Assets()
-    lanes = {True: Lane("heavy", HEAVY_AT_ONCE), False: Lane("light", LIGHT_AT_ONCE)}
 
     async def page(_request: Request) -> Response:
         return assets.page()
@@ -42,34 +42,23 @@ def make_app(reading: Reading, access: Access, tell: Callable[[str], None] | Non
     async def file(request: Request) -> Response:
         found = assets.file(**request.path_params)
         if found is None:
-            raise ApiError(404, "file", f"there is no file {request.url.path}", "load the page again")
+            found = ApiError(404, "file", f"there is no file {request.url.path}", "load the page again").answer()
         return found
 
-    async def answer(make: Callable[[Asked], Response], heavy: bool, request: Request) -> Response:
-        asked = Asked(reading, request, await _arguments(request))
+    async def answer(route: ApiRoute, request: Request) -> Response:
+        lane = reading.heavy if route.heavy else reading.light
         try:
-            return await lanes[heavy].run(partial(make, asked), partial(_gone, request))
-        except Exception as error:  # noqa: BLE001  # whatever it is, the page is told
+            asked = Asked(reading, request, await _arguments(request))
+            return await lane.run(partial(_made, route, asked), partial(_gone, request))
+        except Exception as error:  # noqa: BLE001  # the page is told of all of them
             return error_of(error).answer()
 
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        yield
-        for lane in lanes.values():
-            lane.close()
-
-    routes = [
-        Route(f"/{route.path}", partial(answer, route.make, route.heavy), methods=route.methods) for route in ROUTES
-    ]
+    routes = [Route(f"/{route.path}", partial(answer, route), methods=route.methods) for route in ROUTES]
     app = Starlette(
-        routes=[
-            Route("/", page),
-            Route("/assets/{version}/{name}", file),
-            Mount(API, routes=routes),
-        ],
-        exception_handlers={ApiError: _refusal, HTTPException: _refusal},
-        lifespan=lifespan,
+        routes=[Route("/", page), Route("/assets/{version}/{name}", file), Mount(API, routes=routes)],
+        exception_handlers={HTTPException: _no_route},
     )
+    app.router.redirect_slashes = False
     return Guard(app, access, tell)
 
 
@@ -97,16 +86,27 @@ async def _body(request: Request) -> bytes:
     return body
 
 
+def _made(route: ApiRoute, asked: Asked) -> Response:
+    """The answer, or the error; in a thread."""
+    try:
+        return route.make(asked)
+    except SQLAlchemyError as error:
+        try:
+            asked.reading.check_schema()
+        except TrainStoreError as reason:
+            raise reason from None
+        raise error
+
+
 async def _gone(request: Request) -> None:
     """Return when the client has gone away."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def _refusal(_request: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        words = {404: ("path", "there is no such page"), 405: ("method", "this cannot be asked for in that way")}
-        code, message = words.get(error.status_code, ("http", error.detail))
-        hint = f"the routes of the API begin with {API}/" if error.status_code == 404 else ""
-        return ApiError(error.status_code, code, message, hint, headers=error.headers).answer()
-    return error_of(error).answer()
+async def _no_route(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    words = {404: ("path", "there is no such page"), 405: ("method", "this cannot be asked for in that way")}
+    code, message = words.get(error.status_code, ("http", error.detail))
+    hint = f"the routes of the API begin with {API}/" if error.status_code == 404 else ""
+    return ApiError(error.status_code, code, message, hint, headers=error.headers).answer()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+import orjson
 
 from trainstore.dashboard.responses import ApiError
 
@@ -92,6 +93,8 @@ class Arguments:
             return usual
         try:
             number = int(value)
+            if number != value and not isinstance(value, str):
+                raise ValueError
         except (TypeError, ValueError):
             raise ApiError(400, "argument", f"{name}={value!r} is not a whole number") from None
         if number < least:
@@ -123,8 +126,8 @@ class Arguments:
 def json_object(body: bytes) -> dict[str, Any]:
     """A body as the JSON object that it must be."""
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
         raise ApiError(400, "body", f"the body is not JSON ({error})") from None
     if not isinstance(found, dict):
         raise ApiError(400, "body", f"the body is a JSON {type(found).__name__}, not an object")

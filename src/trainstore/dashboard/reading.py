@@ -9,8 +9,16 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
+from trainstore.commands import place_of
 from trainstore.dashboard.answers import Answers
-from trainstore.dashboard.deadlines import Deadline, current_deadline
+from trainstore.dashboard.deadlines import (
+    HEAVY_AT_ONCE,
+    LIGHT_AT_ONCE,
+    READ_SECONDS,
+    Deadline,
+    Lane,
+    current_deadline,
+)
 from trainstore.queries.reader import Reader
 from trainstore.querying import Snapshot
 from trainstore.store import TrainStore
@@ -36,6 +44,15 @@ class WatchedReader(Reader):
 
 class WatchedStore(TrainStore):
     """A store whose snapshots end with the deadline of the read that took them."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: a path, or the URL without its password."""
+        return place_of(self._backend)
+
+    def check_schema(self) -> None:
+        """Raise `SchemaError` if the schema does not fit any more."""
+        self._prepare()
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -63,22 +80,30 @@ class WatchedStore(TrainStore):
 
 
 class Reading:
-    """A store that is open for looking, and the answers that it gives.
+    """A store that is open for looking, the answers that it gives, and the lanes in which reads wait.
 
     Args:
         url: What ``--store`` says.
         prefix: Of the names of its tables.
         can_edit: The page may offer to edit.
+        seconds: The time of one read.
 
     Raises:
         TrainStoreError: As `TrainStore` with ``read_only=True``.
     """
 
-    def __init__(self, url: str, prefix: str = "", *, can_edit: bool = False) -> None:
-        self.url, self.prefix = url, prefix
+    def __init__(self, url: str, prefix: str = "", *, can_edit: bool = False, seconds: float = READ_SECONDS) -> None:
         self.store = WatchedStore(url, table_name_prefix=prefix, read_only=True)
         self.answers = Answers(self.store, can_edit=can_edit)
+        self.heavy = Lane("heavy", HEAVY_AT_ONCE, seconds)
+        self.light = Lane("light", LIGHT_AT_ONCE, seconds)
+
+    def check_schema(self) -> None:
+        """Raise `SchemaError` if another program has changed the schema meanwhile."""
+        self.store.check_schema()
 
     def close(self) -> None:
-        """Close the store."""
+        """End every read, and close the store."""
+        for lane in (self.heavy, self.light):
+            lane.close()
         self.store.close()

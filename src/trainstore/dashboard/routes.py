@@ -19,6 +19,7 @@ from trainstore.dashboard.responses import ApiError, bytes_answer, json_answer
 from trainstore.dashboard.wire import Curve
 
 MOST_COLUMNS = 10_000
+MOST_OFFSET = 1_000_000_000
 JSON = "application/json"
 
 
@@ -79,7 +80,7 @@ def runs(asked: Asked) -> Response:
         q=given.text("q"),
         columns=given.texts("columns", MOST_COLUMNS),
         sort=given.texts("sort"),
-        offset=given.count("offset", 0),
+        offset=given.count("offset", 0, 0, MOST_OFFSET),
         limit=given.count("limit", LIMITS["runs"], 0, LIMITS["runs"]),
     )
     return asked.json(table, ETag=f'"{table["version"]}"')

@@ -102,6 +102,11 @@ def host_name(host: str) -> str | None:
     return parts.hostname
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to an address."""
+    return host in LOOPBACK_NAMES or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)

@@ -8,9 +8,10 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import uvicorn
@@ -20,7 +21,7 @@ from trainstore.dashboard.app import make_app
 from trainstore.dashboard.browser import has_browser, opened_in_browser
 from trainstore.dashboard.protocol import HEAD_LIMIT, Protocol
 from trainstore.dashboard.reading import Reading
-from trainstore.dashboard.security import LOOPBACK_NAMES, Access
+from trainstore.dashboard.security import Access, is_loopback
 from trainstore.dashboard.sockets import PORT, bound_sockets, unix_socket
 from trainstore.dashboard.tokens import new_token, token_from_environment, token_of
 
@@ -50,7 +51,7 @@ class Options:
     @property
     def is_open_to_others(self) -> bool:
         """Whether other machines can connect."""
-        return self.uds is None and self.host not in LOOPBACK_NAMES
+        return self.uds is None and not is_loopback(self.host)
 
     def find_token(self) -> str | None:
         """The token that requests must carry; None if they need none."""
@@ -65,7 +66,7 @@ class Options:
         hosts = [name.lower().strip("[]") for name in self.allow_hosts]
         if self.host in ANY_ADDRESS:
             hosts.append(socket.gethostname().lower())
-        elif self.is_open_to_others:
+        else:
             hosts.append(self.host.lower())
         return Access(frozenset(hosts), self.host in ANY_ADDRESS and self.uds is None, token)
 
@@ -78,14 +79,18 @@ class Options:
         return f"http://{f'[{name}]' if ':' in name else name}:{port}/{place}"
 
 
+class _EndedError(BaseException):
+    """The process was told to end before it served anything."""
+
+
 def serve(options: Options) -> None:
     """Serve until the process is told to end."""
-    with ExitStack() as stack:
+    with suppress(_EndedError), _signals(_end), ExitStack() as stack:
         reading = Reading(options.url, options.prefix, can_edit=options.edit)
         stack.callback(reading.close)
         token = options.find_token()
         app = make_app(reading, options.access(token), options.tell_request)
-        options.tell(f"trainstore ui shows {reading.store.url}")
+        options.tell(f"trainstore ui shows {reading.store.place}")
         if options.uds is not None:
             listening, path = stack.enter_context(unix_socket(options.uds))
             sockets = [listening]
@@ -107,23 +112,34 @@ def serve(options: Options) -> None:
         run(app, sockets)
 
 
+def _end(_number: int, _frame: Any) -> None:
+    raise _EndedError
+
+
+@contextmanager
+def _signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Let the signals that end a process call this instead."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # An ignored signal (nohup) stays ignored.
+    kept = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in kept}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
 class _Server(uvicorn.Server):
-    """uvicorn's server, which ends quietly when it is told to."""
+    """uvicorn's server, which ends quietly: it would raise the signals again at the end, although it obeyed them."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """As uvicorn does, but the signals are not raised again at the end: they have been obeyed."""
-        if threading.current_thread() is not threading.main_thread():
+        """End at a signal; at a second Ctrl-C without waiting for answers that are on their way."""
+        with _signals(self.handle_exit):
             yield
-            return
-        # An ignored signal (nohup) stays ignored.
-        kept = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self.handle_exit) for number in kept}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def run(app: ASGIApp, sockets: list[socket.socket]) -> None:
@@ -139,7 +155,7 @@ def run(app: ASGIApp, sockets: list[socket.socket]) -> None:
         http=Protocol,
         ws="none",
         loop="asyncio",
-        lifespan="on",
+        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
