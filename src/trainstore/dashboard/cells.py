@@ -15,7 +15,7 @@ json        lists and mappings: their JSON
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -27,19 +27,25 @@ MOST = 500  # characters of a cell; a table shows fewer, and the page of a run h
 Cell = float | int | str | bool | None
 
 
-def encoded(values: Sequence[Any], most: int | None = MOST) -> tuple[str, list[Cell]]:
-    """The kind of a column of Python values, and its cells. A column without values is of texts."""
+def kind_of(values: Sequence[Any]) -> str:
+    """The kind of a column of Python values. One without values is of texts."""
     kinds = set(map(type, values)) - {type(None)}
     if kinds == {bool}:
-        return "boolean", list(values)
+        return "boolean"
     if kinds and kinds <= {int, float}:
-        return "number", numbers(values)
-    if kinds <= {str}:
-        return "text", [cut(value, most) for value in values]
-    text = as_json if kinds & {dict, list} else _as_text
-    return "json" if text is as_json else "text", [
-        None if value is None else cut(text(value), most) for value in values
-    ]
+        return "number"
+    return "json" if kinds & {dict, list} else "text"
+
+
+def encoded(values: Sequence[Any], most: int | None = MOST) -> tuple[str, list[Cell]]:
+    """The kind of a column of Python values, and its cells."""
+    kind = kind_of(values)
+    if kind == "boolean":
+        return kind, list(values)
+    if kind == "number":
+        return kind, numbers(values)
+    text = as_json if kind == "json" else _as_text
+    return kind, [None if value is None else cut(text(value), most) for value in values]
 
 
 def numbers(values: Sequence[Any]) -> list[Cell]:
@@ -76,9 +82,12 @@ def as_json(value: Any) -> str:
 
 def distinct(values: Sequence[Any]) -> int:
     """How many different values there are; 1 and 1.0 are the same, 1 and True are not, NaN equals NaN."""
-    kinds = set(map(type, values)) - {type(None)}
-    same: Callable[[Any], Any] = (lambda value: value) if kinds in ({str}, {bool}, {int}) else comparable
-    return len({same(value) for value in values if value is not None})
+    there = [value for value in values if value is not None]
+    kinds = set(map(type, there))
+    if kinds <= {int, float}:
+        numbers = [value for value in there if value == value]
+        return len(set(numbers)) + (len(numbers) < len(there))
+    return len(set(there if kinds in ({str}, {bool}) else map(comparable, there)))
 
 
 def cut(text: str | None, most: int | None) -> str | None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from trainstore.dashboard.cells import distinct, encoded, numbers
-from trainstore.dashboard.ids import hyperparam_ids, metric_ids
+from trainstore.dashboard.cells import distinct, encoded, kind_of
+from trainstore.dashboard.ids import Key, Metric, hyperparam_ids, keys_of, metric_ids
 from trainstore.queries.columns import (
     Sparse,
     differ,
@@ -22,14 +22,12 @@ from trainstore.queries.columns import (
     present,
     with_nested,
 )
-from trainstore.queries.field_names import SUMMARIES, field_named
-from trainstore.queries.fields import HyperparamField, MetricField, NumberField, Scope
+from trainstore.queries.field_names import SUMMARIES
 from trainstore.queries.frames import restored, times
-from trainstore.queries.literals import Token
 from trainstore.queries.main_columns import asked_for, interest, main_metrics
 from trainstore.queries.names import NOTHING, Name, inside
 from trainstore.queries.reader import Reader
-from trainstore.queries.run_source import liveness, run_source
+from trainstore.queries.run_source import liveness
 from trainstore.queries.runs import RUN_COLUMNS, run_rows
 
 EVERY = "*"
@@ -61,32 +59,49 @@ _NO_TIME = -(2**63)
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column with the values of all rows; ``cells`` are what JSON has instead of them."""
+    """A column.
+
+    Attributes:
+        id: A field of the filter language.
+        group: "run", "metric", or the namespace of a hyperparameter.
+        label: A short name for a heading.
+        values: Of all rows, None where there is none.
+        kind: If it does not depend on the values: a column of texts that are all missing is one of texts, too.
+        raw: The values before they were restored, which also tell a missing one from a recorded None.
+    """
 
     id: str
     group: str
     label: str
     values: Sequence[Any]
-    kind: str
-    cells: list[Any]
-    varies: bool
+    kind: str | None = None
+    raw: list[Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As the answer ``runs`` has it."""
-        return {"id": self.id, "kind": self.kind, "values": self.cells}
+        kind, cells = encoded(self.values)
+        return {"id": self.id, "kind": self.kind or kind, "values": cells}
 
     def described(self) -> dict[str, Any]:
         """As the answer ``columns`` has it."""
         values = [value for value in self.values if value is not None]
+        number = distinct(values)
         return {
             "id": self.id,
             "group": self.group,
             "label": self.label,
-            "kind": self.kind,
+            "kind": self.kind or kind_of(values),
             "filled": len(values),
-            "distinct": distinct(values),
-            "varies": self.varies,
+            "distinct": number,
+            "varies": number > 1 if self.raw is None else self.varies,
         }
+
+    @property
+    def varies(self) -> bool:
+        """Whether it tells the runs apart: those that have it, and of a tag also those that have not."""
+        if self.raw is None:
+            return distinct(self.values) > 1
+        return differ(self.raw if self.group == "tag" else present(self.raw))
 
 
 def runs(
@@ -152,23 +167,22 @@ class _Table:
         varying.sort(key=_interest)
         return [
             *self.facts(SHORT),
-            *(self._metrics([(name, SUMMARIES[0]) for name in metrics]) if metrics else ()),
+            *(self._metrics([Metric(name, SUMMARIES[0]) for name in metrics]) if metrics else ()),
             *({**named, **{column.id: column for column in varying}}.values()),
         ]
 
     def named(self, ids: Sequence[str]) -> list[TableColumn]:
         """Those with these ids, in this order."""
-        fields = {one: self._field(one) for one in ids if one not in FACTS}
-        names = [field for field in fields.values() if isinstance(field, Name)]
-        metrics = [field for field in fields.values() if not isinstance(field, Name)]
-        of_field: dict[Any, TableColumn] = {}
+        keys = keys_of(self._reader, (one for one in ids if one not in FACTS))
+        names = list(dict.fromkeys(key for key in keys.values() if isinstance(key, Name)))
+        metrics = list(dict.fromkeys(key for key in keys.values() if isinstance(key, Metric)))
+        of_key: dict[Key, TableColumn] = {}
         if names:
-            of_field.update(zip(names, self._hyperparams(names), strict=True))
+            of_key.update(zip(names, self._hyperparams(names), strict=True))
         if metrics:
-            of_field.update(zip(metrics, self._metrics(metrics), strict=True))
-        facts = {column.id: column for column in self.facts([one for one in ids if one in FACTS])}
+            of_key.update(zip(metrics, self._metrics(metrics), strict=True))
         # Under the id that was asked for: there may be several ways to write it.
-        return [facts[one] if one in FACTS else replace(of_field[fields[one]], id=one) for one in ids]
+        return [self._fact(one) if one in FACTS else replace(of_key[keys[one]], id=one) for one in ids]
 
     def facts(self, ids: Sequence[str]) -> list[TableColumn]:
         """Facts of the runs."""
@@ -182,8 +196,7 @@ class _Table:
             values = self._times(source)
         else:
             values = self._raw(source)
-        cells = encoded(values)[1]
-        return TableColumn(one, "run", _LABELS.get(one, one), values, kind, cells, distinct(values) > 1)
+        return TableColumn(one, "run", _LABELS.get(one, one), values, kind)
 
     def _raw(self, source: str) -> list[Any]:
         place = _PLACES[source]
@@ -208,39 +221,22 @@ class _Table:
         found = with_nested(cells, "all") if names is None else {name: _inside(cells, name) for name in names}
         columns = []
         for (name, raw), one in zip(found.items(), hyperparam_ids(self._reader, list(found)), strict=True):
-            # As the filter of list_runs for what varies: a tag that only some runs have tells them apart.
-            varies = differ(raw if name.namespace == "tag" else present(raw))
-            values = restored(none_if_absent(raw))
-            kind, shown = encoded(values)
             label = ".".join((name.key, *name.path))
-            columns.append(TableColumn(one, name.namespace, label, values, kind, shown, varies))
+            columns.append(TableColumn(one, name.namespace, label, restored(none_if_absent(raw)), raw=raw))
         return columns
 
-    def _metrics(self, metrics: Sequence[tuple[str, str]] | None) -> list[TableColumn]:
+    def _metrics(self, metrics: Sequence[Metric] | None) -> list[TableColumn]:
         """All summaries of all metrics; or these."""
         names = None if metrics is None else list(dict.fromkeys(name for name, _ in metrics))
-        cells = metric_cells(self._reader, self._places, names, SUMMARIES)
-        found = metrics if metrics is not None else [(name, of) for name in sorted(cells) for of in SUMMARIES]
+        of_each = [of for of in SUMMARIES if metrics is None or any(of == metric.summary for metric in metrics)]
+        cells = metric_cells(self._reader, self._places, names, of_each)
+        found = metrics if metrics is not None else [Metric(name, of) for name in sorted(cells) for of in SUMMARIES]
         columns = []
         for (name, of), one in zip(found, metric_ids(self._reader, found), strict=True):
-            values = cells[name][SUMMARIES.index(of)]
+            values = cells[name][of_each.index(of)]
             label = name if of == SUMMARIES[0] else f"{name} {of}"
-            varies = distinct(values) > 1
-            columns.append(TableColumn(one, "metric", label, values, "number", numbers(values), varies))
+            columns.append(TableColumn(one, "metric", label, values, "number"))
         return columns
-
-    def _field(self, one: str) -> Name | tuple[str, str]:
-        """The hyperparameter or metric that an id names."""
-        source = run_source(self._reader.models)
-        scope = Scope(self._reader, one, source, liveness(self._reader), argument="columns")
-        field = field_named(scope, Token("word", one, 0, one))
-        if isinstance(field, HyperparamField):
-            return field.name
-        if isinstance(field, MetricField):
-            return field.metric, field.summary
-        if isinstance(field, NumberField) and field.counted is not None:
-            return field.counted, "count"
-        raise scope.error(0, f"{one} is no column; there are {', '.join(FACTS)}, hp.NAME, tag.NAME and metric.NAME")
 
 
 def table_version(reader: Reader) -> str:
