@@ -8,6 +8,7 @@ from typing import Any
 from trainstore.dashboard import run_details, series, tables
 from trainstore.dashboard.columns import Columns
 from trainstore.dashboard.meta import meta
+from trainstore.dashboard.versions import Versions
 from trainstore.dashboard.wire import Curve
 from trainstore.store import TrainStore
 
@@ -17,13 +18,17 @@ class Answers:
 
     Args:
         store: Opened with ``read_only=True``; every method reads one snapshot of it, and any thread may call it.
-        columns: The runs in memory; None: new ones.
         can_edit: Whether the pages may offer to edit, which the caller does.
+
+    Attributes:
+        cache: The runs in memory.
+        versions: Of the table.
     """
 
-    def __init__(self, store: TrainStore, *, columns: Columns | None = None, can_edit: bool = False) -> None:
+    def __init__(self, store: TrainStore, *, can_edit: bool = False) -> None:
         self.store = store
-        self.cache = columns or Columns(store)
+        self.cache = Columns(store)
+        self.versions = Versions()
         self._can_edit = can_edit
 
     def meta(self) -> dict[str, Any]:
@@ -32,9 +37,9 @@ class Answers:
             return meta(snapshot.reader, can_edit=self._can_edit)
 
     def version(self) -> str:
-        """Changes whenever a table may: `tables.table_version`."""
+        """The version of the table; it is another one as soon as any run has changed."""
         with self.store.snapshot() as snapshot:
-            return tables.table_version(snapshot.reader)
+            return self.versions.of(snapshot.reader)
 
     def columns(self, *, project: str | None = None, q: str | None = None) -> dict[str, Any]:
         """The columns that there are: `tables.columns`."""
@@ -44,7 +49,7 @@ class Answers:
     def runs(self, **asked: Any) -> dict[str, Any]:
         """The table: `tables.runs`, with its version."""
         with self.store.snapshot() as snapshot:
-            version = tables.table_version(snapshot.reader)
+            version = self.versions.of(snapshot.reader)
             return {"version": version, **tables.runs(snapshot.reader, **asked)}
 
     def run(self, uid: str) -> dict[str, Any]:

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import func, select
-
 from trainstore.dashboard.cells import distinct, encoded, kind_of
 from trainstore.dashboard.ids import Key, Metric, hyperparam_ids, keys_of, metric_ids
 from trainstore.queries.columns import (
@@ -27,7 +25,6 @@ from trainstore.queries.frames import restored, times
 from trainstore.queries.main_columns import asked_for, interest, main_metrics
 from trainstore.queries.names import NOTHING, Name, inside
 from trainstore.queries.reader import Reader
-from trainstore.queries.run_source import liveness
 from trainstore.queries.runs import RUN_COLUMNS, run_rows
 
 EVERY = "*"
@@ -237,29 +234,6 @@ class _Table:
             label = name if of == SUMMARIES[0] else f"{name} {of}"
             columns.append(TableColumn(one, "metric", label, values, "number"))
         return columns
-
-
-def table_version(reader: Reader) -> str:
-    """A text that changes whenever a table of runs may: by records, new, ended, lost, deleted or edited runs."""
-    models = reader.models
-    writer, run = models.writer.c, models.run.c
-    heard_after = next(iter(liveness(reader).values()))
-    alive = select(func.count()).where(writer.closed_at.is_(None), writer.heartbeat_at > heard_after)
-    asked = [
-        select(func.coalesce(func.sum(writer.acked), 0)),
-        select(func.count()).select_from(models.writer),
-        alive,
-        select(func.max(run.id)),
-        select(func.count()).select_from(models.run),
-        select(func.max(run.ended_at)),
-        select(func.max(models.event.c.id)),
-    ]
-    found = reader.rows(select(*(one.scalar_subquery() for one in asked)))[0]
-    return "-".join("" if value is None else _token(value) for value in found)
-
-
-def _token(value: Any) -> str:
-    return f"{value.timestamp():.6f}" if hasattr(value, "timestamp") else str(int(value))
 
 
 def seconds(values: Sequence[Any]) -> list[float | None]:
