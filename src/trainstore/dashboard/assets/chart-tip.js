@@ -1,0 +1,104 @@
+// What stands beside a point of a chart: the values of the nearest runs.
+import { DASHES } from "./colours.js";
+import { firstNotBelow } from "./chart-draw.js";
+import { fill, h } from "./dom.js";
+import { formatDuration, formatNumber, formatTime } from "./format.js";
+
+/** @typedef {import("./chart-draw.js").Picture} Picture */
+/** @typedef {import("./chart-draw.js").Line} Line */
+/** @typedef {{line: Line, i: number, distance: number}} Reading */
+
+const TIP_RUNS = 8;
+
+/**
+ * The point of each line that is nearest to x.
+ * @param {Line[]} lines
+ * @param {number} x
+ * @param {(line: Line, i: number) => number} distance
+ * @returns {Reading[]} The nearest lines first.
+ */
+export function readingsAt(lines, x, distance) {
+  const found = [];
+  for (const line of lines) {
+    if (!line.x.length) continue;
+    const right = Math.min(firstNotBelow(line.x, x), line.x.length - 1);
+    const i = right > 0 && x - line.x[right - 1] < line.x[right] - x ? right - 1 : right;
+    found.push({ line, i, distance: distance(line, i) });
+  }
+  return found.sort((a, b) => a.distance - b.distance);
+}
+
+/** @param {Reading} reading */
+export function readValue({ line, i }) {
+  return (line.smooth ?? line.mean)[i];
+}
+
+/**
+ * @param {string} axis
+ * @param {number} value
+ */
+export function formatAxisValue(axis, value) {
+  if (axis === "time") return formatTime(value);
+  if (axis === "relative") return formatDuration(value);
+  return formatNumber(value, 6);
+}
+
+/**
+ * @param {HTMLElement} tip
+ * @param {Picture} shown
+ * @param {Reading[]} readings  The nearest first.
+ * @param {string} axis
+ * @param {[string, string][]} facts  Of the nearest point: other axes, and where it stands there.
+ */
+export function showTip(tip, shown, readings, axis, facts) {
+  const near = readings.slice(0, TIP_RUNS);
+  const nearest = near[0];
+  const x = nearest.line.x[nearest.i];
+  const at = shown.x.pixel(x);
+  const rows = [...near].sort((a, b) => readValue(b) - readValue(a)).map((reading) => tipRow(shown, reading, nearest));
+  const smooth = near.some((reading) => reading.line.smooth);
+  const heads = h("tr", {}, h("td"), h("td"), h("th", { scope: "col" }, "smoothed"), h("th", { scope: "col" }, "value"));
+  fill(
+    tip,
+    h("dl", {}, [[shown.xLabel, formatAxisValue(axis, x)], ...facts].map(([name, value]) =>
+      h("div", {}, h("dt", {}, name), h("dd", {}, value)),
+    )),
+    h("table", {}, smooth && heads, rows),
+    readings.length > near.length && h("p", { class: "muted" }, `the nearest ${near.length} of ${readings.length}`),
+  );
+  tip.hidden = false;
+  const wide = tip.offsetWidth;
+  const left = at + 14 + wide > shown.width && at - 14 - wide > -60 ? at - 14 - wide : at + 14;
+  tip.style.left = `${left}px`;
+  tip.style.top = `${Math.max(0, Math.min(shown.plot.top, shown.height - tip.offsetHeight))}px`;
+}
+
+/**
+ * @param {Picture} shown
+ * @param {Reading} reading
+ * @param {Reading} nearest
+ */
+function tipRow({ look }, reading, nearest) {
+  const { line, i } = reading;
+  const several = line.count[i] > 1 || line.band;
+  const range = several ? ` ${formatNumber(line.low[i], 3)} … ${formatNumber(line.high[i], 3)}` : "";
+  return h(
+    "tr",
+    { class: reading === nearest ? "nearest" : null },
+    h("td", {}, swatch(line.run, look.runs[line.run.colour])),
+    h("td", { class: "cut chart-tip-name" }, line.run.name),
+    line.smooth && h("td", { class: "number" }, formatNumber(line.smooth[i])),
+    h("td", { class: "number" }, formatNumber(line.mean[i]), h("span", { class: "muted" }, range)),
+  );
+}
+
+/**
+ * A run's line as a sign: its colour and its dash.
+ * @param {{dash: number}} run
+ * @param {string} colour
+ */
+export function swatch(run, colour) {
+  const dash = DASHES[run.dash].join(" ") || null;
+  const line = { x1: 1, x2: 23, y1: 5, y2: 5, stroke: colour, "stroke-width": 2.5, "stroke-dasharray": dash };
+  return h("svg", { class: "swatch", width: 24, height: 10, "aria-hidden": "true" }, h("line", line));
+}

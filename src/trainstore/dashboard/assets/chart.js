@@ -1,0 +1,294 @@
+// One chart: its head, its canvas, its notes, and when it fetches and paints.
+import { openMenu } from "./chart-controls.js";
+import { paintChart } from "./chart-draw.js";
+import { fillDataTable, saveCsv, savePng, saveSvg } from "./chart-export.js";
+import { attachHover } from "./chart-hover.js";
+import { formatAxisValue } from "./chart-tip.js";
+import { carriedOver, composePicture } from "./chart-picture.js";
+import { fill, h } from "./dom.js";
+
+/** @typedef {import("./chart-draw.js").Picture} Picture */
+/** @typedef {import("./chart-picture.js").DrawnCurve} DrawnCurve */
+/** @typedef {import("./chart-controls.js").Settings} Settings */
+/** @typedef {[number, number]} Range */
+/** @typedef {{spans: import("./chart-draw.js").Span[], points: {step: number, label: string, kind: string}[]}} Marks  In steps. */
+/**
+ * What a chart asks of its panel.
+ * @typedef {Object} Host
+ * @property {ReturnType<import("./curves.js").curveStore>} store
+ * @property {import("./chart-hover.js").Sync} sync
+ * @property {(metric: string) => Settings} settings
+ * @property {(metric: string, changes: Partial<Settings>, push: boolean) => void} set
+ * @property {(axis: string) => Range|null} zoomOf
+ * @property {(axis: string, range: Range|null) => void} zoom
+ * @property {(axis: string) => void} zoomBack
+ * @property {(curve: import("./types.js").Curve, place: number) => import("./types.js").ShownRun|null} runOf
+ * @property {() => import("./chart-draw.js").Look} look
+ * @property {() => Record<string, Marks>} marks
+ * @property {(metric: string) => boolean} pinned
+ * @property {(metric: string) => void} togglePin
+ * @property {() => string} full  The metric that fills the screen, or "".
+ * @property {(metric: string) => void} setFull
+ * @property {(metric: string) => string} linkTo
+ * @property {() => string[]} metrics
+ * @property {() => Settings} common  Those of all charts.
+ * @property {() => boolean} grouped
+ * @property {() => boolean} resumed  Whether a run has old stretches.
+ * @property {(metric: string) => number} smoothing  The weight that is drawn.
+ */
+
+const AXES_TOLD = ["step", "epoch", "time"];
+const MARKED_RUNS = 5;
+/** @type {Record<string, string>} */
+const AXIS_NAMES = { relative: "since the start" };
+
+/**
+ * @param {string} metric
+ * @param {Host} host
+ */
+export function chart(metric, host) {
+  const canvas = h("canvas", { "aria-hidden": "true" });
+  const overlay = h("canvas", { "aria-hidden": "true", class: "overlay" });
+  const plot = h("div", { class: "chart-plot", tabindex: 0, role: "group", "aria-roledescription": "chart" }, canvas, overlay);
+  const middle = h("p", { class: "chart-middle muted", hidden: true });
+  const data = h("div", { class: "chart-data", hidden: true, tabindex: 0, role: "region", "aria-label": `points of ${metric}` });
+  const notes = h("p", { class: "chart-notes muted small" });
+  const pin = h("button", { class: "plain", on: { click: () => host.togglePin(metric) } });
+  const full = h("button", { class: "plain", on: { click: () => host.setFull(host.full() === metric ? "" : metric) } });
+  const more = h("button", { class: "plain", "aria-label": `more for ${metric}`, title: "more", "aria-haspopup": "true" }, "⋯");
+  const title = h("h3", { class: "cut", title: metric }, metric);
+  const head = h("header", {}, title, h("span", { class: "chart-tools" }, pin, full, more));
+  const element = h("figure", { class: "chart", data: { metric } }, head, h("div", { class: "chart-body" }, plot, data, middle), notes);
+
+  let [inView, frame, waitsForSize] = [false, 0, true];
+  /** @type {Picture|null} */
+  let picture = null;
+  const axis = () => host.settings(metric).axis;
+  const axisName = () => AXIS_NAMES[axis()] ?? axis();
+
+  function want() {
+    const settings = host.settings(metric);
+    const range = host.zoomOf(settings.axis);
+    host.store.want({ metric, axis: settings.axis, range: null });
+    if (range) host.store.want({ metric, axis: settings.axis, range });
+    if (settings.old) host.store.want({ metric, axis: settings.axis, range: null, old: true });
+    if (settings.axis !== "step" && Object.keys(host.marks()).length) host.store.want({ metric, axis: "step", range: null });
+  }
+
+  /** @returns {{curves: DrawnCurve[], loading: boolean, preview: boolean, error: any}} */
+  function gather() {
+    const settings = host.settings(metric);
+    const range = host.zoomOf(settings.axis);
+    const whole = host.store.get({ metric, axis: settings.axis, range: null });
+    const part = range ? host.store.get({ metric, axis: settings.axis, range }) : null;
+    const nameOf = (/** @type {import("./types.js").Curve} */ curve) => `${curve.run ?? curve.label}`;
+    const parts = new Map(part?.curves.map((curve) => [nameOf(curve), curve]));
+    const curves = whole.curves.flatMap((curve, place) => {
+      const run = host.runOf(curve, place);
+      const band = curve.label !== undefined;
+      return run ? [{ whole: curve, part: parts.get(nameOf(curve)) ?? null, run, band, old: false }] : [];
+    });
+    const old = settings.old ? host.store.get({ metric, axis: settings.axis, range: null, old: true }).curves : [];
+    const dotted = old.flatMap((curve, place) => {
+      const run = host.runOf(curve, place);
+      return run ? [{ whole: curve, part: null, run, band: false, old: true }] : [];
+    });
+    const { loading, preview, error } = whole;
+    return { curves: [...dotted, ...curves], loading, preview, error: error ?? part?.error ?? null };
+  }
+
+  /** @param {DrawnCurve[]} curves */
+  function marksOf(curves) {
+    const marks = host.marks();
+    const shown = curves.filter(({ old, band }) => !old && !band);
+    const own = axis();
+    const steps = own === "step" ? null : host.store.get({ metric, axis: "step", range: null }).curves;
+    const look = host.look();
+    const spans = [];
+    const points = [];
+    for (const { whole, run } of shown.slice(0, MARKED_RUNS)) {
+      const of = marks[run.uid];
+      const byStep = steps?.find((curve) => curve.run === run.uid);
+      if (!of || (steps && !byStep)) continue;
+      const place = (/** @type {number} */ step) => (byStep ? carriedOver(byStep.x, whole.x, step) : step);
+      if (shown.length === 1) spans.push(...of.spans.map((span) => ({ ...span, from: place(span.from), to: place(span.to) })));
+      const colour = shown.length > 1 ? look.runs[run.colour] : undefined;
+      points.push(...of.points.map((point) => ({ at: place(point.step), label: point.label, kind: point.kind, colour })));
+    }
+    return { spans, points };
+  }
+
+  /**
+   * @param {number} width
+   * @param {number} height
+   * @param {number} top
+   */
+  function compose(width, height, top) {
+    const { curves, loading, preview, error } = gather();
+    const look = host.look();
+    const pen = canvas.getContext("2d");
+    pen.font = `${look.size}px ${look.font}`;
+    const settings = host.settings(metric);
+    const composed = composePicture({
+      ...{ curves, width, height, look, head: top },
+      options: settings,
+      zoom: host.zoomOf(settings.axis),
+      xLabel: axisName(),
+      measure: (text) => pen.measureText(text).width,
+      ...marksOf(curves),
+    });
+    return { ...composed, curves, loading, preview, error };
+  }
+
+  function paint() {
+    frame = 0;
+    if (!inView || !data.hidden) return void (data.hidden || fillData());
+    const [width, height] = [plot.clientWidth, plot.clientHeight];
+    if (!width || !height) return;
+    const ratio = Math.min(window.devicePixelRatio || 1, 3);
+    if (waitsForSize || canvas.width !== Math.round(width * ratio)) {
+      for (const one of [canvas, overlay]) {
+        one.width = Math.round(width * ratio);
+        one.height = Math.round(height * ratio);
+      }
+      waitsForSize = false;
+    }
+    const composed = compose(width, height, 0);
+    picture = composed.picture;
+    const pen = canvas.getContext("2d");
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+    pen.clearRect(0, 0, canvas.width, canvas.height);
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    paintChart(pen, picture);
+    tell(composed);
+    hover.repaint();
+  }
+
+  /** @param {ReturnType<typeof compose>} composed */
+  function tell({ picture: shown, notes: said, weight, curves, loading, preview, error }) {
+    const empty = !curves.some(({ whole }) => whole.x.length || whole.oddX.length);
+    const failed = error ? `could not be read: ${error.message ?? error}` : "";
+    const runs = new Set(curves.map(({ run }) => run.uid)).size;
+    middle.hidden = !empty;
+    if (empty) fill(middle, failed || (loading ? "loading…" : "no values in these runs"));
+    const bands = curves.find(({ band }) => band);
+    const words = [
+      !empty && failed,
+      preview && "preview; the exact curve is being read",
+      bands && `mean and ${host.settings(metric).band} of each group`,
+      weight > 0 && shown.lines.some((line) => line.smooth) && `smoothed ${weight}`,
+      ...said,
+      shown.points.length > 0 && shown.spans.length > 0 && "▲ checkpoint, ◆ event",
+    ].filter(Boolean);
+    notes.textContent = words.join(" · ");
+    const retry = h("button", { class: "plain", on: { click: () => host.store.retry() } }, "try again");
+    if (error) (empty ? middle : notes).append(" ", retry);
+    const what = `${metric} over ${axisName()}, ${runs} ${bands ? "group" : "run"}${runs === 1 ? "" : "s"}`;
+    plot.setAttribute("aria-label", `${what}. Arrow keys read points, Enter fills the screen.`);
+    element.toggleAttribute("data-loading", loading);
+    setButtons();
+  }
+
+  function setButtons() {
+    const [pinned, filled] = [host.pinned(metric), host.full() === metric];
+    pin.textContent = pinned ? "★" : "☆";
+    pin.setAttribute("aria-pressed", String(pinned));
+    pin.setAttribute("aria-label", pin.title = `pin ${metric}`);
+    full.textContent = filled ? "✕" : "⤢";
+    full.setAttribute("aria-label", full.title = filled ? "leave full screen" : `${metric} in full screen`);
+  }
+
+  /** The axes that a tip adds. @param {import("./chart-tip.js").Reading} reading @returns {[string, string][]} */
+  function also({ line, i }) {
+    const own = axis();
+    const others = line.band || line.old ? [] : AXES_TOLD.filter((name) => name !== own);
+    return others.flatMap((name) => {
+      host.store.want({ metric, axis: name, range: null });
+      const of = (/** @type {string} */ over) =>
+        host.store.get({ metric, axis: over, range: null }).curves.find((curve) => curve.run === line.run.uid);
+      const [from, to] = [of(own), of(name)];
+      // Points without an epoch are missing there, and then the places do not agree.
+      if (!from || !to || !to.x.length || from.x.length !== to.x.length) return [];
+      const value = carriedOver(from.x, to.x, line.x[i]);
+      const whole = name === "step" ? Math.round(value) : value;
+      return [/** @type {[string, string]} */ ([name, formatAxisValue(name, name === "epoch" ? Number(whole.toFixed(2)) : whole)])];
+    });
+  }
+
+  function fillData() {
+    const { lines } = compose(600, 300, 0).picture;
+    fillDataTable(data, metric, axis(), lines);
+  }
+
+  /** @param {"data"|"csv"|"png"|"svg"|"link"} what */
+  function act(what) {
+    const [width, height] = [Math.max(640, plot.clientWidth), Math.max(360, plot.clientHeight)];
+    const sheet = compose(width, height, 20).picture;
+    if (what === "csv") saveCsv(metric, axis(), sheet.lines);
+    else if (what === "png") savePng(metric, sheet);
+    else if (what === "svg") saveSvg(metric, sheet);
+    else if (what === "link") return navigator.clipboard?.writeText(host.linkTo(metric));
+    else {
+      data.hidden = !data.hidden;
+      plot.hidden = !data.hidden;
+      if (!data.hidden) fillData();
+      else invalidate();
+    }
+    return undefined;
+  }
+
+  function reset() {
+    host.set(metric, { ymin: null, ymax: null }, false);
+    host.zoom(axis(), null);
+  }
+
+  /** @param {KeyboardEvent} event */
+  function key(event) {
+    if (event.key === "Enter") host.setFull(host.full() === metric ? "" : metric);
+    else if (event.key === "Escape" && host.full() === metric) host.setFull("");
+    else if (event.key === "0") reset();
+    else if (event.key === "z") host.zoomBack(axis());
+    else return false;
+    return true;
+  }
+
+  const hover = attachHover({
+    ...{ plot, overlay, axis, also, reset, key },
+    sync: host.sync,
+    picture: () => picture,
+    zoomX: (range) => host.zoom(axis(), range),
+    zoomY: ([ymin, ymax]) => host.set(metric, { ymin, ymax }, true),
+  });
+  more.addEventListener("click", () => openMenu(more, { metric, host, act, shown: () => !data.hidden }));
+  const sizes = new ResizeObserver(() => {
+    waitsForSize = true;
+    invalidate();
+  });
+  sizes.observe(plot);
+
+  function invalidate() {
+    element.classList.toggle("chart-full", host.full() === metric);
+    if (inView) frame ||= requestAnimationFrame(paint);
+  }
+
+  return {
+    element,
+    /** Something changed: what is fetched, or how it is drawn. */
+    change() {
+      if (inView) want();
+      invalidate();
+    },
+    invalidate,
+    /** @param {boolean} yes */
+    show(yes) {
+      inView = yes;
+      if (yes) this.change();
+    },
+    focus: () => plot.focus(),
+    dispose() {
+      cancelAnimationFrame(frame);
+      sizes.disconnect();
+      hover.dispose();
+    },
+  };
+}

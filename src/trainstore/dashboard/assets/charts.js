@@ -1,0 +1,275 @@
+// A panel of charts: sections by a metric's prefix, a search, pins, and the settings of all charts.
+import { chart } from "./chart.js";
+import { settingFields } from "./chart-controls.js";
+import { makeSync } from "./chart-hover.js";
+import { usualSmoothing } from "./chart-picture.js";
+import { chartState } from "./chart-state.js";
+import { currentLook, metricNames, PINNED, sectionsOf } from "./chart-parts.js";
+import { COLOURS, DASHES } from "./colours.js";
+import { curveStore } from "./curves.js";
+import { fill, h, keyed } from "./dom.js";
+import { disposables, settled, signal } from "./signals.js";
+
+/** @typedef {import("./types.js").ShownRun} ShownRun */
+/** @typedef {import("./chart.js").Marks} Marks */
+/** @typedef {import("./signals.js").Signal<Record<string, Marks>>} MarksSignal */
+
+const MOST_CURVES = 500;
+const POINTS_OF_FEW = 1000; // buckets a curve of at most FEW_RUNS
+const POINTS_OF_MANY = 400;
+const FEW_RUNS = 10;
+
+/**
+ * @param {Object} options
+ * @param {import("./types.js").Source} options.source
+ * @param {import("./router.js").State} options.state
+ * @param {import("./signals.js").Signal<ShownRun[]>} options.runs
+ * @param {import("./signals.js").Signal<string[]>} [options.metrics]  Without it: those of the state's project and filter.
+ * @param {MarksSignal} [options.marks]
+ * @param {any} [options.live]
+ * @param {boolean} [options.compact]  Without the controls.
+ * @returns {import("./types.js").Page}
+ */
+export function chartPanel({ source, state, runs, metrics, marks, live, compact = false }) {
+  const all = disposables();
+  const names = metrics ?? signal(/** @type {string[]} */ ([]));
+  const sync = makeSync();
+  const settings = chartState(state);
+  /** @type {Map<string, ReturnType<typeof chart>>} */
+  const charts = new Map();
+  /** @type {Set<string>} */
+  const closed = new Set();
+  let look = currentLook();
+
+  const shownRuns = () => runs.get().slice(0, MOST_CURVES);
+  const points = () => settings.points() ?? (shownRuns().length > FEW_RUNS ? POINTS_OF_MANY : POINTS_OF_FEW);
+  const grouping = () => (state.list("group").length ? { by: state.list("group"), band: settings.common().band } : null);
+  const each = (/** @type {(one: ReturnType<typeof chart>) => void} */ act) => charts.forEach(act);
+  const store = curveStore({
+    ...{ source, points, grouping },
+    runs: () => shownRuns().map((run) => run.uid),
+    onChange: (changed) => {
+      charts.forEach((one, key) => changed.has(metricOfKey(key)) && one.invalidate());
+      tellSmoothing();
+    },
+  });
+  all.add(store.dispose);
+
+  /** @type {Map<string, ShownRun>} */
+  let byUid = new Map();
+  const host = {
+    ...{ store, sync, settings: settings.of, common: settings.common, grouped: () => grouping() !== null },
+    set: settings.set,
+    zoomOf: settings.zoomOf,
+    zoom: settings.zoom,
+    zoomBack: settings.zoomBack,
+    runOf(/** @type {import("./types.js").Curve} */ curve, /** @type {number} */ place) {
+      if (curve.label === undefined) return byUid.get(curve.run) ?? null;
+      const name = `${curve.label} (n=${curve.runs})`;
+      const style = { colour: place % COLOURS, dash: Math.floor(place / COLOURS) % DASHES.length };
+      return { uid: String(curve.label), name, status: "", label: name, ...style };
+    },
+    look: () => look,
+    marks: () => marks?.get() ?? {},
+    resumed: () => Object.values(marks?.get() ?? {}).some((of) => of.spans.length > 1),
+    smoothing: smoothingOf,
+    pinned: (/** @type {string} */ metric) => state.list("pins").includes(metric),
+    togglePin(/** @type {string} */ metric) {
+      const pins = state.list("pins");
+      state.set({ pins: pins.includes(metric) ? pins.filter((pin) => pin !== metric) : [...pins, metric] }, { push: true });
+    },
+    full: () => state.text("full"),
+    setFull: (/** @type {string} */ metric) => state.set({ full: metric }, { push: true }),
+    linkTo: settings.linkTo,
+    metrics: () => names.get(),
+  };
+
+  const search = h("input", { type: "search", placeholder: "metrics…", "aria-label": "search metrics", class: "chart-search" });
+  search.value = state.text("metrics");
+  search.addEventListener("input", settled(120, () => state.set({ metrics: search.value })));
+  const fields = settingFields({
+    settings: settings.common,
+    smoothing: () => smoothingOf(""),
+    change: (changes, push) => settings.setCommon(changes, push),
+    ...{ metrics: names.get, grouped: host.grouped, resumed: host.resumed },
+  });
+  const columns = [1, 2, 3, 4].map((count) =>
+    h("button", { "aria-label": `${count} a row`, title: `${count} a row`, on: { click: () => setColumns(count) } }, count),
+  );
+  const zoomed = h("button", { title: "the whole range (0); back one step: z" }, "reset zoom");
+  zoomed.addEventListener("click", () => settings.resetZoom());
+  const controls = h(
+    "div",
+    { class: "row chart-controls", role: "toolbar", "aria-label": "settings of all charts" },
+    ...[search, fields.fields, h("span", { class: "chart-columns" }, columns), zoomed],
+  );
+  const legendNote = h("p", { class: "notice", hidden: true });
+  const sections = h("div", { class: "chart-sections" });
+  const element = h("section", { class: "charts", "aria-label": "charts" }, compact ? null : controls, legendNote, sections);
+
+  const seen = new IntersectionObserver(
+    (changes) => {
+      for (const { target, isIntersecting } of changes) {
+        charts.get(/** @type {HTMLElement} */ (target).dataset.key ?? "")?.show(isIntersecting);
+      }
+    },
+    { rootMargin: "150px" },
+  );
+  all.add(() => seen.disconnect());
+
+  /** @param {string} metric "": the greatest of those in sight */
+  function smoothingOf(metric) {
+    const wanted = metric ? [metric] : [...new Set([...charts.keys()].map(metricOfKey))];
+    return Math.max(0, ...wanted.map((one) => {
+      const { smooth, axis } = settings.of(one);
+      const curves = store.get({ metric: one, axis, range: null }).curves;
+      const drawn = curves.map((whole) => ({ whole, band: whole.label !== undefined }));
+      return smooth ?? usualSmoothing(drawn);
+    }));
+  }
+  const tellSmoothing = settled(50, () => fields.update());
+  all.add(tellSmoothing.cancel);
+
+  function setColumns(/** @type {number} */ count) {
+    state.set({ "cols-per-row": count }, { push: true });
+  }
+
+  /** Sections and charts as the names, the search and the pins have them. */
+  function arrange() {
+    const wanted = state.text("metrics").toLowerCase().split(/\s+/).filter(Boolean);
+    const found = names.get().filter((name) => wanted.every((word) => name.toLowerCase().includes(word)));
+    const parts = runs.get().length ? sectionsOf(found, state.list("pins")) : [];
+    keyed(sections, parts, (part) => part.name, makeSection, (section, part) => fillSection(section, part));
+    const kept = new Set(parts.flatMap((part) => part.metrics.map((metric) => chartKey(part.name, metric))));
+    for (const [key, one] of charts) {
+      if (kept.has(key)) continue;
+      seen.unobserve(one.element);
+      one.dispose();
+      charts.delete(key);
+    }
+    if (!parts.length) fill(sections, h("p", { class: "empty" }, emptyText(names.get().length > 0)));
+    const count = Number(state.text("cols-per-row"));
+    element.dataset.columns = count >= 1 && count <= 4 ? String(count) : "";
+    columns.forEach((button, place) => button.setAttribute("aria-pressed", String(count === place + 1)));
+  }
+
+  /** @param {boolean} some */
+  function emptyText(some) {
+    if (!runs.get().length) return "Select a run to see its curves.";
+    return some ? "No metric has this in its name." : "No metrics yet.";
+  }
+
+  /** @param {{name: string, metrics: string[]}} part */
+  function makeSection(part) {
+    const title = part.name === PINNED ? "Pinned" : part.name || "Metrics";
+    const count = h("span", { class: "muted small" });
+    const section = h(
+      "details",
+      { open: !closed.has(part.name) },
+      h("summary", {}, h("h2", {}, title), count),
+      h("div", { class: "chart-grid" }),
+    );
+    section.addEventListener("toggle", () => closed[section.open ? "delete" : "add"](part.name));
+    fillSection(section, part);
+    return section;
+  }
+
+  /**
+   * @param {HTMLElement} section
+   * @param {{name: string, metrics: string[]}} part
+   */
+  function fillSection(section, part) {
+    const grid = /** @type {HTMLElement} */ (section.querySelector(".chart-grid"));
+    const count = /** @type {HTMLElement} */ (section.querySelector("summary .muted"));
+    count.textContent = String(part.metrics.length);
+    keyed(grid, part.metrics, (metric) => chartKey(part.name, metric), (metric) => {
+      const one = chart(metric, host);
+      charts.set(chartKey(part.name, metric), one);
+      seen.observe(one.element);
+      return one.element;
+    });
+  }
+
+  function runsChanged() {
+    byUid = new Map(shownRuns().map((run) => [run.uid, run]));
+    const more = runs.get().length - MOST_CURVES;
+    legendNote.hidden = more <= 0;
+    legendNote.textContent = `Curves of the first ${MOST_CURVES} runs; ${more} more are selected.`;
+    if (grouping()) store.clear();
+    arrange();
+    each((one) => one.change());
+  }
+
+  let usualPoints = points();
+  all.add(runs.listen(() => {
+    if (points() !== usualPoints) store.clear();
+    usualPoints = points();
+    runsChanged();
+  }));
+  all.add(names.listen(() => {
+    arrange();
+    fields.update();
+  }));
+  if (marks) all.add(marks.listen(() => { fields.update(); each((one) => one.change()); }));
+  all.add(state.listen(["metrics", "pins", "cols-per-row"], () => {
+    if (document.activeElement !== search) search.value = state.text("metrics");
+    arrange();
+    each((one) => one.invalidate());
+  }));
+  all.add(state.listen(["points", "group", "band"], () => {
+    store.clear();
+    fields.update();
+    each((one) => one.change());
+  }));
+  all.add(settings.listen(() => {
+    fields.update();
+    zoomed.hidden = !settings.zoomed();
+    each((one) => one.change());
+  }));
+  all.add(state.listen(["full"], () => {
+    document.documentElement.classList.toggle("chart-fills", state.text("full") !== "");
+    each((one) => one.invalidate());
+    charts.forEach((one, key) => metricOfKey(key) === state.text("full") && one.focus());
+  }));
+  const themes = new MutationObserver(() => {
+    look = currentLook();
+    each((one) => one.invalidate());
+  });
+  themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+  all.add(() => themes.disconnect());
+  if (live) {
+    all.add(live.watch({
+      runs: () => shownRuns().map((run) => run.uid),
+      metrics: () => [...new Set([...charts.keys()].map(metricOfKey))],
+      x: () => settings.common().axis,
+      onPoints: (/** @type {string} */ uid, /** @type {any} */ curves) => store.append(uid, settings.common().axis, curves),
+      onAnew: (/** @type {string} */ uid) => store.refresh(uid),
+    }));
+  }
+  if (!metrics) {
+    const read = () => {
+      const query = { project: state.text("project"), q: state.text("q") };
+      source.columns(query).then((found) => names.set(metricNames(found.columns)), () => {});
+    };
+    read();
+    all.add(state.listen(["project", "q"], read));
+  }
+  all.add(() => each((one) => one.dispose()));
+  all.add(() => document.documentElement.classList.remove("chart-fills"));
+  zoomed.hidden = !settings.zoomed();
+  runsChanged();
+  return { element, dispose: all.dispose };
+}
+
+/**
+ * @param {string} section
+ * @param {string} metric
+ */
+function chartKey(section, metric) {
+  return `${section}\n${metric}`;
+}
+
+/** @param {string} key */
+function metricOfKey(key) {
+  return key.slice(key.indexOf("\n") + 1);
+}

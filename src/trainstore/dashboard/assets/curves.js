@@ -1,0 +1,264 @@
+// The curves that a panel's charts draw: fetched in batches when a chart asks for them, kept, and grown while runs go on.
+import { withLater } from "./buckets.js";
+import { numberOf } from "./wire.js";
+
+/** @typedef {import("./types.js").Curve} Curve */
+/** @typedef {[number, number]} Range */
+/**
+ * Which curves: of one metric over one axis, whole or in a range.
+ * @typedef {{metric: string, axis: string, range: Range|null, old?: boolean}} Wish
+ */
+/** @typedef {{curves: Curve[], state: "asked"|"ready"|"failed", exact: boolean, error: any, wish: Wish, uid: string, used: number}} Entry */
+/** @typedef {{by: string[], band: string}|null} Grouping */
+
+const POINTS_AT_ONCE = 200_000; // buckets in one answer: 8 MB
+const REQUESTS_AT_ONCE = 3;
+const MOST_ENTRIES = 6000;
+const MOST_METRICS = 50;
+const MOST_READ_ANEW = 200; // entries
+const READ_LATER_AFTER = 5000; // ms
+const ALL = "*"; // stands for the runs of a group query
+
+/** Wait for what is asked for in the same moment. */
+const soon = (/** @type {() => void} */ act) => setTimeout(act, 0);
+
+/**
+ * @param {Object} options
+ * @param {import("./types.js").Source} options.source
+ * @param {() => string[]} options.runs  The uids shown.
+ * @param {() => number} options.points  Buckets a curve.
+ * @param {() => Grouping} options.grouping  null: each run for itself.
+ * @param {(metrics: Set<string>) => void} options.onChange  Something came for these.
+ */
+export function curveStore({ source, runs, points, grouping, onChange }) {
+  /** @type {Map<string, Entry>} */
+  const entries = new Map();
+  /** @type {Entry[]} */
+  let queue = [];
+  /** @type {Set<Entry>} */
+  const stale = new Set();
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  let timer;
+  let [waiting, inFlight, age, stopped, clock] = [false, 0, 0, false, 0];
+
+  const keyOf = (/** @type {Wish} */ wish, /** @type {string} */ uid) =>
+    [wish.axis, wish.range ? wish.range.join("…") : "", wish.old ? "old" : "", wish.metric, uid].join("\n");
+
+  /** @param {Entry[]} wanted @param {boolean} first */
+  function ask(wanted, first = false) {
+    queue = first ? [...wanted, ...queue] : [...queue, ...wanted];
+    if (waiting || !queue.length) return;
+    waiting = true;
+    soon(flush);
+  }
+
+  function flush() {
+    waiting = false;
+    while (queue.length && inFlight < REQUESTS_AT_ONCE && !stopped) {
+      const batch = grouping() ? queue.splice(0, 1) : nextBatch();
+      inFlight += 1;
+      fetchBatch(batch).finally(() => {
+        inFlight -= 1;
+        if (!stopped) onChange(new Set(batch.map((entry) => entry.wish.metric)));
+        flush();
+      });
+    }
+  }
+
+  /** Runs × metrics of the same axis and range: the first metric, and others that lack the same runs. */
+  function nextBatch() {
+    const same = (/** @type {Wish} */ a, /** @type {Wish} */ b) =>
+      a.axis === b.axis && a.old === b.old && String(a.range) === String(b.range);
+    const { wish, exact } = queue[0];
+    const open = queue.filter((entry) => same(entry.wish, wish) && entry.exact === exact);
+    /** @type {Map<string, Entry[]>} */
+    const byMetric = new Map();
+    for (const entry of open) byMetric.set(entry.wish.metric, [...(byMetric.get(entry.wish.metric) ?? []), entry]);
+    /** @type {Entry[]} */
+    const batch = [];
+    const uids = (byMetric.get(wish.metric) ?? []).map((entry) => entry.uid).slice(0, 500);
+    let metrics = 0;
+    for (const found of byMetric.values()) {
+      const own = found.slice(0, 500);
+      if (metrics && ((metrics + 1) * uids.length * points() > POINTS_AT_ONCE || metrics >= MOST_METRICS)) break;
+      if (own.length !== uids.length || own.some((entry, i) => entry.uid !== uids[i])) continue;
+      batch.push(...own);
+      metrics += 1;
+    }
+    const taken = new Set(batch);
+    queue = queue.filter((entry) => !taken.has(entry));
+    return batch;
+  }
+
+  /** @param {Entry[]} batch */
+  async function fetchBatch(batch) {
+    const { wish, exact } = batch[0];
+    const asked = age;
+    const byMetric = new Set(batch.map((entry) => entry.wish.metric));
+    const byRun = [...new Set(batch.map((entry) => entry.uid))];
+    const [lo, hi] = wish.range ?? [null, null];
+    const group = grouping();
+    const common = { x: wish.axis, lo, hi, points: points() };
+    try {
+      const found = group
+        ? await source.group({ ...common, metric: wish.metric, band: group.band, by: group.by, runs: runs() })
+        : await source.curves({
+            ...common,
+            runs: byRun,
+            metrics: [...byMetric],
+            ...(wish.old ? { attempts: /** @type {const} */ ("superseded") } : {}),
+            ...(exact ? { exact: 1 } : {}),
+          });
+      if (asked !== age || stopped) return; // for what is shown no more
+      take(batch, found, group !== null);
+    } catch (error) {
+      for (const entry of batch) Object.assign(entry, { state: "failed", error });
+    }
+  }
+
+  /** @param {Entry[]} batch @param {Curve[]} found @param {boolean} grouped */
+  function take(batch, found, grouped) {
+    /** @type {Map<string, Curve[]>} */
+    const byKey = new Map();
+    for (const curve of found) {
+      const key = grouped ? `${curve.metric}\n${ALL}` : `${curve.metric}\n${curve.run}`;
+      byKey.set(key, [...(byKey.get(key) ?? []), curve]);
+    }
+    const again = [];
+    for (const entry of batch) {
+      entry.curves = byKey.get(`${entry.wish.metric}\n${entry.uid}`) ?? [];
+      entry.state = "ready";
+      entry.error = null;
+      if (!entry.exact && entry.curves.some((curve) => curve.exact === false)) {
+        again.push(Object.assign(entry, { exact: true }));
+      }
+    }
+    ask(again);
+  }
+
+  /**
+   * What is drawn stays until the answer comes.
+   * @param {Entry[]} old
+   */
+  function reread(old) {
+    const shown = old.filter((entry) => entry.state === "ready").sort((a, b) => b.used - a.used);
+    const forgotten = new Set(shown.splice(MOST_READ_ANEW));
+    for (const [key, entry] of entries) if (forgotten.has(entry)) entries.delete(key);
+    for (const entry of shown) entry.exact = true;
+    ask(shown, true);
+  }
+
+  /** @param {Entry} entry */
+  function readLater(entry) {
+    stale.add(entry);
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      reread([...stale]);
+      stale.clear();
+    }, READ_LATER_AFTER);
+  }
+
+  function prune() {
+    if (entries.size <= MOST_ENTRIES) return;
+    const old = [...entries].filter(([, entry]) => entry.state !== "asked").sort(([, a], [, b]) => a.used - b.used);
+    for (const [key] of old.slice(0, entries.size - MOST_ENTRIES)) entries.delete(key);
+  }
+
+  return {
+    /**
+     * Fetch what is missing of this.
+     * @param {Wish} wish
+     */
+    want(wish) {
+      const missing = [];
+      for (const uid of grouping() ? [ALL] : runs()) {
+        const key = keyOf(wish, uid);
+        const known = entries.get(key);
+        clock += 1;
+        if (known) {
+          known.used = clock;
+          continue;
+        }
+        /** @type {Entry} */
+        const entry = { curves: [], state: "asked", exact: false, error: null, wish, uid, used: clock };
+        entries.set(key, entry);
+        missing.push(entry);
+      }
+      prune();
+      ask(missing);
+    },
+    /**
+     * What there is of this: by run, in the order of the runs, or by group.
+     * @param {Wish} wish
+     */
+    get(wish) {
+      const found = (grouping() ? [ALL] : runs()).map((uid) => entries.get(keyOf(wish, uid)));
+      const curves = found.flatMap((entry) => entry?.curves ?? []);
+      return {
+        curves,
+        loading: found.some((entry) => entry && entry.state === "asked"),
+        preview: curves.some((curve) => curve.exact === false),
+        error: found.find((entry) => entry?.state === "failed")?.error ?? null,
+      };
+    },
+    /** Ask again for what failed. */
+    retry() {
+      const failed = [...entries.values()].filter((entry) => entry.state === "failed");
+      for (const entry of failed) entry.state = "asked";
+      ask(failed);
+    },
+    /** Forget everything: other buckets, other groups. */
+    clear() {
+      age += 1;
+      entries.clear();
+      queue = [];
+    },
+    /**
+     * Read a run anew; what is known of it is drawn meanwhile.
+     * @param {string} uid
+     */
+    refresh(uid) {
+      reread([...entries.values()].filter((entry) => entry.uid === uid || entry.uid === ALL));
+    },
+    /**
+     * A run's new points.
+     * @param {string} uid
+     * @param {string} axis
+     * @param {Record<string, {x: import("./types.js").Cell[], y: import("./types.js").Cell[], replaces_from?: number}>} news
+     */
+    append(uid, axis, news) {
+      for (const entry of entries.values()) {
+        const more = news[entry.wish.metric];
+        if (!more || entry.state !== "ready" || entry.wish.old || ![uid, ALL].includes(entry.uid)) continue;
+        if (entry.uid === ALL || entry.wish.axis !== axis) {
+          readLater(entry);
+          continue;
+        }
+        const [x, y] = [more.x.map(numberOf), more.y.map(numberOf)];
+        const high = entry.wish.range ? entry.wish.range[1] : Infinity;
+        const past = x.findIndex((value) => value > high);
+        const end = past < 0 ? x.length : past;
+        const old = entry.curves[0] ?? emptyCurve(uid, entry.wish.metric);
+        const grown = withLater(old, x.slice(0, end), y.slice(0, end), more.replaces_from, points());
+        entry.curves = [grown.curve];
+        if (!grown.exact) readLater(entry);
+      }
+      onChange(new Set(Object.keys(news)));
+    },
+    dispose() {
+      stopped = true;
+      clearTimeout(timer);
+      entries.clear();
+    },
+  };
+}
+
+/**
+ * @param {string} run
+ * @param {string} metric
+ * @returns {Curve}
+ */
+function emptyCurve(run, metric) {
+  const none = new Float64Array(0);
+  return { run, metric, exact: true, x: none, mean: none, low: none, high: none, count: none, oddX: none, odd: none };
+}
