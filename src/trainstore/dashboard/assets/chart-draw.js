@@ -75,7 +75,7 @@ function paintLines(pen, picture, y) {
   const many = lines.length > FADES_ABOVE;
   pen.lineJoin = "round";
   for (const line of lines) {
-    if (line.smooth && lines.length > ONLY_SMOOTHED_ABOVE) continue;
+    if (line.smooth && (line.old || lines.length > ONLY_SMOOTHED_ABOVE)) continue;
     const trace = traceOf(line, line.mean, picture, y);
     pen.strokeStyle = pen.fillStyle = look.runs[line.run.colour];
     if (trace.spread && (line.band || !many)) paintEnvelope(pen, trace, line.smooth ? 0.13 : 0.18);

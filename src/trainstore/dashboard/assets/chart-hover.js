@@ -13,6 +13,9 @@ import { signal } from "./signals.js";
 /** @typedef {import("./chart-tip.js").Reading} Reading */
 
 const DRAGGED = 4; // pixels: less is a click
+const MARK_REACH = 5; // pixels
+/** @type {Record<string, string>} */
+const MARK_SIGNS = { checkpoint: "▲", event: "◆", resume: "▶", alert: "▼" };
 const DOT_REACH = 12; // pixels: a line that ended further away has no value here
 
 /**
@@ -79,8 +82,17 @@ export function attachHover({ plot, overlay, picture, axis, sync, also, zoomX, z
       segment(pen, Math.round(at) + 0.5, shown.plot.top, Math.round(at) + 0.5, shown.plot.bottom);
     }
     for (const reading of readings.length > 10 ? [marked] : readings) if (reading) dot(pen, shown, reading);
-    if (own() && readings.length && !drag?.moved) showTip(tip, shown, readings, axis(), also(readings[0]));
+    if (own() && readings.length && !drag?.moved) {
+      showTip(tip, shown, readings, axis(), [...also(readings[0]), ...marksAt(shown, pointed.x)]);
+    }
     else tip.hidden = true;
+  }
+
+  /** Checkpoints, events and so on. @param {Picture} shown @param {number} x @returns {[string, string][]} */
+  function marksAt(shown, x) {
+    const at = shown.x.pixel(x);
+    const near = shown.points.filter((point) => Math.abs(shown.x.pixel(point.at) - at) <= MARK_REACH);
+    return near.slice(0, 4).map((point) => [MARK_SIGNS[point.kind] ?? "◆", point.label]);
   }
 
   /** @param {Picture} shown */
@@ -198,7 +210,8 @@ export function attachHover({ plot, overlay, picture, axis, sync, also, zoomX, z
     [mouseX, mouseY] = [shown.x.pixel(one.x[i]), shown.y ? shown.y.pixel((one.smooth ?? one.mean)[i]) : NaN];
     sync.pinned.set(null);
     sync.pointed.set({ axis: axis(), x: one.x[i], uid: one.run.uid, chart: self });
-    const others = also({ line: one, i, distance: 0 }).map(([name, value]) => `${name} ${value}`);
+    const marked = marksAt(shown, one.x[i]).map(([, label]) => label);
+    const others = [...also({ line: one, i, distance: 0 }).map(([name, value]) => `${name} ${value}`), ...marked];
     const smooth = one.smooth ? `, smoothed ${formatNumber(one.smooth[i])}` : "";
     const place = [`${shown.xLabel} ${formatAxisValue(axis(), one.x[i])}`, ...others].join(", ");
     announce(`${one.run.name}: ${place}: ${formatNumber(one.mean[i])}${smooth}`);

@@ -47,7 +47,7 @@ export function linesOf(curves, weight) {
     const { x, mean, low, high, count, oddX, odd } = part ?? whole;
     const few = (band ? whole.x.length : pointsOf(whole)) < FEWEST_TO_SMOOTH;
     if (weight > 0 && few && !old) short += 1;
-    const smooth = weight > 0 && !few && !old ? smoothOf(part ?? whole, whole, weight, band) : null;
+    const smooth = weight > 0 && !few ? smoothOf(part ?? whole, whole, weight, band) : null;
     return { run, x, mean, low, high, count, oddX, odd, band, old, smooth };
   });
   return { lines, short };
