@@ -64,6 +64,7 @@ COMMANDS = {
     "rename": "edit:rename",
     "close": "close:close",
     "rm": "edit:rm",
+    "report": "report:report",
     "export": "export:export",
     "backup": "backup:backup",
     "recover": "recover:recover",

@@ -154,26 +154,28 @@ def _in_ascii(json: str) -> str:
 
 
 @contextmanager
-def progress_bar(shown: bool) -> Iterator[Callable[[str, int, int], None] | None]:
-    """A function that shows progress, or None if none is to be shown."""
+def progress_bar(
+    shown: bool, begins_with: str = "reading the text", unit: str = "steps"
+) -> Iterator[Callable[[str, int, int], None] | None]:
+    """A function that shows progress, or None if none is to be shown: called with a name, how many are done, of all."""
     if not shown:
         yield None
         return
     console = new_console()
     if not console.is_terminal:
-        yield partial(print_progress, {})
+        yield partial(print_progress, {}, unit)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("reading the text", total=None)
-        yield lambda name, done, total: bar.update(task, description=name, completed=done, total=total)
+        task = bar.add_task(begins_with, total=None)
+        yield lambda name, done, total: bar.update(task, description=visible(name), completed=done, total=total)
 
 
-def print_progress(last: dict[str, int], name: str, done: int, total: int) -> None:
+def print_progress(last: dict[str, int], unit: str, name: str, done: int, total: int) -> None:
     """Print a line for every twentieth of the work, if there is no terminal to draw a bar on."""
     part = 20 * done // total
     if part != last.get("part"):
         last["part"] = part
-        click.echo(f"{name}: {done} of {total} steps")
+        click.echo(f"{visible(name)}: {done} of {total} {unit}")

@@ -10,7 +10,7 @@
     answers.run(uid)                             # dict; RunNotFoundError
     answers.series(runs, metrics, x="step", lo=None, hi=None, points=400, attempts="current", exact=False)
                                                  # list[wire.Curve] → wire.to_frame(curves) or wire.to_json(curves)
-    answers.group(metrics, by=[], runs=None, groups=None, project=None, q=None, band="std", exact=False, x="step", …)
+    answers.group(metric, by=[], q=None, project=None, groups=None, x="step", lo=None, hi=None, points=400, band="std")
     answers.compare(runs, everything=False)      # dict, column-wise like runs
     answers.samples(runs, name=None)             # dict, column-wise like runs
     answers.export(runs, format="csv", table="steps")     # Iterator[bytes]
@@ -20,7 +20,8 @@
 Dicts hold only what JSON holds. What cannot be answered raises `InvalidArgumentError` (of it `FilterError`, with
 ``position``, and `limits.LimitError`, for more than `limits.LIMITS` allow) or `RunNotFoundError`.
 
-`serve` is what ``trainstore ui`` runs. It needs the extra ``ui``; nothing else here does.
+`serve` is what ``trainstore ui`` runs. It needs the extra ``ui``; nothing else here does. `write_report` is what
+``trainstore report`` runs.
 """
 
 from __future__ import annotations
@@ -29,9 +30,24 @@ from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from trainstore.defaults import default_prefix, default_store
 from trainstore.errors import TrainStoreError
+
+if TYPE_CHECKING:
+    from trainstore.dashboard.report import write_report
+
+__all__ = ["serve", "write_report"]
+
+
+def __getattr__(name: str) -> Any:
+    """`write_report`, which is imported when it is asked for: the server needs nothing of it."""
+    if name == "write_report":
+        from trainstore.dashboard.report import write_report
+
+        return write_report
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def serve(

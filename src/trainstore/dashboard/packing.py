@@ -61,6 +61,11 @@ class Arrays:
         stored = np.ascontiguousarray(values, dtype="<f4" if kind == SINGLE else "<f8")
         return self._numbers.setdefault((kind, stored.tobytes()), len(self._numbers))
 
+    @property
+    def size(self) -> int:
+        """Bytes of all arrays, before they are compressed."""
+        return sum(len(data) for _, data in self._numbers)
+
     def packed(self, head: Mapping[str, Any]) -> bytes:
         """The head and all arrays, compressed: the same bytes for the same data."""
         kinds = [[kind, len(data) // _size(kind)] for kind, data in self._numbers]

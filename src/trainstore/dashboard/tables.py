@@ -144,6 +144,12 @@ def columns(reader: Reader, *, project: str | None = None, q: str | None = None)
     return {"count": count, "columns": [column.described() for column in _Table(reader, rows).every()]}
 
 
+def every_column(reader: Reader, only: Sequence[str]) -> list[TableColumn]:
+    """Every column of the runs with these uids, newest first: what ``columns`` and ``runs`` would say of them alone."""
+    _, rows = run_rows(reader, where=[reader.models.run.c.uid.in_(list(only))])
+    return _Table(reader, rows).every()
+
+
 class _Table:
     """The columns of some runs."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select
 
@@ -39,6 +39,13 @@ _ABOUT = ("mth", "dbh", "env", "attempt")
 _Fact = tuple[str, str]  # its group and its name
 
 
+class Known(NamedTuple):
+    """What is known of a run: every fact, and the names of a Trainer's arguments that nobody set."""
+
+    facts: dict[_Fact, Any]
+    unset: set[str]
+
+
 def compare_runs(
     reader: Reader,
     runs: object,
@@ -52,40 +59,51 @@ def compare_runs(
 
     check_choice("summary", summary, (*SUMMARIES, "all"))
     check_choice("columns", columns, ("name", "uid"))
-    records = {key: get_run(reader, key.uid) for key in resolve_runs(reader, _several(runs, more))}
-    facts = {key: _facts(reader, key, record, summary) for key, record in records.items()}
-    there = {fact for of_run in facts.values() for fact, value in of_run.items() if value is not None}
+    known = known_of(reader, resolve_runs(reader, _several(runs, more)), summary)
+    shown = facts_of(known.values())
     if not everything:
-        there = _differing(there, list(facts.values()), [_defaults(record) for record in records.values()])
-        there -= {("", "name")} if columns == "name" else set()  # the headings say it
-    shown = sorted(there, key=lambda fact: (_GROUPS.index(fact[0]), fact[1]))
-    labels = run_labels({key.id: record.name for key, record in records.items()})
+        kept = _differing(set(shown), list(known.values()))
+        kept -= {("", "name")} if columns == "name" else set()  # the headings say it
+        shown = [fact for fact in shown if fact in kept]
+    labels = run_labels({key.id: one.facts["", "name"] for key, one in known.items()})
     values = {
-        key.uid if columns == "uid" else labels[key.id]: series([of_run.get(fact) for fact in shown], TEXT)
-        for key, of_run in facts.items()
+        key.uid if columns == "uid" else labels[key.id]: series([one.facts.get(fact) for fact in shown], TEXT)
+        for key, one in known.items()
     }
     table = assemble(values, len(shown))
     table.index = pd.Index([name for _, name in shown], dtype=object, name="key")
     return table
 
 
-def _differing(there: set[_Fact], facts: Sequence[dict[_Fact, Any]], defaults: Sequence[set[str]]) -> set[_Fact]:
+def known_of(reader: Reader, keys: Iterable[RunKey], summary: str = "last") -> dict[RunKey, Known]:
+    """Everything that is known of these runs."""
+    known = {}
+    for key in keys:
+        record = get_run(reader, key.uid)
+        known[key] = Known(_facts(reader, key, record, summary), _defaults(record))
+    return known
+
+
+def facts_of(known: Iterable[Known]) -> list[_Fact]:
+    """The facts that at least one run has, what matters first."""
+    there = {fact for one in known for fact, value in one.facts.items() if value is not None}
+    return sorted(there, key=lambda fact: (_GROUPS.index(fact[0]), fact[1]))
+
+
+def _differing(there: set[_Fact], known: Sequence[Known]) -> set[_Fact]:
     """The facts that tell the runs apart.
 
     Not how long it took, as no two runs take the same time. Not the defaults of a Trainer's arguments that other runs
     lack. And what is known of the model, the data or the environment is compared among the runs that recorded such
     facts: otherwise each of them would tell a Trainer's run from a plain one.
     """
+    facts = [one.facts for one in known]
     recorded = {group: [of_run for of_run in facts if any(fact[0] == group for fact in of_run)] for group in _ABOUT}
 
     def differs(fact: _Fact) -> bool:
         group, name = fact
         values = {comparable(of_run.get(fact)) for of_run in recorded.get(group, facts)}
-        chosen = [
-            name not in defaults_of_run
-            for of_run, defaults_of_run in zip(facts, defaults, strict=True)
-            if of_run.get(fact) is not None
-        ]
+        chosen = [name not in one.unset for one in known if one.facts.get(fact) is not None]
         return group != "effort" and len(values) > 1 and any(chosen)
 
     return {fact for fact in there if differs(fact)}

@@ -3,7 +3,7 @@ import { meanOfCurves } from "./mean.js";
 
 /** @typedef {import("./types.js").Curve} Curve */
 /** @typedef {{step: number, time: number, epoch: number|null}} PackedAxes  Numbers of arrays. */
-/** @typedef {{run: string, metric: string, attempt?: number, total: number, axes: number, count: number, mean: number, low: number, high: number, oddAxes: number, odd: number}} PackedCurve */
+/** @typedef {{attempt?: number, total: number, axes: number, count: number, mean: number, low: number, high: number, oddAxes: number, odd: number}} PackedCurve */
 
 /**
  * @param {import("./embedded.js").Embedded} data
@@ -16,7 +16,7 @@ export function embeddedCurves(data, query) {
   const found = [];
   for (const run of query.runs) {
     for (const metric of query.metrics) {
-      for (const packed of kept[run]?.[metric] ?? []) found.push(curveOf(data, packed, query));
+      for (const packed of kept[run]?.[metric] ?? []) found.push(curveOf(data, run, metric, packed, query));
     }
   }
   return found;
@@ -24,12 +24,14 @@ export function embeddedCurves(data, query) {
 
 /**
  * @param {import("./embedded.js").Embedded} data
+ * @param {string} run
+ * @param {string} metric
  * @param {PackedCurve} packed
  * @param {{x?: string, lo?: number|null, hi?: number|null}} query
  * @returns {Curve}
  */
-function curveOf(data, packed, { x = "step", lo, hi }) {
-  const { run, metric, attempt, total } = packed;
+function curveOf(data, run, metric, packed, { x = "step", lo, hi }) {
+  const { attempt, total } = packed;
   const head = { run, metric, exact: true, generation: 0, last_step: data.head.runs[run].run.last_step ?? -1, total };
   const columns = [packed.mean, packed.low, packed.high, packed.count].map((number) => data.array(number));
   const [places, [mean, low, high, count]] = inOrder(acrossOf(data, run, packed.axes, x), columns, lo, hi);
