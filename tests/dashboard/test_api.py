@@ -1,55 +1,55 @@
-"""The API over HTTP: routes, arguments, limits, errors."""
+"""The API over HTTP: routes, arguments, limits, and errors that say what to do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from dashboard.serving import API, STEPS, client_of, columns_of, uid_of
 from trainstore.dashboard import wire
-from trainstore.dashboard.app import make_app
+from trainstore.dashboard.limits import LIMITS
 from trainstore.dashboard.reading import Reading
-from trainstore.dashboard.security import Access
+from trainstore.dashboard.responses import GZIP_FROM
+from trainstore.errors import SchemaMissingError, StoreUnavailableError
 from trainstore.store import TrainStore
 
-API = "/api/v1"
-STEPS = 50
+#: What may be asked of each read, with values that it takes.
+READS = {
+    "columns": {"project": "small", "q": ""},
+    "runs": {"project": "small", "q": "", "columns": "name", "sort": "name", "offset": "0", "limit": "1"},
+    "series": {"runs": "run 1", "metrics": "loss", "x": "step", "lo": "0", "hi": "9", "points": "9", "exact": "1"},
+    "compare": {"runs": "run 1", "all": "1"},
+    "samples": {"runs": "run 1", "name": "test"},
+}
+NONSENSE = (
+    "",
+    "\0",
+    "%",
+    "' OR 1=1 --",
+    "é\u202e\U0001f600",
+    "<script>",
+    "((((",
+    "hp.lr <",
+    "-1",
+    "1e999",
+    "9" * 40,
+    "NaN",
+    "a" * 5_000,
+    "*",
+    "metric.",
+    '"',
+    "id:1",
+)
 
 
-def fill(store: TrainStore) -> None:
-    """Three runs of two projects; the last one has a NaN and is tagged."""
-    for number in range(3):
-        project = "small" if number else "large"
-        with store.start_run(project=project, name=f"run {number}", hyperparams={"lr": 10.0**-number}) as run:
-            for step in range(STEPS):
-                run.log(
-                    {"loss": 1 / (step + 1) + number, "accuracy": float("nan") if step == 7 else step / STEPS},
-                    step=step,
-                )
-    store.set_tags("run 2", {"good": True})
-
-
-@pytest.fixture
-def recorded_url(backend_name: str, new_database: Callable[..., str], recorded_once: Any) -> str:
-    """A store with the runs of `fill`, on each database in turn."""
-    return new_database(backend_name, template=recorded_once(backend_name, fill))
-
-
-@pytest.fixture
-def api(recorded_url: str) -> Iterator[TestClient]:
-    """A client of the dashboard on that store."""
-    reading = Reading(recorded_url)
-    with TestClient(make_app(reading, Access()), base_url="http://localhost") as client:
-        yield client
-    reading.close()
-
-
-def uids(api: TestClient) -> dict[str, str]:
-    """The uid of each run, by name."""
-    columns = {column["id"]: column["values"] for column in api.get(f"{API}/runs").json()["columns"]}
-    return dict(zip(columns["name"], columns["uid"], strict=True))
+def error_of(answer) -> dict:
+    """The error in an answer, which has all that one has."""
+    error = answer.json()["error"]
+    assert {"code", "message", "hint"} <= error.keys()
+    assert error["message"]
+    return error
 
 
 def test_the_page_and_its_files_are_served(api: TestClient):
@@ -64,11 +64,21 @@ def test_the_page_and_its_files_are_served(api: TestClient):
     assert found.headers["content-type"].startswith("text/javascript")
 
 
+def test_only_the_files_of_the_page_are_served(api: TestClient):
+    """No other file can be asked for, whatever the address says, nor one of another version."""
+    folder = api.get("/").text.split('src="')[1].partition('"')[0].rpartition("/")[0]
+    for name in ("index.html", "../app.py", "..%2fapp.py", "%2e%2e%2fapp.py", "..\\app.py", "/etc/passwd", "x.js", ""):
+        assert api.get(f"/{folder}/{name}").status_code == 404, name
+    assert api.get("/assets/0000/main.js").status_code == 404
+    assert api.get("/assets/../../pyproject.toml").status_code == 404
+
+
 def test_the_store_is_described(api: TestClient):
-    """`meta` has the projects with their runs."""
+    """`meta` has the projects with their runs, and the limits."""
     meta = api.get(f"{API}/meta").json()
     assert [(project["name"], project["runs"]) for project in meta["projects"]] == [("large", 1), ("small", 2)]
     assert meta["can_edit"] is False
+    assert meta["limits"] == LIMITS
 
 
 def test_a_table_is_paged_sorted_and_filtered(api: TestClient):
@@ -76,21 +86,186 @@ def test_a_table_is_paged_sorted_and_filtered(api: TestClient):
     asked = {"q": "hp.lr < 1", "columns": ["metric.loss", "hp.lr"], "sort": ["-metric.loss"], "limit": 1}
     for answer in (api.get(f"{API}/runs", params=asked), api.post(f"{API}/runs", json=asked)):
         table = answer.json()
-        columns = {column["id"]: column["values"] for column in table["columns"]}
+        columns = columns_of(table)
         assert table["count"] == 2
         assert columns["name"] == ["run 2"]
         assert columns["hp.lr"] == [0.01]
     newest = api.get(f"{API}/runs", params={"limit": 1, "offset": 1}).json()
-    assert next(column["values"] for column in newest["columns"] if column["id"] == "name") == ["run 1"]
+    assert columns_of(newest)["name"] == ["run 1"]
+
+
+def test_a_table_is_sent_once_for_each_version(api: TestClient, recorded_url: str):
+    """Who has the version of a table is told so, until something is recorded or edited."""
+    first = api.get(f"{API}/runs")
+    etag = first.headers["etag"]
+    again = api.get(f"{API}/runs", headers={"If-None-Match": etag})
+    assert (again.status_code, again.content) == (304, b"")
+    with TrainStore(recorded_url) as store:
+        store.rename_run("run 0", "another")
+    changed = api.get(f"{API}/runs", headers={"If-None-Match": etag})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != etag
+    assert "another" in columns_of(changed.json())["name"]
+
+
+def test_the_columns_of_a_table_are_listed(api: TestClient):
+    """Each says whether it tells the runs of the filter apart."""
+    varies = {column["id"]: column["varies"] for column in api.get(f"{API}/columns").json()["columns"]}
+    assert varies["hp.lr"]
+    of_one = api.get(f"{API}/columns", params={"project": "large"}).json()
+    assert of_one["count"] == 1
+    assert not next(column["varies"] for column in of_one["columns"] if column["id"] == "hp.lr")
+
+
+def test_a_run_is_shown_in_full(api: TestClient):
+    """With what the page of a run needs."""
+    uid = uid_of(api, "run 2")
+    found = api.get(f"{API}/runs/{uid}").json()
+    assert found["run"]["name"] == "run 2"
+    assert found["run"]["tags"] == {"good": True}
+    assert [row["count"] for row in found["summary"]] == [STEPS, STEPS]
 
 
 def test_curves_come_as_a_frame_and_as_json(api: TestClient):
     """Both hold the same."""
-    run = uids(api)["run 2"]
-    asked = {"runs": run, "metrics": ["loss", "accuracy"], "points": 10}
+    asked = {"runs": uid_of(api, "run 2"), "metrics": ["loss", "accuracy"], "points": 10, "exact": 1}
     frame = wire.of_frame(api.get(f"{API}/series", params=asked).content)
     plain = api.get(f"{API}/series", params=asked | {"format": "json"}).json()
     assert [curve.head["metric"] for curve in frame] == [curve["metric"] for curve in plain] == ["loss", "accuracy"]
     assert [len(curve.buckets) for curve in frame] == [10, 10]
     assert frame[0].buckets.mean.tolist() == plain[0]["mean"]
     assert plain[1]["odd"] == ["NaN"]
+
+
+def test_runs_are_compared_and_their_samples_are_read(api: TestClient):
+    """Column by column, as the table."""
+    uids = [uid_of(api, name) for name in ("run 1", "run 2")]
+    differences = columns_of(api.get(f"{API}/compare", params={"runs": uids}).json())
+    assert differences[uids[0]][differences["key"].index("hp.lr")] == 0.1
+    samples = columns_of(api.get(f"{API}/samples", params={"runs": uids}).json())
+    assert samples["completion"] == ["b"]
+
+
+def test_a_long_answer_is_packed_if_the_client_can_unpack_it(api: TestClient, monkeypatch: pytest.MonkeyPatch):
+    """It is the same answer then; a short one is not packed."""
+    answers = {}
+    for limit in (GZIP_FROM, 10):
+        monkeypatch.setattr("trainstore.dashboard.responses.GZIP_FROM", limit)
+        for accepted in ("identity", "gzip"):
+            answers[limit, accepted] = api.get(f"{API}/columns", headers={"Accept-Encoding": accepted})
+    packed = answers.pop((10, "gzip"))
+    assert packed.headers["content-encoding"] == "gzip"
+    for answer in answers.values():
+        assert "content-encoding" not in answer.headers
+        assert answer.content == packed.content
+
+
+# --- What is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "code", "words"),
+    [
+        ("runs?q=hp.lr+<", 400, "filter", "a value after <"),
+        ("runs?q=hp.learning_rte+%3C+1", 400, "filter", "learning_rte"),
+        ("runs?sort=nonsense.x", 400, "filter", "nonsense"),
+        ("runs?colums=name", 400, "argument", "colums"),
+        ("runs?limit=20001", 413, "limit", "20,000"),
+        ("runs?limit=-1", 400, "argument", "limit=-1"),
+        ("runs?limit=many", 400, "argument", "many"),
+        ("runs?q=a&q=b", 400, "argument", "2 times"),
+        ("runs/nobody", 404, "run", "nobody"),
+        ("series?metrics=loss", 400, "argument", "runs"),
+        ("series?runs=x&metrics=loss&points=5001", 413, "limit", "5,000"),
+        ("series?runs=x&metrics=loss&points=0", 400, "argument", "points"),
+        ("series?runs=x&metrics=loss&lo=2&hi=1", 400, "argument", "above"),
+        ("series?runs=x&metrics=loss&lo=nan", 400, "argument", "finite"),
+        ("series?runs=x&metrics=loss&format=csv", 400, "argument", "csv"),
+        ("series?runs=nobody&metrics=loss", 404, "run", "nobody"),
+        ("nothing", 404, "path", "page"),
+    ],
+)
+def test_a_request_that_cannot_be_answered_is_told_why(api: TestClient, asked: str, status: int, code: str, words: str):
+    """The error names the value, and says what to do."""
+    answer = api.get(f"{API}/{asked}")
+    error = error_of(answer)
+    assert (answer.status_code, error["code"]) == (status, code)
+    assert words in error["message"]
+
+
+def test_an_error_in_a_filter_has_its_place(api: TestClient):
+    """The field of the page marks it."""
+    error = error_of(api.get(f"{API}/runs", params={"q": "status = finished and hp.nope < 1"}))
+    assert error["position"] == "status = finished and hp.nope < 1".index("hp.nope")
+
+
+@pytest.mark.parametrize(("name", "limit"), [("runs", "curves_runs"), ("metrics", "curves_metrics")])
+def test_more_than_one_answer_holds_is_refused(api: TestClient, name: str, limit: str):
+    """The limit is named."""
+    asked = {"runs": ["x"], "metrics": ["loss"]} | {name: ["x"] * (LIMITS[limit] + 1)}
+    answer = api.post(f"{API}/series", json=asked)
+    assert answer.status_code == 413
+    assert str(LIMITS[limit]) in error_of(answer)["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"", 400), (b"{", 400), (b"[]", 400), (b'"x"', 400), (b'{"runs": "\xff"}', 400), (b" " * 70_000, 413)],
+)
+def test_a_body_that_is_no_object_is_refused(api: TestClient, body: bytes, status: int):
+    """So is one that is too long."""
+    answer = api.post(f"{API}/series", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == status
+    assert error_of(answer)["code"] in ("body", "limit")
+
+
+@pytest.mark.parametrize(("route", "usual"), READS.items())
+def test_nonsense_never_makes_the_server_fail(api: TestClient, route: str, usual: dict[str, object]):
+    """Whatever stands in an argument, the answer is an answer or says what is wrong with it."""
+    for name in usual:
+        for value in NONSENSE:
+            answer = api.get(f"{API}/{route}", params=usual | {name: value})
+            assert answer.status_code in (200, 400, 404, 413), (name, value, answer.text)
+        for odd in (None, True, 1.5, {}, [[]], [None], ["a", 1]):
+            answer = api.post(f"{API}/{route}", json=usual | {name: odd})
+            assert answer.status_code in (200, 400, 404, 413), (name, odd, answer.text)
+
+
+def test_what_is_no_read_is_refused(api: TestClient):
+    """Nothing can be deleted or replaced, and nobody is told that another site may ask."""
+    uid = uid_of(api, "run 0")
+    for method in ("PUT", "DELETE", "OPTIONS", "TRACE"):
+        answer = api.request(method, f"{API}/runs/{uid}", headers={"Content-Type": "application/json"})
+        assert answer.status_code == 405, method
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+    assert api.head(f"{API}/meta").status_code == 200
+
+
+# --- Stores ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_store_is_shown(database_url: str):
+    """There is just nothing in it."""
+    reading = Reading(database_url)
+    api = client_of(reading)
+    assert api.get(f"{API}/meta").json()["runs"] == 0
+    table = api.get(f"{API}/runs").json()
+    assert table["count"] == 0
+    assert columns_of(table)["uid"] == []
+    reading.close()
+
+
+def test_a_database_without_a_store_is_an_error(empty_database_url: str):
+    """Nothing is created."""
+    with pytest.raises((StoreUnavailableError, SchemaMissingError)):
+        Reading(empty_database_url)
+    if empty_database_url.startswith("sqlite"):
+        assert not Path(empty_database_url.removeprefix("sqlite:///")).exists()
+
+
+def test_what_is_recorded_meanwhile_is_shown(api: TestClient, recorded_url: str):
+    """The next answer has it."""
+    with TrainStore(recorded_url) as store:
+        with store.start_run(name="new") as run:
+            run.log({"loss": 1.0})
+        assert columns_of(api.get(f"{API}/runs").json())["name"][0] == "new"

@@ -10,7 +10,7 @@
     answers.run(uid)                             # dict; RunNotFoundError
     answers.series(runs, metrics, x="step", lo=None, hi=None, points=400, attempts="current", exact=False)
                                                  # list[wire.Curve] → wire.to_frame(curves) or wire.to_json(curves)
-    answers.group(metric, by=[], q=None, project=None, groups=None, x="step", lo=None, hi=None, points=400, band="std")
+    answers.group(metrics, by=[], runs=None, groups=None, project=None, q=None, band="std", exact=False, x="step", …)
     answers.compare(runs, everything=False)      # dict, column-wise like runs
     answers.samples(runs, name=None)             # dict, column-wise like runs
     answers.export(runs, format="csv", table="steps")     # Iterator[bytes]

@@ -7,10 +7,15 @@ from typing import Any
 
 from trainstore.dashboard import run_details, series, tables
 from trainstore.dashboard.columns import Columns
+from trainstore.dashboard.grouping import grouped
 from trainstore.dashboard.meta import meta
+from trainstore.dashboard.series import Part
 from trainstore.dashboard.versions import Versions
 from trainstore.dashboard.wire import Curve
+from trainstore.errors import InvalidArgumentError
 from trainstore.store import TrainStore
+
+ATTEMPTS = ("current", "superseded")
 
 
 class Answers:
@@ -67,6 +72,39 @@ class Answers:
         with self.store.snapshot() as snapshot:
             return run_details.samples(snapshot.reader, runs, name=name)
 
-    def series(self, runs: Sequence[str], metrics: Sequence[str], **asked: Any) -> list[Curve]:
-        """Curves: `series.series`; `wire.to_frame` or `wire.to_json` makes bytes of them."""
-        return series.series(self.cache, runs, metrics, **asked)
+    def series(
+        self,
+        runs: Sequence[str],
+        metrics: Sequence[str],
+        *,
+        attempts: str = "current",
+        exact: bool = False,
+        **part: Any,
+    ) -> list[Curve]:
+        """Curves: `series.series`, or `series.superseded`; the rest are the fields of `series.Part`."""
+        if attempts not in ATTEMPTS:
+            raise InvalidArgumentError(f"attempts {attempts!r} is not one of {', '.join(map(repr, ATTEMPTS))}")
+        if attempts == "superseded":
+            return series.superseded(self.store, runs, metrics, Part(**part))
+        return series.series(self.store, self.cache, runs, metrics, Part(**part), exact=exact)
+
+    def group(
+        self,
+        metrics: Sequence[str],
+        *,
+        by: Sequence[str] = (),
+        runs: Sequence[str] | None = None,
+        groups: Sequence[Sequence[str]] | None = None,
+        project: str | None = None,
+        q: str | None = None,
+        band: str = "std",
+        exact: bool = False,
+        **part: Any,
+    ) -> list[Curve]:
+        """Means of groups: `series.group` of these ``groups``, or of runs that have the same in the columns ``by``.
+
+        The runs are ``runs``, or else those of a filter.
+        """
+        with self.store.snapshot() as snapshot:
+            found = grouped(snapshot.reader, by, runs=runs, groups=groups, project=project, q=q)
+        return series.group(self.store, self.cache, found, metrics, Part(**part), band=band, exact=exact)

@@ -15,10 +15,11 @@ class Arguments:
 
     Args:
         values: Each name's values, in order.
+        body: The object of the body, as it came.
     """
 
-    def __init__(self, values: Mapping[str, Sequence[Any]]) -> None:
-        self._values = values
+    def __init__(self, values: Mapping[str, Sequence[Any]], body: Mapping[str, Any] | None = None) -> None:
+        self._values, self.body = values, body or {}
 
     @classmethod
     def of_query(cls, pairs: Sequence[tuple[str, str]]) -> Arguments:
@@ -31,13 +32,9 @@ class Arguments:
     @classmethod
     def of_body(cls, body: bytes) -> Arguments:
         """Those of a JSON object; what is null is not there."""
-        return cls(
-            {
-                name: value if isinstance(value, list) else [value]
-                for name, value in json_object(body).items()
-                if value is not None
-            }
-        )
+        found = json_object(body)
+        given = {name: value for name, value in found.items() if value is not None}
+        return cls({name: value if isinstance(value, list) else [value] for name, value in given.items()}, found)
 
     def known(self, *names: str) -> Arguments:
         """These arguments, if they have no others: a mistyped name would be ignored otherwise."""

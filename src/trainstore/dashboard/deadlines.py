@@ -133,12 +133,15 @@ class Lane:
             deadline.check()
             return work()
 
-        future = asyncio.wrap_future(self._threads.submit(context.run, begun))
+        submitted = self._threads.submit(context.run, begun)
+        future = asyncio.wrap_future(submitted)
         watch = asyncio.ensure_future(gone())
         both: set[asyncio.Future[Any]] = {future, watch}
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if not future.done():  # the client is gone
+                if submitted.cancel():  # the read had not begun
+                    raise deadline.gone()
                 await asyncio.to_thread(deadline.stop)  # the database may have to be asked
             return await future
         finally:

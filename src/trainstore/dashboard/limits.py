@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from trainstore.errors import InvalidArgumentError
 
@@ -13,7 +13,7 @@ class LimitError(InvalidArgumentError):
     """More was asked for than one answer may hold; the message names the limit."""
 
 
-def check_number(name: str, limit: str, asked: Sequence[object] | int) -> None:
+def check_number(name: str, limit: str, asked: Collection[object] | int) -> None:
     """Raise `LimitError` for more than ``LIMITS[limit]`` of something."""
     number = asked if isinstance(asked, int) else len(asked)
     if number > LIMITS[limit]:

@@ -19,6 +19,7 @@ from trainstore.dashboard.deadlines import (
     Lane,
     current_deadline,
 )
+from trainstore.dashboard.editing import EditingStore
 from trainstore.queries.reader import Reader
 from trainstore.querying import Snapshot
 from trainstore.store import TrainStore
@@ -85,7 +86,7 @@ class Reading:
     Args:
         url: What ``--store`` says.
         prefix: Of the names of its tables.
-        can_edit: The page may offer to edit.
+        can_edit: Runs may be edited, by a second store that writes.
         seconds: The time of one read.
 
     Raises:
@@ -95,6 +96,7 @@ class Reading:
     def __init__(self, url: str, prefix: str = "", *, can_edit: bool = False, seconds: float = READ_SECONDS) -> None:
         self.store = WatchedStore(url, table_name_prefix=prefix, read_only=True)
         self.answers = Answers(self.store, can_edit=can_edit)
+        self.editing = EditingStore(url, prefix) if can_edit else None
         self.heavy = Lane("heavy", HEAVY_AT_ONCE, seconds)
         self.light = Lane("light", LIGHT_AT_ONCE, seconds)
 
@@ -106,4 +108,6 @@ class Reading:
         """End every read, and close the store."""
         for lane in (self.heavy, self.light):
             lane.close()
+        if self.editing is not None:
+            self.editing.close()
         self.store.close()

@@ -16,6 +16,7 @@ from trainstore.dashboard.arguments import Arguments
 from trainstore.dashboard.limits import LIMITS
 from trainstore.dashboard.reading import Reading
 from trainstore.dashboard.responses import ApiError, bytes_answer, json_answer
+from trainstore.dashboard.series import POINTS
 from trainstore.dashboard.wire import Curve
 
 MOST_COLUMNS = 10_000
@@ -90,20 +91,45 @@ def run(asked: Asked) -> Response:
     """One run in full."""
     asked.arguments.known()
     found = asked.answers.run(asked.uid)
-    etag = f'"{found["etag"]}"'
-    return asked.json(found, ETag=etag)
+    return asked.json(found, ETag=f'"{found["etag"]}"')
+
+
+def edit(asked: Asked) -> Response:
+    """Change a run's tags, notes or name, if nobody else has since it was read."""
+    editing = asked.reading.editing
+    if editing is None:
+        raise ApiError(403, "read-only", "this dashboard only shows", "start it with: trainstore ui --edit")
+    etag = asked.request.headers.get("if-match")
+    if etag is None:
+        raise ApiError(428, "etag", "If-Match is missing", "send the etag of the run as it was read, or *")
+    editing.edit_run(asked.uid, asked.arguments.body, etag.strip().removeprefix("W/").strip('"'))
+    return asked.json(asked.answers.run(asked.uid))
 
 
 def series(asked: Asked) -> Response:
     """Curves of runs."""
     given = asked.arguments.known("runs", "metrics", "x", "lo", "hi", "points", "attempts", "exact", "format")
+    form = _form(given)
     found = asked.answers.series(
         _some(given, "runs", LIMITS["curves_runs"]),
         _some(given, "metrics", LIMITS["curves_metrics"]),
         x=given.text("x") or "step",
         **_part(given),
     )
-    return asked.curves(found, _form(given))
+    return asked.curves(found, form)
+
+
+def compare(asked: Asked) -> Response:
+    """What differs between runs."""
+    given = asked.arguments.known("runs", "all")
+    runs = _some(given, "runs", LIMITS["curves_runs"])
+    return asked.json(asked.answers.compare(runs, everything=given.flag("all")))
+
+
+def samples(asked: Asked) -> Response:
+    """What models wrote."""
+    given = asked.arguments.known("runs", "name")
+    return asked.json(asked.answers.samples(_some(given, "runs", LIMITS["curves_runs"]), name=given.text("name")))
 
 
 def _some(given: Arguments, name: str, most: int) -> list[str]:
@@ -118,10 +144,7 @@ def _part(given: Arguments) -> dict[str, Any]:
     low, high = given.number("lo"), given.number("hi")
     if low is not None and high is not None and low > high:
         raise ApiError(400, "argument", f"lo={low:g} is above hi={high:g}")
-    part: dict[str, Any] = {"lo": low, "hi": high}
-    if given.all("points"):
-        part["points"] = given.count("points", 0, 1, LIMITS["points"])
-    return part
+    return {"lo": low, "hi": high, "points": given.count("points", POINTS, 1, LIMITS["points"])}
 
 
 def _form(given: Arguments) -> str:
@@ -142,5 +165,8 @@ ROUTES = [
     ApiRoute("columns", columns, heavy=True),
     ApiRoute("runs", runs, heavy=True),
     ApiRoute("runs/{uid}", run, heavy=False, methods=("GET",)),
+    ApiRoute("runs/{uid}", edit, heavy=False, methods=("PATCH",)),
     ApiRoute("series", series, heavy=True),
+    ApiRoute("compare", compare, heavy=True),
+    ApiRoute("samples", samples, heavy=True),
 ]

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from trainstore.dashboard.cells import encoded, number, plain
 from trainstore.dashboard.ids import hyperparam_ids
 from trainstore.models import OPEN_END
-from trainstore.queries import compare_runs, get_run, list_children, list_samples, resolve_run
+from trainstore.queries import RunRecord, compare_runs, get_run, list_children, list_samples, resolve_run
 from trainstore.queries.columns import sort_key
 from trainstore.queries.frames import parse
 from trainstore.queries.names import Name
@@ -55,16 +55,21 @@ def run_detail(reader: Reader, run: object) -> dict[str, Any]:
             for child in list_children(reader, key.uid).itertuples()
         ],
     }
-    editable = [key.uid, record.name, record.notes, record.tags]
     return {
         "run": detail,
-        "etag": hashlib.sha256(orjson.dumps(plain(editable), option=orjson.OPT_SORT_KEYS)).hexdigest()[:16],
+        "etag": etag_of(record),
         "attempts": _attempts(reader, key),
         "events": _events(reader, key),
         "hyperparams": facts,
         "summary": _summary(reader, key),
         "writers": _writers(reader, key),
     }
+
+
+def etag_of(record: RunRecord) -> str:
+    """A text that changes with every edit of a run."""
+    editable = [record.uid, record.name, record.notes, record.tags]
+    return hashlib.sha256(orjson.dumps(plain(editable), option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
 def compare(reader: Reader, runs: Sequence[str], *, everything: bool = False) -> dict[str, Any]:

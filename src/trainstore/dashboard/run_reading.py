@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import FromClause, Table, select
+from sqlalchemy import FromClause, bindparam, select
 
 from trainstore.dashboard.buckets import Floats
 from trainstore.dashboard.run_columns import ATTEMPT, RunColumns, Summary
@@ -27,18 +27,30 @@ _SUMMARY = ("run_id", "metric", "count", "nonfinite_count", "min", "min_step", "
 
 
 def read_run(
-    reader: Reader, key: RunKey, summary: Summary, *, after: int | None = None, started: float | None = None
+    reader: Reader,
+    key: RunKey,
+    summary: Summary,
+    *,
+    after: int | None = None,
+    only: Sequence[int] | None = None,
+    superseded: tuple[int, int] | None = None,
+    started: float | None = None,
 ) -> RunColumns:
-    """The current steps of a run.
+    """The current steps of a run, or superseded ones.
 
     Args:
         reader: Of one snapshot.
         key: The run.
         summary: That of the same snapshot.
         after: Only those from this step on, this one too.
+        only: Only these.
+        superseded: Instead those of this attempt that lie beyond this step.
         started: The time of its beginning, if it is known.
     """
-    source = _source(reader, key, summary)
+    source = _source(reader, summary, only)
+    if superseded is not None:
+        log, (attempt, end_step) = reader.models.step_log, superseded
+        source = select(log).where(log.c.attempt == attempt, log.c.step > end_step).subquery()
     if after is not None:
         source = select(source).where(source.c.step >= after).subquery()
     steps = read_steps(reader, source, [key], _FIXED, None)
@@ -59,15 +71,23 @@ def read_run(
     return RunColumns(step, axes, started, metrics, summary, beside)
 
 
-def _source(reader: Reader, key: RunKey, summary: Summary) -> FromClause:
+def _source(reader: Reader, summary: Summary, only: Sequence[int] | None = None) -> FromClause:
     """The rows to read. If a run was never resumed, they need not be joined with its attempts."""
     attempts = [row for row in summary if row[0] == ATTEMPT]
-    log: Table = reader.models.step_log
+    log, current = reader.models.step_log, reader.models.current_step_log
     if len(attempts) == 1:
         _, number, end_step = attempts[0]
-        return select(log).where(log.c.attempt == number, log.c.step <= end_step).subquery()
-    current: FromClause = reader.models.current_step_log
-    return current
+        if only is None:
+            return select(log).where(log.c.attempt == number, log.c.step <= end_step).subquery()
+        # With a range beside the list, SQLite would take the range.
+        listed = [step for step in only if step <= end_step]
+        return select(log).where(log.c.attempt == number, log.c.step.in_(_literal(listed))).subquery()
+    return current if only is None else select(current).where(current.c.step.in_(_literal(only))).subquery()
+
+
+def _literal(steps: Sequence[int]) -> Any:
+    """Steps in the text of a statement: databases take only so many parameters."""
+    return bindparam(None, list(steps), expanding=True, literal_execute=True)
 
 
 def _numbers(column: Any) -> tuple[Any, Floats] | None:

@@ -76,8 +76,16 @@ export function paintSpans(pen, { x, plot, spans, look, lanes }) {
       hatch(pen, left, plot.top, Math.max(right, left + 3), plot.bottom, look.muted);
       continue;
     }
+    if (kind === "superseded") {
+      // Above the attempt that trained these steps again.
+      pen.strokeStyle = look.muted;
+      pen.setLineDash([2, 3]);
+      segment(pen, left, plot.top + 0.5, right, plot.top + 0.5);
+      pen.setLineDash([]);
+      continue;
+    }
     pen.fillStyle = look.shade;
-    if (dark || kind === "superseded") pen.fillRect(left, plot.top, right - left, plot.bottom - plot.top);
+    if (dark) pen.fillRect(left, plot.top, right - left, plot.bottom - plot.top);
     if (kind !== "attempt") continue;
     pen.strokeStyle = look.edge;
     if (left > plot.left + 1) segment(pen, Math.round(left) + 0.5, plot.top, Math.round(left) + 0.5, plot.bottom);

@@ -37,6 +37,7 @@ import { DASHES } from "./colours.js";
  * @property {PointMark[]} points
  * @property {{top: number, odd: number, points: number, spans: number}} lanes  Where signs and names stand: y.
  * @property {Look} look
+ * @property {number} ratio  Device pixels to a CSS pixel; 0: on paper, where time does not matter.
  */
 
 const FADES_ABOVE = 10; // runs
@@ -71,22 +72,23 @@ export function paintChart(pen, picture) {
  * @param {Scale} y
  */
 function paintLines(pen, picture, y) {
-  const { lines, look } = picture;
+  const { lines, look, ratio } = picture;
   const many = lines.length > FADES_ABOVE;
   pen.lineJoin = "round";
   for (const line of lines) {
-    if (line.smooth && lines.length > ONLY_SMOOTHED_ABOVE) continue;
+    if (line.smooth && (line.old || lines.length > ONLY_SMOOTHED_ABOVE)) continue;
     const trace = traceOf(line, line.mean, picture, y);
     pen.strokeStyle = pen.fillStyle = look.runs[line.run.colour];
     if (trace.spread && (line.band || !many)) paintEnvelope(pen, trace, line.smooth ? 0.13 : 0.18);
     pen.globalAlpha = line.smooth ? (many ? 0.14 : 0.35) : 1;
-    stroke(pen, line, trace, line.smooth || many ? 1 : 1.5, !many);
+    stroke(pen, line, trace, { width: line.smooth || many ? 1 : 1.5, dots: !many, hair: many ? ratio : 0 });
   }
   pen.globalAlpha = 1;
   for (const line of lines) {
     if (!line.smooth) continue;
     pen.strokeStyle = look.runs[line.run.colour];
-    stroke(pen, line, traceOf(line, line.smooth, picture, y), many ? 1.25 : 1.75, !many);
+    const width = many ? 1.5 : 1.75;
+    stroke(pen, line, traceOf(line, line.smooth, picture, y), { width, dots: !many, hair: many ? ratio : 0 });
   }
   pen.setLineDash([]);
 }
@@ -107,9 +109,9 @@ export function paintHighlight(pen, line, picture) {
   pen.lineJoin = "round";
   const trace = traceOf(line, line.smooth ?? line.mean, picture, picture.y);
   pen.strokeStyle = look.bg;
-  stroke(pen, { ...line, run: { ...line.run, dash: 0 } }, trace, 5, false);
+  stroke(pen, { ...line, run: { ...line.run, dash: 0 } }, trace, { width: 5, dots: false, hair: 0 });
   pen.strokeStyle = pen.fillStyle = look.runs[line.run.colour];
-  stroke(pen, line, trace, 2.5, lines.length <= FADES_ABOVE);
+  stroke(pen, line, trace, { width: 2.5, dots: lines.length <= FADES_ABOVE, hair: 0 });
   pen.restore();
 }
 
@@ -203,20 +205,29 @@ function paintEnvelope(pen, { px, low, high }, alpha) {
  * @param {Pen} pen
  * @param {Line} line
  * @param {Trace} trace
- * @param {number} width
- * @param {boolean} dots  Also each point by itself, where they lie far apart.
+ * @param {Object} how
+ * @param {number} how.width
+ * @param {boolean} how.dots  Also each point by itself, where they lie far apart.
+ * @param {number} how.hair  Above 0: draw in lines of one device pixel, one beside the other. A line that is wider than
+ *   that by a little takes a canvas without GPU 20 times as long.
  */
-function stroke(pen, line, { px, mid }, width, dots) {
+function stroke(pen, line, { px, mid }, { width, dots, hair }) {
   if (!px.length) return;
   const apart = px.length > 1 ? (px[px.length - 1] - px[0]) / (px.length - 1) : Infinity;
   // A dash on dense noise costs much and shows nothing; a smoothed line has one point for each pixel at most.
   const dashed = line.smooth !== null || apart > 4;
   pen.setLineDash(line.old ? [1.5, 3] : dashed ? DASHES[line.run.dash] : []);
-  pen.lineWidth = width;
-  const fine = apart > 1.5;
-  pen.beginPath();
-  for (let i = 0; i < px.length; i += 1) pen[i ? "lineTo" : "moveTo"](px[i], fine ? mid[i] : Math.round(mid[i]));
-  pen.stroke();
+  pen.lineWidth = hair ? 1 / hair : width;
+  const times = hair ? Math.max(1, Math.round(width * hair)) : 1;
+  for (let time = 0; time < times; time += 1) {
+    const down = hair ? (time * 0.6) / hair : 0;
+    pen.beginPath();
+    for (let i = 0; i < px.length; i += 1) {
+      if (i) pen.lineTo(px[i], mid[i] + down);
+      else pen.moveTo(px[i], mid[i] + down);
+    }
+    pen.stroke();
+  }
   if (apart < DOTS_APART || line.old || (!dots && px.length > 1)) return;
   pen.setLineDash([]);
   pen.fillStyle = pen.strokeStyle;

@@ -13,6 +13,9 @@ import { signal } from "./signals.js";
 /** @typedef {import("./chart-tip.js").Reading} Reading */
 
 const DRAGGED = 4; // pixels: less is a click
+const MARK_REACH = 5; // pixels
+/** @type {Record<string, string>} */
+const MARK_SIGNS = { checkpoint: "▲", event: "◆", resume: "▶", alert: "▼" };
 const DOT_REACH = 12; // pixels: a line that ended further away has no value here
 
 /**
@@ -27,6 +30,7 @@ export function makeSync() {
  * @param {Object} chart
  * @param {HTMLElement} chart.plot  Takes the focus and the pointer.
  * @param {HTMLCanvasElement} chart.overlay
+ * @param {HTMLCanvasElement} chart.marked  Below it: the line of the run that is pointed at, which stays longer.
  * @param {() => Picture|null} chart.picture
  * @param {() => string} chart.axis
  * @param {Sync} chart.sync
@@ -36,11 +40,12 @@ export function makeSync() {
  * @param {() => void} chart.reset
  * @param {(event: KeyboardEvent) => boolean} chart.key  Other keys; whether it was one.
  */
-export function attachHover({ plot, overlay, picture, axis, sync, also, zoomX, zoomY, reset, key }) {
+export function attachHover({ plot, overlay, marked, picture, axis, sync, also, zoomX, zoomY, reset, key }) {
   const self = {};
   const tip = h("div", { class: "chart-tip popup", hidden: true });
   plot.append(tip);
   let [frame, mouseX, mouseY, line] = [0, NaN, NaN, 0];
+  let above = { line: /** @type {Line|null} */ (null), picture: /** @type {Picture|null} */ (null) };
   /** @type {{x: number, y: number, shift: boolean, moved: boolean}|null} */
   let drag = null;
 
@@ -53,34 +58,58 @@ export function attachHover({ plot, overlay, picture, axis, sync, also, zoomX, z
   };
 
   function paint() {
-    const pen = /** @type {CanvasRenderingContext2D} */ (overlay.getContext("2d"));
-    pen.setTransform(1, 0, 0, 1, 0, 0);
-    pen.clearRect(0, 0, overlay.width, overlay.height);
     const shown = picture();
     const pointed = sync.pointed.get();
+    const pen = cleared(overlay, shown);
     if (!shown || !shown.width) return;
-    const ratio = overlay.width / shown.width;
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     if (drag?.moved) paintDrag(pen, shown);
     if (!pointed || pointed.axis !== axis()) {
       tip.hidden = true;
+      mark(null, shown);
       return;
     }
     const at = shown.x.pixel(pointed.x);
     const inside = at >= shown.plot.left - 1 && at <= shown.plot.right + 1;
     const readings = inside ? readingsAt(shown.lines, pointed.x, nearness(shown)) : [];
     const chosen = own() && Number.isFinite(mouseY) && readings.length ? readings[0].line.run.uid : pointed.uid;
-    const marked = readings.find((reading) => reading.line.run.uid === chosen);
+    const near = readings.find((reading) => reading.line.run.uid === chosen);
     if (own() && chosen !== pointed.uid) pointed.uid = chosen;
-    if (marked && shown.lines.length > 1) paintHighlight(pen, marked.line, shown);
+    mark(near && shown.lines.length > 1 ? near.line : null, shown);
     if (inside) {
       pen.strokeStyle = shown.look.muted;
       pen.lineWidth = 1;
       segment(pen, Math.round(at) + 0.5, shown.plot.top, Math.round(at) + 0.5, shown.plot.bottom);
     }
-    for (const reading of readings.length > 10 ? [marked] : readings) if (reading) dot(pen, shown, reading);
-    if (own() && readings.length && !drag?.moved) showTip(tip, shown, readings, axis(), also(readings[0]));
+    for (const reading of readings.length > 10 ? [near] : readings) if (reading) dot(pen, shown, reading);
+    if (own() && readings.length && !drag?.moved) {
+      showTip(tip, shown, readings, axis(), [...also(readings[0]), ...marksAt(shown, pointed.x)]);
+    }
     else tip.hidden = true;
+  }
+
+  /** @param {HTMLCanvasElement} canvas @param {Picture|null} shown */
+  function cleared(canvas, shown) {
+    const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+    pen.clearRect(0, 0, canvas.width, canvas.height);
+    const ratio = shown ? canvas.width / shown.width : 1;
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    return pen;
+  }
+
+  /** @param {Line|null} one @param {Picture} shown */
+  function mark(one, shown) {
+    if (one === above.line && shown === above.picture) return;
+    above = { line: one, picture: shown };
+    const pen = cleared(marked, shown);
+    if (one) paintHighlight(pen, one, shown);
+  }
+
+  /** Checkpoints, events and so on. @param {Picture} shown @param {number} x @returns {[string, string][]} */
+  function marksAt(shown, x) {
+    const at = shown.x.pixel(x);
+    const near = shown.points.filter((point) => Math.abs(shown.x.pixel(point.at) - at) <= MARK_REACH);
+    return near.slice(0, 4).map((point) => [MARK_SIGNS[point.kind] ?? "◆", point.label]);
   }
 
   /** @param {Picture} shown */
@@ -198,7 +227,8 @@ export function attachHover({ plot, overlay, picture, axis, sync, also, zoomX, z
     [mouseX, mouseY] = [shown.x.pixel(one.x[i]), shown.y ? shown.y.pixel((one.smooth ?? one.mean)[i]) : NaN];
     sync.pinned.set(null);
     sync.pointed.set({ axis: axis(), x: one.x[i], uid: one.run.uid, chart: self });
-    const others = also({ line: one, i, distance: 0 }).map(([name, value]) => `${name} ${value}`);
+    const signs = marksAt(shown, one.x[i]).map(([, label]) => label);
+    const others = [...also({ line: one, i, distance: 0 }).map(([name, value]) => `${name} ${value}`), ...signs];
     const smooth = one.smooth ? `, smoothed ${formatNumber(one.smooth[i])}` : "";
     const place = [`${shown.xLabel} ${formatAxisValue(axis(), one.x[i])}`, ...others].join(", ");
     announce(`${one.run.name}: ${place}: ${formatNumber(one.mean[i])}${smooth}`);

@@ -47,7 +47,7 @@ export function linesOf(curves, weight) {
     const { x, mean, low, high, count, oddX, odd } = part ?? whole;
     const few = (band ? whole.x.length : pointsOf(whole)) < FEWEST_TO_SMOOTH;
     if (weight > 0 && few && !old) short += 1;
-    const smooth = weight > 0 && !few && !old ? smoothOf(part ?? whole, whole, weight, band) : null;
+    const smooth = weight > 0 && !few ? smoothOf(part ?? whole, whole, weight, band) : null;
     return { run, x, mean, low, high, count, oddX, odd, band, old, smooth };
   });
   return { lines, short };
@@ -130,9 +130,10 @@ export function rangeOfValues(lines, across, log) {
  * @param {(text: string) => number} input.measure  The width of a text.
  * @param {import("./chart-draw.js").Span[]} input.spans
  * @param {import("./chart-draw.js").PointMark[]} input.points
+ * @param {number} input.ratio  Device pixels to a CSS pixel; 0 for a picture on paper.
  * @returns {{picture: Picture, notes: string[], weight: number}}
  */
-export function composePicture({ curves, options, zoom, width, height, head, xLabel, look, measure, spans, points }) {
+export function composePicture({ curves, options, zoom, width, height, head, xLabel, look, measure, spans, points, ratio }) {
   const weight = options.smooth ?? usualSmoothing(curves);
   const { lines, short } = linesOf(curves, weight);
   const across = zoom ?? wholeRange(curves, options.logx);
@@ -152,7 +153,7 @@ export function composePicture({ curves, options, zoom, width, height, head, xLa
   const plot = { left, top, right: width - 10, bottom };
   const kind = options.logx ? "log" : options.axis === "time" ? "time" : options.axis === "relative" ? "duration" : "linear";
   const x = makeScale(kind, across[0], across[1], plot.left, plot.right);
-  const picture = { width, height, plot, x, y, xLabel, lines, spans, points, lanes, look };
+  const picture = { width, height, plot, x, y, xLabel, lines, spans, points, lanes, look, ratio };
   return { picture, notes: notesOf(lines, short, hidden, odd, y === null), weight };
 }
 

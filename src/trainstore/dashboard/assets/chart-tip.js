@@ -38,6 +38,7 @@ export function readValue({ line, i }) {
  * @param {number} value
  */
 export function formatAxisValue(axis, value) {
+  if (axis === "step") return formatNumber(Math.round(value));
   if (axis === "time") return formatTime(value);
   if (axis === "relative") return formatDuration(value);
   return formatNumber(value, 6);
@@ -67,9 +68,13 @@ export function showTip(tip, shown, readings, axis, facts) {
     readings.length > near.length && h("p", { class: "muted" }, `the nearest ${near.length} of ${readings.length}`),
   );
   tip.hidden = false;
-  const wide = tip.offsetWidth;
-  const left = at + 14 + wide > shown.width && at - 14 - wide > -60 ? at - 14 - wide : at + 14;
-  tip.style.left = `${left}px`;
+  // Beside the line, and within the panel that would cut it off.
+  const plot = /** @type {HTMLElement} */ (tip.parentElement).getBoundingClientRect();
+  const full = tip.closest(".chart-full");
+  const edge = full ? { left: 0, right: innerWidth } : /** @type {HTMLElement} */ (tip.closest(".charts") ?? tip.parentElement).getBoundingClientRect();
+  const [low, high, wide] = [edge.left - plot.left + 2, edge.right - plot.left - 2, tip.offsetWidth];
+  const left = at + 14 + wide <= high ? at + 14 : at - 14 - wide;
+  tip.style.left = `${Math.max(low, Math.min(left, high - wide))}px`;
   tip.style.top = `${Math.max(0, Math.min(shown.plot.top, shown.height - tip.offsetHeight))}px`;
 }
 

@@ -49,7 +49,9 @@ const AXIS_NAMES = { relative: "since the start" };
 export function chart(metric, host) {
   const canvas = h("canvas", { "aria-hidden": "true" });
   const overlay = h("canvas", { "aria-hidden": "true", class: "overlay" });
-  const plot = h("div", { class: "chart-plot", tabindex: 0, role: "group", "aria-roledescription": "chart" }, canvas, overlay);
+  const marked = h("canvas", { "aria-hidden": "true", class: "overlay" });
+  const layers = [canvas, marked, overlay];
+  const plot = h("div", { class: "chart-plot", tabindex: 0, role: "group", "aria-roledescription": "chart" }, layers);
   const middle = h("p", { class: "chart-middle muted", hidden: true });
   const data = h("div", { class: "chart-data", hidden: true, tabindex: 0, role: "region", "aria-label": `points of ${metric}` });
   const notes = h("p", { class: "chart-notes muted small" });
@@ -122,15 +124,16 @@ export function chart(metric, host) {
    * @param {number} width
    * @param {number} height
    * @param {number} top
+   * @param {number} [ratio]
    */
-  function compose(width, height, top) {
+  function compose(width, height, top, ratio = 0) {
     const { curves, loading, preview, error } = gather();
     const look = host.look();
     const pen = canvas.getContext("2d");
     pen.font = `${look.size}px ${look.font}`;
     const settings = host.settings(metric);
     const composed = composePicture({
-      ...{ curves, width, height, look, head: top },
+      ...{ curves, width, height, look, ratio, head: top },
       options: settings,
       zoom: host.zoomOf(settings.axis),
       xLabel: axisName(),
@@ -147,13 +150,13 @@ export function chart(metric, host) {
     if (!width || !height) return;
     const ratio = Math.min(window.devicePixelRatio || 1, 3);
     if (waitsForSize || canvas.width !== Math.round(width * ratio)) {
-      for (const one of [canvas, overlay]) {
+      for (const one of layers) {
         one.width = Math.round(width * ratio);
         one.height = Math.round(height * ratio);
       }
       waitsForSize = false;
     }
-    const composed = compose(width, height, 0);
+    const composed = compose(width, height, 0, ratio);
     picture = composed.picture;
     const pen = canvas.getContext("2d");
     pen.setTransform(1, 0, 0, 1, 0, 0);
@@ -253,7 +256,7 @@ export function chart(metric, host) {
   }
 
   const hover = attachHover({
-    ...{ plot, overlay, axis, also, reset, key },
+    ...{ plot, marked, overlay, axis, also, reset, key },
     sync: host.sync,
     picture: () => picture,
     zoomX: (range) => host.zoom(axis(), range),

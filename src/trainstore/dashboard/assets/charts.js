@@ -43,7 +43,10 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
 
   const shownRuns = () => runs.get().slice(0, MOST_CURVES);
   const points = () => settings.points() ?? (shownRuns().length > FEW_RUNS ? POINTS_OF_MANY : POINTS_OF_FEW);
-  const grouping = () => (state.list("group").length ? { by: state.list("group"), band: settings.common().band } : null);
+  const grouping = () => {
+    const by = state.list("group");
+    return by.length ? { by, band: settings.common().band, q: state.text("q"), project: state.text("project") } : null;
+  };
   const each = (/** @type {(one: ReturnType<typeof chart>) => void} */ act) => charts.forEach(act);
   const store = curveStore({
     ...{ source, points, grouping },
@@ -65,13 +68,13 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
     zoomBack: settings.zoomBack,
     runOf(/** @type {import("./types.js").Curve} */ curve, /** @type {number} */ place) {
       if (curve.label === undefined) return byUid.get(curve.run) ?? null;
-      const name = `${curve.label} (n=${curve.runs})`;
+      const name = curve.runs === undefined ? curve.label : `${curve.label} (${curve.runs})`;
       const style = { colour: place % COLOURS, dash: Math.floor(place / COLOURS) % DASHES.length };
       return { uid: String(curve.label), name, status: "", label: name, ...style };
     },
     look: () => look,
     marks: () => marks?.get() ?? {},
-    resumed: () => Object.values(marks?.get() ?? {}).some((of) => of.spans.length > 1),
+    resumed: () => Object.values(marks?.get() ?? {}).some((of) => of.spans.some((span) => span.kind === "superseded")),
     smoothing: smoothingOf,
     pinned: (/** @type {string} */ metric) => state.list("pins").includes(metric),
     togglePin(/** @type {string} */ metric) {
@@ -138,7 +141,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
   function arrange() {
     const wanted = state.text("metrics").toLowerCase().split(/\s+/).filter(Boolean);
     const found = names.get().filter((name) => wanted.every((word) => name.toLowerCase().includes(word)));
-    const parts = runs.get().length ? sectionsOf(found, state.list("pins")) : [];
+    const parts = runs.get().length || grouping() ? sectionsOf(found, state.list("pins")) : [];
     keyed(sections, parts, (part) => part.name, makeSection, (section, part) => fillSection(section, part));
     const kept = new Set(parts.flatMap((part) => part.metrics.map((metric) => chartKey(part.name, metric))));
     for (const [key, one] of charts) {
@@ -155,7 +158,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
 
   /** @param {boolean} some */
   function emptyText(some) {
-    if (!runs.get().length) return "Select a run to see its curves.";
+    if (!runs.get().length && !grouping()) return "Select a run to see its curves.";
     return some ? "No metric has this in its name." : "No metrics yet.";
   }
 
@@ -195,7 +198,6 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
     const more = runs.get().length - MOST_CURVES;
     legendNote.hidden = more <= 0;
     legendNote.textContent = `Curves of the first ${MOST_CURVES} runs; ${more} more are selected.`;
-    if (grouping()) store.clear();
     arrange();
     each((one) => one.change());
   }
@@ -216,9 +218,15 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
     arrange();
     each((one) => one.invalidate());
   }));
-  all.add(state.listen(["points", "group", "band"], () => {
+  let wasGrouped = grouping() !== null;
+  all.add(state.listen(["points", "group", "band", "q", "project"], () => {
+    const changed = points() !== usualPoints;
+    usualPoints = points();
+    if (grouping() === null && !wasGrouped && !changed) return;
+    wasGrouped = grouping() !== null;
     store.clear();
     fields.update();
+    arrange();
     each((one) => one.change());
   }));
   all.add(settings.listen(() => {

@@ -9,7 +9,7 @@ import { numberOf } from "./wire.js";
  * @typedef {{metric: string, axis: string, range: Range|null, old?: boolean}} Wish
  */
 /** @typedef {{curves: Curve[], state: "asked"|"ready"|"failed", exact: boolean, error: any, wish: Wish, uid: string, used: number}} Entry */
-/** @typedef {{by: string[], band: string}|null} Grouping */
+/** @typedef {{by: string[], band: string, q: string, project: string}|null} Grouping  Of all runs that a filter finds. */
 
 const POINTS_AT_ONCE = 200_000; // buckets in one answer: 8 MB
 const REQUESTS_AT_ONCE = 3;
@@ -101,7 +101,7 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
     const common = { x: wish.axis, lo, hi, points: points() };
     try {
       const found = group
-        ? await source.group({ ...common, metric: wish.metric, band: group.band, by: group.by, runs: runs() })
+        ? await source.group({ ...common, ...group, metric: wish.metric })
         : await source.curves({
             ...common,
             runs: byRun,

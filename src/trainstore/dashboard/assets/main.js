@@ -1,37 +1,124 @@
 // The beginning: where the data comes from, and which page is shown.
+import { showBar } from "./bar.js";
 import { fill, h } from "./dom.js";
-import { hasEmbeddedData } from "./embedded.js";
+import { startKeys } from "./keys.js";
 import { startRouter } from "./router.js";
-import { fileSource } from "./source-file.js";
-import { httpSource, takeToken } from "./source-http.js";
+import { runList } from "./run-list.js";
+import { runsPage } from "./runs.js";
+import { httpSource, saveToken, takeToken } from "./source-http.js";
+import { startTheme } from "./theme.js";
 
 /** @type {Record<string, (context: import("./types.js").Context) => import("./types.js").Page>} */
-const PAGES = {};
+const PAGES = {
+  runs: runsPage,
+};
+const RETRY_MS = 3000;
+let retry = 0;
 
 async function begin() {
-  if (!hasEmbeddedData()) takeToken();
+  clearTimeout(retry);
+  const source = httpSource();
   const page = /** @type {HTMLElement} */ (document.getElementById("page"));
-  let source;
   let meta;
   try {
-    source = hasEmbeddedData() ? await fileSource() : httpSource();
     meta = await source.meta();
   } catch (error) {
-    fill(page, h("div", { class: "empty" }, h("h2", {}, "The store cannot be read"), h("p", {}, String(error))));
+    fill(page, trouble(error, begin));
+    if (soonBack(error)) retry = setTimeout(begin, RETRY_MS);
     return;
   }
+  start(source, meta, page);
+}
+
+/**
+ * Whether an error goes away by itself.
+ * @param {any} error
+ */
+function soonBack({ status }) {
+  return status === 0 || status === 503;
+}
+
+/**
+ * @param {import("./types.js").Source} source
+ * @param {import("./types.js").Meta} meta
+ * @param {HTMLElement} page
+ */
+function start(source, meta, page) {
   const { route, state } = startRouter();
-  const context = { source, meta, route, state, live: null };
+  const list = runList(source, state, meta.limits.runs);
+  const context = { source, meta, route, state, live: null, list };
+  document.title = meta.title || "trainstore";
+  showBar(/** @type {HTMLElement} */ (document.getElementById("bar")), context, Object.keys(PAGES));
+  startKeys();
   /** @type {import("./types.js").Page|null} */
   let shown = null;
   const show = () => {
     shown?.dispose();
+    shown = null;
     const make = PAGES[route.get().page];
-    shown = make ? make(context) : { element: h("p", { class: "empty" }, "There is no such page."), dispose() {} };
-    fill(page, shown.element);
+    try {
+      shown = make ? make(context) : { element: noSuchPage(route.get().page), dispose() {} };
+      fill(page, shown.element);
+    } catch (error) {
+      fill(page, trouble(error, show));
+      throw error; // the console has the rest
+    }
   };
   route.listen(show);
   show();
 }
 
+/** @param {string} name */
+function noSuchPage(name) {
+  return h(
+    "div",
+    { class: "empty" },
+    h("h2", {}, `There is no page “${name}”`),
+    h("p", {}, h("a", { href: "#/runs" }, "To the runs")),
+  );
+}
+
+/**
+ * What went wrong, and what to do.
+ * @param {any} error
+ * @param {() => void} again
+ */
+function trouble(error, again) {
+  if (error.status === 401) return tokenForm(again);
+  const titles = {
+    0: "The server does not answer",
+    503: error.code === "schema" ? "The store needs an upgrade" : "The database is away",
+  };
+  const title =
+    titles[/** @type {0|503} */ (error.status)] ?? (error.status ? "The store cannot be read" : "This page failed");
+  return h(
+    "div",
+    { class: "empty" },
+    h("h2", {}, title),
+    h("p", {}, error.message),
+    error.hint && h("p", {}, error.hint),
+    h("p", {}, h("button", { on: { click: again } }, "Try again")),
+    soonBack(error) && h("p", { class: "small" }, "The page also tries again by itself."),
+  );
+}
+
+/** @param {() => void} again */
+function tokenForm(again) {
+  const field = h("input", { type: "password", "aria-label": "Token", autocomplete: "off", required: true });
+  const send = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    saveToken(field.value.trim());
+    again();
+  };
+  return h(
+    "div",
+    { class: "empty" },
+    h("h2", {}, "This dashboard asks for its token"),
+    h("p", {}, "Open the link that ", h("code", {}, "trainstore ui"), " has printed, or paste the token from it:"),
+    h("form", { class: "row token-form", on: { submit: send } }, field, h("button", { class: "primary" }, "Open")),
+  );
+}
+
+startTheme();
+takeToken();
 begin();

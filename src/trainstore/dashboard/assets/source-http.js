@@ -23,9 +23,17 @@ const LONG_ADDRESS = 4000; // characters of a query; above it goes into the body
 export function takeToken() {
   const found = /[#&?]token=([^&]+)/.exec(location.hash);
   if (!found) return;
-  sessionStorage.setItem(TOKEN_KEY, decodeURIComponent(found[1]));
+  saveToken(decodeURIComponent(found[1]));
   const rest = location.hash.replace(/[&?]?token=[^&]+&?/, "").replace(/^#$/, "");
   history.replaceState(null, "", location.pathname + location.search + rest);
+}
+
+/**
+ * For as long as the tab is open.
+ * @param {string} token
+ */
+export function saveToken(token) {
+  sessionStorage.setItem(TOKEN_KEY, token);
 }
 
 /** @returns {import("./types.js").Source} */

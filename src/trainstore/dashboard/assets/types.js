@@ -72,7 +72,7 @@
  * @property {{rank: number, host: string, pid: number, attempt: number, started: number, closed: number|null, heartbeat: number|null, alive: boolean}[]} writers
  */
 /** @typedef {{runs: string[], metrics: string[], x?: string, lo?: number|null, hi?: number|null, points?: number, attempts?: "current"|"superseded", exact?: 1}} CurvesQuery */
-/** @typedef {{metric: string, x?: string, lo?: number|null, hi?: number|null, points?: number, band?: string, by?: string[], q?: string, project?: string, groups?: string[][], runs?: string[]}} GroupQuery */
+/** @typedef {{metric: string, x?: string, lo?: number|null, hi?: number|null, points?: number, band?: string, by?: string[], q?: string, project?: string, groups?: string[][]}} GroupQuery */
 /** @typedef {{project?: string, q?: string, columns?: string[], sort?: string[], offset?: number, limit?: number}} RunsQuery */
 /** @typedef {{check: string, level: "ok"|"warning"|"error", text: string}} Finding */
 /**
@@ -110,7 +110,7 @@
  * @property {(uids: string[], table: string, format: string) => string} exportUrl
  */
 /** @typedef {{uid: string, name: string, status: string, label: string, colour: number, dash: number}} ShownRun */
-/** @typedef {{source: Source, meta: Meta, state: import("./router.js").State, route: import("./router.js").Route, live: any}} Context */
+/** @typedef {{source: Source, meta: Meta, state: import("./router.js").State, route: import("./router.js").Route, live: any, list: import("./run-list.js").RunList}} Context */
 /** @typedef {{element: HTMLElement, dispose: () => void}} Page */
 
 export const TYPES_ONLY = true; // a module needs an export for its types to be imported

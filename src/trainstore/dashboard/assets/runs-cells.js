@@ -1,0 +1,120 @@
+// What the cells of the run table show.
+import { colourOf, DASHES } from "./colours.js";
+import { fill, h } from "./dom.js";
+import { formatAgo, formatCell, formatNumber, formatTime, signOf } from "./format.js";
+import { summaryOf } from "./order.js";
+import { cellAt } from "./rows.js";
+
+/** @typedef {import("./rows.js").Rows} Rows */
+/** @typedef {import("./types.js").ShownRun} ShownRun */
+
+/**
+ * The line that a run has in the charts.
+ * @param {{colour: number, dash: number}|undefined} style  None: an empty place.
+ */
+export function lineSample(style) {
+  if (!style) return h("span", { class: "line-sample" });
+  const line = h("line", {
+    x1: 1,
+    x2: 19,
+    y1: 5,
+    y2: 5,
+    "stroke-width": 3,
+    "stroke-dasharray": DASHES[style.dash].join(" "),
+  });
+  line.style.stroke = `var(${colourOf(style.colour)})`;
+  return h("svg", { class: "line-sample", width: 20, height: 10, "aria-hidden": "true" }, line);
+}
+
+/** @param {string} status */
+export function statusMark(status) {
+  return [h("span", { class: `sign status-${status}`, "aria-hidden": "true" }, signOf(status)), ` ${status}`];
+}
+
+/**
+ * A value of a run, with few digits; all of it in the title.
+ * @param {HTMLElement} cell
+ * @param {import("./types.js").Cell} value
+ * @param {import("./types.js").Kind} kind
+ * @param {number} now
+ */
+export function fillValue(cell, value, kind, now) {
+  if (value === null) {
+    fill(cell);
+    cell.removeAttribute("title");
+    return;
+  }
+  const text = kind === "time" ? formatAgo(Number(value), now) : formatCell(value, kind);
+  const odd = kind === "number" && typeof value === "string";
+  fill(cell, odd ? h("span", { class: "bad" }, text) : text);
+  cell.title = kind === "time" ? formatTime(Number(value)) : kind === "duration" ? `${value} s` : String(value);
+}
+
+/**
+ * What the runs of a group have in a column: their value if it is one, the mean and deviation of numbers.
+ * @param {HTMLElement} cell
+ * @param {Rows} rows
+ * @param {string} id
+ * @param {number[]} members
+ * @param {number} now
+ */
+export function fillSummary(cell, rows, id, members, now) {
+  const kind = rows.columns.get(id)?.kind ?? "text";
+  const values = new Set(members.map((row) => cellAt(rows, id, row)));
+  if (values.size === 1) return fillValue(cell, [...values][0], kind, now);
+  if (kind === "number" || kind === "duration") {
+    const { n, mean, std, low, high } = summaryOf(rows, id, members);
+    const show = (/** @type {number} */ value) =>
+      kind === "number" ? formatNumber(value, 3) : formatCell(value, kind);
+    fill(cell, n ? show(mean) : "", n > 1 ? h("span", { class: "muted" }, ` ± ${show(std)}`) : "");
+    cell.title = n
+      ? `mean ${mean}, deviation ${std}, from ${low} to ${high}, ${n} of ${members.length} runs`
+      : "no number";
+    return;
+  }
+  if (kind === "time") {
+    const times = members.map((row) => Number(cellAt(rows, id, row) ?? NaN)).filter(Number.isFinite);
+    return fillValue(cell, times.length ? Math.max(...times) : null, kind, now);
+  }
+  fill(cell, h("span", { class: "muted" }, `${values.size} values`));
+  cell.title = [...values]
+    .slice(0, 20)
+    .map((value) => value ?? "none")
+    .join(", ");
+}
+
+/**
+ * How many runs of a group have which status.
+ * @param {HTMLElement} cell
+ * @param {Rows} rows
+ * @param {number[]} members
+ */
+export function fillStatuses(cell, rows, members) {
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  for (const row of members) {
+    const status = String(cellAt(rows, "status", row) ?? "");
+    counts.set(status, (counts.get(status) ?? 0) + 1);
+  }
+  const all = [...counts].sort((a, b) => b[1] - a[1]);
+  fill(
+    cell,
+    all
+      .map(([status, n]) => [
+        h("span", { class: `sign status-${status}`, "aria-hidden": "true" }, signOf(status)),
+        `${n} `,
+      ])
+      .flat(),
+  );
+  cell.title = all.map(([status, n]) => `${n} ${status}`).join(", ");
+}
+
+/**
+ * A width for a column by what stands in it.
+ * @param {string} label
+ * @param {string[]} texts
+ */
+export function columnWidth(label, texts) {
+  const longest = texts.reduce((most, text) => Math.max(most, text.length), 0);
+  return Math.round(Math.min(240, Math.max(64, 34 + 7 * label.length, 22 + 7.4 * longest)));
+}

@@ -1,0 +1,65 @@
+// What the page of the runs says when there is nothing to show.
+import { h } from "./dom.js";
+
+const RECORD = `from trainstore import TrainStore
+
+with TrainStore().start_run(project="first", hyperparams={"lr": 0.1}) as run:
+    for step in range(100):
+        run.log({"loss": 1 / (step + 1)}, step=step)`;
+
+/**
+ * The store has no run yet: what to do.
+ * @param {import("./types.js").Meta} meta
+ */
+export function firstScreen({ store }) {
+  return h(
+    "div",
+    { class: "empty first-screen" },
+    h("h2", {}, "No runs yet"),
+    h("p", {}, "This page looks at ", h("code", {}, store.url), ". Runs appear here as soon as a program records one:"),
+    h("pre", {}, h("code", {}, RECORD)),
+    h("p", {}, "Or let trainstore record an example: ", h("code", {}, "trainstore demo")),
+    h(
+      "p",
+      { class: "small" },
+      "Are the runs in another database? Name it: ",
+      h("code", {}, "trainstore ui path/to/runs.db"),
+      ", or set ",
+      h("code", {}, "TRAINSTORE_URL"),
+      ".",
+    ),
+  );
+}
+
+/** @param {import("./router.js").State} state */
+export function nothingFound(state) {
+  const q = state.text("q");
+  const project = state.text("project");
+  const clear = () => state.set(q ? { q: null } : { project: null }, { push: true });
+  return h(
+    "div",
+    { class: "empty" },
+    h("h2", {}, q ? "No run matches the filter" : `The project “${project}” has no runs`),
+    q && h("p", {}, h("code", {}, q), project && ` in the project “${project}”`),
+    h("p", {}, h("button", { class: "primary", on: { click: clear } }, q ? "Clear the filter" : "All projects")),
+  );
+}
+
+/**
+ * A read that failed, beside what is still shown.
+ * @param {any} error
+ * @param {() => void} again
+ * @param {() => void} usual
+ */
+export function troubleNotice(error, again, usual) {
+  const ours = error.code === "filter" || error.code === "argument";
+  return h(
+    "div",
+    { class: "row" },
+    h("span", { class: "bad", "aria-hidden": "true" }, "⚠"),
+    h("span", { class: "grow" }, error.message, error.hint ? ` (${error.hint})` : ""),
+    ours
+      ? h("button", { on: { click: usual } }, "The usual columns and order")
+      : h("button", { on: { click: again } }, "Try again"),
+  );
+}

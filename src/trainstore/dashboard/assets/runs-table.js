@@ -1,0 +1,247 @@
+// The run table: its columns, its rows and groups, and what a click or a key does in it.
+import { fill, h } from "./dom.js";
+import { formatAgo, formatCell } from "./format.js";
+import { groupedRows, nextSort, sortKeys, sortTexts, sortedRows } from "./order.js";
+import { columnWidth, fillStatuses, fillSummary, fillValue, lineSample, statusMark } from "./runs-cells.js";
+import { cellAt } from "./rows.js";
+import { virtualTable } from "./table.js";
+
+/** @typedef {import("./order.js").RunGroup} RunGroup */
+/** @typedef {{group: RunGroup|null, members: number[]}} Line  A run has one member. */
+/** @typedef {import("./table.js").GridColumn & {label: string, kind: import("./types.js").Kind}} RunColumn */
+
+const SAMPLE = 100; // rows whose texts a column's width is measured by
+const NARROW = 460; // pixels of a table in which names scroll along
+
+/**
+ * @param {Object} parts
+ * @param {import("./router.js").State} parts.state
+ * @param {import("./run-list.js").RunList} parts.list
+ * @param {ReturnType<typeof import("./selection.js").runSelection>} parts.selection
+ * @param {() => string[]} parts.columns  The ids of those shown.
+ * @param {() => number} parts.now  Seconds since 1970, by the database's clock.
+ */
+export function runsTable({ state, list, selection, columns, now }) {
+  /** @type {Line[]} */
+  let lines = [];
+  /** @type {string[]} */
+  let order = [];
+  /** @type {Map<string, {colour: number, dash: number}>} */
+  let styles = new Map();
+  /** @type {Set<string>} */
+  const open = new Set();
+  const grid = virtualTable("Runs", {
+    toggle: (row, extend) => toggleLine(lines[row], extend),
+    all: () => selection.choose(order),
+  });
+
+  const uidsOf = (/** @type {Line} */ line) => line.members.map((row) => list.rows.get().uids[row]);
+  const toggleLine = (/** @type {Line|undefined} */ line, /** @type {boolean} */ extend) => {
+    if (line) selection.toggle(uidsOf(line), order, extend);
+  };
+
+  const arrange = () => {
+    const rows = list.rows.get();
+    const keys = sortKeys(state.list("sort"));
+    const by = state.list("group");
+    const sorted = list.status.get().whole ? sortedRows(rows, keys) : rows.uids.map((_, row) => row);
+    order = sorted.map((row) => rows.uids[row]);
+    if (!by.length) {
+      lines = sorted.map((row) => ({ group: null, members: [row] }));
+      return;
+    }
+    const groups = groupedRows(rows, sorted, by, keys);
+    order = groups.flatMap((group) => group.members.map((row) => rows.uids[row]));
+    lines = groups.flatMap((group) => [
+      { group, members: group.members },
+      ...(open.has(group.key) ? group.members.map((row) => ({ group: null, members: [row] })) : []),
+    ]);
+  };
+
+  /** @returns {RunColumn[]} */
+  const gridColumns = () => {
+    const rows = list.rows.get();
+    const keys = sortKeys(state.list("sort"));
+    const labels = labelsOf(columns(), list.infos.get());
+    const frozen = grid.element.clientWidth === 0 || grid.element.clientWidth > NARROW;
+    const sorted = (/** @type {string} */ id) => {
+      const key = keys.find((one) => one.id === id);
+      return /** @type {"ascending"|"descending"|""} */ (!key ? "" : key.down ? "descending" : "ascending");
+    };
+    const column = (/** @type {string} */ id, /** @type {string} */ label) => {
+      const { kind, values } = rows.columns.get(id) ?? { kind: /** @type {const} */ ("text"), values: [] };
+      const texts = values
+        .slice(0, SAMPLE)
+        .map((value) => (kind === "time" ? formatAgo(Number(value), now()) : formatCell(value, kind)));
+      if (state.list("group").length && kind === "number") texts.push("0.0000 ± 0.0000");
+      return {
+        id,
+        label,
+        kind,
+        number: kind === "number" || kind === "duration",
+        width: columnWidth(label, texts),
+        sorted: sorted(id),
+      };
+    };
+    const text = /** @type {const} */ ("text");
+    const name = { ...column("name", state.list("group").length ? "group" : "name"), frozen };
+    return [
+      { id: "select", label: "", kind: text, width: 32, frozen: true },
+      { id: "line", label: "", kind: text, width: 30, frozen: true },
+      { ...name, width: Math.max(140, name.width) + (state.list("group").length ? 30 : 0) },
+      { ...column("status", "status"), width: 112 },
+      ...columns()
+        .filter((id) => id !== "name" && id !== "status")
+        .map((id) => column(id, labels.get(id) ?? id)),
+    ];
+  };
+
+  const head = (/** @type {HTMLElement} */ cell, /** @type {any} */ { id, label, sorted }) => {
+    cell.removeAttribute("title");
+    if (id === "line") return fill(cell, h("span", { class: "visually-hidden" }, "line"));
+    if (id === "select") {
+      const now = selection.chosen.get();
+      const some = order.some((uid) => now.has(uid));
+      const every = some && order.every((uid) => now.has(uid));
+      const all = () => selection.choose(every ? [] : order);
+      return fill(
+        cell,
+        h("input", {
+          type: "checkbox",
+          "aria-label": "All runs that the filter shows",
+          checked: every,
+          indeterminate: some && !every,
+          on: { click: all },
+        }),
+      );
+    }
+    const place = sortKeys(state.list("sort")).findIndex((key) => key.id === id);
+    const arrow = sorted === "" ? "" : sorted === "ascending" ? "▲" : "▼";
+    const rank = state.list("sort").length > 1 && place >= 0 ? String(place + 1) : "";
+    const sort = (/** @type {MouseEvent} */ event) => {
+      state.set({ sort: sortTexts(nextSort(sortKeys(state.list("sort")), id, event.shiftKey)) }, { push: true });
+    };
+    const mark = h("span", { class: "sort-mark", "aria-hidden": "true" }, arrow, rank);
+    fill(
+      cell,
+      h("button", { class: "plain head-button", on: { click: sort } }, h("span", { class: "cut" }, label), mark),
+    );
+    cell.title = `${id}: sort; with shift beside the other columns`;
+  };
+
+  const fillCell = (/** @type {HTMLElement} */ cell, /** @type {any} */ { id, kind }, /** @type {number} */ place) => {
+    const line = lines[place];
+    if (id === "select") return fillBox(cell, line);
+    if (line.group) return fillGroup(cell, id, line.group);
+    const rows = list.rows.get();
+    const [row] = line.members;
+    const uid = rows.uids[row];
+    if (id === "line") {
+      cell.title = styles.has(uid) ? "shown in the charts" : "";
+      return fill(cell, lineSample(styles.get(uid)));
+    }
+    if (id === "name") {
+      const name = String(cellAt(rows, "name", row) || uid.slice(0, 8));
+      cell.title = name;
+      cell.classList.toggle("in-group", state.list("group").length > 0);
+      return fill(cell, h("a", { class: "cut", href: state.link("run", uid) }, name));
+    }
+    if (id === "status") {
+      const status = String(cellAt(rows, "status", row) ?? "");
+      cell.title = status;
+      return fill(cell, statusMark(status));
+    }
+    fillValue(cell, cellAt(rows, id, row), kind, now());
+  };
+
+  const fillBox = (/** @type {HTMLElement} */ cell, /** @type {Line} */ line) => {
+    const now = selection.chosen.get();
+    const uids = uidsOf(line);
+    const some = uids.some((uid) => now.has(uid));
+    const every = some && uids.every((uid) => now.has(uid));
+    const label = line.group
+      ? `Show the ${uids.length} runs of this group in the charts`
+      : `Show ${cellAt(list.rows.get(), "name", line.members[0])} in the charts`;
+    fill(cell, h("input", { type: "checkbox", "aria-label": label, checked: every, indeterminate: some && !every }));
+    cell.removeAttribute("title");
+  };
+
+  const fillGroup = (/** @type {HTMLElement} */ cell, /** @type {string} */ id, /** @type {RunGroup} */ group) => {
+    const rows = list.rows.get();
+    if (id === "line") return fill(cell);
+    if (id === "status") return fillStatuses(cell, rows, group.members);
+    if (id !== "name") return fillSummary(cell, rows, id, group.members, now());
+    const is = open.has(group.key);
+    const text = group.values
+      .map((value, place) => {
+        const by = state.list("group")[place];
+        return `${by.replace(/^(hp|tag|mth|dbh|env)\./, "")} = ${value === null ? "none" : formatCell(value, rows.columns.get(by)?.kind ?? "text")}`;
+      })
+      .join(", ");
+    const flip = () => {
+      if (!open.delete(group.key)) open.add(group.key);
+      show();
+    };
+    const best = bestOf(group);
+    fill(
+      cell,
+      h(
+        "button",
+        { class: "plain group-button", "aria-expanded": String(is), on: { click: flip } },
+        h("span", { "aria-hidden": "true" }, is ? "▾ " : "▸ "),
+        h("span", { class: "cut" }, text),
+        h("span", { class: "count" }, String(group.members.length)),
+      ),
+    );
+    cell.title = `${text}: ${group.members.length} run${group.members.length === 1 ? "" : "s"}${best}`;
+  };
+
+  /** The run that the table's order puts first, if a number leads it. */
+  const bestOf = (/** @type {RunGroup} */ group) => {
+    const rows = list.rows.get();
+    const [lead] = sortKeys(state.list("sort"));
+    const value = lead ? cellAt(rows, lead.id, group.members[0]) : null;
+    if (!lead || value === null || rows.columns.get(lead.id)?.kind !== "number") return "";
+    return `; best ${lead.id}: ${formatCell(value, "number")} of ${cellAt(rows, "name", group.members[0])}`;
+  };
+
+  const show = () => {
+    arrange();
+    styles = new Map(selection.shown.get().map((run) => [run.uid, run]));
+    const rows = list.rows.get();
+    grid.show({
+      columns: gridColumns(),
+      length: lines.length,
+      key: (place) => lines[place].group?.key ?? rows.uids[lines[place].members[0]],
+      selected: (place) => lines[place].members.every((row) => selection.chosen.get().has(rows.uids[row])),
+      head,
+      fill: fillCell,
+    });
+  };
+
+  return {
+    element: grid.element,
+    show,
+    refresh() {
+      styles = new Map(selection.shown.get().map((run) => [run.uid, run]));
+      grid.refresh();
+    },
+    focus: grid.focus,
+    /** All runs, as the table shows them. */
+    order: () => order,
+    dispose: grid.dispose,
+  };
+}
+
+/**
+ * Headings: the short names, or the whole ones where two would be equal.
+ * @param {string[]} ids
+ * @param {import("./types.js").ColumnInfo[]} infos
+ * @returns {Map<string, string>}
+ */
+export function labelsOf(ids, infos) {
+  const known = new Map(infos.map(({ id, label }) => [id, label]));
+  const short = ids.map((id) => known.get(id) ?? id.replace(/^(hp|mth|dbh|env|tag|metric)\./, ""));
+  const twice = new Set(short.filter((label, place) => short.indexOf(label) !== place));
+  return new Map(ids.map((id, place) => [id, twice.has(short[place]) ? id : short[place]]));
+}

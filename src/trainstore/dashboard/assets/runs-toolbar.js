@@ -1,0 +1,161 @@
+// The line above table and charts: columns, groups, which runs are in the charts, and what is shown.
+import { fill, h } from "./dom.js";
+import { formatNumber } from "./format.js";
+import { columnPicker } from "./picker.js";
+import { popupButton } from "./popups.js";
+import { effect } from "./signals.js";
+
+const VIEWS = [
+  ["table", "Table", "The table alone (t)"],
+  ["both", "Both", "Table and charts"],
+  ["charts", "Charts", "The charts alone (c)"],
+];
+
+/**
+ * @param {Object} parts
+ * @param {import("./router.js").State} parts.state
+ * @param {import("./run-list.js").RunList} parts.list
+ * @param {ReturnType<typeof import("./selection.js").runSelection>} parts.selection
+ * @param {import("./shown-columns.js").ShownColumns} parts.columns
+ * @param {() => string[]} parts.order  All runs, as the table shows them.
+ * @param {number} parts.limit  How many runs may have curves.
+ */
+export function runsToolbar({ state, list, selection, columns, order, limit }) {
+  /** @type {ReturnType<typeof columnPicker>|null} */
+  let open = null;
+  const pick = (/** @type {import("./picker.js").PickerOptions} */ options) => {
+    open = columnPicker(options);
+    return open;
+  };
+
+  const columnButton = popupButton("Columns", () =>
+    pick({
+      label: "Columns of the table",
+      chosenLabel: "Shown",
+      infos: () => list.infos.get().filter(({ id }) => !["name", "status", "uid"].includes(id)),
+      chosen: columns.get,
+      choose: columns.choose,
+      reset: columns.usual,
+    }),
+  );
+  const groupButton = popupButton("Group", () =>
+    pick({
+      label: "Group runs by columns",
+      chosenLabel: "Grouped by",
+      infos: () => list.infos.get().filter(groupable),
+      chosen: () => state.list("group"),
+      choose: (ids) => state.set({ group: ids }, { push: true }),
+    }),
+  );
+  const differ = h(
+    "button",
+    {
+      title: "Show each column in which these runs differ, and no other hyperparameter",
+      on: { click: () => columns.flipDiffering() },
+    },
+    "Only what differs",
+  );
+  const chosen = popupButton("", () => ({
+    element: chosenMenu(),
+    focus: () => chosen.element.querySelector("button.menu-item")?.focus(),
+  }));
+
+  const chosenMenu = () => {
+    const item = (/** @type {string} */ text, /** @type {() => void} */ act, note = "") =>
+      h(
+        "button",
+        {
+          class: "plain menu-item",
+          on: {
+            click: () => {
+              act();
+              chosen.close();
+              chosen.button.focus();
+            },
+          },
+        },
+        text,
+        note && h("span", { class: "muted small" }, note),
+      );
+    const all = order().length;
+    const uids = [...selection.chosen.get()];
+    return h(
+      "div",
+      { class: "popup menu", role: "dialog", "aria-label": "Runs in the charts" },
+      item("The newest 10", selection.usual),
+      item(
+        all > limit ? `The first ${limit}` : "All",
+        () => selection.choose(order()),
+        all > limit ? `of ${formatNumber(all)}, as sorted; more curves than that are not drawn` : formatNumber(all),
+      ),
+      item("None", () => selection.choose([])),
+      uids.length > 1 &&
+        h(
+          "a",
+          {
+            class: "menu-item",
+            href: state.link("compare", "", { runs: state.list("runs").length ? state.list("runs") : uids }),
+          },
+          `Compare these ${formatNumber(uids.length)}`,
+        ),
+    );
+  };
+
+  const views = VIEWS.map(([name, text, title]) =>
+    h(
+      "button",
+      {
+        title,
+        data: { view: name },
+        on: {
+          click: () => {
+            state.set({ tab: name === "both" ? null : name }, { push: true });
+          },
+        },
+      },
+      text,
+    ),
+  );
+  const tools = h("div", { class: "row toolbar-tools" }, columnButton.element, groupButton.element, differ);
+  const segments = h("div", { class: "segments", role: "group", "aria-label": "What is shown" }, views);
+  const element = h("div", { class: "toolbar" }, tools, chosen.element, h("span", { class: "grow" }), segments);
+
+  const draw = () => {
+    const groups = state.list("group").length;
+    groupButton.label(groups ? `Grouped by ${groups}` : "Group");
+    groupButton.button.setAttribute("aria-pressed", String(groups > 0));
+    differ.setAttribute("aria-pressed", String(columns.differing()));
+    const n = selection.chosen.get().size;
+    const left = selection.left();
+    fill(chosen.button, h("b", {}, formatNumber(n)), left ? ` of ${formatNumber(n + left)}` : "", " in the charts ▾");
+    chosen.button.title = left
+      ? `${limit} runs are the most for curves; ${formatNumber(left)} are left out`
+      : "Which runs have curves";
+    open?.draw();
+  };
+  const stops = [
+    effect([list.infos, list.rows, list.usual, list.status, selection.chosen, selection.shown], draw),
+    state.listen(["group", "cols", "runs"], draw),
+  ];
+
+  return {
+    element,
+    /**
+     * @param {string} now
+     * @param {boolean} narrow
+     */
+    view(now, narrow) {
+      for (const button of views) {
+        button.setAttribute("aria-pressed", String(button.dataset.view === now));
+        button.hidden = narrow && button.dataset.view === "both";
+      }
+    },
+    dispose: () => stops.forEach((stop) => stop()),
+  };
+}
+
+/** @param {import("./types.js").ColumnInfo} info */
+function groupable({ id, group, kind }) {
+  if (group === "metric" || kind === "time" || kind === "duration") return false;
+  return !["name", "uid", "id", "last_step", "notes", "error"].includes(id);
+}
