@@ -133,7 +133,7 @@ def test_every_script_is_used():
         and path.name not in python
         and not any(f"./{path.name}" in text for name, text in others.items() if name != path.name)
     ]
-    assert set(unused) <= {"charts.js", "heatmap.js"}  # their pages come next
+    assert unused == []
 
 
 def test_the_scripts_are_small():

@@ -32,9 +32,9 @@ test("the widest numbers make a finite range", () => {
 
 test("linear ticks are 1, 2 or 5 apart and have the digits that tell them apart", () => {
   assert.deepEqual(labels("linear", 0, 1, 5), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
-  assert.deepEqual(labels("linear", 3.051, 3.0562, 5), ["3.052", "3.054", "3.056"]);
+  assert.deepEqual(labels("linear", 3.051, 3.0562, 5), ["3.051", "3.052", "3.053", "3.054", "3.055", "3.056"]);
   assert.deepEqual(labels("linear", -2, 2, 4), ["−2", "−1", "0", "1", "2"]);
-  assert.deepEqual(labels("linear", 0, 1_000_000, 4), ["0", "500k", "1M"]);
+  assert.deepEqual(labels("linear", 0, 1_000_000, 4), ["0", "200k", "400k", "600k", "800k", "1M"]);
   assert.deepEqual(labels("linear", 0, 5000, 5), ["0", "1000", "2000", "3000", "4000", "5000"]);
 });
 

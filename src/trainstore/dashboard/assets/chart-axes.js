@@ -27,7 +27,7 @@ export function paintAxes(pen, { x, y, plot, look, xLabel }) {
   pen.textAlign = "center";
   const room = pen.measureText(xLabel).width + 10;
   let free = plot.left - 30;
-  for (const { value, label } of x.ticks(Math.max(2, Math.floor((plot.right - plot.left) / 62)))) {
+  for (const { value, label } of x.ticks(Math.max(2, Math.floor((plot.right - plot.left) / 70)))) {
     const at = Math.round(x.pixel(value)) + 0.5;
     if (at < plot.left - 1 || at > plot.right + 1) continue;
     segment(pen, at, plot.top, at, plot.bottom);

@@ -166,7 +166,7 @@ export function traceOf(line, values, { x, plot }, y) {
  * @returns {[number, number]} From, and up to but without.
  */
 export function visible(x, low, high) {
-  return [Math.max(0, firstNotBelow(x, low) - 1), Math.min(x.length, firstNotBelow(x, high) + 1)];
+  return [Math.max(0, firstNotBelow(x, low) - 1), Math.min(x.length, firstAbove(x, high) + 1)];
 }
 
 /**
@@ -178,6 +178,20 @@ export function firstNotBelow(x, value) {
   while (low < high) {
     const middle = (low + high) >> 1;
     if (x[middle] < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/**
+ * @param {ArrayLike<number>} x  Ascending.
+ * @param {number} value
+ */
+export function firstAbove(x, value) {
+  let [low, high] = [0, x.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (x[middle] <= value) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -102,7 +102,7 @@ function paintSheet(pen, picture, title, height) {
   pen.font = `${look.size}px ${look.font}`;
   let [x, y] = [picture.plot.left, picture.height + LEGEND_ROW / 2];
   for (const { run } of legendOf(picture.lines)) {
-    const wide = pen.measureText(run.name).width + 44;
+    const wide = pen.measureText(run.label || run.name).width + 44;
     if (x + wide > width && x > picture.plot.left) [x, y] = [picture.plot.left, y + LEGEND_ROW];
     pen.strokeStyle = look.runs[run.colour];
     pen.lineWidth = 2;
@@ -110,7 +110,7 @@ function paintSheet(pen, picture, title, height) {
     segment(pen, x, y, x + 22, y);
     pen.setLineDash([]);
     pen.fillStyle = look.text;
-    pen.fillText(run.name, x + 27, y);
+    pen.fillText(run.label || run.name, x + 27, y);
     x += wide;
   }
 }
@@ -129,7 +129,7 @@ function sheetHeight(picture, ruler) {
   ruler.font = `${picture.look.size}px ${picture.look.font}`;
   let [x, rows] = [picture.plot.left, 1];
   for (const { run } of legendOf(picture.lines)) {
-    const wide = ruler.measureText(run.name).width + 44;
+    const wide = ruler.measureText(run.label || run.name).width + 44;
     if (x + wide > picture.width && x > picture.plot.left) [x, rows] = [picture.plot.left, rows + 1];
     x += wide;
   }

@@ -1,6 +1,6 @@
 // Pointing at charts: the line across all of them, the tip with the nearest runs, dragging a range, keys.
 import { segment } from "./chart-axes.js";
-import { firstNotBelow, paintHighlight } from "./chart-draw.js";
+import { firstAbove, firstNotBelow, paintHighlight } from "./chart-draw.js";
 import { formatAxisValue, readingsAt, readValue, showTip } from "./chart-tip.js";
 import { announce, h } from "./dom.js";
 import { formatNumber } from "./format.js";
@@ -222,7 +222,7 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
     const one = lines[line];
     const [reading] = readingsAt([one], before?.axis === axis() ? before.x : shown.x.low, () => 0);
     const from = firstNotBelow(one.x, shown.x.low);
-    const to = Math.max(from, firstNotBelow(one.x, shown.x.high) - (one.x[firstNotBelow(one.x, shown.x.high)] === shown.x.high ? 0 : 1));
+    const to = Math.max(from, firstAbove(one.x, shown.x.high) - 1);
     const i = Math.min(Math.min(to, one.x.length - 1), Math.max(from, reading.i + (before ? along : 0)));
     [mouseX, mouseY] = [shown.x.pixel(one.x[i]), shown.y ? shown.y.pixel((one.smooth ?? one.mean)[i]) : NaN];
     sync.pinned.set(null);
@@ -231,7 +231,7 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
     const others = [...also({ line: one, i, distance: 0 }).map(([name, value]) => `${name} ${value}`), ...signs];
     const smooth = one.smooth ? `, smoothed ${formatNumber(one.smooth[i])}` : "";
     const place = [`${shown.xLabel} ${formatAxisValue(axis(), one.x[i])}`, ...others].join(", ");
-    announce(`${one.run.name}: ${place}: ${formatNumber(one.mean[i])}${smooth}`);
+    announce(`${one.run.label || one.run.name}: ${place}: ${formatNumber(one.mean[i])}${smooth}`);
   }
 
   /** @type {Record<string, [number, number]>} */

@@ -15,8 +15,13 @@ export function metricNames(columns) {
     .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
 }
 
+/** @param {string} metric */
+function rankOf(metric) {
+  return metric === "loss" ? 0 : metric.includes("loss") ? 1 : 2;
+}
+
 /**
- * Sections in their order: what has no prefix first.
+ * Sections in their order: what has no prefix first. In each, losses come first.
  * @param {string[]} metrics
  * @param {string[]} pins
  * @returns {{name: string, metrics: string[]}[]}
@@ -29,7 +34,9 @@ export function sectionsOf(metrics, pins) {
     const prefix = metric.includes("/") ? metric.slice(0, metric.indexOf("/")) : "";
     byPrefix.set(prefix, [...(byPrefix.get(prefix) ?? []), metric]);
   }
-  const sections = [...byPrefix].filter(([, own]) => own.length).map(([name, own]) => ({ name, metrics: own }));
+  const sections = [...byPrefix].filter(([, own]) => own.length).map(([name, own]) => {
+    return { name, metrics: [...own].sort((a, b) => rankOf(a) - rankOf(b)) };
+  });
   return pinned.length ? [{ name: PINNED, metrics: pinned }, ...sections] : sections;
 }
 

@@ -91,7 +91,7 @@ function tipRow({ look }, reading, nearest) {
     "tr",
     { class: reading === nearest ? "nearest" : null },
     h("td", {}, swatch(line.run, look.runs[line.run.colour])),
-    h("td", { class: "cut chart-tip-name" }, line.run.name),
+    h("td", { class: "cut chart-tip-name" }, line.run.label || line.run.name),
     line.smooth && h("td", { class: "number" }, formatNumber(line.smooth[i])),
     h("td", { class: "number" }, formatNumber(line.mean[i]), h("span", { class: "muted" }, range)),
   );

@@ -97,7 +97,7 @@ function niceStep(width, count) {
   const raw = width / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(raw));
   const factor = raw / power;
-  return power * (factor <= 1 ? 1 : factor <= 2 ? 2 : factor <= 5 ? 5 : 10);
+  return power * (factor <= 1.5 ? 1 : factor <= 3.5 ? 2 : factor <= 7.5 ? 5 : 10);
 }
 
 /**

@@ -1,0 +1,204 @@
+// Curves that a panel keeps: asked for once and together, grown by what a live run sends.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { halved, pointsOf, withLater } from "../../../src/trainstore/dashboard/assets/buckets.js";
+import { curveStore } from "../../../src/trainstore/dashboard/assets/curves.js";
+
+const array = (values) => Float64Array.from(values);
+
+function curve(x, y, { run = "a", metric = "loss", count = x.map(() => 1), exact = true } = {}) {
+  return { run, metric, exact, x: array(x), mean: array(y), low: array(y), high: array(y), count: array(count),
+    oddX: array([]), odd: array([]) };
+}
+
+/** A store over a source that notes what it is asked for. */
+function kept({ uids = ["a", "b"], points = 100, answer = (run, metric) => curve([0, 1], [1, 2], { run, metric }) } = {}) {
+  const asked = [];
+  const changed = [];
+  let group = null;
+  const store = curveStore({
+    source: {
+      async curves(query) {
+        asked.push(query);
+        return query.runs.flatMap((run) => query.metrics.map((metric) => answer(run, metric, query))).filter(Boolean);
+      },
+      async group(query) {
+        asked.push(query);
+        return [{ ...curve([0], [1], { metric: query.metric }), run: undefined, label: "lr = 1", runs: 2 }];
+      },
+    },
+    runs: () => uids,
+    points: () => points,
+    grouping: () => group,
+    onChange: (metrics) => changed.push([...metrics].join()),
+  });
+  return { store, asked, changed, setRuns: (more) => (uids = more), setGroup: (value) => (group = value) };
+}
+
+const wish = (metric, more = {}) => ({ metric, axis: "step", range: null, ...more });
+const arrived = () => new Promise((done) => setTimeout(done, 20));
+
+test("what several charts ask for in one moment is one request", async () => {
+  const { store, asked } = kept();
+  for (const metric of ["loss", "accuracy", "lr"]) store.want(wish(metric));
+  await arrived();
+  assert.deepEqual(asked.map(({ runs, metrics, x }) => [runs, metrics, x]), [[["a", "b"], ["loss", "accuracy", "lr"], "step"]]);
+  assert.equal(store.get(wish("lr")).curves.length, 2);
+});
+
+test("what is there is not asked for again; another run alone is", async () => {
+  const { store, asked, setRuns } = kept();
+  store.want(wish("loss"));
+  await arrived();
+  setRuns(["a", "b", "c"]);
+  store.want(wish("loss"));
+  store.want(wish("loss"));
+  await arrived();
+  assert.deepEqual(asked.map((query) => query.runs), [["a", "b"], ["c"]]);
+  assert.deepEqual(store.get(wish("loss")).curves.map(({ run }) => run), ["a", "b", "c"]);
+});
+
+test("a range and another axis are fetched for themselves", async () => {
+  const { store, asked } = kept();
+  store.want(wish("loss"));
+  store.want(wish("loss", { range: [3, 9] }));
+  store.want(wish("loss", { axis: "time" }));
+  await arrived();
+  assert.deepEqual(asked.map(({ x, lo, hi }) => [x, lo, hi]), [["step", null, null], ["step", 3, 9], ["time", null, null]]);
+});
+
+test("an answer of one request has a limit; the rest is asked for in others", async () => {
+  const { store, asked } = kept({ uids: Array.from({ length: 100 }, (_, i) => `r${i}`), points: 1000 });
+  for (let i = 0; i < 6; i += 1) store.want(wish(`m${i}`));
+  await arrived();
+  assert.deepEqual(asked.map((query) => query.metrics.length), [2, 2, 2]);
+});
+
+test("a run without the metric has no curve, and is not asked for again", async () => {
+  const { store, asked } = kept({ answer: (run, metric) => (run === "a" ? curve([0], [1], { run, metric }) : null) });
+  store.want(wish("loss"));
+  await arrived();
+  store.want(wish("loss"));
+  await arrived();
+  assert.equal(asked.length, 1);
+  assert.deepEqual(store.get(wish("loss")).curves.map(({ run }) => run), ["a"]);
+});
+
+test("a preview is shown until the exact curve is there", async () => {
+  const { store, asked } = kept({ uids: ["a"], answer: (run, metric, query) => curve([0], [query.exact ? 2 : 1], { run, metric, exact: Boolean(query.exact) }) });
+  store.want(wish("loss"));
+  await arrived();
+  assert.equal(store.get(wish("loss")).preview, false);
+  assert.deepEqual(asked.map((query) => query.exact), [undefined, 1]);
+  assert.equal(store.get(wish("loss")).curves[0].mean[0], 2);
+});
+
+test("a failure is told, and tried again when asked", async () => {
+  let broken = true;
+  const { store } = kept({ uids: ["a"], answer(run, metric) {
+    if (broken) throw new Error("database away");
+    return curve([0], [1], { run, metric });
+  } });
+  store.want(wish("loss"));
+  await arrived();
+  assert.equal(store.get(wish("loss")).error.message, "database away");
+  broken = false;
+  store.retry();
+  await arrived();
+  assert.equal(store.get(wish("loss")).error, null);
+  assert.equal(store.get(wish("loss")).curves.length, 1);
+});
+
+test("an answer that comes after everything was forgotten is not taken", async () => {
+  const { store } = kept({ uids: ["a"] });
+  store.want(wish("loss"));
+  await Promise.resolve();
+  await new Promise((done) => setTimeout(done, 0));
+  store.clear();
+  await arrived();
+  assert.deepEqual(store.get(wish("loss")).curves, []);
+});
+
+test("groups are asked for by metric, of all runs that the filter finds", async () => {
+  const { store, asked, setGroup } = kept();
+  setGroup({ by: ["hp.lr"], band: "sem", q: "not tag.bad", project: "p" });
+  store.want(wish("loss"));
+  store.want(wish("accuracy"));
+  await arrived();
+  assert.deepEqual(asked.map(({ metric, by, band, q, project }) => [metric, by, band, q, project]), [
+    ["loss", ["hp.lr"], "sem", "not tag.bad", "p"], ["accuracy", ["hp.lr"], "sem", "not tag.bad", "p"],
+  ]);
+  assert.equal(store.get(wish("loss")).curves[0].label, "lr = 1");
+});
+
+test("a live run's points are added to the curves of its axis, zoomed ones up to their end", async () => {
+  const { store, asked, changed } = kept({ uids: ["a"] });
+  store.want(wish("loss"));
+  store.want(wish("loss", { range: [0, 3] }));
+  await arrived();
+  changed.length = 0;
+  store.append("a", "step", { loss: { x: [2, 3, 4], y: [5, "NaN", 7] } });
+  const whole = store.get(wish("loss")).curves[0];
+  assert.deepEqual([[...whole.x], [...whole.mean], [...whole.oddX]], [[0, 1, 2, 4], [1, 2, 5, 7], [3]]);
+  assert.deepEqual([...store.get(wish("loss", { range: [0, 3] })).curves[0].x], [0, 1, 2]);
+  assert.deepEqual(changed, ["loss"]);
+  assert.equal(asked.length, 2, "nothing was fetched again");
+  store.dispose();
+});
+
+test("a first point makes a curve", async () => {
+  const { store } = kept({ uids: ["a"], answer: () => null });
+  store.want(wish("loss"));
+  await arrived();
+  store.append("a", "step", { loss: { x: [0], y: [3] } });
+  assert.deepEqual([...store.get(wish("loss")).curves[0].mean], [3]);
+});
+
+test("a run that has changed is read anew, and drawn as it was meanwhile", async () => {
+  let value = 1;
+  const { store, asked } = kept({ uids: ["a", "b"], answer: (run, metric) => curve([0], [value], { run, metric }) });
+  store.want(wish("loss"));
+  await arrived();
+  value = 9;
+  store.refresh("a");
+  assert.equal(store.get(wish("loss")).curves[0].mean[0], 1);
+  await arrived();
+  assert.deepEqual(asked.map((query) => query.runs), [["a", "b"], ["a"]]);
+  assert.deepEqual(store.get(wish("loss")).curves.map((one) => one.mean[0]), [9, 1]);
+});
+
+test("points from replaces_from on take the place of those before", () => {
+  const { curve: grown, exact } = withLater(curve([0, 1, 2, 3], [0, 1, 2, 3]), [2, 3], [20, 30], 2, 100);
+  assert.deepEqual([[...grown.x], [...grown.mean], exact], [[0, 1, 2, 3], [0, 1, 20, 30], true]);
+});
+
+test("the last row again takes the place of the last point", () => {
+  const { curve: grown } = withLater(curve([0, 1], [0, 1]), [1, 2], [5, 6], undefined, 100);
+  assert.deepEqual([[...grown.x], [...grown.mean]], [[0, 1, 2], [0, 5, 6]]);
+});
+
+test("a bucket of several points is not thrown away for its last one; a new read is asked for", () => {
+  const { curve: grown, exact } = withLater(curve([0, 9], [1, 2], { count: [1, 9] }), [9, 10], [7, 8], 9, 100);
+  assert.deepEqual([[...grown.x], [...grown.count], exact], [[0, 9, 10], [1, 9, 1], false]);
+});
+
+test("a curve that grows keeps its points, its extremes and its sum, in no more than twice the buckets", () => {
+  let grown = curve([], []);
+  let [low, high, sum] = [Infinity, -Infinity, 0];
+  for (let i = 0; i < 1000; i += 1) {
+    const y = Math.sin(i) * (i % 77);
+    [low, high, sum] = [Math.min(low, y), Math.max(high, y), sum + y];
+    grown = withLater(grown, [i], [y], undefined, 30).curve;
+  }
+  assert.ok(grown.x.length <= 60);
+  assert.equal(pointsOf(grown), 1000);
+  assert.deepEqual([Math.min(...grown.low), Math.max(...grown.high)], [low, high]);
+  const total = grown.mean.reduce((all, mean, i) => all + mean * grown.count[i], 0);
+  assert.ok(Math.abs(total - sum) < 1e-6);
+  assert.equal(grown.x.at(-1), 999);
+});
+
+test("half of an odd number of buckets keeps the last one", () => {
+  const half = halved(curve([0, 1, 2], [1, 3, 9], { count: [1, 3, 2] }));
+  assert.deepEqual([[...half.x], [...half.mean], [...half.count]], [[0.75, 2], [2.5, 9], [4, 2]]);
+});
