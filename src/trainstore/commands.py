@@ -21,12 +21,22 @@ def command_on(backend: Backend, prefix: str, words: str) -> str:
     return f"trainstore {words}{options}"
 
 
-def options_of(backend: Backend, prefix: str) -> str | None:
-    """The options with which a command finds the store, "" if it does so without; None if they need a password."""
-    options = "" if _is_at(default_store(), backend) else f" --store {shlex.quote(place_of(backend))}"
+def options_of(backend: Backend, prefix: str, *, anywhere: bool = False) -> str | None:
+    """The options with which a command finds the store, "" if it does so without; None if they need a password.
+
+    Args:
+        backend: The store's database.
+        prefix: Of its tables.
+        anywhere: They are pasted in another process, whose folder and variables are not known.
+    """
+    options = ""
+    if anywhere:
+        options = f" --store {shlex.quote(str(getattr(backend, 'path', None) or place_of(backend)))}"
+    elif not _is_at(default_store(), backend):
+        options = f" --store {shlex.quote(place_of(backend))}"
     if options and "***" in backend.safe_url:
         return None
-    if prefix != default_prefix():
+    if prefix != ("" if anywhere else default_prefix()):
         options += f" --prefix {shlex.quote(prefix)}"
     return options
 

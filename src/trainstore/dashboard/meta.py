@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 
 from trainstore import __version__
+from trainstore.commands import options_of
 from trainstore.dashboard.limits import LIMITS
 from trainstore.queries.reader import Reader
 from trainstore.queries.run_source import liveness, run_source
@@ -17,10 +18,12 @@ from trainstore.queries.run_source import liveness, run_source
 def meta(reader: Reader, *, can_edit: bool = False) -> dict[str, Any]:
     """The answer ``meta``."""
     uid = reader.connection.execute(select(reader.models.store.c.uid)).scalar_one()
+    prefix = reader.models.prefix
+    options = options_of(reader.backend, prefix, anywhere=True)
     projects = _projects(reader)
     return {
         "version": __version__,
-        "store": {"uid": uid, "url": reader.backend.safe_url, "prefix": reader.models.prefix},
+        "store": {"uid": uid, "url": reader.backend.safe_url, "prefix": prefix, "options": options},
         "title": _title(reader),
         "projects": projects,
         "runs": sum(project["runs"] for project in projects),

@@ -12,12 +12,21 @@ from sqlalchemy import select
 from trainstore.dashboard.cells import encoded, number, plain
 from trainstore.dashboard.ids import hyperparam_ids
 from trainstore.models import OPEN_END
-from trainstore.queries import RunRecord, compare_runs, get_run, list_children, list_samples, resolve_run
+from trainstore.queries import (
+    RunRecord,
+    compare_runs,
+    get_run,
+    list_children,
+    list_samples,
+    resolve_run,
+    steps_per_second,
+)
 from trainstore.queries.columns import sort_key
 from trainstore.queries.frames import parse
 from trainstore.queries.names import Name
 from trainstore.queries.reader import Reader, RunKey
 from trainstore.queries.run_source import displayed_status, liveness, run_source
+from trainstore.queries.training_arguments import is_default
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -33,7 +42,7 @@ def run_detail(reader: Reader, run: object) -> dict[str, Any]:
     """
     key = resolve_run(reader, run)
     record = get_run(reader, key.uid)
-    facts = _hyperparams(reader, key)
+    facts = _hyperparams(reader, key, has_defaults=record.source == "transformers")
     detail = {
         "uid": key.uid,
         "id": key.id,
@@ -49,6 +58,7 @@ def run_detail(reader: Reader, run: object) -> dict[str, Any]:
         "source": record.source,
         "error": record.error,
         "model_name": record.model_name,
+        "steps_per_second": steps_per_second(reader, key.uid),
         "parent": _parent(reader, record.parent_uid, record.parent_step),
         "children": [
             {"uid": child.uid, "name": child.name, "step": _int(child.parent_step)}
@@ -118,7 +128,8 @@ def _python(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
 
 
-def _hyperparams(reader: Reader, key: RunKey) -> list[dict[str, Any]]:
+def _hyperparams(reader: Reader, key: RunKey, *, has_defaults: bool) -> list[dict[str, Any]]:
+    """Every value with its id; ``usual``: nobody chose it, it is a default of transformers' TrainingArguments."""
     table = reader.models.hyperparam.c
     statement = select(table.namespace, table.key, reader.backend.json_text(table.value)).where(table.run_id == key.id)
     rows = sorted(reader.rows(statement), key=lambda row: sort_key(row[0], row[1]))
@@ -127,7 +138,9 @@ def _hyperparams(reader: Reader, key: RunKey) -> list[dict[str, Any]]:
     for (namespace, name, text), one in zip(rows, ids, strict=True):
         value = parse(text)
         kind, _ = encoded([value])
-        facts.append({"namespace": namespace, "key": name, "id": one, "value": plain(value), "kind": kind})
+        usual = has_defaults and namespace == "hp" and (value is None or is_default(name, value))
+        fact = {"namespace": namespace, "key": name, "id": one, "value": plain(value), "kind": kind}
+        facts.append(fact | {"usual": True} if usual else fact)
     return facts
 
 

@@ -138,6 +138,17 @@ export function paintPoints(pen, { x, plot, points, look, lanes }) {
 }
 
 /**
+ * What the signs on the foot of a chart say; a resume has its name above.
+ * @param {{kind: string}[]} points
+ * @returns {string}
+ */
+export function signsText(points) {
+  const signs = { checkpoint: "▲", event: "◆", alert: "▼" };
+  const there = new Set(points.map(({ kind }) => kind));
+  return Object.entries(signs).filter(([kind]) => there.has(kind)).map(([kind, text]) => `${text} ${kind}`).join(", ");
+}
+
+/**
  * @param {Pen} pen
  * @param {string} kind
  * @param {number} x

@@ -1,4 +1,5 @@
 // One chart: its head, its canvas, its notes, and when it fetches and paints.
+import { signsText } from "./chart-axes.js";
 import { openMenu } from "./chart-controls.js";
 import { paintChart } from "./chart-draw.js";
 import { fillDataTable, saveCsv, savePng, saveSvg } from "./chart-export.js";
@@ -113,7 +114,8 @@ export function chart(metric, host) {
       const byStep = steps?.find((curve) => curve.run === run.uid);
       if (!of || (steps && !byStep)) continue;
       const place = (/** @type {number} */ step) => (byStep ? carriedOver(byStep.x, whole.x, step) : step);
-      if (shown.length === 1) spans.push(...of.spans.map((span) => ({ ...span, from: place(span.from), to: place(span.to) })));
+      const wanted = of.spans.filter(({ kind }) => kind !== "superseded" || host.settings(metric).old);
+      if (shown.length === 1) spans.push(...wanted.map((span) => ({ ...span, from: place(span.from), to: place(span.to) })));
       const colour = shown.length > 1 ? look.runs[run.colour] : undefined;
       points.push(...of.points.map((point) => ({ at: place(point.step), label: point.label, kind: point.kind, colour })));
     }
@@ -181,7 +183,7 @@ export function chart(metric, host) {
       bands && `mean and ${host.settings(metric).band} of each group`,
       weight > 0 && shown.lines.some((line) => line.smooth) && `smoothed ${weight}`,
       ...said,
-      shown.points.length > 0 && shown.spans.length > 0 && "▲ checkpoint, ◆ event",
+      signsText(shown.points),
     ].filter(Boolean);
     notes.textContent = words.join(" · ");
     const retry = h("button", { class: "plain", on: { click: () => host.store.retry() } }, "try again");

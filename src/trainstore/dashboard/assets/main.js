@@ -1,15 +1,22 @@
 // The beginning: where the data comes from, and which page is shown.
 import { showBar } from "./bar.js";
+import { setClock } from "./clock.js";
 import { fill, h } from "./dom.js";
+import { hasEmbeddedData } from "./embedded.js";
+import { healthPage } from "./health.js";
 import { startKeys } from "./keys.js";
 import { startRouter } from "./router.js";
+import { runPage } from "./run.js";
 import { runList } from "./run-list.js";
 import { runsPage } from "./runs.js";
+import { fileSource } from "./source-file.js";
 import { httpSource, saveToken, takeToken } from "./source-http.js";
 import { startTheme } from "./theme.js";
 
 /** @type {Record<string, (context: import("./types.js").Context) => import("./types.js").Page>} */
 const PAGES = {
+  health: healthPage,
+  run: runPage,
   runs: runsPage,
 };
 const RETRY_MS = 3000;
@@ -17,10 +24,11 @@ let retry = 0;
 
 async function begin() {
   clearTimeout(retry);
-  const source = httpSource();
   const page = /** @type {HTMLElement} */ (document.getElementById("page"));
+  let source;
   let meta;
   try {
+    source = hasEmbeddedData() ? await fileSource() : httpSource();
     meta = await source.meta();
   } catch (error) {
     fill(page, trouble(error, begin));
@@ -44,6 +52,7 @@ function soonBack({ status }) {
  * @param {HTMLElement} page
  */
 function start(source, meta, page) {
+  setClock(meta.now);
   const { route, state } = startRouter();
   const list = runList(source, state, meta.limits.runs);
   const context = { source, meta, route, state, live: null, list };
@@ -120,5 +129,5 @@ function tokenForm(again) {
 }
 
 startTheme();
-takeToken();
+if (!hasEmbeddedData()) takeToken();
 begin();

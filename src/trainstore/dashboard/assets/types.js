@@ -8,7 +8,8 @@
 /**
  * @typedef {Object} Meta
  * @property {string} version
- * @property {{uid: string, url: string, prefix: string}} store
+ * @property {{uid: string, url: string, prefix: string, options?: string|null}} store  `options`: with which a command
+ *   finds it, after the command; null: they would have to hold a password.
  * @property {string} title
  * @property {{name: string, runs: number, running: number}[]} projects
  * @property {number} runs
@@ -58,12 +59,12 @@
  * @property {boolean} current
  */
 /** @typedef {{at: number, step: number|null, kind: string, attempt: number|null, details: any}} RunEvent */
-/** @typedef {{namespace: string, key: string, id: string, value: any, kind: Kind}} Fact */
+/** @typedef {{namespace: string, key: string, id: string, value: any, kind: Kind, usual?: boolean}} Fact  `usual`: a default. */
 /** @typedef {{metric: string, count: number, nonfinite: number, min: Cell, min_step: number|null, max: Cell, max_step: number|null, last: Cell, last_step: number|null}} MetricSummary */
 /** @typedef {{uid: string, name: string, step: number|null}} Relative */
 /**
  * @typedef {Object} RunDetail
- * @property {{uid: string, id: number, name: string, project: string, status: string, started: number, ended: number|null, duration: number|null, last_step: number|null, notes: string|null, tags: Record<string, any>, source: string, error: string|null, model_name: string|null, parent: Relative|null, children: Relative[]}} run
+ * @property {{uid: string, id: number, name: string, project: string, status: string, started: number, ended: number|null, duration: number|null, last_step: number|null, notes: string|null, tags: Record<string, any>, source: string, error: string|null, model_name: string|null, parent: Relative|null, children: Relative[], steps_per_second?: number|null}} run
  * @property {string} etag
  * @property {Attempt[]} attempts
  * @property {RunEvent[]} events

@@ -1,0 +1,199 @@
+// A run's page: its head, and tabs with everything that is known of it.
+import { databaseNow } from "./clock.js";
+import { fill, h } from "./dom.js";
+import { attemptsPanel } from "./run-attempts.js";
+import { curveMetrics, curvesPanel, systemMetrics } from "./run-curves.js";
+import { editForm } from "./run-edit.js";
+import { runHead } from "./run-head.js";
+import { familiesOf, layersPanel } from "./run-layers.js";
+import { eventsPanel, factsPanel } from "./run-panels.js";
+import { samplesPanel } from "./run-samples.js";
+import { speedOf, withReading } from "./run-tree.js";
+import { disposables } from "./signals.js";
+import { tabList } from "./tabs.js";
+
+/** @typedef {import("./types.js").RunDetail} RunDetail */
+/** @typedef {import("./run-panels.js").Panel} Panel */
+/** @typedef {import("./types.js").Context} Context */
+
+const REFRESH_PAUSE = 2000; // milliseconds between two requests of a run that goes on
+const SHORTEST_SPEED = 5; // seconds over which the speed of now is measured, at least
+const LONGEST_SPEED = 60; // and at most
+
+/**
+ * @param {RunDetail} detail
+ * @returns {import("./tabs.js").Tab[]}
+ */
+function tabsOf(detail) {
+  const { attempts, events, hyperparams } = detail;
+  const facts = hyperparams.filter(({ namespace }) => namespace !== "env" && namespace !== "tag");
+  return [
+    { id: "curves", label: "Curves", count: curveMetrics(detail).length },
+    { id: "hyperparameters", label: "Hyperparameters", count: facts.length },
+    { id: "attempts", label: "Attempts", count: attempts.length },
+    { id: "events", label: "Events", count: events.length },
+    { id: "samples", label: "Samples" },
+    ...(familiesOf(detail).length ? [{ id: "layers", label: "Layers" }] : []),
+    ...(systemMetrics(detail).length ? [{ id: "system", label: "System" }] : []),
+    { id: "environment", label: "Environment" },
+  ];
+}
+
+/**
+ * @param {Context} context
+ * @param {string} uid
+ * @returns {Record<string, () => Panel>}
+ */
+function panelsOf(context, uid) {
+  return {
+    curves: () => curvesPanel(context, curveMetrics),
+    system: () => curvesPanel(context, systemMetrics),
+    hyperparameters: () => factsPanel(["hp", "mth", "dbh"], "No hyperparameters were recorded for this run."),
+    attempts: attemptsPanel,
+    events: eventsPanel,
+    samples: () => samplesPanel(context, uid),
+    layers: () => layersPanel(context, uid),
+    environment: () => factsPanel(["env"], "Nothing was recorded about the environment of this run."),
+  };
+}
+
+/**
+ * @param {Context} context
+ * @returns {import("./types.js").Page}
+ */
+export function runPage(context) {
+  const { uid } = context.route.get();
+  const element = h("div", { class: "run-page" }, h("p", { class: "loading" }, "Loading…"));
+  const page = runView(context, uid, element);
+  return { element, dispose: page.dispose };
+}
+
+/**
+ * Show a run inside an element, and keep it up to date.
+ * @param {Context} context
+ * @param {string} uid
+ * @param {HTMLElement} element
+ */
+function runView(context, uid, element) {
+  const { source, state, meta } = context;
+  const stops = disposables();
+  const panel = h("div", { class: "run-panel" });
+  const tabs = tabList({ label: "About the run", panel, onChoose: (id) => state.set({ tab: id }, { push: true }) });
+  const canEdit = meta.can_edit && source.can.edit;
+  const head = runHead(context, canEdit ? () => edit() : undefined);
+  const place = h("div", {}, head.element);
+  const panels = panelsOf(context, uid);
+  /** @type {{id: string, panel: Panel}|null} */
+  let open = null;
+  /** @type {RunDetail|null} */
+  let detail = null;
+  /** @type {[number, number][]} */
+  let readings = [];
+  let isGone = false;
+
+  /** @param {RunDetail} next */
+  const show = (next) => {
+    if (!detail) fill(element, place, tabs.element, panel);
+    detail = next;
+    const { run } = next;
+    if (run.last_step !== null) readings = withReading(readings, [databaseNow(), run.last_step], LONGEST_SPEED);
+    const speed = run.status === "running" ? speedOf(readings, SHORTEST_SPEED) : null;
+    head.update(next, speed ?? run.steps_per_second ?? null);
+    showTab();
+  };
+
+  const showTab = () => {
+    if (!detail) return;
+    const list = tabsOf(detail);
+    const asked = state.text("tab");
+    const id = asked in panels ? asked : list[0].id;
+    tabs.show(list, id);
+    if (open?.id !== id) {
+      open?.panel.dispose();
+      open = { id, panel: panels[id]() };
+      fill(panel, open.panel.element);
+    }
+    open.panel.update(detail);
+  };
+
+  const edit = () => {
+    if (!detail) return;
+    const form = editForm(source, detail, (saved) => {
+      fill(place, head.element);
+      if (saved) show(saved);
+      /** @type {HTMLElement|null} */ (head.element.querySelector("button"))?.focus();
+    });
+    fill(place, form);
+  };
+
+  const load = async () => {
+    try {
+      const next = await source.run(uid);
+      if (!isGone) show(next);
+    } catch (error) {
+      if (!isGone && !detail) fill(element, missing(context, uid, /** @type {any} */ (error), load));
+    }
+  };
+
+  stops.add(state.listen(["tab"], showTab));
+  stops.add(followTable(context, load));
+  stops.add(() => open?.panel.dispose());
+  stops.add(head.dispose);
+  stops.add(() => (document.title = "trainstore"));
+  load();
+  return {
+    dispose() {
+      isGone = true;
+      stops.dispose();
+    },
+  };
+}
+
+/**
+ * Call `load` when the store's runs change, at most once in two seconds, and not again before it is done.
+ * @param {Context} context
+ * @param {() => Promise<void>} load
+ * @returns {() => void}
+ */
+export function followTable({ live }, load) {
+  if (!live) return () => {};
+  let [isBusy, isDue, isGone] = [false, false, false];
+  const act = async () => {
+    if (isBusy) {
+      isDue = true;
+      return;
+    }
+    isBusy = true;
+    await load();
+    await new Promise((resolve) => setTimeout(resolve, REFRESH_PAUSE));
+    isBusy = false;
+    if (isDue && !isGone) {
+      isDue = false;
+      act();
+    }
+  };
+  const stop = live.onTable(act);
+  return () => {
+    isGone = true;
+    stop();
+  };
+}
+
+/**
+ * @param {Context} context
+ * @param {string} uid
+ * @param {{status?: number, message: string, hint?: string}} error
+ * @param {() => void} again
+ */
+function missing({ state }, uid, error, again) {
+  const isUnknown = error.status === 404;
+  return h(
+    "div",
+    { class: "empty" },
+    h("h2", {}, isUnknown ? "There is no such run" : "The run cannot be read"),
+    h("p", {}, isUnknown ? h("code", {}, uid) : error.message),
+    error.hint ? h("p", {}, error.hint) : null,
+    h("p", {}, h("a", { href: state.link("runs") }, "All runs")),
+    isUnknown ? null : h("button", { type: "button", on: { click: again } }, "Try again"),
+  );
+}

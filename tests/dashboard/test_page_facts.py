@@ -1,0 +1,49 @@
+"""What a run's page says beside what is stored: how fast it goes, and the command that shows the same."""
+
+import shlex
+
+import pytest
+
+from trainstore.cli import main
+from trainstore.dashboard.meta import meta
+from trainstore.dashboard.run_details import run_detail
+
+
+def test_the_command_of_the_page_finds_the_store(store, capsys, tmp_path, monkeypatch):
+    """From any folder; where the URL would need a password, there are no options instead."""
+    with store.start_run("shown") as run:
+        run.log({"loss": 1.0}, step=1)
+    with store.snapshot() as snapshot:
+        options = meta(snapshot.reader)["store"]["options"]
+    if "***" in store.url:
+        assert options is None
+        return
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["show", run.uid, *shlex.split(options)])
+    output = capsys.readouterr()
+    assert ended.value.code == 0, output.err
+    assert "shown" in output.out
+
+
+def test_a_page_says_how_fast_a_run_goes(store):
+    """From its first to its last step; nothing for a run of one step."""
+    with store.start_run() as quick:
+        for step in range(3):
+            quick.log({"loss": 1.0}, step=step)
+    with store.start_run() as short:
+        short.log({"loss": 1.0}, step=0)
+    with store.snapshot() as snapshot:
+        assert run_detail(snapshot.reader, quick.uid)["run"]["steps_per_second"] > 0
+        assert run_detail(snapshot.reader, short.uid)["run"]["steps_per_second"] is None
+
+
+def test_what_nobody_chose_is_told_from_what_somebody_did(store):
+    """The defaults of a Trainer's arguments; a run of another source has none."""
+    arguments = {"learning_rate": 5e-5, "seed": 7, "deepspeed": None}
+    for source, usual in (("transformers", {"learning_rate", "deepspeed"}), ("python", set())):
+        with store.start_run(hyperparams=arguments, source=source) as run:
+            run.log({"loss": 1.0}, step=0)
+        with store.snapshot() as snapshot:
+            facts = run_detail(snapshot.reader, run.uid)["hyperparams"]
+        assert {fact["key"] for fact in facts if fact.get("usual")} == usual
