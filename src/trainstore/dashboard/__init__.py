@@ -27,7 +27,7 @@ Dicts hold only what JSON holds. What cannot be answered raises `InvalidArgument
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from importlib.util import find_spec
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,8 +89,10 @@ def serve(
         TrainStoreError: The extra is not installed; the port is taken; the store cannot be opened, as for `TrainStore`.
     """
     for package in ("starlette", "uvicorn"):
-        if find_spec(package) is None:
-            raise TrainStoreError(f"the dashboard needs {package}: pip install 'trainstore[ui]'")
+        try:
+            import_module(package)
+        except ModuleNotFoundError:
+            raise TrainStoreError(f"the dashboard needs {package}: pip install 'trainstore[ui]'") from None
     from trainstore.dashboard.server import Options
     from trainstore.dashboard.server import serve as serve_with
 

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,8 +108,7 @@ def serve(options: Options) -> None:
                 options.tell("  warning: what is sent is not encrypted; let a proxy with TLS stand before it")
             if options.open_browser and has_browser():
                 stack.enter_context(opened_in_browser(link, secret=token is not None))
-        options.tell("  Ctrl-C ends it")
-        run(app, sockets)
+        run(app, sockets, lambda: options.tell("  Ctrl-C ends it"))
 
 
 def _end(_number: int, _frame: Any) -> None:
@@ -133,21 +132,20 @@ def _signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which ends quietly: it would raise the signals again at the end, although it obeyed them."""
+    """uvicorn's server, but that it leaves the signals to us: it would raise them again at the end."""
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """End at a signal; at a second Ctrl-C without waiting for answers that are on their way."""
-        with _signals(self.handle_exit):
-            yield
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Change nothing."""
+        return nullcontext()
 
 
-def run(app: ASGIApp, sockets: list[socket.socket]) -> None:
+def run(app: ASGIApp, sockets: list[socket.socket], ready: Callable[[], None] = lambda: None) -> None:
     """Answer requests until the process is told to end.
 
     Args:
         app: The application.
         sockets: That listen; they are closed at the end.
+        ready: Called when signals end it as they should.
     """
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what matters is told by our own lines
     config = uvicorn.Config(
@@ -164,4 +162,7 @@ def run(app: ASGIApp, sockets: list[socket.socket]) -> None:
         h11_max_incomplete_event_size=HEAD_LIMIT,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    asyncio.run(_Server(config).serve(sockets))
+    server = _Server(config)
+    with _signals(server.handle_exit):
+        ready()
+        asyncio.run(server.serve(sockets))
