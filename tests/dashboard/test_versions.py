@@ -27,7 +27,7 @@ class Watcher:
         if self.at == before:
             assert changes == ([], [])
             return None
-        return {self.versions.known(run) for run in changes.runs}, set(changes.gone)
+        return set(changes.runs), set(changes.gone)
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_several_versions_add_up(store, two):
     store.set_tags(ended.uid, {"good": True})
     watcher.news()
     changes = watcher.versions.since(begun)
-    assert [watcher.versions.known(one) for one in changes.runs] == [ended.uid, run.uid]  # the newest first
-    later, earlier = (watcher.versions.number_of(one) for one in changes.runs)
-    assert later > earlier > 0
+    assert changes.runs == [ended.uid, run.uid]  # the newest first
+    later, earlier = (watcher.versions.changed_in(one) for one in changes.runs)
+    assert watcher.versions.number_in(watcher.at) == later > earlier > watcher.versions.number_in(begun)
     run.finish()

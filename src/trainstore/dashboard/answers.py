@@ -8,6 +8,7 @@ from typing import Any
 from trainstore.dashboard import run_details, series, tables
 from trainstore.dashboard.columns import Columns
 from trainstore.dashboard.grouping import grouped
+from trainstore.dashboard.live import Live
 from trainstore.dashboard.meta import meta
 from trainstore.dashboard.series import Part
 from trainstore.dashboard.versions import Versions
@@ -34,6 +35,7 @@ class Answers:
         self.store = store
         self.cache = Columns(store)
         self.versions = Versions()
+        self._live = Live(store, self.cache, self.versions)
         self._can_edit = can_edit
 
     def meta(self) -> dict[str, Any]:
@@ -108,3 +110,7 @@ class Answers:
         with self.store.snapshot() as snapshot:
             found = grouped(snapshot.reader, by, runs=runs, groups=groups, project=project, q=q)
         return series.group(self.store, self.cache, found, metrics, Part(**part), band=band, exact=exact)
+
+    def live(self, **asked: Any) -> dict[str, Any]:
+        """What is new since a page last asked: `live.Live.answer`."""
+        return self._live.answer(**asked)

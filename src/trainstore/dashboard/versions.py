@@ -30,14 +30,9 @@ _Writers = dict[str, tuple[Any, ...]]  # by uid: run, records stored, whether it
 
 
 class Changes(NamedTuple):
-    """What happened since a version.
+    """What happened since a version: the uids of the runs that are new or have changed, and of those deleted."""
 
-    Attributes:
-        runs: The ids of runs that are new or have changed.
-        gone: The uids of runs that were deleted.
-    """
-
-    runs: list[int]
+    runs: list[str]
     gone: list[str]
 
 
@@ -54,7 +49,8 @@ class Versions:
         self._last_event = 0
         self._runs: dict[int, str] = {}
         self._shape: tuple[int, int] = (0, 0)  # how many runs there are, and the highest id
-        self._changed: OrderedDict[int, int] = OrderedDict()  # run → version, in the order of versions
+        # By uid the version in which a run changed last, or was deleted; the latest at the end.
+        self._changed: OrderedDict[str, int] = OrderedDict()
         self._gone: OrderedDict[str, int] = OrderedDict()
 
     def of(self, reader: Reader) -> str:
@@ -72,41 +68,40 @@ class Versions:
                 self._shape = (count, last_run)
                 changed |= self._runs.keys() - known.keys()
                 gone = [known[run] for run in known.keys() - self._runs.keys()]
-            changed &= self._runs.keys()
+            news = [self._runs[run] for run in changed if run in self._runs]
             self._seen_at = now
-            if changed or gone:
+            if news or gone or first:
                 self._number += 1
+                for uid in gone:
+                    self._changed.pop(uid, None)
                 self._note(self._gone, gone)
                 # At first everything is new, but nobody has an older version.
-                self._note(self._changed, () if first else changed)
+                self._note(self._changed, () if first else news)
             return f"{self._name}.{self._number}"
+
+    @property
+    def running(self) -> int:
+        """How many runs are being recorded, by writers that are alive."""
+        with self._lock:
+            return len({run for run, _, _, alive in self._writers.values() if alive})
 
     def since(self, version: object) -> Changes | None:
         """What has changed since a version; None if it is none of this process."""
-        name, _, digits = version.partition(".") if isinstance(version, str) else ("", "", "")
-        if name != self._name or not digits.isdecimal() or len(digits) > 15:
-            return None
+        number = self.number_in(version)
         with self._lock:
-            number = int(digits)
-            if number > self._number:
+            if not 0 < number <= self._number:
                 return None
-            runs = [run for run in _after(self._changed, number) if run in self._runs]
-            return Changes(runs, _after(self._gone, number))
+            return Changes(_after(self._changed, number), _after(self._gone, number))
 
-    def number_of(self, run: int) -> int:
-        """The version in which a run last changed; 0 if it has not since this process began."""
-        with self._lock:
-            return self._changed.get(run, 0)
+    def number_in(self, version: object) -> int:
+        """The number of a version of this process, which counts them; 0 for any other."""
+        name, _, digits = version.partition(".") if isinstance(version, str) else ("", "", "")
+        return int(digits) if name == self._name and digits.isdecimal() and len(digits) <= 15 else 0
 
-    def number(self) -> int:
-        """The newest version."""
+    def changed_in(self, uid: str) -> int:
+        """The number of the version in which a run last changed; 0 if it has not since this process began."""
         with self._lock:
-            return self._number
-
-    def known(self, run: int) -> str | None:
-        """The uid of a run; None if it was not there when `of` was called last."""
-        with self._lock:
-            return self._runs.get(run)
+            return self._changed.get(uid, 0)
 
     def _new_in_writers(self, reader: Reader, now: datetime) -> set[int]:
         """The runs whose writers have done something; also the first time, when nobody asks."""
