@@ -5,6 +5,7 @@ import { fill, h } from "./dom.js";
 import { hasEmbeddedData } from "./embedded.js";
 import { healthPage } from "./health.js";
 import { startKeys } from "./keys.js";
+import { latestPage } from "./latest.js";
 import { startRouter } from "./router.js";
 import { runPage } from "./run.js";
 import { runList } from "./run-list.js";
@@ -16,6 +17,7 @@ import { startTheme } from "./theme.js";
 /** @type {Record<string, (context: import("./types.js").Context) => import("./types.js").Page>} */
 const PAGES = {
   health: healthPage,
+  latest: latestPage,
   run: runPage,
   runs: runsPage,
 };
