@@ -357,6 +357,10 @@ class Backend:
         """What ``trainstore doctor`` reports before it connects: libraries, files. Changes nothing."""
         return iter(())
 
+    def inspect_size(self, connection: Connection, models: Models) -> Iterator[Finding]:
+        """How much room the store takes, as far as the database knows it at once."""
+        return iter(())
+
     def inspect_database(self, connection: Connection, models: Models) -> Iterator[Finding]:
         """What it reports about a connected database that has our schema. Changes nothing."""
         return iter(())

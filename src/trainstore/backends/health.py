@@ -98,6 +98,14 @@ def check_place(check: str, folder: Path, remedy: str) -> Iterator[Finding]:
             yield Finding("warning", check, f"only {free // 2**20} MiB are free in {existing}", "make room on the disk")
 
 
+def size_text(size: int) -> str:
+    """A number of bytes, for people: 293.3 MB."""
+    for unit, number in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= number:
+            return f"{size / number:,.1f} {unit}"
+    return f"{size} bytes"
+
+
 def check_file_rights(check: str, path: Path) -> Iterator[Finding]:
     """Whether this user may read and write a file and its folder, and whether others may write it."""
     mode = stat.S_IMODE(path.stat().st_mode)

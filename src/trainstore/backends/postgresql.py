@@ -41,7 +41,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from trainstore.backends import pg_connecting, pg_rows, pg_session
 from trainstore.backends.base import Backend, Columns, Rows, driver_of, json_options, on_connect
-from trainstore.backends.health import Finding
+from trainstore.backends.health import Finding, size_text
 from trainstore.backends.parameters import convert_parameters
 from trainstore.backends.pg_errors import error_by_state, error_without_state
 from trainstore.backends.urls import safe_url
@@ -284,6 +284,13 @@ class PostgreSQLBackend(Backend):
         return and_(*(func.has_any_column_privilege(table, cast(right, Text())) for right in ("INSERT", "UPDATE")))
 
     # --- Health ----------------------------------------------------------------------------------------------------
+
+    def inspect_size(self, connection: Connection, models: Models) -> Iterator[Finding]:
+        """The tables with their indexes."""
+        names = [table.name for table in models.metadata.sorted_tables]
+        sizes = text("SELECT pg_total_relation_size(to_regclass(quote_ident(:name)))")
+        found = [connection.execute(sizes, {"name": name}).scalar() for name in names]
+        yield Finding("ok", "size", size_text(sum(size or 0 for size in found)))
 
     def inspect_database(self, connection: Connection, models: Models) -> Iterator[Finding]:
         """The server's version, its durability, and whether this user may record."""

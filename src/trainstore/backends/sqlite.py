@@ -429,6 +429,10 @@ class SQLiteBackend(Backend):
         """SQLite's version, the file and its folder."""
         return sqlite_health.inspect_place(self.path)
 
+    def inspect_size(self, connection: Connection, models: Models) -> Iterator[health.Finding]:
+        """The file and its -wal."""
+        return sqlite_health.inspect_size(self.path)
+
     def inspect_database(self, connection: Connection, models: Models) -> Iterator[health.Finding]:
         """The journal mode, the file's integrity, the foreign keys."""
         return sqlite_health.inspect_database(self.path, connection, models)

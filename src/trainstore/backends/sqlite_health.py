@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
-from trainstore.backends.health import Finding, check_file_rights, check_place
+from trainstore.backends.health import Finding, check_file_rights, check_place, size_text
 from trainstore.backends.sqlite_wal import inspect_names, inspect_originals
 from trainstore.models import Models
 from trainstore.values import plain_text
@@ -35,6 +35,15 @@ def inspect_place(path: Path | None) -> Iterator[Finding]:
     if os.path.isfile(path):
         yield from check_file_rights("file", path)
         yield from inspect_names(path)
+
+
+def inspect_size(path: Path | None) -> Iterator[Finding]:
+    """The size of the file, and of what is not in it yet."""
+    if path is None:
+        return
+    sizes = {ending: os.path.getsize(f"{path}{ending}") for ending in ("", "-wal") if os.path.exists(f"{path}{ending}")}
+    waiting = f", and {size_text(sizes['-wal'])} in its -wal" if sizes.get("-wal") else ""
+    yield Finding("ok", "size", f"{size_text(sizes.get('', 0))}{waiting}")
 
 
 def inspect_database(path: Path | None, connection: Connection, models: Models) -> Iterator[Finding]:

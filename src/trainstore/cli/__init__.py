@@ -15,13 +15,9 @@ TRAINSTORE_TRACEBACK=1.
 ``stores.py``         opening the store, a snapshot of it, or only its database
 ``printing.py``       tables, JSON and progress bars
 ``run_page.py``       what ``show`` prints of a run
-``jsonable.py``       values as JSON
 ``chart.py``          line charts of characters
 ``streams.py``        standard input and output, whatever their encoding
 ``files.py``          writing a file whole or not at all
-``formats.py``        csv, jsonl and parquet: how each value is written; ``writers.py`` writes them
-``export_tables.py``  the tables that can be exported
-``doctor_checks.py``  what ``doctor`` checks
 ``reference.py``      the page docs/cli.md
 ====================  ==============================================================================
 

@@ -1,4 +1,4 @@
-"""``trainstore doctor``: the command. Its checks are in doctor_checks.py."""
+"""``trainstore doctor``: the command. Its checks are in ``trainstore.doctor``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def doctor(full: bool, url: str, prefix: str, as_json: bool) -> None:
     Checks versions, the database and its files, the schema, integrity, lost runs, stored summaries, and journals that
     ended processes left behind. Changes nothing and creates no store.
     """
-    from trainstore.cli.doctor_checks import examine
+    from trainstore.doctor import examine
 
     levels = {"ok": 0, "warning": 0, "problem": 0}
     found = []

@@ -10,15 +10,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from trainstore.cli.export_tables import TABLES, ExportTables, Table, table_of
 from trainstore.cli.files import check_free, new_file, path_of
 from trainstore.cli.filters import filter_options, uids_of
-from trainstore.cli.formats import FORMATS, check_format, format_of
 from trainstore.cli.options import prefix_option, store_option
 from trainstore.cli.stores import open_snapshot
 from trainstore.cli.streams import binary_output, visible
 from trainstore.cli.types import METRIC, RUN
 from trainstore.errors import TrainStoreError
+from trainstore.exporting.formats import FORMATS, check_format, format_of
+from trainstore.exporting.tables import TABLES, ExportTables, Table, table_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -137,7 +137,7 @@ def write_frame(frame: DataFrame, file_format: str, output: str | None, *, force
 
 
 def _write(file: IO[bytes], file_format: str, table: Table, escape_formulas: bool) -> int:
-    from trainstore.cli.writers import open_writer
+    from trainstore.exporting.writers import open_writer
 
     columns, pieces = table
     writer = open_writer(file_format, file, columns, escape_formulas=escape_formulas)

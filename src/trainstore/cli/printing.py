@@ -142,7 +142,7 @@ def print_json(value: Any) -> None:
     """Print a result as JSON."""
     import orjson
 
-    from trainstore.cli.jsonable import jsonable
+    from trainstore.exporting.jsonable import jsonable
 
     text = orjson.dumps(jsonable(value), option=orjson.OPT_INDENT_2).decode()
     click.echo(text if is_utf8() else _in_ascii(text))

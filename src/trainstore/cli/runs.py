@@ -9,7 +9,6 @@ import click
 
 from trainstore.cli.export import write_frame
 from trainstore.cli.filters import filter_options, sort_options, warn_of_unknown
-from trainstore.cli.formats import FORMATS, format_of
 from trainstore.cli.options import store_options
 from trainstore.cli.printing import print_json, print_table, records
 from trainstore.cli.stores import open_snapshot
@@ -17,6 +16,7 @@ from trainstore.cli.streams import visible
 from trainstore.cli.types import METRIC
 from trainstore.display import by_importance, overview
 from trainstore.errors import TrainStoreError
+from trainstore.exporting.formats import FORMATS, format_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame

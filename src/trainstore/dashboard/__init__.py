@@ -13,7 +13,7 @@
     answers.group(metrics, by=[], runs=None, groups=None, project=None, q=None, band="std", exact=False, x="step", …)
     answers.compare(runs, everything=False)      # dict, column-wise like runs
     answers.samples(runs, name=None)             # dict, column-wise like runs
-    answers.export(runs, format="csv", table="steps")     # Iterator[bytes]
+    answers.export(runs, form="csv", table="steps")       # Iterator[bytes]; runs=None: all
     answers.health()                             # dict
     answers.cache                                # columns.Columns: the runs in memory; .get(uid) reads what is new
 

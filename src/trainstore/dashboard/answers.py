@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from trainstore.dashboard import run_details, series, tables
+from trainstore.dashboard import comparing, export, run_details, series, tables
 from trainstore.dashboard.columns import Columns
 from trainstore.dashboard.grouping import grouped
+from trainstore.dashboard.health import health
 from trainstore.dashboard.live import Live
 from trainstore.dashboard.meta import meta
 from trainstore.dashboard.series import Part
@@ -65,14 +66,26 @@ class Answers:
             return run_details.run_detail(snapshot.reader, uid)
 
     def compare(self, runs: Sequence[str], *, everything: bool = False) -> dict[str, Any]:
-        """What differs: `run_details.compare`."""
+        """What differs: `comparing.compare`."""
         with self.store.snapshot() as snapshot:
-            return run_details.compare(snapshot.reader, runs, everything=everything)
+            version = self.versions.of(snapshot.reader)
+            return {"version": version, **comparing.compare(snapshot.reader, runs, everything=everything)}
 
     def samples(self, runs: Sequence[str], *, name: str | None = None) -> dict[str, Any]:
-        """What models wrote: `run_details.samples`."""
+        """What models wrote: `comparing.samples`."""
         with self.store.snapshot() as snapshot:
-            return run_details.samples(snapshot.reader, runs, name=name)
+            version = self.versions.of(snapshot.reader)
+            return {"version": version, **comparing.samples(snapshot.reader, runs, name=name)}
+
+    def export(self, runs: Sequence[str] | None, *, form: str = "csv", table: str = "steps") -> Iterator[bytes]:
+        """Runs as a file, in pieces: `export.export`. A wrong argument is an error at once, not at the first piece."""
+        export.check_export(form, table)
+        return export.export(self.store, runs, form=form, table=table)
+
+    def health(self) -> dict[str, Any]:
+        """Whether the store is well: `health.health`."""
+        with self.store.snapshot() as snapshot:
+            return health(snapshot.reader, self.store.engine)
 
     def series(
         self,

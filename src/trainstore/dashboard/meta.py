@@ -9,8 +9,9 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 
 from trainstore import __version__
-from trainstore.commands import options_of
+from trainstore.commands import command_on, options_of
 from trainstore.dashboard.limits import LIMITS
+from trainstore.doctor import waiting
 from trainstore.queries.reader import Reader
 from trainstore.queries.run_source import liveness, run_source
 
@@ -30,8 +31,17 @@ def meta(reader: Reader, *, can_edit: bool = False) -> dict[str, Any]:
         "can_edit": can_edit,
         "limits": LIMITS,
         "now": reader.now().timestamp(),
-        "waiting": None,
+        "waiting": _waiting(reader, options),
     }
+
+
+def _waiting(reader: Reader, options: str | None) -> dict[str, Any] | None:
+    """What ended processes of this machine have left in their journals, and the command that delivers it."""
+    found = waiting(reader)
+    if not found.journals:
+        return None
+    command = command_on(reader.backend, reader.models.prefix, "recover")
+    return {**found._asdict(), "command": command if options is None else f"trainstore recover{options}"}
 
 
 def _projects(reader: Reader) -> list[dict[str, Any]]:

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 from trainstore.dashboard import tables
 from trainstore.dashboard.cells import plain
+from trainstore.dashboard.comparing import samples
 from trainstore.dashboard.ids import Metric, metric_ids
 from trainstore.dashboard.meta import meta
 from trainstore.dashboard.report_curves import ReportCurves
-from trainstore.dashboard.run_details import run_detail, samples
+from trainstore.dashboard.run_details import run_detail
 from trainstore.dashboard.run_reading import read_run, summaries_of
 from trainstore.errors import InvalidArgumentError, TrainStoreError
 from trainstore.queries.compare import facts_of, known_of

@@ -1,26 +1,18 @@
-"""One run in full, what differs between runs, and what models wrote."""
+"""One run in full: the answer ``runs/UID``."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from sqlalchemy import select
 
 from trainstore.dashboard.cells import encoded, number, plain
+from trainstore.dashboard.found import find_run
 from trainstore.dashboard.ids import hyperparam_ids
 from trainstore.models import OPEN_END
-from trainstore.queries import (
-    RunRecord,
-    compare_runs,
-    get_run,
-    list_children,
-    list_samples,
-    resolve_run,
-    steps_per_second,
-)
+from trainstore.queries import RunRecord, get_run, steps_per_second
 from trainstore.queries.columns import sort_key
 from trainstore.queries.frames import parse
 from trainstore.queries.names import Name
@@ -28,19 +20,12 @@ from trainstore.queries.reader import Reader, RunKey
 from trainstore.queries.run_source import displayed_status, liveness, run_source
 from trainstore.queries.training_arguments import is_default
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
 MOST_EVENTS = 10_000
 
 
-def run_detail(reader: Reader, run: object) -> dict[str, Any]:
-    """The answer ``runs/UID``.
-
-    Raises:
-        RunNotFoundError: There is no such run.
-    """
-    key = resolve_run(reader, run)
+def run_detail(reader: Reader, run: str) -> dict[str, Any]:
+    """The answer ``runs/UID``; of its events the last `MOST_EVENTS`. Errors as for `found.find_run`."""
+    key = find_run(reader, run)
     record = get_run(reader, key.uid)
     facts = _hyperparams(reader, key, has_defaults=record.source == "transformers")
     detail = {
@@ -60,10 +45,7 @@ def run_detail(reader: Reader, run: object) -> dict[str, Any]:
         "model_name": record.model_name,
         "steps_per_second": steps_per_second(reader, key.uid),
         "parent": _parent(reader, record.parent_uid, record.parent_step),
-        "children": [
-            {"uid": child.uid, "name": child.name, "step": _int(child.parent_step)}
-            for child in list_children(reader, key.uid).itertuples()
-        ],
+        "children": _children(reader, key),
     }
     return {
         "run": detail,
@@ -80,52 +62,6 @@ def etag_of(record: RunRecord) -> str:
     """A text that changes with every edit of a run."""
     editable = [record.uid, record.name, record.notes, record.tags]
     return hashlib.sha256(orjson.dumps(plain(editable), option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-
-
-def compare(reader: Reader, runs: Sequence[str], *, everything: bool = False) -> dict[str, Any]:
-    """The answer ``compare``: the column ``key``, and one for each run, whose id is the run's uid."""
-    frame = compare_runs(reader, list(runs), everything=everything, columns="uid")
-    columns = [{"id": "key", "kind": "text", "values": [str(key) for key in frame.index]}]
-    columns += [
-        {"id": str(uid), "kind": "json", "values": [plain(_python(value)) for value in frame[uid].tolist()]}
-        for uid in frame.columns
-    ]
-    return {"count": len(frame), "columns": columns}
-
-
-def samples(reader: Reader, runs: Sequence[str], *, name: str | None = None) -> dict[str, Any]:
-    """The answer ``samples``: the columns of ``TrainStore.list_samples``, with the run as ``uid``."""
-    frame = list_samples(reader, list(runs), name=name or None).rename(columns={"run": "uid"})
-    return {"count": len(frame), "columns": frame_columns(frame)}
-
-
-def frame_columns(frame: DataFrame) -> list[dict[str, Any]]:
-    """The columns of a frame with their kinds and cells."""
-    columns = []
-    for name in frame.columns:
-        series = frame[name]
-        if str(series.dtype).startswith("datetime64"):
-            kind, cells = "time", [None if value is None else value.timestamp() for value in _objects(series)]
-        else:
-            kind, cells = encoded([_python(value) for value in _objects(series)], None)
-        columns.append({"id": str(name), "kind": kind, "values": cells})
-    return columns
-
-
-def _objects(series: Any) -> list[Any]:
-    """The values, None where one is missing; NaN in a column of floats is missing, too."""
-    there = series.notna().tolist()
-    values: list[Any] = series.astype(object).tolist()
-    if series.dtype == object:
-        return values
-    return [value if is_there else None for value, is_there in zip(values, there, strict=True)]
-
-
-def _python(value: Any) -> Any:
-    """NumPy's scalars and pandas' NA as Python's."""
-    if type(value).__name__ in ("NAType", "NaTType"):
-        return None
-    return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
 
 
 def _hyperparams(reader: Reader, key: RunKey, *, has_defaults: bool) -> list[dict[str, Any]]:
@@ -245,9 +181,13 @@ def _parent(reader: Reader, uid: str | None, step: int | None) -> dict[str, Any]
     return {"uid": uid, "name": name, "step": step}
 
 
+def _children(reader: Reader, key: RunKey) -> list[dict[str, Any]]:
+    """The runs that began from this run's checkpoints, in the order in which they started."""
+    run = reader.models.run.c
+    statement = select(run.uid, run.name, run.parent_step).where(run.parent_run_id == key.id)
+    rows = reader.rows(statement.order_by(run.started_at, run.id))
+    return [{"uid": uid, "name": name, "step": step} for uid, name, step in rows]
+
+
 def _time(value: Any) -> float | None:
     return None if value is None else value.timestamp()
-
-
-def _int(value: Any) -> int | None:
-    return None if _python(value) is None else int(value)

@@ -35,6 +35,7 @@ from trainstore.recording.journal.folder import (
     hostname,
     is_live,
     journal_folders,
+    last_record,
     read_meta,
 )
 from trainstore.recording.journal.frames import MAGIC, frame, frames
@@ -44,5 +45,5 @@ from trainstore.recording.journal.reserve import RESERVE_BYTES
 __all__ = [
     "ASIDE", "LIMIT", "LOCK", "MAGIC", "META", "RESERVE_BYTES", "FileJournal", "FoundJournal", "Journal",
     "JournalPlaces", "MemoryJournal", "boot_id", "claim", "forget_all_in_child", "frame", "frames", "hostname",
-    "is_live", "journal_folders", "read_meta",
+    "is_live", "journal_folders", "last_record", "read_meta",
 ]  # fmt: skip

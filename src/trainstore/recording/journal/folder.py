@@ -162,6 +162,16 @@ def write_meta(folder: Path, meta: dict[str, Any], *, sync: bool = True) -> None
     )
 
 
+def last_record(folder: Path, meta: dict[str, Any]) -> int:
+    """The number of a journal's last record; the first ones stand in its ``meta.json``, too. Reads one segment only."""
+    numbers = [len(meta.get("opening") or ())]
+    with suppress(OSError, ValueError):  # it is being delivered, and removed
+        segments = sorted(path for path in folder.glob("*.seg") if path.stat().st_size)
+        for path in segments[-1:]:
+            numbers += [int(path.stem) - 1, *(sequence for _, sequence, _ in frames(path.read_bytes()))]
+    return max(numbers)
+
+
 def is_live(folder: Path) -> bool:
     """Whether a live process on this host still records into this journal."""
     with _live_guard:

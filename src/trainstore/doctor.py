@@ -1,7 +1,7 @@
-"""What ``trainstore doctor`` checks, and the findings.
+"""What ``trainstore doctor`` checks, and the findings; some of them also for a store that is open.
 
-Nothing is changed: no store is created, no schema upgraded, no journal delivered. So no ``TrainStore`` is opened, and
-what needs no database is checked even if the database cannot be opened.
+Nothing is changed: no store is created, no schema upgraded, no journal delivered. So `examine` opens no ``TrainStore``,
+and what needs no database is checked even if the database cannot be opened.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore import __version__, queries, schema
@@ -23,7 +23,7 @@ from trainstore.backends.health import Finding, check_place, check_private
 from trainstore.errors import SchemaError, TrainStoreError
 from trainstore.models import LOST_AFTER, Models, models_for
 from trainstore.queries import Reader
-from trainstore.recording.journal import ASIDE, JournalPlaces, hostname, is_live
+from trainstore.recording.journal import ASIDE, JournalPlaces, hostname, is_live, last_record
 from trainstore.recording.statements import Statements
 from trainstore.recording.summary import summarize
 
@@ -40,7 +40,7 @@ def examine(url: str, prefix: str, *, full: bool) -> Iterator[Finding]:
     except TrainStoreError as error:
         yield Finding("problem", "store", str(error))
         return
-    yield Finding("ok", "store", f"{backend.safe_url} ({backend.name}{f', prefix {prefix}' if prefix else ''})")
+    yield _named(backend, models)
     checks = _Checks(backend, models, full=full)
     try:
         yield from _until_error("place", backend.inspect_place())
@@ -48,6 +48,49 @@ def examine(url: str, prefix: str, *, full: bool) -> Iterator[Finding]:
         yield from _until_error("journals", checks.journals())
     finally:
         backend.close()
+
+
+def examine_open(reader: Reader, engine: Engine) -> Iterator[Finding]:
+    """What can be said at once of a store that is open: without its steps, and without its file's integrity.
+
+    Args:
+        reader: Of one snapshot.
+        engine: The store's.
+    """
+    backend, models = reader.backend, reader.models
+    yield Finding("ok", "trainstore", __version__)
+    yield _named(backend, models)
+    checks = _Checks(backend, models, full=False)
+    yield from _until_error("place", backend.inspect_place())
+    yield from _until_error("database", checks.at_once(reader.connection, engine))
+    yield from _until_error("journals", checks.journals())
+
+
+class Waiting(NamedTuple):
+    """What ended processes of this machine have left in their journals."""
+
+    journals: int
+    records: int
+
+
+def waiting(reader: Reader) -> Waiting:
+    """The journals that ``trainstore recover`` would deliver, and how many records they hold."""
+    backend, models = reader.backend, reader.models
+    if backend.in_memory:
+        return Waiting(0, 0)
+    statements = Statements(models, backend)
+    uid = statements.store_uid(reader.connection)
+    records = []
+    for folder, meta in JournalPlaces(backend, models.prefix).journals(uid):
+        if meta.get("host") == hostname() and not is_live(folder):
+            acked = statements.writer_acked(reader.connection, folder.name) or 0
+            records.append(max(last_record(folder, meta) - acked, 0))
+    return Waiting(len(records), sum(records))
+
+
+def _named(backend: Backend, models: Models) -> Finding:
+    prefix = f", prefix {models.prefix}" if models.prefix else ""
+    return Finding("ok", "store", f"{backend.safe_url} ({backend.name}{prefix})")
 
 
 def _until_error(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
@@ -95,28 +138,43 @@ class _Checks:
             return
         engine = backend.create_engine()
         try:
-            found = schema.current(engine, backend, models)
-            if found is None:
-                yield Finding("problem", "schema", "the database has none", "create it with: trainstore db upgrade")
+            if not (yield from self._schema(engine)):
                 return
-            try:
-                differences = schema.check(engine, backend, models)
-            except SchemaError as error:
-                yield Finding("problem", "schema", str(error))
-                return
-            for difference in differences:
-                fix = "another program changed it: undo the change, or restore a backup"
-                yield Finding("problem", "schema", difference, fix)
-            if not differences:
-                yield Finding("ok", "schema", f"{found}, as this version of trainstore needs it")
             with backend.snapshot(engine) as connection:
                 self._store_uid = self._statements.store_uid(connection)
+                yield from backend.inspect_size(connection, models)
                 yield from backend.inspect_database(connection, models)
                 yield from self._runs(connection)
                 yield from self._summaries(connection)
                 yield from self._missing_runs(connection)
         finally:
             engine.dispose()
+
+    def at_once(self, connection: Connection, engine: Engine) -> Iterator[Finding]:
+        """What of this takes no reading of steps, nor of the whole file."""
+        if (yield from self._schema(engine)):
+            self._store_uid = self._statements.store_uid(connection)
+            yield from self._backend.inspect_size(connection, self._models)
+            yield from self._runs(connection)
+            yield from self._missing_runs(connection)
+
+    def _schema(self, engine: Engine) -> Generator[Finding, None, bool]:
+        """The schema's version and its tables; whether it can be read."""
+        found = schema.current(engine, self._backend, self._models)
+        if found is None:
+            yield Finding("problem", "schema", "the database has none", "create it with: trainstore db upgrade")
+            return False
+        try:
+            differences = schema.check(engine, self._backend, self._models)
+        except SchemaError as error:
+            yield Finding("problem", "schema", str(error))
+            return False
+        for difference in differences:
+            fix = "another program changed it: undo the change, or restore a backup"
+            yield Finding("problem", "schema", difference, fix)
+        if not differences:
+            yield Finding("ok", "schema", f"{found}, as this version of trainstore needs it")
+        return True
 
     def _runs(self, connection: Connection) -> Iterator[Finding]:
         """How many there are, by status; the lost ones by name."""

@@ -9,8 +9,8 @@ from typing import IO, Any, Protocol
 
 import orjson
 
-from trainstore.cli.formats import ABSENT, Column, Row
-from trainstore.cli.jsonable import json_text, jsonable
+from trainstore.exporting.formats import ABSENT, Column, Row
+from trainstore.exporting.jsonable import json_text, jsonable
 from trainstore.queries.stream import kinds_of
 
 GROUP = 50_000  # rows of a Parquet row group

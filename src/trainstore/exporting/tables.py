@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainstore.cli.formats import ABSENT, Column, Row, value_kind
+from trainstore.exporting.formats import ABSENT, Column, Row, value_kind
 
 if TYPE_CHECKING:
     from pandas import DataFrame

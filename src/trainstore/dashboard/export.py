@@ -1,0 +1,56 @@
+"""Runs as files to download, piece by piece: they may be larger than memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from io import BytesIO
+
+from trainstore.dashboard.found import find_runs
+from trainstore.errors import InvalidArgumentError
+from trainstore.exporting.tables import ExportTables
+from trainstore.exporting.writers import open_writer
+from trainstore.queries.names import all_runs
+from trainstore.store import TrainStore
+
+FORMATS = ("csv", "jsonl")
+TABLES = ("steps", "runs", "events", "hyperparams", "metrics", "attempts")
+
+
+def check_export(form: str, table: str) -> None:
+    """Raise `InvalidArgumentError` for a format or a table that there is not."""
+    for name, value, allowed in (("format", form, FORMATS), ("table", table, TABLES)):
+        if value not in allowed:
+            raise InvalidArgumentError(f"{name} {value!r} is not one of {', '.join(allowed)}")
+
+
+def export(store: TrainStore, runs: Sequence[str] | None, *, form: str, table: str) -> Iterator[bytes]:
+    """The pieces of a file, as ``trainstore export --escape-formulas`` writes it, of one moment.
+
+    Args:
+        store: The store.
+        runs: Their uids; None: all.
+        form: One of `FORMATS`.
+        table: One of `TABLES`.
+
+    Raises:
+        RunNotFoundError: None of these runs is there.
+        InvalidArgumentError: As for `check_export`.
+    """
+    check_export(form, table)
+    with store.snapshot() as snapshot:
+        reader = replace(snapshot.reader, exact=True)  # an empty cell is not NaN
+        keys = all_runs(reader) if runs is None else list(dict.fromkeys(find_runs(reader, runs).values()))
+        uids = [key.uid for key in keys]
+        tables = ExportTables(store, reader, uids, None, "current", several=len(uids) != 1)
+        columns, pieces = tables.of(table)
+        written = BytesIO()
+        writer = open_writer(form, written, columns, escape_formulas=True)
+        for rows in pieces():
+            writer.write(rows)
+            yield written.getvalue()
+            written.seek(0)
+            written.truncate()
+        writer.close()
+        if written.tell():
+            yield written.getvalue()
