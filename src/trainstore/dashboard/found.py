@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from trainstore.errors import RunNotFoundError, RunNotUniqueError
 from trainstore.queries.reader import IN_LIMIT, Reader, RunKey, resolve_run
+from trainstore.values import stored_label
 
 SHORTEST = 6  # characters of a uid that are enough, if only one run's begins with them
 
@@ -19,10 +20,10 @@ def find_run(reader: Reader, text: str) -> RunKey:
         RunNotFoundError: There is none.
         RunNotUniqueError: There are several.
     """
-    run = reader.models.run.c
-    found = reader.rows(select(run.id, run.uid).where(run.uid == text))
-    if not found and len(text) >= SHORTEST:
-        found = reader.rows(select(run.id, run.uid).where(run.uid.startswith(text, autoescape=True)).limit(2))
+    run, wanted = reader.models.run.c, stored_label(text)
+    found = reader.rows(select(run.id, run.uid).where(run.uid == wanted))
+    if not found and len(wanted) >= SHORTEST:
+        found = reader.rows(select(run.id, run.uid).where(run.uid.startswith(wanted, autoescape=True)).limit(2))
     if len(found) > 1:
         raise RunNotUniqueError(f"several runs have a uid that begins with {text}; write more of it")
     return RunKey(*found[0]) if found else resolve_run(reader, text)
@@ -37,7 +38,7 @@ def find_runs(reader: Reader, texts: Sequence[str]) -> dict[str, RunKey]:
     """
     run = reader.models.run.c
     found: dict[str, RunKey] = {}
-    asked = list(dict.fromkeys(texts))
+    asked = list(dict.fromkeys(map(stored_label, texts)))
     for condition in (run.uid.in_(asked[start : start + IN_LIMIT]) for start in range(0, len(asked), IN_LIMIT)):
         found |= {uid: RunKey(number, uid) for number, uid in reader.rows(select(run.id, run.uid).where(condition))}
     missing: RunNotFoundError | None = None
