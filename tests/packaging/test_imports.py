@@ -41,6 +41,19 @@ def test_public_names_load(start_script):
     assert script.finish() == ["[]"]
 
 
+def test_only_the_server_needs_its_extra(start_script):
+    """Reports and all else that is made of a store's answers load neither Starlette nor uvicorn."""
+    script = start_script(
+        """
+        import sys
+        import trainstore.cli.ui, trainstore.cli.report, trainstore.dashboard.answers, trainstore.dashboard.report
+        print([name for name in ("starlette", "uvicorn", "anyio", "h11") if name in sys.modules])
+        """,
+        libraries=None,
+    )
+    assert script.finish() == ["[]"]
+
+
 def test_imports_only_go_down():
     """The floors of the house hold, and every module has one (import-linter, pyproject.toml)."""
     done = subprocess.run(

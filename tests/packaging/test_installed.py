@@ -80,6 +80,25 @@ def test_wheel_holds_what_it_needs(installed: Installation):
     assert not [name for name in names if name.endswith((".pyc", ".db", "~"))]
 
 
+def test_wheel_holds_the_page(installed: Installation):
+    """The dashboard's files are in it as they lie here: nothing is built, so nothing can be missing."""
+    folder = ROOT / "src" / "trainstore" / "dashboard" / "assets"
+    files = {f"trainstore/dashboard/assets/{path.name}": path.read_bytes() for path in folder.iterdir()}
+    assert files
+    with zipfile.ZipFile(installed.wheel) as archive:
+        assert {name: archive.read(name) for name in archive.namelist() if "/assets/" in name} == files
+
+
+def test_a_plain_install_is_as_small_as_before(installed: Installation):
+    """What the dashboard's server needs belongs to its extra."""
+    with zipfile.ZipFile(installed.wheel) as archive:
+        metadata = archive.read("trainstore-0.1.0.dist-info/METADATA").decode().splitlines()
+    needed = [line.partition(": ")[2] for line in metadata if line.startswith("Requires-Dist: ")]
+    assert len([line for line in needed if "extra ==" not in line]) == 7
+    of_ui = [line.partition(">=")[0] for line in needed if line.endswith(("extra == 'ui'", 'extra == "ui"'))]
+    assert of_ui == ["starlette", "uvicorn"]
+
+
 def test_sdist_holds_the_sources(installed: Installation):
     """The source archive has migrations and tests, so that a distributor can build and test from it."""
     with tarfile.open(installed.sdist) as archive:
