@@ -46,7 +46,7 @@ lint: .venv/dev.done ## style, types, floors of imports
 	$(BIN)/lint-imports
 
 pictures: .venv/dev.done ## every page of the dashboard in both themes and two widths, into build/pictures; PICTURES_ARGS="--docs"
-	$(BIN)/python tests/dashboard/browser/pictures.py $(PICTURES_ARGS)
+	PYTHONPATH=tests $(BIN)/python -m fixtures.pictures $(PICTURES_ARGS)
 
 docs: .venv/dev.done ## build the site into site/, strictly; run the code of README, docs/ and the notebook
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -19,7 +19,17 @@ from trainstore.store import TrainStore
 READS = {
     "columns": {"project": "small", "q": ""},
     "runs": {"project": "small", "q": "", "columns": "name", "sort": "name", "offset": "0", "limit": "1"},
-    "series": {"runs": "run 1", "metrics": "loss", "x": "step", "lo": "0", "hi": "9", "points": "9", "exact": "1"},
+    "series": {
+        "runs": "run 1",
+        "metrics": "loss",
+        "x": "step",
+        "lo": "0",
+        "hi": "9",
+        "points": "9",
+        "exact": "1",
+        "attempts": "current",
+    },
+    "group": {"metric": "loss", "by": "project", "groups": "run 1,run 2", "q": "", "band": "std", "runs": "run 1"},
     "compare": {"runs": "run 1", "all": "1"},
     "samples": {"runs": "run 1", "name": "test"},
 }
@@ -137,6 +147,21 @@ def test_curves_come_as_a_frame_and_as_json(api: TestClient):
     assert plain[1]["odd"] == ["NaN"]
 
 
+def test_groups_of_runs_are_averaged(api: TestClient):
+    """By columns of the table, or groups that the client has made up."""
+    asked = {"metric": "loss", "by": "project", "band": "range", "format": "json"}
+    by_project = api.get(f"{API}/group", params=asked).json()
+    assert [(curve["group"], curve["runs"]) for curve in by_project] == [(["large"], 1), (["small"], 2)]
+    uids = [uid_of(api, name) for name in ("run 1", "run 2")]
+    for answer in (
+        api.get(f"{API}/group", params={"metric": "loss", "groups": ",".join(uids), "format": "json"}),
+        api.post(f"{API}/group", json={"metrics": ["loss"], "groups": [uids], "format": "json"}),
+    ):
+        (curve,) = answer.json()
+        assert curve["runs"] == 2
+        assert curve["mean"] == by_project[1]["mean"]
+
+
 def test_runs_are_compared_and_their_samples_are_read(api: TestClient):
     """Column by column, as the table."""
     uids = [uid_of(api, name) for name in ("run 1", "run 2")]
@@ -180,6 +205,9 @@ def test_a_long_answer_is_packed_if_the_client_can_unpack_it(api: TestClient, mo
         ("series?runs=x&metrics=loss&points=0", 400, "argument", "points"),
         ("series?runs=x&metrics=loss&lo=2&hi=1", 400, "argument", "above"),
         ("series?runs=x&metrics=loss&lo=nan", 400, "argument", "finite"),
+        ("series?runs=x&metrics=loss&exact=yes", 400, "argument", "yes"),
+        ("series?runs=x&metrics=loss&attempts=all", 400, "argument", "superseded"),
+        ("group?metric=loss&band=wide", 400, "argument", "wide"),
         ("series?runs=x&metrics=loss&format=csv", 400, "argument", "csv"),
         ("series?runs=nobody&metrics=loss", 404, "run", "nobody"),
         ("nothing", 404, "path", "page"),

@@ -53,10 +53,18 @@ class Arguments:
         """Every value of a name, each a text; at most so many."""
         found = self.all(name)
         for value in found:
-            if not isinstance(value, str):
+            if not isinstance(value, str) or "\0" in value:  # no database takes a NUL
                 raise ApiError(400, "argument", f"{name}: {value!r} is not a text")
         if most is not None and len(found) > most:
             raise ApiError(413, "limit", f"{len(found):,} values of {name}; the limit is {most:,}", "ask for fewer")
+        return found
+
+    def lists(self, name: str) -> list[list[str]]:
+        """Several lists of texts; in an address the texts of each are joined by commas."""
+        found = [one.split(",") if isinstance(one, str) else one for one in self.all(name)]
+        for one in found:
+            if not isinstance(one, list) or not all(isinstance(item, str) and "\0" not in item for item in one):
+                raise ApiError(400, "argument", f"{name}: {one!r} is not a list of texts")
         return found
 
     def text(self, name: str, usual: str | None = None) -> str | None:

@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from trainstore.dashboard import wire
-from trainstore.dashboard.answers import Answers
+from trainstore.dashboard.answers import ATTEMPTS, Answers
 from trainstore.dashboard.arguments import Arguments
+from trainstore.dashboard.groups import BANDS
 from trainstore.dashboard.limits import LIMITS
 from trainstore.dashboard.reading import Reading
 from trainstore.dashboard.responses import ApiError, bytes_answer, json_answer
@@ -22,6 +23,7 @@ from trainstore.dashboard.wire import Curve
 MOST_COLUMNS = 10_000
 MOST_OFFSET = 1_000_000_000
 JSON = "application/json"
+PART = ("x", "lo", "hi", "points")
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,34 @@ def edit(asked: Asked) -> Response:
 
 def series(asked: Asked) -> Response:
     """Curves of runs."""
-    given = asked.arguments.known("runs", "metrics", "x", "lo", "hi", "points", "attempts", "exact", "format")
+    given = asked.arguments.known("runs", "metrics", "attempts", "exact", *PART, "format")
     form = _form(given)
     found = asked.answers.series(
         _some(given, "runs", LIMITS["curves_runs"]),
         _some(given, "metrics", LIMITS["curves_metrics"]),
-        x=given.text("x") or "step",
+        attempts=given.choice("attempts", ATTEMPTS, ATTEMPTS[0]),
+        exact=given.flag("exact"),
+        **_part(given),
+    )
+    return asked.curves(found, form)
+
+
+def group(asked: Asked) -> Response:
+    """Means of groups of runs, and bands around them."""
+    given = asked.arguments.known(
+        "metric", "metrics", "by", "runs", "groups", "project", "q", "band", "exact", *PART, "format"
+    )
+    form = _form(given)
+    metrics = given.texts("metric") or _some(given, "metrics", LIMITS["curves_metrics"])
+    found = asked.answers.group(
+        metrics,
+        by=given.texts("by"),
+        runs=given.texts("runs", LIMITS["curves_runs"]) or None,
+        groups=given.lists("groups") or None,
+        project=given.text("project"),
+        q=given.text("q"),
+        band=given.choice("band", BANDS, BANDS[0]),
+        exact=given.flag("exact"),
         **_part(given),
     )
     return asked.curves(found, form)
@@ -140,11 +164,12 @@ def _some(given: Arguments, name: str, most: int) -> list[str]:
 
 
 def _part(given: Arguments) -> dict[str, Any]:
-    """Which part of the x axis, in how many points."""
+    """The arguments `PART`: which part of which x axis, in how many points."""
     low, high = given.number("lo"), given.number("hi")
     if low is not None and high is not None and low > high:
         raise ApiError(400, "argument", f"lo={low:g} is above hi={high:g}")
-    return {"lo": low, "hi": high, "points": given.count("points", POINTS, 1, LIMITS["points"])}
+    points = given.count("points", POINTS, 1, LIMITS["points"])
+    return {"x": given.text("x") or "step", "lo": low, "hi": high, "points": points}
 
 
 def _form(given: Arguments) -> str:
@@ -167,6 +192,7 @@ ROUTES = [
     ApiRoute("runs/{uid}", run, heavy=False, methods=("GET",)),
     ApiRoute("runs/{uid}", edit, heavy=False, methods=("PATCH",)),
     ApiRoute("series", series, heavy=True),
+    ApiRoute("group", group, heavy=True),
     ApiRoute("compare", compare, heavy=True),
     ApiRoute("samples", samples, heavy=True),
 ]

@@ -1,11 +1,11 @@
 // The beginning: where the data comes from, and which page is shown.
 import { showBar } from "./bar.js";
 import { setClock } from "./clock.js";
-import { comparePage } from "./compare.js";
 import { fill, h } from "./dom.js";
 import { hasEmbeddedData } from "./embedded.js";
 import { healthPage } from "./health.js";
 import { startKeys } from "./keys.js";
+import { latestPage } from "./latest.js";
 import { startRouter } from "./router.js";
 import { runPage } from "./run.js";
 import { runList } from "./run-list.js";
@@ -16,8 +16,8 @@ import { startTheme } from "./theme.js";
 
 /** @type {Record<string, (context: import("./types.js").Context) => import("./types.js").Page>} */
 const PAGES = {
-  compare: comparePage,
   health: healthPage,
+  latest: latestPage,
   run: runPage,
   runs: runsPage,
 };

@@ -53,6 +53,7 @@ export function runList(source, state, mostRuns) {
       if (found) infos.set(found.columns);
       await loadRest(found?.count ?? 0, found?.columns.length ?? 0, still);
     } catch (error) {
+      if (error instanceof TypeError) reportError(error); // a mistake of ours: the console has the place
       const elsewhere = Boolean(await known); // the filter is right, so it is a column or the order
       if (still()) say({ error: Object.assign(/** @type {Error} */ (error), { elsewhere }), loading: false });
     }

@@ -1,24 +1,19 @@
 // A run's page: its head, and tabs with everything that is known of it.
-import { databaseNow } from "./clock.js";
 import { fill, h } from "./dom.js";
 import { attemptsPanel } from "./run-attempts.js";
 import { curveMetrics, curvesPanel, systemMetrics } from "./run-curves.js";
 import { editForm } from "./run-edit.js";
 import { runHead } from "./run-head.js";
 import { familiesOf, layersPanel } from "./run-layers.js";
+import { followTable, speedReader } from "./run-live.js";
 import { eventsPanel, factsPanel } from "./run-panels.js";
 import { samplesPanel } from "./run-samples.js";
-import { speedOf, withReading } from "./run-tree.js";
 import { disposables } from "./signals.js";
 import { tabList } from "./tabs.js";
 
 /** @typedef {import("./types.js").RunDetail} RunDetail */
 /** @typedef {import("./run-panels.js").Panel} Panel */
 /** @typedef {import("./types.js").Context} Context */
-
-const REFRESH_PAUSE = 2000; // milliseconds between two requests of a run that goes on
-const SHORTEST_SPEED = 5; // seconds over which the speed of now is measured, at least
-const LONGEST_SPEED = 60; // and at most
 
 /**
  * @param {RunDetail} detail
@@ -87,18 +82,15 @@ function runView(context, uid, element) {
   let open = null;
   /** @type {RunDetail|null} */
   let detail = null;
-  /** @type {[number, number][]} */
-  let readings = [];
   let isGone = false;
+  const speed = speedReader();
 
   /** @param {RunDetail} next */
   const show = (next) => {
     if (!detail) fill(element, place, tabs.element, panel);
     detail = next;
-    const { run } = next;
-    if (run.last_step !== null) readings = withReading(readings, [databaseNow(), run.last_step], LONGEST_SPEED);
-    const speed = run.status === "running" ? speedOf(readings, SHORTEST_SPEED) : null;
-    head.update(next, speed ?? run.steps_per_second ?? null);
+    speed.read(next.run);
+    head.update(next, speed.of(next.run));
     showTab();
   };
 
@@ -146,36 +138,6 @@ function runView(context, uid, element) {
       isGone = true;
       stops.dispose();
     },
-  };
-}
-
-/**
- * Call `load` when the store's runs change, at most once in two seconds, and not again before it is done.
- * @param {Context} context
- * @param {() => Promise<void>} load
- * @returns {() => void}
- */
-export function followTable({ live }, load) {
-  if (!live) return () => {};
-  let [isBusy, isDue, isGone] = [false, false, false];
-  const act = async () => {
-    if (isBusy) {
-      isDue = true;
-      return;
-    }
-    isBusy = true;
-    await load();
-    await new Promise((resolve) => setTimeout(resolve, REFRESH_PAUSE));
-    isBusy = false;
-    if (isDue && !isGone) {
-      isDue = false;
-      act();
-    }
-  };
-  const stop = live.onTable(act);
-  return () => {
-    isGone = true;
-    stop();
   };
 }
 

@@ -22,6 +22,8 @@ const NARROW = 460; // pixels of a table in which names scroll along
  * @param {() => number} parts.now  Seconds since 1970, by the database's clock.
  */
 export function runsTable({ state, list, selection, columns, now }) {
+  /** What the lines are of. The list may have other rows for a moment: only `show` takes them. */
+  let held = list.rows.get();
   /** @type {Line[]} */
   let lines = [];
   /** @type {string[]} */
@@ -35,13 +37,13 @@ export function runsTable({ state, list, selection, columns, now }) {
     all: () => selection.choose(order),
   });
 
-  const uidsOf = (/** @type {Line} */ line) => line.members.map((row) => list.rows.get().uids[row]);
+  const uidsOf = (/** @type {Line} */ line) => line.members.map((row) => held.uids[row]);
   const toggleLine = (/** @type {Line|undefined} */ line, /** @type {boolean} */ extend) => {
     if (line) selection.toggle(uidsOf(line), order, extend);
   };
 
   const arrange = () => {
-    const rows = list.rows.get();
+    const rows = held;
     const keys = sortKeys(state.list("sort"));
     const by = state.list("group");
     const sorted = list.status.get().whole ? sortedRows(rows, keys) : rows.uids.map((_, row) => row);
@@ -60,7 +62,7 @@ export function runsTable({ state, list, selection, columns, now }) {
 
   /** @returns {RunColumn[]} */
   const gridColumns = () => {
-    const rows = list.rows.get();
+    const rows = held;
     const keys = sortKeys(state.list("sort"));
     const labels = labelsOf(columns(), list.infos.get());
     const frozen = grid.element.clientWidth === 0 || grid.element.clientWidth > NARROW;
@@ -133,7 +135,7 @@ export function runsTable({ state, list, selection, columns, now }) {
     const line = lines[place];
     if (id === "select") return fillBox(cell, line);
     if (line.group) return fillGroup(cell, id, line.group);
-    const rows = list.rows.get();
+    const rows = held;
     const [row] = line.members;
     const uid = rows.uids[row];
     if (id === "line") {
@@ -161,13 +163,13 @@ export function runsTable({ state, list, selection, columns, now }) {
     const every = some && uids.every((uid) => now.has(uid));
     const label = line.group
       ? `Show the ${uids.length} runs of this group in the charts`
-      : `Show ${cellAt(list.rows.get(), "name", line.members[0])} in the charts`;
+      : `Show ${cellAt(held, "name", line.members[0])} in the charts`;
     fill(cell, h("input", { type: "checkbox", "aria-label": label, checked: every, indeterminate: some && !every }));
     cell.removeAttribute("title");
   };
 
   const fillGroup = (/** @type {HTMLElement} */ cell, /** @type {string} */ id, /** @type {RunGroup} */ group) => {
-    const rows = list.rows.get();
+    const rows = held;
     if (id === "line") return fill(cell);
     if (id === "status") return fillStatuses(cell, rows, group.members);
     if (id !== "name") return fillSummary(cell, rows, id, group.members, now());
@@ -198,7 +200,7 @@ export function runsTable({ state, list, selection, columns, now }) {
 
   /** The run that the table's order puts first, if a number leads it. */
   const bestOf = (/** @type {RunGroup} */ group) => {
-    const rows = list.rows.get();
+    const rows = held;
     const [lead] = sortKeys(state.list("sort"));
     const value = lead ? cellAt(rows, lead.id, group.members[0]) : null;
     if (!lead || value === null || rows.columns.get(lead.id)?.kind !== "number") return "";
@@ -206,14 +208,16 @@ export function runsTable({ state, list, selection, columns, now }) {
   };
 
   const show = () => {
+    held = list.rows.get();
     arrange();
     styles = new Map(selection.shown.get().map((run) => [run.uid, run]));
-    const rows = list.rows.get();
+    const rows = held;
+    const these = lines; // the grid asks the old model where its cursor was, when there are other lines already
     grid.show({
       columns: gridColumns(),
-      length: lines.length,
-      key: (place) => lines[place].group?.key ?? rows.uids[lines[place].members[0]],
-      selected: (place) => lines[place].members.every((row) => selection.chosen.get().has(rows.uids[row])),
+      length: these.length,
+      key: (place) => these[place].group?.key ?? rows.uids[these[place].members[0]],
+      selected: (place) => these[place].members.every((row) => selection.chosen.get().has(rows.uids[row])),
       head,
       fill: fillCell,
     });

@@ -1,0 +1,56 @@
+// A run that goes on: when to ask for it again, and how fast it goes.
+import { databaseNow } from "./clock.js";
+import { speedOf, withReading } from "./run-tree.js";
+
+const REFRESH_PAUSE = 2000; // milliseconds between two requests
+const SHORTEST_SPEED = 5; // seconds over which the speed of now is measured, at least
+const LONGEST_SPEED = 60; // and at most
+
+/**
+ * Call `load` when the store's runs change, at most once in two seconds, and not again before it is done.
+ * @param {import("./types.js").Context} context
+ * @param {() => Promise<void>} load
+ * @returns {() => void}
+ */
+export function followTable({ live }, load) {
+  if (!live) return () => {};
+  let [isBusy, isDue, isGone] = [false, false, false];
+  const act = async () => {
+    if (isBusy) {
+      isDue = true;
+      return;
+    }
+    isBusy = true;
+    await load();
+    await new Promise((resolve) => setTimeout(resolve, REFRESH_PAUSE));
+    isBusy = false;
+    if (isDue && !isGone) {
+      isDue = false;
+      act();
+    }
+  };
+  const stop = live.onTable(act);
+  return () => {
+    isGone = true;
+    stop();
+  };
+}
+
+/** The speed of a run: of the last minute while it runs, else that of its last attempt. */
+export function speedReader() {
+  /** @type {[number, number][]} */
+  let readings = [];
+  return {
+    /** @param {import("./types.js").RunDetail["run"]} run */
+    read({ last_step: step }) {
+      if (step !== null) readings = withReading(readings, [databaseNow(), step], LONGEST_SPEED);
+    },
+    /**
+     * @param {import("./types.js").RunDetail["run"]} run
+     * @returns {number|null}
+     */
+    of({ status, steps_per_second: whole }) {
+      return (status === "running" ? speedOf(readings, SHORTEST_SPEED) : null) ?? whole ?? null;
+    },
+  };
+}
