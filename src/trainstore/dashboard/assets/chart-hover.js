@@ -181,6 +181,7 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
   }
 
   plot.addEventListener("pointermove", (event) => {
+    if (sync.pinned.get() && !drag) return;
     at(event);
     if (drag && Math.hypot(mouseX - drag.x, mouseY - drag.y) > DRAGGED) drag.moved = true;
     point();

@@ -270,6 +270,7 @@ export function chart(metric, host) {
     invalidate();
   });
   sizes.observe(plot);
+  setButtons();
 
   function invalidate() {
     element.classList.toggle("chart-full", host.full() === metric);
