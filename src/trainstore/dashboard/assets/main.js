@@ -1,6 +1,7 @@
 // The beginning: where the data comes from, and which page is shown.
 import { showBar } from "./bar.js";
 import { setClock } from "./clock.js";
+import { comparePage } from "./compare.js";
 import { fill, h } from "./dom.js";
 import { hasEmbeddedData } from "./embedded.js";
 import { healthPage } from "./health.js";
@@ -16,6 +17,7 @@ import { startTheme } from "./theme.js";
 
 /** @type {Record<string, (context: import("./types.js").Context) => import("./types.js").Page>} */
 const PAGES = {
+  compare: comparePage,
   health: healthPage,
   latest: latestPage,
   run: runPage,

@@ -1,0 +1,42 @@
+// Choosing columns for axes, colour and size.
+import { h } from "./dom.js";
+
+const TITLES = { metric: "Metrics", hp: "Hyperparameters", mth: "Model", dbh: "Data", tag: "Tags", run: "Run", env: "Environment" };
+
+/**
+ * @typedef {Object} Choice
+ * @property {string} title
+ * @property {string} value
+ * @property {string} [empty]  What "none" is called; without it there is no such entry.
+ * @property {(id: string) => void} choose
+ * @property {{on: boolean, change: () => void}|null} [log]
+ */
+
+/**
+ * @param {{infos: import("./types.js").ColumnInfo[], groups: Choice[]}} options
+ * @returns {HTMLElement}
+ */
+export function axisChoice({ infos, groups }) {
+  return h("div", { class: "row axis-choice" }, ...groups.map((choice) => {
+    const select = h("select", { on: { change: () => choice.choose(select.value) } },
+      choice.empty === undefined ? null : h("option", { value: "" }, choice.empty),
+      ...Object.entries(TITLES).map(([group, title]) => optionsOf(infos, group, title)));
+    select.value = choice.value;
+    return h("span", { class: "row" }, h("label", { class: "row" }, choice.title, select),
+      choice.log ? h("button", { class: "small", "aria-pressed": String(choice.log.on), "aria-label": `${choice.title}: log scale`,
+        on: { click: choice.log.change } }, "log") : null);
+  }));
+}
+
+/**
+ * @param {import("./types.js").ColumnInfo[]} infos
+ * @param {string} group
+ * @param {string} title
+ */
+function optionsOf(infos, group, title) {
+  const some = infos.filter((info) => info.group === group && info.filled > 0 && (info.varies || group !== "env"));
+  if (!some.length) return null;
+  // What is the same in all runs tells nothing, so it comes last.
+  some.sort((a, b) => Number(b.varies) - Number(a.varies));
+  return h("optgroup", { label: title }, ...some.map((info) => h("option", { value: info.id }, info.label)));
+}
