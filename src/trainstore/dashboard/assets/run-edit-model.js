@@ -46,7 +46,7 @@ export function tagsOfText(text) {
 }
 
 /**
- * What was changed in a form.
+ * What was changed in a form. Of the tags only those that differ; null takes one away.
  * @param {Editable} before
  * @param {Editable} now
  * @returns {Partial<Editable>}
@@ -56,8 +56,20 @@ export function changesOf(before, now) {
   const changes = {};
   if (now.name !== before.name) changes.name = now.name;
   if (now.notes !== before.notes) changes.notes = now.notes;
-  if (tagsAsText(now.tags) !== tagsAsText(before.tags)) changes.tags = now.tags;
+  const tags = changedTags(before.tags, now.tags);
+  if (Object.keys(tags).length) changes.tags = tags;
   return changes;
+}
+
+/**
+ * @param {Record<string, any>} before
+ * @param {Record<string, any>} now
+ */
+function changedTags(before, now) {
+  const isSame = (/** @type {string} */ name) => JSON.stringify(before[name]) === JSON.stringify(now[name]);
+  const set = Object.keys(now).filter((name) => !(name in before) || !isSame(name)).map((name) => [name, now[name]]);
+  const removed = Object.keys(before).filter((name) => !(name in now)).map((name) => [name, null]);
+  return Object.fromEntries([...set, ...removed]);
 }
 
 /**

@@ -7,7 +7,7 @@ const SHORTEST_SPEED = 5; // seconds over which the speed of now is measured, at
 const LONGEST_SPEED = 60; // and at most
 
 /**
- * Call `load` when the store's runs change, at most once in two seconds, and not again before it is done.
+ * Call `load` when something in the store changed, at most once in two seconds, and not again before it is done.
  * @param {import("./types.js").Context} context
  * @param {() => Promise<void>} load
  * @returns {() => void}
@@ -29,7 +29,7 @@ export function followTable({ live }, load) {
       act();
     }
   };
-  const stop = live.onTable(act);
+  const stop = live.version.listen(act); // also of its first answer: something may have happened before it
   return () => {
     isGone = true;
     stop();
