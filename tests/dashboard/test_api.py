@@ -297,3 +297,47 @@ def test_what_is_recorded_meanwhile_is_shown(api: TestClient, recorded_url: str)
         with store.start_run(name="new") as run:
             run.log({"loss": 1.0})
         assert columns_of(api.get(f"{API}/runs").json())["name"][0] == "new"
+
+
+def test_live_answers_what_is_new(api: TestClient):
+    """At first everything is; after that nothing, in a few bytes."""
+    uid = uid_of(api, "run 1")
+    asked = {
+        "version": None,
+        "project": "small",
+        "columns": ["name"],
+        "runs": {uid: {}},
+        "metrics": ["loss"],
+        "x": "step",
+    }
+    first = api.post(f"{API}/live", json=asked).json()
+    assert first["table"] == {"anew": True}
+    assert first["count"] == 2
+    assert first["runs"][uid] == {"status": "finished", "anew": True, "curves": {}}
+    (head, *_) = api.get(f"{API}/series", params={"runs": uid, "metrics": "loss", "format": "json"}).json()
+    has = {uid: {"generation": head["generation"], "status": "finished"}}
+    again = api.post(f"{API}/live", json={**asked, "version": first["version"], "runs": has})
+    assert again.json() == {**first, "table": None, "runs": {}}
+    assert len(again.content) < 150
+
+
+def test_live_without_a_table_or_runs_has_the_version_alone(api: TestClient):
+    """As a page asks that shows neither."""
+    answer = api.post(f"{API}/live", json={}).json()
+    assert answer["version"]
+    assert (answer["table"], answer["count"], answer["runs"], answer["running"]) == (None, None, {}, 0)
+
+
+def test_live_refuses_what_it_cannot_read(api: TestClient):
+    """With the name of what is wrong."""
+    for asked, told in (
+        ({"runs": ["a"]}, "runs is a JSON list"),
+        ({"runs": {"a": 1}}, "is not what a page has"),
+        ({"metrics": [1]}, "metrics"),
+        ({"columns": ["name"], "q": "hp.lr <"}, "filter"),
+        ({"nothing": 1}, "nothing"),
+    ):
+        answer = api.post(f"{API}/live", json=asked)
+        assert answer.status_code == 400
+        assert told in error_of(answer)["message"]
+    assert api.get(f"{API}/live").status_code == 405

@@ -150,3 +150,27 @@ def test_several_versions_add_up(store, two):
     later, earlier = (watcher.versions.changed_in(one) for one in changes.runs)
     assert watcher.versions.number_in(watcher.at) == later > earlier > watcher.versions.number_in(begun)
     run.finish()
+
+
+def test_new_names_are_told(store, two):
+    """A metric that comes late, a run with another hyperparameter, a tag: the table may show more columns then."""
+    run, ended = two
+    watcher = Watcher(store)
+    names = watcher.versions.names
+
+    def more():
+        watcher.news()
+        return watcher.versions.names - names
+
+    run.log({"loss": 1.0}, 2)
+    run.flush()
+    assert more() == 0
+    run.log({"late": 1.0, "later": "text"}, 2)
+    run.flush()
+    assert more() == 1  # texts are no column
+    store.set_tags(ended.uid, {"good": True})
+    assert more() == 2
+    with store.start_run(hyperparams={"lr": 0.1}):
+        pass
+    assert more() == 3
+    run.finish()

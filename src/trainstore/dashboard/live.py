@@ -64,7 +64,7 @@ class Live:
         metrics: Sequence[str] = (),
         x: str = "step",
     ) -> dict[str, Any]:
-        """The answer ``live``: the version now, how many runs are recorded, and what is new.
+        """The answer ``live``: the version now, how many names and running runs there are, and what is new.
 
         Args:
             version: Of the page's table; of none, or of another server's, everything is new.
@@ -99,7 +99,9 @@ class Live:
             status = statuses.get(uid) or has.status
             if news or status != has.status:
                 found[uid] = {"status": status, "anew": False, "curves": {}, **news}
-        return {"version": now, "running": self._versions.running, "count": count, "table": table, "runs": found}
+        versions = self._versions
+        told = {"version": now, "names": versions.names, "running": versions.running}
+        return {**told, "count": count, "table": table, "runs": found}
 
     def _count(self, reader: Reader, version: str, project: str | None, q: str | None) -> int:
         """How many runs the table has; it can only change with the version."""

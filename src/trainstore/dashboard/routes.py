@@ -156,6 +156,25 @@ def samples(asked: Asked) -> Response:
     return asked.json(asked.answers.samples(_some(given, "runs", LIMITS["curves_runs"]), name=given.text("name")))
 
 
+def live(asked: Asked) -> Response:
+    """What is new since a page last asked."""
+    given = asked.arguments.known("version", "project", "q", "columns", "runs", "metrics", "x")
+    body = asked.arguments.body
+    runs = body.get("runs") or {}
+    if not isinstance(runs, dict):
+        raise ApiError(400, "argument", f"runs is a JSON {type(runs).__name__}, not an object", "send {uid: {…}}")
+    answer = asked.answers.live(
+        version=given.text("version"),
+        project=given.text("project"),
+        q=given.text("q"),
+        columns=None if body.get("columns") is None else given.texts("columns", MOST_COLUMNS),
+        runs=runs,
+        metrics=given.texts("metrics", LIMITS["curves_metrics"]),
+        x=given.text("x") or "step",
+    )
+    return asked.json(answer)
+
+
 def _some(given: Arguments, name: str, most: int) -> list[str]:
     found = given.texts(name, most)
     if not found:
@@ -193,6 +212,7 @@ ROUTES = [
     ApiRoute("runs/{uid}", edit, heavy=False, methods=("PATCH",)),
     ApiRoute("series", series, heavy=True),
     ApiRoute("group", group, heavy=True),
+    ApiRoute("live", live, heavy=False, methods=("POST",)),
     ApiRoute("compare", compare, heavy=True),
     ApiRoute("samples", samples, heavy=True),
 ]

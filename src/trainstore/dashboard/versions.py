@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import takewhile
@@ -20,7 +21,7 @@ from sqlalchemy import Select, bindparam, func, or_, select
 
 from trainstore.backends import Backend
 from trainstore.models import LOST_AFTER, Models
-from trainstore.queries.reader import Reader
+from trainstore.queries.reader import Reader, among
 
 # Longer than a transaction lasts: the time at which a writer closed is older than the moment when others see it.
 RECENT = timedelta(minutes=10)
@@ -47,6 +48,7 @@ class Versions:
         self._writers: _Writers = {}
         self._events: set[int] = set()
         self._last_event = 0
+        self._names: set[tuple[str, ...]] = set()
         self._runs: dict[int, str] = {}
         self._shape: tuple[int, int] = (0, 0)  # how many runs there are, and the highest id
         # By uid the version in which a run changed last, or was deleted; the latest at the end.
@@ -68,7 +70,9 @@ class Versions:
                 self._shape = (count, last_run)
                 changed |= self._runs.keys() - known.keys()
                 gone = [known[run] for run in known.keys() - self._runs.keys()]
-            news = [self._runs[run] for run in changed if run in self._runs]
+            changed &= self._runs.keys()
+            self._names |= _names(reader, None if first else changed)
+            news = [self._runs[run] for run in changed]
             self._seen_at = now
             if news or gone or first:
                 self._number += 1
@@ -78,6 +82,12 @@ class Versions:
                 # At first everything is new, but nobody has an older version.
                 self._note(self._changed, () if first else news)
             return f"{self._name}.{self._number}"
+
+    @property
+    def names(self) -> int:
+        """How many metrics and hyperparameters have been seen: if it grows, a table may have more columns."""
+        with self._lock:
+            return len(self._names)
 
     @property
     def running(self) -> int:
@@ -161,6 +171,18 @@ def _writers_statement(models: Models) -> Select[Any]:
     return select(writer.uid, writer.run_id, writer.acked, writer.closed_at, heard_of).where(
         or_(writer.closed_at.is_(None), recent)
     )
+
+
+def _names(reader: Reader, runs: Collection[int] | None) -> set[tuple[str, ...]]:
+    """The metrics and hyperparameters of runs; None: of all."""
+    summary, hyperparam = reader.models.metric_summary.c, reader.models.hyperparam.c
+    found: set[tuple[str, ...]] = set()
+    metrics = select(summary.metric).where(summary.count > 0).distinct()
+    keys = select(hyperparam.namespace, hyperparam.key).distinct()
+    for statement, run in ((metrics, summary.run_id), (keys, hyperparam.run_id)):
+        parts = [statement] if runs is None else [statement.where(part) for part in among(run, list(runs))]
+        found.update(tuple(row) for part in parts for row in reader.rows(part))
+    return found
 
 
 def _runs(reader: Reader) -> dict[int, str]:
