@@ -81,17 +81,30 @@
  * @property {string|null} version
  * @property {string} [project]
  * @property {string} [q]
- * @property {string[]} [columns]
- * @property {Record<string, {generation: number, last_step: number}>} runs
+ * @property {string[]} [columns]  Of the table; without them there is none.
+ * @property {Record<string, {generation: number|null, status: string|null}>} runs
  * @property {string[]} metrics
  * @property {string} x
  */
 /**
+ * What is new of a run: its points from `replaces_from` on, or that they are to be fetched anew.
+ * @typedef {Object} LiveRun
+ * @property {string} status
+ * @property {boolean} anew
+ * @property {Record<string, {x: Cell[], y: Cell[]}>} curves
+ * @property {number} [generation]
+ * @property {number} [last_step]
+ * @property {number} [replaces_from]
+ * @property {boolean} [gone]
+ */
+/**
  * @typedef {Object} LiveAnswer
  * @property {string} version
- * @property {number} count
+ * @property {number} names  How many metrics and hyperparameters there are; more of them may be more columns.
+ * @property {number} running  How many runs are being recorded.
+ * @property {number|null} count
  * @property {{anew?: boolean, columns?: Column[], gone?: string[]}|null} table
- * @property {Record<string, {generation: number, last_step: number, status: string, anew: boolean, curves: Record<string, {x: number[], y: Cell[], replaces_from?: number}>}>} runs
+ * @property {Record<string, LiveRun>} runs
  */
 /**
  * Where the pages get their data: a server (source-http.js), or the file that they lie in (source-file.js).
