@@ -130,13 +130,14 @@ class Live:
         if known is None:
             # Not in memory (any more), so it has to be read; if nothing is drawn yet, once there may be something.
             return {"anew": True} if changed or has.generation is not None else {}
+        anew = {"anew": True, "generation": known.generation, "last_step": known.last_step}
         if has.generation is None:
-            return {"anew": True} if any(metric in known.metrics for metric in metrics) else {}
+            return anew if any(metric in known.metrics for metric in metrics) else {}
         if has.generation == known.generation:
             return {}
         tail = known.since(has.generation, metrics, x)
         if tail is None or any(len(across) > MOST_POINTS for across, _ in tail.curves.values()):
-            return {"anew": True}
+            return anew
         news: dict[str, Any] = {
             "generation": known.generation,
             "last_step": known.last_step,

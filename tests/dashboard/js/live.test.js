@@ -255,11 +255,29 @@ test("who shows no table learns that something has changed", async () => {
   world.live.onTable((...change) => told.push(change));
   await world.pass(1000);
   assert.deepEqual(told, []); // the first version is no change
-  world.answer = () => ({ version: "a.2", names: 4 });
+  world.answer = () => ({ version: "a.2" });
   await world.pass(2000);
   assert.deepEqual(told, [[null, null, "a.2"]]);
   assert.equal(world.live.version.get(), "a.2");
-  assert.equal(world.live.names.get(), 4);
+});
+
+test("new names are told once each, and not those that were there at first", async () => {
+  const world = new World();
+  let told = 0;
+  const stop = world.live.onNames(() => (told += 1));
+  world.answer = () => ({ names: 3 });
+  await world.pass(1000);
+  assert.equal(told, 0);
+  world.answer = () => ({ names: 5 });
+  await world.pass(2000);
+  assert.equal(told, 1);
+  world.answer = () => ({ names: 2 }); // another server counts anew
+  await world.pass(1000);
+  assert.equal(told, 1);
+  stop();
+  world.answer = () => ({ names: 9 });
+  await world.pass(1000);
+  assert.equal(told, 1);
 });
 
 test("when the table was read anew, the status of every run is asked for again", async () => {

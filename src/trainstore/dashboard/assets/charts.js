@@ -26,7 +26,7 @@ const FEW_RUNS = 10;
  * @param {import("./signals.js").Signal<ShownRun[]>} options.runs
  * @param {import("./signals.js").Signal<string[]>} [options.metrics]  Without it: those of the state's project and filter.
  * @param {MarksSignal} [options.marks]
- * @param {any} [options.live]
+ * @param {import("./types.js").Context["live"]} [options.live]
  * @param {boolean} [options.compact]  Without the controls.
  * @returns {import("./types.js").Page}
  */
@@ -246,12 +246,14 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
   themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   all.add(() => themes.disconnect());
   if (live) {
+    const shownMetrics = () => [...new Set([...charts.keys()].map(metricOfKey))];
+    const axis = () => settings.common().axis;
     all.add(live.watch({
-      runs: () => shownRuns().map((run) => run.uid),
-      metrics: () => [...new Set([...charts.keys()].map(metricOfKey))],
-      x: () => settings.common().axis,
-      onPoints: (/** @type {string} */ uid, /** @type {any} */ curves) => store.append(uid, settings.common().axis, curves),
-      onAnew: (/** @type {string} */ uid) => store.refresh(uid),
+      runs: () => store.drawn(shownMetrics(), axis()),
+      metrics: shownMetrics,
+      x: axis,
+      onPoints: (uid, points, run) => store.append(uid, axis(), points, run.generation),
+      onAnew: store.refresh,
     }));
   }
   if (!metrics) {
@@ -261,6 +263,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
     };
     read();
     all.add(state.listen(["project", "q"], read));
+    if (live) all.add(live.onNames(read));
   }
   all.add(() => each((one) => one.dispose()));
   all.add(() => document.documentElement.classList.remove("chart-fills"));

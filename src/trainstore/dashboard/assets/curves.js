@@ -37,6 +37,8 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
   let queue = [];
   /** @type {Set<Entry>} */
   const stale = new Set();
+  /** @type {Map<string, number>} By uid the state that groups were last read in. */
+  const grouped = new Map();
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   let timer;
   let [waiting, inFlight, age, stopped, clock] = [false, 0, 0, false, 0];
@@ -214,19 +216,43 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
       queue = [];
     },
     /**
+     * In which state each run is drawn: the lowest generation of its curves of these metrics; null if it has none. A
+     * group is drawn from the states that the server told last.
+     * @param {string[]} metrics
+     * @param {string} axis
+     */
+    drawn(metrics, axis) {
+      /** @type {Map<string, number|null>} */
+      const found = new Map(runs().map((uid) => [uid, (grouping() && grouped.get(uid)) || null]));
+      for (const { wish, uid, curves, state } of entries.values()) {
+        const known = found.get(uid);
+        const generation = curves[0]?.exact === false ? undefined : curves[0]?.generation;
+        if (known === undefined || state !== "ready" || wish.old || wish.axis !== axis) continue;
+        if (generation === undefined || !metrics.includes(wish.metric)) continue;
+        found.set(uid, known === null ? generation : Math.min(known, generation));
+      }
+      return [...found].map(([uid, generation]) => ({ uid, generation }));
+    },
+    /**
      * Read a run anew; what is known of it is drawn meanwhile.
      * @param {string} uid
+     * @param {number|null} generation
      */
-    refresh(uid) {
+    refresh(uid, generation) {
+      if (grouping() && generation !== null) grouped.set(uid, generation);
       reread([...entries.values()].filter((entry) => entry.uid === uid || entry.uid === ALL));
     },
     /**
      * A run's new points.
      * @param {string} uid
      * @param {string} axis
-     * @param {Record<string, {x: import("./types.js").Cell[], y: import("./types.js").Cell[], replaces_from?: number}>} news
+     * @param {import("./live.js").NewPoints} news
+     * @param {number} generation  The state that they lead to.
      */
-    append(uid, axis, news) {
+    append(uid, axis, news, generation) {
+      if (grouping()) grouped.set(uid, generation);
+      /** @type {Set<string>} */
+      const changed = new Set();
       for (const entry of entries.values()) {
         const more = news[entry.wish.metric];
         if (!more || entry.state !== "ready" || entry.wish.old || ![uid, ALL].includes(entry.uid)) continue;
@@ -234,16 +260,23 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
           readLater(entry);
           continue;
         }
+        const old = entry.curves[0] ?? emptyCurve(uid, entry.wish.metric);
+        if (old.exact === false) continue; // the exact one is on its way
         const [x, y] = [more.x.map(numberOf), more.y.map(numberOf)];
+        const [first, last] = [more.replaces_from ?? Infinity, Math.max(old.x.at(-1) ?? -Infinity, old.oddX.at(-1) ?? -Infinity)];
+        if (!x.length && last < first) {
+          if (entry.curves.length) entry.curves = [{ ...old, generation }];
+          continue;
+        }
         const high = entry.wish.range ? entry.wish.range[1] : Infinity;
         const past = x.findIndex((value) => value > high);
         const end = past < 0 ? x.length : past;
-        const old = entry.curves[0] ?? emptyCurve(uid, entry.wish.metric);
         const grown = withLater(old, x.slice(0, end), y.slice(0, end), more.replaces_from, points());
-        entry.curves = [grown.curve];
+        entry.curves = [{ ...grown.curve, generation }];
+        changed.add(entry.wish.metric);
         if (!grown.exact) readLater(entry);
       }
-      onChange(new Set(Object.keys(news)));
+      if (changed.size) onChange(changed);
     },
     dispose() {
       stopped = true;

@@ -16,7 +16,7 @@ import { signal } from "./signals.js";
  * @property {() => string} x
  * @property {(uid: string, points: NewPoints, state: RunState) => void} onPoints  For every metric that was asked for:
  *   what is drawn from `replaces_from` on makes way for the points.
- * @property {(uid: string) => void} onAnew  Its curves are to be fetched as at first.
+ * @property {(uid: string, generation: number|null) => void} onAnew  Its curves are to be fetched as at first.
  * @property {(uid: string) => void} [onGone]  The run was deleted.
  */
 /**
@@ -62,7 +62,9 @@ export function startLive({ source, state }, surroundings = ownSurroundings) {
   const { after, stop, now, visible } = surroundings;
   const status = signal(/** @type {LiveStatus} */ (visible() ? "idle" : "paused"));
   const version = signal(/** @type {string|null} */ (null));
-  const names = signal(/** @type {number|null} */ (null));
+  let names = Infinity;
+  /** @type {Set<() => void>} */
+  const awaiting = new Set();
   /** @type {Set<ReturnType<typeof liveQuestion>>} */
   const watchers = new Set();
   /** @type {Set<TableWatcher>} */
@@ -128,7 +130,8 @@ export function startLive({ source, state }, surroundings = ownSurroundings) {
   const take = (answer, table, held) => {
     const known = version.get();
     version.set(answer.version);
-    names.set(answer.names);
+    if (answer.names > names) for (const act of awaiting) act();
+    names = answer.names;
     if (table && held && tables.has(table) && table.held()?.version === held.version) {
       if (answer.version !== held.version) table.onChange(answer.table, answer.count, answer.version);
     }
@@ -146,7 +149,16 @@ export function startLive({ source, state }, surroundings = ownSurroundings) {
   return {
     status,
     version,
-    names,
+    /**
+     * Call `act` when a metric or hyperparameter appears that no run had before: there may be more columns and charts.
+     * @param {() => void} act
+     */
+    onNames(act) {
+      awaiting.add(act);
+      return () => {
+        awaiting.delete(act);
+      };
+    },
     /** @param {Watcher} watcher */
     watch(watcher) {
       const mine = liveQuestion(watcher, now);
@@ -186,12 +198,12 @@ function liveQuestion(watcher, now) {
   /** @type {Map<string, {generation: number|null, at: number}>} */
   const toldAnew = new Map();
 
-  /** @param {string} uid @param {number|null} generation */
-  const tellAnew = (uid, generation) => {
+  /** @param {string} uid @param {number|null} generation @param {number|null} newest */
+  const tellAnew = (uid, generation, newest) => {
     const told = toldAnew.get(uid);
     if (told && told.generation === generation && now() - told.at < TOLD_AGAIN) return; // it is being fetched
     toldAnew.set(uid, { generation, at: now() });
-    watcher.onAnew(uid);
+    watcher.onAnew(uid, newest);
   };
 
   return {
@@ -220,7 +232,7 @@ function liveQuestion(watcher, now) {
         }
         statuses.set(uid, news.status);
         if (query.x !== watcher.x()) continue; // what comes is for another axis
-        if (news.anew) tellAnew(uid, query.runs[uid]?.generation ?? null);
+        if (news.anew) tellAnew(uid, query.runs[uid]?.generation ?? null, news.generation ?? null);
         else if (news.generation !== undefined) {
           toldAnew.delete(uid);
           watcher.onPoints(uid, newPointsOf(news, query.metrics), /** @type {RunState} */ (news));
@@ -239,3 +251,5 @@ function newPointsOf(news, metrics) {
   const from = news.replaces_from === undefined ? {} : { replaces_from: news.replaces_from };
   return Object.fromEntries(metrics.map((name) => [name, { ...(news.curves[name] ?? { x: [], y: [] }), ...from }]));
 }
+
+/** @typedef {ReturnType<typeof startLive>} Live */

@@ -6,6 +6,7 @@ import { fill, h } from "./dom.js";
 import { hasEmbeddedData } from "./embedded.js";
 import { healthPage } from "./health.js";
 import { startKeys } from "./keys.js";
+import { startLive } from "./live.js";
 import { latestPage } from "./latest.js";
 import { startRouter } from "./router.js";
 import { runPage } from "./run.js";
@@ -59,7 +60,8 @@ function start(source, meta, page) {
   setClock(meta.now);
   const { route, state } = startRouter();
   const list = runList(source, state, meta.limits.runs);
-  const context = { source, meta, route, state, live: null, list };
+  const live = source.can.live ? startLive({ source, state }) : null;
+  const context = { source, meta, route, state, live, list };
   document.title = meta.title || "trainstore";
   showBar(/** @type {HTMLElement} */ (document.getElementById("bar")), context, Object.keys(PAGES));
   startKeys();

@@ -63,7 +63,8 @@ export function patchedRows(rows, columns, gone) {
         if (to !== undefined) values[to] = fresh.values[row];
       });
     }
-    result.set(id, { id, kind: fresh?.kind ?? old?.kind ?? "text", values });
+    const told = fresh && (!old || fresh.values.some((value) => value !== null)) ? fresh : old; // empty is no kind
+    result.set(id, { id, kind: told?.kind ?? "text", values });
   }
   return { uids, place, columns: result };
 }

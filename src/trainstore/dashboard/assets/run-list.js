@@ -32,7 +32,8 @@ export function runList(source, state, mostRuns) {
   /** @type {Set<string>} */
   let wanted = new Set();
   let own = false;
-  let changedMeanwhile = false;
+  /** @type {string|null} Of the rows, once all are here. */
+  let version = null;
 
   const which = () => ({ project: state.text("project"), q: state.text("q") });
   const say = (/** @type {Partial<ListStatus>} */ news) => status.set({ ...status.get(), ...news });
@@ -43,7 +44,7 @@ export function runList(source, state, mostRuns) {
     const still = () => mine === round;
     const again = asked === JSON.stringify(which()) && status.get().whole;
     asked = JSON.stringify(which());
-    changedMeanwhile = false;
+    version = null;
     say({ loading: true, whole: again });
     const known = source.columns(which()).catch(() => null); // its error is that of the rows, too
     try {
@@ -80,10 +81,7 @@ export function runList(source, state, mostRuns) {
     const columns = small ? ["*"] : [...new Set([...ALWAYS, ...usual.get(), ...wanted])];
     const table = await source.runs({ ...which(), columns, limit: mostRuns });
     if (!still()) return;
-    if (changedMeanwhile) {
-      load();
-      return;
-    }
+    version = table.version;
     say({ count: table.count, loading: false, whole: true, error: null });
     rows.set(heldRows(table));
     await readMissing();
@@ -119,20 +117,29 @@ export function runList(source, state, mostRuns) {
     },
     /** Read if the filter is another one than that of the rows here. */
     refresh: () => (asked === JSON.stringify(which()) ? Promise.resolve() : load()),
+    /** What `live` may bring up to date: nothing while the rows are being read. */
+    held: () =>
+      version !== null && asked === JSON.stringify(which()) ? { version, columns: [...rows.get().columns.keys()] } : null,
     /**
-     * What the live poller has seen.
-     * @param {{anew?: boolean, columns?: import("./types.js").Column[], gone?: string[]}} change
-     * @param {number} count
+     * What has changed since that version.
+     * @param {import("./live.js").TableChange|null} change
+     * @param {number|null} count
+     * @param {string} now
      */
-    patch(change, count) {
-      if (asked !== JSON.stringify(which())) return;
-      changedMeanwhile = true;
-      if (change.anew) {
-        if (!status.get().loading) load();
+    patch(change, count, now) {
+      const { loading, error } = status.get();
+      if (version === null) {
+        if (error && !loading && !(error.status >= 400 && error.status < 500)) load(); // perhaps it works now
         return;
       }
+      if (change?.anew) {
+        load();
+        return;
+      }
+      version = now;
+      if (!change) return;
       rows.set(patchedRows(rows.get(), change.columns ?? [], change.gone ?? []));
-      say({ count });
+      if (count !== null) say({ count });
     },
   };
 }

@@ -126,7 +126,10 @@ export function runsPage({ source, meta, state, live, list }) {
   add(toolbar.dispose);
   add(selection.dispose);
   add(table.dispose);
-  if (live) add(live.onTable(list.patch));
+  if (live) {
+    add(live.onTable(list.patch, list.held));
+    add(live.onNames(list.load));
+  }
 
   need();
   arrange();

@@ -124,7 +124,7 @@
  * @property {(uids: string[], table: string, format: string) => string} exportUrl
  */
 /** @typedef {{uid: string, name: string, status: string, label: string, colour: number, dash: number}} ShownRun */
-/** @typedef {{source: Source, meta: Meta, state: import("./router.js").State, route: import("./router.js").Route, live: any, list: import("./run-list.js").RunList}} Context */
+/** @typedef {{source: Source, meta: Meta, state: import("./router.js").State, route: import("./router.js").Route, live: import("./live.js").Live|null, list: import("./run-list.js").RunList}} Context */
 /** @typedef {{element: HTMLElement, dispose: () => void}} Page */
 
 export const TYPES_ONLY = true; // a module needs an export for its types to be imported
