@@ -15,8 +15,7 @@ def test_the_dashboards_own_modules_can_be_joined():
     """Every module that main.js needs keeps the rules, and nothing of the module syntax is left."""
     joined = script()
     assert joined.index("--- dom.js") < joined.index("--- main.js")
-    code = bundle._COMMENT.sub("", joined)
-    assert not [line for line in code.splitlines() if line.startswith(("import ", "export "))]
+    assert not [line for line in joined.splitlines() if line.startswith(("import ", "export "))]
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
@@ -58,7 +57,7 @@ def test_imports_and_the_word_export_are_left_out():
         ("export const one = 1;\nconst two = 2;\nexport { two };\n", "an export of another form"),
         ('export const one = "</SCRIPT >";\n', "would not take as part"),
         ('export const one = "<!-- x";\n', "would not take as part"),
-        ("// <!--\nexport const one = 1;\n", "would not take as part"),
+        ("export const one = 1; // <!--\n", "would not take as part"),
         ("export const one = 1;\nconst { two } = globalThis;\n", "takes a value apart"),
         ("const one = 1;\n", "which one.js does not export"),
         ('import { zwei } from "./two.js";\nexport const one = zwei;\n', "imports zwei, which two.js does not export"),
@@ -75,6 +74,32 @@ def test_a_module_that_breaks_a_rule_is_refused(one, told):
     with pytest.raises(BundleError, match=told) as caught:
         script(modules)
     assert "one.js" in str(caught.value)
+
+
+def test_comments_are_left_out():
+    """Those on their own lines, and types; what is beside code or in a text stays."""
+    module = """// The first line.
+/**
+ * @param {string} a  "/*" and // inside
+ */
+export function one(a) {
+  // why
+  const text = /** @type {string} */ (a); // beside
+  /** @type {any} */ (text).kept = 1;
+  /** @type {number[]} */
+  const list = ["// text", "/** text", `/* text */`];
+  return [text, list, 4 / 2 / 1];
+}
+"""
+    joined = script({"main.js": MAIN, "one.js": module})
+    assert joined.splitlines()[3:9] == [
+        "function one(a) {",
+        "  const text = (a); // beside",
+        "  (text).kept = 1;",
+        '  const list = ["// text", "/** text", `/* text */`];',
+        "  return [text, list, 4 / 2 / 1];",
+        "}",
+    ]
 
 
 def test_modules_in_a_circle_are_refused():

@@ -27,16 +27,25 @@ class ReportCurves:
         self._points, self._metrics = points, metrics
         self._axes: dict[tuple[int, int, int | None], int] = {}
         self._current: dict[str, dict[str, list[Any]]] = {}
+        self._superseded: dict[str, dict[str, list[Any]]] = {}
 
     def add(self, uid: str, columns: RunColumns) -> None:
         """The current steps of a run."""
-        names = [name for name in sorted(columns.metrics) if self._metrics is None or name in self._metrics]
-        self._current[uid] = {name: [self._curve(columns, name)] for name in names}
+        self._current[uid] = {name: [self._curve(columns, name)] for name in self._names(columns)}
+
+    def add_superseded(self, uid: str, attempt: int, columns: RunColumns) -> None:
+        """What an attempt of a run logged beyond the step from which a later one went on."""
+        for name in self._names(columns):
+            of_run = self._superseded.setdefault(uid, {}).setdefault(name, [])
+            of_run.append({"attempt": attempt, **self._curve(columns, name)})
 
     def as_json(self) -> dict[str, Any]:
         """As `source-file-curves.js` reads them."""
         axes = [{"step": step, "time": time, "epoch": epoch} for step, time, epoch in self._axes]
-        return {"curves": self._current, "superseded": {}, "axes": axes}
+        return {"curves": self._current, "superseded": self._superseded, "axes": axes}
+
+    def _names(self, columns: RunColumns) -> list[str]:
+        return [name for name in sorted(columns.metrics) if self._metrics is None or name in self._metrics]
 
     def _curve(self, columns: RunColumns, metric: str) -> dict[str, Any]:
         rows, values = columns.metrics[metric]

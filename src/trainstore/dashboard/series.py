@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,11 @@ from trainstore.dashboard.found import each_once, find_runs
 from trainstore.dashboard.groups import BANDS, banded
 from trainstore.dashboard.limits import check_number
 from trainstore.dashboard.preview import is_long, previewed
-from trainstore.dashboard.run_columns import RunColumns
+from trainstore.dashboard.run_columns import RunColumns, Summary
 from trainstore.dashboard.run_reading import read_run, summaries_of
 from trainstore.dashboard.wire import Curve
 from trainstore.errors import InvalidArgumentError, RunNotFoundError
-from trainstore.queries.reader import RunKey
+from trainstore.queries.reader import Reader, RunKey
 from trainstore.store import TrainStore
 
 POINTS = 400
@@ -117,13 +117,18 @@ def superseded(store: TrainStore, runs: Sequence[str], metrics: Sequence[str], p
         reader = snapshot.reader
         keys = each_once(find_runs(reader, runs).values())
         summaries = summaries_of(reader, [key.id for key in keys])
-        attempt = reader.models.attempt.c
-        statement = select(attempt.attempt, attempt.end_step).where(attempt.last_step > attempt.end_step)
         for key in keys:
-            for number, end_step in reader.rows(statement.where(attempt.run_id == key.id).order_by(attempt.attempt)):
-                columns = read_run(reader, key, summaries[key.id], superseded=(number, end_step))
+            for number, columns in superseded_attempts(reader, key, summaries[key.id]):
                 curves += _of_run(Shown(columns, exact=True), key.uid, metrics, part, attempt=number)
     return curves
+
+
+def superseded_attempts(reader: Reader, key: RunKey, summary: Summary) -> Iterator[tuple[int, RunColumns]]:
+    """The attempts of a run that logged beyond the step where a resume cut them, with what they logged there."""
+    attempt = reader.models.attempt.c
+    statement = select(attempt.attempt, attempt.end_step).where(attempt.last_step > attempt.end_step)
+    for number, end_step in reader.rows(statement.where(attempt.run_id == key.id).order_by(attempt.attempt)):
+        yield number, read_run(reader, key, summary, superseded=(number, end_step))
 
 
 def _of_run(shown: Shown, uid: str, metrics: Sequence[str], part: Part, **more: Any) -> list[Curve]:

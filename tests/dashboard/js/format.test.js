@@ -48,6 +48,7 @@ test("what is long ago is a day", () => {
   assert.equal(formatAgo(1000, 1005), "now");
   assert.equal(formatAgo(1000, 1000 + 7200), "2 h ago");
   assert.match(formatAgo(1_700_000_000, 1_800_000_000), /^2023-11-1[45]$/);
+  assert.match(formatAgo(1_700_000_000, NaN), /^2023-11-1[45] \d\d:\d\d$/);
   assert.equal(formatTime(null), "");
 });
 

@@ -53,10 +53,11 @@ export function formatDuration(seconds) {
 /**
  * How long ago, or the day when it is long ago.
  * @param {number|null} time  Seconds since 1970.
- * @param {number} now
+ * @param {number} now  NaN: the time itself.
  */
 export function formatAgo(time, now) {
   if (time === null) return "";
+  if (Number.isNaN(now)) return formatTime(time).slice(0, 16);
   const seconds = now - time;
   if (seconds < 10) return "now";
   if (seconds < 60) return `${Math.floor(seconds)} s ago`;

@@ -57,13 +57,13 @@ function soonBack({ status }) {
  * @param {HTMLElement} page
  */
 function start(source, meta, page) {
-  setClock(meta.now);
+  setClock(source.can.live ? meta.now : NaN);
   const { route, state } = startRouter();
   const list = runList(source, state, meta.limits.runs);
   const live = source.can.live ? startLive({ source, state }) : null;
   const context = { source, meta, route, state, live, list };
   document.title = meta.title || "trainstore";
-  showBar(/** @type {HTMLElement} */ (document.getElementById("bar")), context, Object.keys(PAGES));
+  showBar(/** @type {HTMLElement} */ (document.getElementById("bar")), context, pagesOf(source));
   startKeys();
   /** @type {import("./types.js").Page|null} */
   let shown = null;
@@ -81,6 +81,14 @@ function start(source, meta, page) {
   };
   route.listen(show);
   show();
+}
+
+/**
+ * A report has no page of what goes on now.
+ * @param {import("./types.js").Source} source
+ */
+function pagesOf(source) {
+  return Object.keys(PAGES).filter((name) => source.can.live || !["latest", "health"].includes(name));
 }
 
 /** @param {string} name */

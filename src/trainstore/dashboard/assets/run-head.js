@@ -42,10 +42,10 @@ export function tagChips(tags) {
 /**
  * Seconds that a run has taken so far.
  * @param {{status: string, started: number, duration: number|null}} run
- * @param {number} now
+ * @param {number} now  NaN: nobody knows.
  */
 export function durationNow(run, now) {
-  return run.status === "running" ? Math.max(0, now - run.started) : run.duration;
+  return run.status === "running" && !Number.isNaN(now) ? Math.max(0, now - run.started) : run.duration;
 }
 
 /**

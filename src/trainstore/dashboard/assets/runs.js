@@ -1,6 +1,7 @@
 // The page of the runs: the table beside the charts.
 import { metricNames } from "./chart-parts.js";
 import { chartPanel } from "./charts.js";
+import { databaseNow } from "./clock.js";
 import { divider } from "./divider.js";
 import { announce, fill, h } from "./dom.js";
 import { formatNumber } from "./format.js";
@@ -21,11 +22,9 @@ const CLOCK_MS = 15_000;
 /** @param {import("./types.js").Context} context */
 export function runsPage({ source, meta, state, live, list }) {
   const { add, dispose } = disposables();
-  const offset = meta.now - Date.now() / 1000;
-  const now = () => Date.now() / 1000 + offset;
   const columns = shownColumns(state, list);
   const selection = runSelection(state, list, meta.limits.curves_runs);
-  const table = runsTable({ state, list, selection, columns: columns.get, now });
+  const table = runsTable({ state, list, selection, columns: columns.get, now: databaseNow });
   const left = h("div", { class: "runs-table" });
 
   const notice = h("div", { class: "notice", role: "status", hidden: true });

@@ -104,9 +104,10 @@ function inOrder(across, columns, lo, hi) {
  * @returns {Curve[]}
  */
 export function embeddedGroups(data, groups, query) {
-  return groups.map(({ group, label, uids }) => {
+  return groups.flatMap(({ group, label, uids }) => {
     const curves = embeddedCurves(data, { ...query, runs: uids, metrics: [query.metric], attempts: "current" });
+    if (!curves.length) return [];
     const mean = meanOfCurves(curves, query.points ?? data.head.points, query.band ?? "std");
-    return { run: "", metric: query.metric, group, label, exact: true, ...mean };
+    return [{ ...mean, run: "", metric: query.metric, group, label, exact: true, runs: curves.length }];
   });
 }

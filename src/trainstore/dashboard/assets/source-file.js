@@ -125,23 +125,37 @@ function described(head, info, rows) {
 }
 
 /**
+ * Runs with the same values of some columns, in the order of these values.
  * @param {any} head
  * @param {import("./types.js").GroupQuery} query
  */
-function groupsOf(head, query) {
-  if (query.groups) return query.groups.map((uids, number) => ({ group: [number], label: "", uids }));
+function groupsOf(head, { by = [], runs, groups, project }) {
+  const several = (/** @type {string[]} */ uids) => (uids.length === 1 ? "1 run" : `${uids.length} runs`);
   const uids = valuesOf(head, "uid");
-  const columns = (query.by ?? []).map((id) => valuesOf(head, id));
+  if (groups) return groups.map((some) => ({ group: [], label: several(some), uids: some }));
+  const columns = by.map((id) => valuesOf(head, id));
   /** @type {Map<string, {group: any[], label: string, uids: string[]}>} */
-  const groups = new Map();
-  for (const row of rowsOf(head, { project: query.project })) {
+  const found = new Map();
+  for (const row of rowsOf(head, { project })) {
+    if (runs && !runs.includes(uids[row])) continue;
     const group = columns.map((values) => values[row] ?? null);
     const key = JSON.stringify(group);
-    const known = groups.get(key) ?? { group, label: group.map((cell) => String(cell ?? "–")).join(", "), uids: [] };
-    groups.set(key, known);
+    const known = found.get(key) ?? { group, label: "", uids: [] };
+    found.set(key, known);
     known.uids.push(uids[row]);
   }
-  return [...groups.values()];
+  const rank = (/** @type {any} */ cell) => (cell === null ? 2 : typeof cell === "string" ? 1 : 0);
+  const inOrder = [...found.values()].sort((one, other) => {
+    const place = one.group.findIndex((cell, nr) => cell !== other.group[nr]);
+    const [a, b] = [one.group[place], other.group[place]];
+    return rank(a) - rank(b) || (a < b ? -1 : 1);
+  });
+  const text = (/** @type {any} */ cell) =>
+    cell === null ? "none" : typeof cell === "number" ? String(Number(cell.toPrecision(6))) : String(cell);
+  for (const one of inOrder) {
+    one.label = one.group.map((cell, nr) => `${by[nr]}=${text(cell)}`).join(", ") || several(one.uids);
+  }
+  return inOrder;
 }
 
 /**
