@@ -18,11 +18,11 @@ const TITLES = { metric: "Metrics", hp: "Hyperparameters", mth: "Model", dbh: "D
  */
 export function axisChoice({ infos, groups }) {
   return h("div", { class: "row axis-choice" }, ...groups.map((choice) => {
-    const select = h("select", { on: { change: () => choice.choose(select.value) } },
+    const select = h("select", { "aria-label": choice.title, on: { change: () => choice.choose(select.value) } },
       choice.empty === undefined ? null : h("option", { value: "" }, choice.empty),
       ...Object.entries(TITLES).map(([group, title]) => optionsOf(infos, group, title)));
     select.value = choice.value;
-    return h("span", { class: "row" }, h("label", { class: "row" }, choice.title, select),
+    return h("span", { class: "row" }, h("label", { class: "row" }, h("span", { "aria-hidden": "true" }, choice.title), select),
       choice.log ? h("button", { class: "small", "aria-pressed": String(choice.log.on), "aria-label": `${choice.title}: log scale`,
         on: { click: choice.log.change } }, "log") : null);
   }));
