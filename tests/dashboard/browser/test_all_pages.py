@@ -31,14 +31,15 @@ OVERLAPS = """() => {
     if (element.closest(".visually-hidden, option") || floats(element)) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
-    let { left, top, right, bottom } = range.getBoundingClientRect();
-    for (let at = element; at && at !== document.body; at = at.parentElement) {
-      if (getComputedStyle(at).overflow === "visible") continue;
-      const box = at.getBoundingClientRect();
-      [left, top] = [Math.max(left, box.left), Math.max(top, box.top)];
-      [right, bottom] = [Math.min(right, box.right), Math.min(bottom, box.bottom)];
+    for (let { left, top, right, bottom } of range.getClientRects()) {
+      for (let at = element; at && at !== document.body; at = at.parentElement) {
+        if (getComputedStyle(at).overflow === "visible") continue;
+        const box = at.getBoundingClientRect();
+        [left, top] = [Math.max(left, box.left), Math.max(top, box.top)];
+        [right, bottom] = [Math.min(right, box.right), Math.min(bottom, box.bottom)];
+      }
+      if (right - left > 1 && bottom - top > 1) pieces.push({ node, left, top, right, bottom });
     }
-    if (right - left > 1 && bottom - top > 1) pieces.push({ node, left, top, right, bottom });
   }
   const found = [];
   pieces.forEach((one, place) => {
@@ -66,6 +67,7 @@ def shown(dashboard_of, open_page):
     def show(shot, fill, **look):
         dashboard = dashboard_of(fill)
         page = open_page(dashboard, shot.place(uids_of(dashboard)), **look)
+        page.watch.allowed += shot.allowed
         settle(page)
         shot.act(page)
         settle(page)

@@ -277,6 +277,7 @@ export function chart(metric, host) {
     if (inView) frame ||= requestAnimationFrame(paint);
   }
 
+  setButtons();
   return {
     element,
     /** Something changed: what is fetched, or how it is drawn. */

@@ -49,7 +49,7 @@ export function latestPage(context) {
       const uid = await newestRun(source, state.text("project"));
       const detail = uid && (await source.run(uid));
       if (isGone) return;
-      if (!detail) return nothing(h("h2", {}, "No run yet"), h("p", {}, "As soon as a run starts, it is shown here."));
+      if (!detail) return nothing(h("h1", {}, "No run yet"), h("p", {}, "As soon as a run starts, it is shown here."));
       if (view?.uid !== detail.run.uid) {
         view?.dispose();
         view = { uid: detail.run.uid, ...latestView(context) };
@@ -57,7 +57,7 @@ export function latestPage(context) {
       }
       view.update(detail);
     } catch (error) {
-      if (!isGone && !view) nothing(h("h2", {}, "The newest run cannot be read"), h("p", {}, /** @type {Error} */ (error).message));
+      if (!isGone && !view) nothing(h("h1", {}, "The newest run cannot be read"), h("p", {}, /** @type {Error} */ (error).message));
     }
   };
   /** @param {...HTMLElement} children */

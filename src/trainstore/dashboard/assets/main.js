@@ -96,7 +96,7 @@ function noSuchPage(name) {
   return h(
     "div",
     { class: "empty" },
-    h("h2", {}, `There is no page “${name}”`),
+    h("h1", {}, `There is no page “${name}”`),
     h("p", {}, h("a", { href: "#/runs" }, "To the runs")),
   );
 }
@@ -117,7 +117,7 @@ function trouble(error, again) {
   return h(
     "div",
     { class: "empty" },
-    h("h2", {}, title),
+    h("h1", {}, title),
     h("p", {}, error.message),
     error.hint && h("p", {}, error.hint),
     h("p", {}, h("button", { on: { click: again } }, "Try again")),
@@ -136,7 +136,7 @@ function tokenForm(again) {
   return h(
     "div",
     { class: "empty" },
-    h("h2", {}, "This dashboard asks for its token"),
+    h("h1", {}, "This dashboard asks for its token"),
     h("p", {}, "Open the link that ", h("code", {}, "trainstore ui"), " has printed, or paste the token from it:"),
     h("form", { class: "row token-form", on: { submit: send } }, field, h("button", { class: "primary" }, "Open")),
   );

@@ -152,7 +152,7 @@ function missing({ state }, uid, error, again) {
   return h(
     "div",
     { class: "empty" },
-    h("h2", {}, isUnknown ? "There is no such run" : "The run cannot be read"),
+    h("h1", {}, isUnknown ? "There is no such run" : "The run cannot be read"),
     h("p", {}, isUnknown ? h("code", {}, uid) : error.message),
     error.hint ? h("p", {}, error.hint) : null,
     h("p", {}, h("a", { href: state.link("runs") }, "All runs")),
