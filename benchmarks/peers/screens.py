@@ -1,15 +1,18 @@
-"""How long dashboards take to their first usable screen: ``python -m benchmarks.peers.screens``.
+"""How soon the dashboards show something: ``python -m benchmarks.peers.screens --help``.
 
-The same runs are recorded in each. Then, in each round and in turn: the dashboard's command is started, and a browser
-with an empty profile opens its page as soon as it answers. A screen is usable when the names of runs are there and the
-first chart is drawn. "again" is a second visit, by a browser that knows nothing either, of the server that is warm now.
+The same runs are written for each tracker, and its dashboard is looked at in the same browser. Measured is the time
+from the command until its first screen can be used, and that of a page opened once more, with the server warm. A
+screen can be used when runs are listed and the first chart has its curves. Of thousands of runs TensorBoard draws none
+by itself: there the list and the frame of the chart are enough.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -18,166 +21,208 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.fixtures.browsers import FLAGS
+from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.peers.__main__ import install, version_of
 from benchmarks.report import environment
 from benchmarks.rounds import ROOT
 
-DATA = Path(__file__).with_name("screen_data.py")
-DEADLINE = 300.0  # seconds
-#: What is recorded: how many runs of how many steps.
-SCENES = {"5,000 runs": (5_000, 1), "50 runs of 2,000 steps": (50, 2_000)}
+FILL = Path(__file__).with_name("fill.py")
+DATA = {"50 runs × 2,000 steps": (50, 2_000), "5,000 runs": (5_000, 1)}
+SIZE = {"width": 1440, "height": 900}
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+TIMEOUT = 300.0  # seconds
+Found = dict[str, dict[str, list[dict[str, float]]]]
+# Elements are looked for behind shadow roots, too.
+FIND = """
+const find = (root, test) => {
+  for (const element of root.querySelectorAll("*")) {
+    if (test(element)) return true;
+    if (element.shadowRoot && find(element.shadowRoot, test)) return true;
+  }
+  return false;
+};
+const listed = () => document.body.innerText.includes("run-00") || document.body.innerText.includes("run-49");
+"""
 
 
-@dataclass
-class Dashboard:
-    """A tracker's dashboard: how it is started, and how one sees that its screen is usable."""
+@dataclass(frozen=True)
+class Screen:
+    """A dashboard: how it is started, and how a page of it tells that it can be used."""
 
     name: str
     title: str
-    package: str | None  # None: this repository, in this environment
-    command: list[str]  # after the environment's Python; {folder} and {port} are filled in
-    usable: str  # JavaScript
-    page: str = "/"
-    loaded: str = ""  # an address that answers with all runs when they are read: a page does not ask again by itself
-    version: str = ""
-    rounds: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    package: str | None
+    ready: str  # JavaScript
+    ready_of_many: str = ""  # where thousands of runs are shown in another way
+
+    def command(self, python: str, folder: Path, port: int) -> list[str]:
+        scripts = Path(python).parent
+        if self.name == "trainstore":
+            return [python, "-m", "trainstore", "ui", str(folder / "runs.db"), "--port", str(port), "--no-open"]
+        if self.name == "trackio":
+            return [str(scripts / "trackio"), "show", "--project", "dashboard"]
+        return [str(scripts / "tensorboard"), "--logdir", str(folder), "--port", str(port)]
+
+    def address(self, port: int) -> str:
+        return f"http://127.0.0.1:{port}/{'?project=dashboard' if self.name == 'trackio' else ''}"
 
 
-DASHBOARDS = [
-    Dashboard(
-        "trainstore", "trainstore", None,
-        ["-m", "trainstore", "ui", "{folder}/runs.db", "--port", "{port}", "--no-open"],
-        "document.querySelectorAll('[role=gridcell]').length > 10 && document.querySelector('canvas[data-drawn]')",
+_TENSORBOARD_LIST = 'find(document, (one) => one.localName === "scalar-card")'
+SCREENS = [
+    Screen("trainstore", "trainstore", None, 'document.querySelector("canvas[data-drawn]") !== null'),
+    Screen("trackio", "Trackio", "trackio", 'document.querySelector("canvas.marks") !== null'),
+    Screen(
+        "tensorboard",
+        "TensorBoard",
+        "tensorboard",
+        'find(document, (one) => one.localName === "scalar-card-data-table" && one.innerText.includes("run-"))',
+        _TENSORBOARD_LIST,
     ),
-    Dashboard(
-        "trackio", "Trackio", "trackio",
-        ["-c", "import trackio; trackio.show('bench', open_browser=False, server_port={port}, share=False)"],
-        "document.querySelectorAll('.run-name').length > 10 && document.querySelector('.marks')",
-        page="/?project=bench",
-    ),
-    Dashboard(
-        "tensorboard", "TensorBoard", "tensorboard",
-        ["-m", "tensorboard.main", "--logdir", "{folder}", "--port", "{port}", "--host", "127.0.0.1"],
-        "document.querySelectorAll('runs-data-table [role=row], runs-data-table tb-data-table-content-row').length > 10"
-        " && document.querySelector('line-chart canvas, line-chart svg')",
-        loaded="/data/plugin/timeseries/tags",
-    ),
-]  # fmt: skip
+]
 
 
-def record(python: Path | str, name: str, folder: Path, runs: int, steps: int) -> None:
-    """The runs of a scene, in this tracker."""
-    environment = {**os.environ, "TRACKIO_DIR": str(folder), "TRAINSTORE_JOURNAL_DIR": str(folder / "journals")}
-    command = [python, DATA, name, str(folder), str(runs), str(steps)]
-    subprocess.run(command, check=True, env=environment, capture_output=True, timeout=3_600)
+@contextlib.contextmanager
+def started(screen: Screen, python: str, folder: Path, port: int) -> Iterator[None]:
+    """The dashboard's server."""
+    environ = {
+        **os.environ,
+        "HOME": str(folder),
+        "TRACKIO_DIR": str(folder),
+        "GRADIO_SERVER_PORT": str(port),
+        "BROWSER": "/bin/true",
+        "HF_HUB_OFFLINE": "1",
+    }
+    with tempfile.TemporaryFile() as output:
+        server = subprocess.Popen(
+            screen.command(python, folder, port), env=environ, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            yield
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
 
 
-@contextmanager
-def started(dashboard: Dashboard, python: Path | str, folder: Path, runs: int) -> Iterator[str]:
-    """The dashboard's process, from when it answers; the address of its page."""
+def answers(address: str) -> bool:
+    """Whether the server gives its page."""
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def look(browser: Browser, screen: Screen, address: str, many: bool, picture: Path | None = None) -> float:
+    """Seconds until a page, opened in a browser without a cache, can be used."""
+    context = browser.new_context(viewport=SIZE)  # type: ignore[arg-type]
+    try:
+        page = context.new_page()
+        ready = (many and screen.ready_of_many) or screen.ready
+        began = time.monotonic()
+        page.goto(address, wait_until="commit")
+        page.wait_for_function(f"() => {{ {FIND} return listed() && {ready}; }}", timeout=TIMEOUT * 1000, polling=50)
+        took = time.monotonic() - began
+        if picture is not None:
+            page.screenshot(path=picture)
+        return took
+    finally:
+        context.close()
+
+
+def measure(
+    browser: Browser, screen: Screen, python: str, folder: Path, runs: int, picture: Path | None
+) -> dict[str, float]:
+    """From the command on, and once more with the server warm."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    arguments = [part.replace("{folder}", str(folder)).replace("{port}", str(port)) for part in dashboard.command]
-    process = subprocess.Popen(
-        [python, *arguments],
-        cwd=folder,
-        env={**os.environ, "TRACKIO_DIR": str(folder), "HOME": str(folder), "PYTHONPATH": ""},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        origin = f"http://127.0.0.1:{port}"
-        wait_for(lambda: urllib.request.urlopen(origin + dashboard.page, timeout=60).status == 200)
-        if dashboard.loaded:
-            wait_for(lambda: urllib.request.urlopen(origin + dashboard.loaded).read().count(b'"run-') >= runs)
-        yield origin + dashboard.page
-    finally:
-        process.terminate()
-        process.wait(60)
+    address, many = screen.address(port), runs > 1_000
+    began = time.monotonic()
+    with started(screen, python, folder, port):
+        while not answers(address):
+            if time.monotonic() - began > TIMEOUT:
+                raise TimeoutError(f"{screen.title} did not start")
+            time.sleep(0.05)
+        look(browser, screen, address, many)
+        first = time.monotonic() - began
+        return {"first_s": first, "again_s": look(browser, screen, address, many, picture)}
 
 
-def wait_for(true: Any) -> None:
-    """Until it is so; an error counts as not yet."""
-    end = time.monotonic() + DEADLINE
-    while True:
-        try:
-            if true():
-                return
-        except OSError:
-            pass
-        if time.monotonic() > end:
-            raise TimeoutError("the dashboard does not answer")
-        time.sleep(0.02)
+def fill(screen: Screen, python: str, folder: Path, runs: int, steps: int) -> None:
+    """Write the runs, in the tracker's own environment."""
+    folder.mkdir()
+    command: list[Any] = [python, FILL, screen.name, folder, str(runs), str(steps)]
+    subprocess.run(command, check=True, capture_output=True)
 
 
-def visit(driver: Any, address: str, usable: str) -> float:
-    """A browser of its own opens the page; seconds until it is usable."""
-    browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=list(FLAGS))
-    try:
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        began = time.perf_counter()
-        page.goto(address, wait_until="commit")
-        page.wait_for_function(f"() => Boolean({usable})", timeout=DEADLINE * 1_000)
-        return time.perf_counter() - began
-    finally:
-        browser.close()
+def rounds_of(browser: Browser, pythons: dict[Screen, str], rounds: int, folder: Path, pictures: Path | None) -> Found:
+    """Every dashboard in turn, round by round."""
+    found: Found = {}
+    for title, (runs, steps) in DATA.items():
+        places = {screen: folder / f"{screen.name}-{runs}" for screen in pythons}
+        for screen, python in pythons.items():
+            fill(screen, python, places[screen], runs, steps)
+        for number in range(rounds):
+            for screen, python in pythons.items():
+                picture = pictures / f"{screen.name}-{runs}.png" if pictures else None
+                one = measure(browser, screen, python, places[screen], runs, picture)
+                found.setdefault(title, {}).setdefault(screen.name, []).append(one)
+                print(f"round {number + 1}  {title}  {screen.title}: {one}", file=sys.stderr, flush=True)
+    return found
 
 
-def table(dashboards: list[Dashboard]) -> str:
-    """The result as a Markdown table."""
-    lines = ["| dashboard | runs | from the command | again |", "| --- | --- | --: | --: |"]
-    for scene in SCENES:
-        for one in dashboards:
-            if found := one.rounds.get(scene):
-                first, again = (statistics.median(part[name] for part in found) for name in ("first", "again"))
-                lines.append(f"| {one.title} {one.version} | {scene} | {first:.2f} s | {again:.2f} s |")
-    where = environment()
-    lines.append(f"\nMedians of rounds; measured on {where['date']} at {where['commit']}: {where['machine']}.")
+def table(found: Found, versions: dict[Screen, str]) -> str:
+    """The medians, as Markdown."""
+    lines = [
+        "| dashboard | " + " | ".join(f"{title}, from the command | opened again" for title in DATA) + " |",
+        "| --- |" + " --: | --: |" * len(DATA),
+    ]
+    for screen, version in versions.items():
+        rounds = [found[title][screen.name] for title in DATA]
+        middle = [statistics.median(one[name] for one in some) for some in rounds for name in ("first_s", "again_s")]
+        lines.append(f"| {screen.title} {version} | {' | '.join(f'{value:.1f} s' for value in middle)} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Record, measure in turn, and print the table."""
-    from playwright.sync_api import sync_playwright
-
+    """Fill, look, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.screens", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=[one.name for one in DASHBOARDS], help="these dashboards")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--environments", type=Path, default=ROOT / "build" / "peers", help="where each is installed")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write every figure there")
+    parser.add_argument("--only", nargs="+", choices=[screen.name for screen in SCREENS])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--environments", type=Path, default=ROOT / "build" / "peers")
+    parser.add_argument("--pictures", type=Path, help="a folder for what the screens looked like")
+    parser.add_argument("--json", type=Path, metavar="PATH")
     options = parser.parse_args()
-    dashboards = [one for one in DASHBOARDS if options.only is None or one.name in options.only]
-    pythons: dict[str, Path | str] = {}
-    for one in dashboards:
-        pythons[one.name] = install(one.package, options.environments) if one.package else sys.executable
-        one.version = version_of(pythons[one.name], one.package or "trainstore")
-    with sync_playwright() as driver, tempfile.TemporaryDirectory(prefix="trainstore-bench-") as name:
-        for scene, (runs, steps) in SCENES.items():
-            folders = {one.name: Path(name, scene.replace(" ", "-").replace(",", ""), one.name) for one in dashboards}
-            for one in dashboards:
-                folders[one.name].mkdir(parents=True)
-                record(pythons[one.name], one.name, folders[one.name], runs, steps)
-            for number in range(options.rounds):
-                for one in dashboards[:: -1 if number % 2 else 1]:
-                    began = time.perf_counter()
-                    with started(one, pythons[one.name], folders[one.name], runs) as address:
-                        visit(driver, address, one.usable)
-                        first = time.perf_counter() - began
-                        again = visit(driver, address, one.usable)
-                    one.rounds.setdefault(scene, []).append({"first": first, "again": again})
-                    print(f"{scene}, round {number + 1}: {one.title} {first:.2f} s, {again:.2f} s", file=sys.stderr)
-    print(table(dashboards))
+
+    pythons = {
+        screen: str(install(screen.package, options.environments)) if screen.package else sys.executable
+        for screen in SCREENS
+        if options.only is None or screen.name in options.only
+    }
+    versions = {screen: version_of(python, screen.package or "trainstore") for screen, python in pythons.items()}
+    with tempfile.TemporaryDirectory(prefix="trainstore-bench-", ignore_cleanup_errors=True) as folder:  # noqa: SIM117
+        with sync_playwright() as play:
+            browser = play.chromium.launch(executable_path=options.chromium, args=FLAGS)
+            found = rounds_of(browser, pythons, options.rounds, Path(folder), options.pictures)
+            browser.close()
+    print(table(found, versions))
     if options.json:
-        found = {one.title: {"version": one.version, "rounds": one.rounds} for one in dashboards}
-        options.json.write_text(json.dumps({"environment": environment(), "screens": found}, indent=2) + "\n")
+        report = {"environment": environment(), "rounds": found}
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
