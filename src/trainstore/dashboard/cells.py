@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 
 from trainstore.queries.frames import EXACT, comparable
-from trainstore.values import canonical
+from trainstore.values import INT64_MAX, INT64_MIN, canonical
 
 MOST = 500  # characters of a cell; a table shows fewer, and the page of a run has everything
 Cell = float | int | str | bool | None
@@ -58,7 +58,7 @@ def number(value: float | None) -> Cell:
     if value is None or (isinstance(value, int) and -EXACT <= value <= EXACT):
         return value
     if isinstance(value, int):
-        return value if abs(value) < 2**63 and int(float(value)) == value else str(value)
+        return value if INT64_MIN <= value <= INT64_MAX and int(float(value)) == value else str(value)
     if math.isfinite(value):
         return value
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import exists, select
@@ -17,6 +18,10 @@ from trainstore.queries.run_source import liveness, run_source
 
 _PLAIN = re.compile(r"""[^\s()=!<>~,"'.]+""")  # a key that needs no quotes
 MANY = 1_000  # names: from here on it is faster to read all that there are
+
+
+# Looking for secrets in a name takes long, and a page asks for the same columns again and again.
+_readings = lru_cache(maxsize=50_000)(readings_of)
 
 
 class Metric(NamedTuple):
@@ -33,7 +38,7 @@ def hyperparam_ids(reader: Reader, names: Sequence[Name]) -> list[str]:
     """The id of each hyperparameter: ``hp.lr``; in quotes if it could also mean something else in this store."""
     short = [_short(name) for name in names]
     others = [
-        [reading for reading in readings_of(text) if reading != (name.namespace, name.key)] if text else []
+        [reading for reading in _readings(text) if reading != (name.namespace, name.key)] if text else []
         for name, text in zip(names, short, strict=True)
     ]
     taken = _hyperparams_among(reader, (reading for readings in others for reading in readings))
@@ -67,7 +72,7 @@ def keys_of(reader: Reader, ids: Iterable[str]) -> dict[str, Key]:
 
 
 def _plain_hyperparams(reader: Reader, ids: Sequence[str]) -> Mapping[str, Key]:
-    readings = {one: readings_of(one) for one in ids if "." in one and not one.startswith("metric.")}
+    readings = {one: _readings(one) for one in ids if "." in one and not one.startswith("metric.")}
     there = _hyperparams_among(reader, (reading for of_one in readings.values() for reading in of_one))
     only = {one: [reading for reading in of_one if reading in there] for one, of_one in readings.items()}
     return {one: Name(*found[0]) for one, found in only.items() if len(found) == 1 and not readings[one][found[0]]}
