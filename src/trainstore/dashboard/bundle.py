@@ -1,9 +1,13 @@
 """The dashboard's modules and style sheets as one script and one style sheet, for a page that is a file by itself.
 
-A browser loads modules from a server only, never from a page on the disk. Two rules make them easy to join: they are
-imported and exported in one way each (``import {a, b} from "./x.js"``; ``export`` before a declaration), and no two
-modules have a top-level name in common. Then it is enough to leave both words out, and to put each module behind those
-that it imports. Comments are left out, too: a third of the modules' text.
+A browser loads modules from a server only, never from a page on the disk. They are easy to join because they import and
+export in one way each: ``import {a, b} from "./x.js"``, and ``export`` before a declaration. Each becomes a function
+that returns what it exports, behind those that it imports::
+
+    const x_js = (() => { …; return { a, b }; })();
+    const main_js = (() => { const { a, b } = x_js; … })();
+
+Comments are left out: a third of the modules' text.
 """
 
 from __future__ import annotations
@@ -16,10 +20,7 @@ from trainstore.errors import TrainStoreError
 
 MAIN = "main.js"
 _IMPORT = re.compile(r'^import\s*\{(?P<names>[^{}]*)\}\s*from\s*"\./(?P<module>[\w.-]+)";[ \t]*\n?', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=(?:async function|function|class|const|let)\b)", re.MULTILINE)
-_DECLARED = re.compile(
-    r"^(?P<exported>export )?(?:async function|function\*?|class|const|let|var) +(?P<name>[\w$]+|[\[{])", re.MULTILINE
-)
+_EXPORT = re.compile(r"^export (?:async function|function|class|const) (?P<name>[\w$]+)", re.MULTILINE)
 # On lines of their own, and types before a value. What looks like one inside a string of several lines is not ours.
 _COMMENT = re.compile(
     r"^[ \t]*/\*\*(?:(?!\*/)[\s\S])*\*/[ \t]*\n|^[ \t]*//.*\n|/\*\* @(?:(?!\*/)[^\n])*\*/ ?", re.MULTILINE
@@ -57,9 +58,7 @@ def script(modules: Mapping[str, str] | None = None) -> str:
         BundleError: A rule is broken; the message names module and rule.
     """
     modules = read_assets(".js") if modules is None else modules
-    order = in_order(modules)
-    _check_names({name: modules[name] for name in order})
-    parts = [f"// --- {name}\n{_joinable(name, modules[name])}" for name in order]
+    parts = [_as_function(name, modules) for name in in_order(modules)]
     return '(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n"
 
 
@@ -96,40 +95,36 @@ def without_links(page: str) -> str:
     return page.replace('<link rel="icon" href="assets/@/icon.svg">\n', "")
 
 
-def exported_names(module: str) -> set[str]:
+def exported_names(module: str) -> list[str]:
     """What other modules may import from this one."""
-    return {found["name"] for found in _DECLARED.finditer(module) if found["exported"]}
+    return [found["name"] for found in _EXPORT.finditer(module)]
 
 
-def _check_names(modules: Mapping[str, str]) -> None:
-    owners: dict[str, str] = {}
-    for name, text in modules.items():
-        for found in _DECLARED.finditer(text):
-            declared = found["name"]
-            if declared in ("[", "{"):
-                raise BundleError(
-                    f"{name} takes a value apart at its top level, which hides the names that it declares"
-                )
-            if declared in owners:
-                raise BundleError(f"{name} and {owners[declared]} both declare {declared}")
-            owners[declared] = name
-    for name, text in modules.items():
-        for found in _IMPORT.finditer(text):
-            asked = {part.strip() for part in found["names"].split(",")} - {""}
-            missing = sorted(asked - exported_names(modules[found["module"]]))
-            if missing:
-                raise BundleError(f"{name} imports {', '.join(missing)}, which {found['module']} does not export")
-
-
-def _joinable(name: str, text: str) -> str:
-    text = _EXPORT.sub("", _IMPORT.sub("", text))
-    text = _COMMENT.sub("", text)
+def _as_function(name: str, modules: Mapping[str, str]) -> str:
+    """A module as a function that is called once."""
+    text = _COMMENT.sub("", modules[name])
+    names = exported_names(text)
+    text = _EXPORT.sub(lambda found: found[0].removeprefix("export "), text)
+    text = _IMPORT.sub(lambda found: _as_constants(name, found, modules), text)
     for rule, pattern in _FORBIDDEN.items():
         if found := pattern.search(text):
             raise BundleError(f"{name} has {rule}: {text[found.start() :].splitlines()[0][:80]!r}")
     if found := _ENDS_SCRIPT.search(text):
         raise BundleError(f"{name} has {found[0]!r}, which a page would not take as part of its script")
-    return text if text.endswith("\n") else f"{text}\n"
+    return f"const {_variable(name)} = (() => {{\n{text.strip()}\nreturn {{ {', '.join(names)} }};\n}})();\n"
+
+
+def _as_constants(name: str, found: re.Match[str], modules: Mapping[str, str]) -> str:
+    asked = [part.strip() for part in found["names"].split(",") if part.strip()]
+    missing = sorted(set(asked) - set(exported_names(modules[found["module"]])))
+    if missing:
+        raise BundleError(f"{name} imports {', '.join(missing)}, which {found['module']} does not export")
+    return f"const {{ {', '.join(asked)} }} = {_variable(found['module'])};\n"
+
+
+def _variable(name: str) -> str:
+    """``run-head.js`` as the name of what it exports."""
+    return re.sub(r"\W", "_", name)
 
 
 def _text(item: object) -> str:
