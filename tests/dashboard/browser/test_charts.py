@@ -447,3 +447,19 @@ def test_charts_pass_axe(charts_of, theme):
     page.get_by_label("more for loss", exact=True).click()
     page.get_by_role("dialog", name="settings of loss").wait_for()
     assert violations(page) == []
+
+
+def test_groups_are_drawn_as_a_mean_and_a_band_with_a_legend(charts_of):
+    """One line a group of all runs that the filter finds, the same colour in all charts; the band can be chosen."""
+    page = charts_of(experiments.eight, "&group=hp.optimizer")
+    legend = page.get_by_role("list", name="groups").locator("li")
+    wait_until(page, lambda: legend.count() == 2)
+    assert sum(int(re.search(r"\((\d+)\)$", text).group(1)) for text in legend.all_inner_texts()) == 8
+    assert "mean and std of each group" in notes(page, "loss")
+    assert drawn(page, "loss") > 100
+    point_at(page, "loss", 0.5)
+    _, rows = tip(page, "loss")
+    assert {row[1] for row in rows if row[1]} == set(legend.all_inner_texts())
+    page.locator(".chart-controls select").nth(1).select_option("range")
+    wait_until(page, lambda: "mean and range of each group" in notes(page, "loss"))
+    assert state(page)["band"] == ["range"]

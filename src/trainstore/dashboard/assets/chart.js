@@ -23,7 +23,7 @@ import { fill, h } from "./dom.js";
  * @property {(axis: string) => Range|null} zoomOf
  * @property {(axis: string, range: Range|null) => void} zoom
  * @property {(axis: string) => void} zoomBack
- * @property {(curve: import("./types.js").Curve, place: number) => import("./types.js").ShownRun|null} runOf
+ * @property {(curve: import("./types.js").Curve) => import("./types.js").ShownRun|null} runOf
  * @property {() => import("./chart-draw.js").Look} look
  * @property {() => Record<string, Marks>} marks
  * @property {(metric: string) => boolean} pinned
@@ -86,14 +86,14 @@ export function chart(metric, host) {
     const part = range ? host.store.get({ metric, axis: settings.axis, range }) : null;
     const nameOf = (/** @type {import("./types.js").Curve} */ curve) => `${curve.run ?? curve.label}`;
     const parts = new Map(part?.curves.map((curve) => [nameOf(curve), curve]));
-    const curves = whole.curves.flatMap((curve, place) => {
-      const run = host.runOf(curve, place);
+    const curves = whole.curves.flatMap((curve) => {
+      const run = host.runOf(curve);
       const band = curve.label !== undefined;
       return run ? [{ whole: curve, part: parts.get(nameOf(curve)) ?? null, run, band, old: false }] : [];
     });
     const old = settings.old ? host.store.get({ metric, axis: settings.axis, range: null, old: true }).curves : [];
-    const dotted = old.flatMap((curve, place) => {
-      const run = host.runOf(curve, place);
+    const dotted = old.flatMap((curve) => {
+      const run = host.runOf(curve);
       return run ? [{ whole: curve, part: null, run, band: false, old: true }] : [];
     });
     const { loading, preview, error } = whole;

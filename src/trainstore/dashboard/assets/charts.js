@@ -5,7 +5,7 @@ import { makeSync } from "./chart-hover.js";
 import { usualSmoothing } from "./chart-picture.js";
 import { chartState } from "./chart-state.js";
 import { currentLook, metricNames, PINNED, sectionsOf } from "./chart-parts.js";
-import { COLOURS, DASHES } from "./colours.js";
+import { groupLegend } from "./group-legend.js";
 import { curveStore } from "./curves.js";
 import { fill, h, keyed } from "./dom.js";
 import { disposables, settled, signal } from "./signals.js";
@@ -53,25 +53,22 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
     runs: () => shownRuns().map((run) => run.uid),
     onChange: (changed) => {
       charts.forEach((one, key) => changed.has(metricOfKey(key)) && one.invalidate());
-      tellSmoothing();
+      afterChange();
     },
   });
   all.add(store.dispose);
 
   /** @type {Map<string, ShownRun>} */
   let byUid = new Map();
+  const groups = groupLegend(() => look);
   const host = {
     ...{ store, sync, settings: settings.of, common: settings.common, grouped: () => grouping() !== null },
     set: settings.set,
     zoomOf: settings.zoomOf,
     zoom: settings.zoom,
     zoomBack: settings.zoomBack,
-    runOf(/** @type {import("./types.js").Curve} */ curve, /** @type {number} */ place) {
-      if (curve.label === undefined) return byUid.get(curve.run) ?? null;
-      const name = curve.runs === undefined ? curve.label : `${curve.label} (${curve.runs})`;
-      const style = { colour: place % COLOURS, dash: Math.floor(place / COLOURS) % DASHES.length };
-      return { uid: String(curve.label), name, status: "", label: name, ...style };
-    },
+    runOf: (/** @type {import("./types.js").Curve} */ curve) =>
+      (curve.label === undefined ? byUid.get(curve.run) : groups.of(curve)) ?? null,
     look: () => look,
     marks: () => marks?.get() ?? {},
     resumed: () => Object.values(marks?.get() ?? {}).some((of) => of.spans.some((span) => span.kind === "superseded")),
@@ -106,9 +103,9 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
     { class: "row chart-controls", role: "toolbar", "aria-label": "settings of all charts" },
     ...[search, fields.fields, h("span", { class: "chart-columns" }, columns), zoomed],
   );
-  const legendNote = h("p", { class: "notice", hidden: true });
+  const tooMany = h("p", { class: "notice", hidden: true });
   const sections = h("div", { class: "chart-sections" });
-  const element = h("section", { class: "charts", "aria-label": "charts" }, compact ? null : controls, legendNote, sections);
+  const element = h("section", { class: "charts", "aria-label": "charts" }, compact ? null : controls, tooMany, groups.element, sections);
 
   const seen = new IntersectionObserver(
     (changes) => {
@@ -130,8 +127,11 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
       return smooth ?? usualSmoothing(drawn);
     }));
   }
-  const tellSmoothing = settled(50, () => fields.update());
-  all.add(tellSmoothing.cancel);
+  const afterChange = settled(50, () => {
+    fields.update();
+    groups.show(grouping() !== null);
+  });
+  all.add(afterChange.cancel);
 
   function setColumns(/** @type {number} */ count) {
     state.set({ "cols-per-row": count }, { push: true });
@@ -196,8 +196,8 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
   function runsChanged() {
     byUid = new Map(shownRuns().map((run) => [run.uid, run]));
     const more = runs.get().length - MOST_CURVES;
-    legendNote.hidden = more <= 0;
-    legendNote.textContent = `Curves of the first ${MOST_CURVES} runs; ${more} more are selected.`;
+    tooMany.hidden = more <= 0;
+    tooMany.textContent = `Curves of the first ${MOST_CURVES} runs; ${more} more are selected.`;
     arrange();
     each((one) => one.change());
   }
@@ -224,6 +224,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
     usualPoints = points();
     if (grouping() === null && !wasGrouped && !changed) return;
     wasGrouped = grouping() !== null;
+    groups.clear();
     store.clear();
     fields.update();
     arrange();
