@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,7 @@ READS = {
     "group": {"metric": "loss", "by": "project", "groups": "run 1,run 2", "q": "", "band": "std", "runs": "run 1"},
     "compare": {"runs": "run 1", "all": "1"},
     "samples": {"runs": "run 1", "name": "test"},
+    "export": {"runs": "run 1", "table": "runs", "format": "csv"},
 }
 NONSENSE = (
     "",
@@ -72,6 +75,21 @@ def test_the_page_and_its_files_are_served(api: TestClient):
     assert found.status_code == 200
     assert "immutable" in found.headers["cache-control"]
     assert found.headers["content-type"].startswith("text/javascript")
+
+
+def test_the_page_names_all_of_its_modules(api: TestClient):
+    """So that a browser need not follow imports, one after another; packed for it, each is what it is otherwise."""
+    page = api.get("/").text
+    named = re.findall(r'<link rel="modulepreload" href="([^"]+)">', page)
+    imported = set()
+    for address in named:
+        packed = api.get(f"/{address}", headers={"Accept-Encoding": "gzip"})
+        plain = api.get(f"/{address}", headers={"Accept-Encoding": "identity"})
+        assert (packed.headers["content-encoding"], packed.text) == ("gzip", plain.text)
+        imported |= set(re.findall(r'from "\./([\w.-]+)";', plain.text))
+    names = [address.rpartition("/")[2] for address in named]
+    assert len(set(names)) == len(names) > 10
+    assert set(names) == imported | {"main.js"}
 
 
 def test_only_the_files_of_the_page_are_served(api: TestClient):
@@ -185,6 +203,52 @@ def test_a_long_answer_is_packed_if_the_client_can_unpack_it(api: TestClient, mo
         assert answer.content == packed.content
 
 
+@pytest.mark.parametrize("table", ["steps", "runs", "events"])
+def test_runs_are_downloaded(api: TestClient, table: str):
+    """As a file, whole, in both formats; a name that a spreadsheet would take for a formula is a text."""
+    uids = [uid_of(api, name) for name in ("run 1", "run 2")]
+    csv = api.get(f"{API}/export", params={"runs": uids, "table": table})
+    assert csv.headers["content-disposition"] == f'attachment; filename="trainstore-{table}.csv"'
+    lines = csv.text.splitlines()
+    jsonl = api.get(f"{API}/export", params={"runs": uids, "table": table, "format": "jsonl"})
+    rows = [json.loads(line) for line in jsonl.text.splitlines()]
+    assert len(rows) == len(lines) - 1 > 0
+    if table == "steps":
+        assert len(rows) == 2 * STEPS
+    for _ in range(5):  # each has given its place back
+        assert api.get(f"{API}/export", params={"table": table}).status_code == 200
+    assert api.get(f"{API}/export", params={"runs": "nobody"}).status_code == 404
+    assert api.get(f"{API}/export", params={"runs": uids}).status_code == 200
+
+
+def test_what_is_new_is_told(api: TestClient, recorded_url: str):
+    """A page says what it has, and gets the rest."""
+    uid = uid_of(api, "run 2")
+    table = api.get(f"{API}/runs").json()
+    (curve,) = api.get(f"{API}/series", params={"runs": uid, "metrics": "loss", "format": "json", "exact": 1}).json()
+    asked = {
+        "version": table["version"],
+        "columns": ["name"],
+        "runs": {uid: {"generation": curve["generation"], "status": "finished"}},
+        "metrics": ["loss"],
+    }
+    nothing = api.post(f"{API}/live", json=asked).json()
+    assert (nothing["version"], nothing["count"], nothing["runs"]) == (table["version"], 3, {})
+    with TrainStore(recorded_url) as store, store.resume_run(uid) as run:
+        run.log({"loss": 9.0})
+    new = api.post(f"{API}/live", json=asked).json()
+    assert new["version"] != table["version"]
+    assert columns_of(new["table"])["uid"] == [uid]
+    assert new["runs"][uid]["curves"]["loss"]["y"][-1] == 9.0
+
+
+def test_the_store_is_well(api: TestClient):
+    """`health` says what ``trainstore doctor`` finds."""
+    findings = api.get(f"{API}/health").json()["findings"]
+    assert {finding["level"] for finding in findings} <= {"ok", "warning", "error"}
+    assert {"schema", "runs"} <= {finding["check"] for finding in findings}
+
+
 # --- What is refused -------------------------------------------------------------------------------------------------
 
 
@@ -210,6 +274,8 @@ def test_a_long_answer_is_packed_if_the_client_can_unpack_it(api: TestClient, mo
         ("group?metric=loss&band=wide", 400, "argument", "wide"),
         ("series?runs=x&metrics=loss&format=csv", 400, "argument", "csv"),
         ("series?runs=nobody&metrics=loss", 404, "run", "nobody"),
+        ("export?format=pdf", 400, "argument", "pdf"),
+        ("export?table=all", 400, "argument", "all"),
         ("nothing", 404, "path", "page"),
     ],
 )
@@ -267,6 +333,34 @@ def test_what_is_no_read_is_refused(api: TestClient):
         assert answer.status_code == 405, method
         assert not [name for name in answer.headers if name.startswith("access-control")]
     assert api.head(f"{API}/meta").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"runs": []}, "runs"),
+        ({"runs": ["x"]}, "runs"),
+        ({"runs": {"x": 1}}, "x"),
+        ({"runs": {"x": {"generation": "a"}}}, "a"),
+        ({"q": "hp.nope < 1", "columns": ["name"]}, "hp.nope"),
+        ({"columns": "name", "project": ["a", "b"]}, "project"),
+        ({"metrics": [1]}, "1"),
+        ({"metrics": ["m"] * 51}, "50"),
+        ({"versoin": 1}, "versoin"),
+    ],
+)
+def test_a_page_that_asks_nonsense_is_told(api: TestClient, body: dict, words: str):
+    """Whatever it believes to have."""
+    answer = api.post(f"{API}/live", json=body)
+    if body == {"runs": []}:  # none
+        assert answer.status_code == 200
+    else:
+        assert answer.status_code in (400, 413)
+        assert words in error_of(answer)["message"]
+    for version in (None, "", "x", 1, [], {}, "9" * 50, "\0"):
+        told = api.post(f"{API}/live", json={"version": version, "columns": ["name"]})
+        assert told.status_code == 200, told.text
+        assert told.json()["table"]["anew"] is True
 
 
 # --- Stores ----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from trainstore.dashboard import comparing, export, run_details, series, tables
@@ -77,7 +77,9 @@ class Answers:
             version = self.versions.of(snapshot.reader)
             return {"version": version, **comparing.samples(snapshot.reader, runs, name=name)}
 
-    def export(self, runs: Sequence[str] | None, *, form: str = "csv", table: str = "steps") -> Iterator[bytes]:
+    def export(
+        self, runs: Sequence[str] | None, *, form: str = "csv", table: str = "steps"
+    ) -> Generator[bytes, None, None]:
         """Runs as a file, in pieces: `export.export`. A wrong argument is an error at once, not at the first piece."""
         export.check_export(form, table)
         return export.export(self.store, runs, form=form, table=table)

@@ -40,7 +40,7 @@ def make_app(reading: Reading, access: Access, tell: Callable[[str], None] | Non
         return assets.page()
 
     async def file(request: Request) -> Response:
-        found = assets.file(**request.path_params)
+        found = assets.file(**request.path_params, request=request)
         if found is None:
             found = ApiError(404, "file", f"there is no file {request.url.path}", "load the page again").answer()
         return found

@@ -43,6 +43,10 @@ class Deadline:
         """Seconds, at least a thousandth."""
         return max(self._until - time.monotonic(), 0.001)
 
+    def extend(self, seconds: float) -> None:
+        """Give the read so many seconds from now on."""
+        self.seconds, self._until = seconds, time.monotonic() + seconds
+
     def is_over(self) -> bool:
         """Whether the read must end."""
         return self._stopped or time.monotonic() >= self._until

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from io import BytesIO
 
@@ -24,7 +24,7 @@ def check_export(form: str, table: str) -> None:
             raise InvalidArgumentError(f"{name} {value!r} is not one of {', '.join(allowed)}")
 
 
-def export(store: TrainStore, runs: Sequence[str] | None, *, form: str, table: str) -> Iterator[bytes]:
+def export(store: TrainStore, runs: Sequence[str] | None, *, form: str, table: str) -> Generator[bytes, None, None]:
     """The pieces of a file, as ``trainstore export --escape-formulas`` writes it, of one moment.
 
     Args:

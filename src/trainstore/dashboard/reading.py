@@ -19,6 +19,7 @@ from trainstore.dashboard.deadlines import (
     Lane,
     current_deadline,
 )
+from trainstore.dashboard.downloads import Downloads
 from trainstore.dashboard.editing import EditingStore
 from trainstore.queries.reader import Reader
 from trainstore.querying import Snapshot
@@ -97,6 +98,7 @@ class Reading:
         self.store = WatchedStore(url, table_name_prefix=prefix, read_only=True)
         self.answers = Answers(self.store, can_edit=can_edit)
         self.editing = EditingStore(url, prefix) if can_edit else None
+        self.downloads = Downloads()
         self.heavy = Lane("heavy", HEAVY_AT_ONCE, seconds)
         self.light = Lane("light", LIGHT_AT_ONCE, seconds)
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from trainstore.dashboard import wire
 from trainstore.dashboard.answers import ATTEMPTS, Answers
 from trainstore.dashboard.arguments import Arguments
+from trainstore.dashboard.export import FORMATS, TABLES
 from trainstore.dashboard.groups import BANDS
 from trainstore.dashboard.limits import LIMITS
 from trainstore.dashboard.reading import Reading
@@ -23,6 +24,7 @@ from trainstore.dashboard.wire import Curve
 MOST_COLUMNS = 10_000
 MOST_OFFSET = 1_000_000_000
 JSON = "application/json"
+MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
 PART = ("x", "lo", "hi", "points")
 
 
@@ -156,23 +158,38 @@ def samples(asked: Asked) -> Response:
     return asked.json(asked.answers.samples(_some(given, "runs", LIMITS["curves_runs"]), name=given.text("name")))
 
 
+def export(asked: Asked) -> Response:
+    """Runs as a file."""
+    given = asked.arguments.known("runs", "format", "table")
+    form = given.choice("format", FORMATS, FORMATS[0])
+    table = given.choice("table", TABLES, TABLES[0])
+    pieces = asked.answers.export(given.texts("runs", LIMITS["runs"]) or None, form=form, table=table)
+    return asked.reading.downloads.begin(pieces, f"trainstore-{table}.{form}", MEDIA_TYPES[form])
+
+
 def live(asked: Asked) -> Response:
-    """What is new since a page last asked."""
-    given = asked.arguments.known("version", "project", "q", "columns", "runs", "metrics", "x")
-    body = asked.arguments.body
-    runs = body.get("runs") or {}
+    """What is new since the page last asked."""
+    asked.arguments.known("version", "project", "q", "columns", "runs", "metrics", "x")
+    given = asked.arguments
+    runs = given.body.get("runs") or {}
     if not isinstance(runs, dict):
-        raise ApiError(400, "argument", f"runs is a JSON {type(runs).__name__}, not an object", "send {uid: {…}}")
-    answer = asked.answers.live(
-        version=given.text("version"),
+        raise ApiError(400, "argument", "runs is no object", 'send {"UID": {"generation": …, "status": …}}')
+    found = asked.answers.live(
+        version=given.body.get("version"),
         project=given.text("project"),
         q=given.text("q"),
-        columns=None if body.get("columns") is None else given.texts("columns", MOST_COLUMNS),
+        columns=None if given.body.get("columns") is None else given.texts("columns", MOST_COLUMNS),
         runs=runs,
         metrics=given.texts("metrics", LIMITS["curves_metrics"]),
         x=given.text("x") or "step",
     )
-    return asked.json(answer)
+    return asked.json(found)
+
+
+def health(asked: Asked) -> Response:
+    """Whether the store is well."""
+    asked.arguments.known()
+    return asked.json(asked.answers.health())
 
 
 def _some(given: Arguments, name: str, most: int) -> list[str]:
@@ -212,7 +229,9 @@ ROUTES = [
     ApiRoute("runs/{uid}", edit, heavy=False, methods=("PATCH",)),
     ApiRoute("series", series, heavy=True),
     ApiRoute("group", group, heavy=True),
-    ApiRoute("live", live, heavy=False, methods=("POST",)),
     ApiRoute("compare", compare, heavy=True),
     ApiRoute("samples", samples, heavy=True),
+    ApiRoute("export", export, heavy=True),
+    ApiRoute("live", live, heavy=False, methods=("POST",)),
+    ApiRoute("health", health, heavy=True, methods=("GET",)),
 ]
