@@ -173,7 +173,7 @@ def live(asked: Asked) -> Response:
     given = asked.arguments
     runs = given.body.get("runs") or {}
     if not isinstance(runs, dict):
-        raise ApiError(400, "argument", "runs is no object", 'send {"UID": {"generation": …, "status": …}}')
+        raise ApiError(400, "argument", f"runs is a JSON {type(runs).__name__}, not an object", "send {uid: {…}}")
     found = asked.answers.live(
         version=given.body.get("version"),
         project=given.text("project"),
