@@ -81,6 +81,7 @@ def _hyperparams(reader: Reader, key: RunKey, *, has_defaults: bool) -> list[dic
 
 
 def _attempts(reader: Reader, key: RunKey) -> list[dict[str, Any]]:
+    """The attempts in the order in which they were opened; ``current`` are those of which something is shown."""
     models, json = reader.models, reader.backend.json_text
     a, writer = models.attempt.c, models.writer
     names = ("attempt", "resumed_from", "start_step", "end_step", "last_step", "opened_at", "closed_at", "error")
@@ -115,7 +116,7 @@ def _attempts(reader: Reader, key: RunKey) -> list[dict[str, Any]]:
                 "status": status,
                 "versions": plain(parse(versions)),
                 "changed": plain(parse(changed)),
-                "current": values["attempt"] in lineage,
+                "current": values["attempt"] in lineage and end > values["start_step"],
             }
         )
     return found
