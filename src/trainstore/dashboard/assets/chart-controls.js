@@ -116,7 +116,7 @@ function rangeFields(settings, change) {
 /**
  * The menu of one chart: its data, its picture, and settings that differ from those of all charts.
  * @param {HTMLElement} button
- * @param {{metric: string, host: import("./chart.js").Host, act: (what: "data"|"csv"|"png"|"svg"|"link") => any, shown: () => boolean}} of
+ * @param {{metric: string, host: import("./chart-content.js").Host, act: (what: "data"|"csv"|"png"|"svg"|"link") => any, shown: () => boolean}} of
  */
 export function openMenu(button, { metric, host, act, shown }) {
   const settings = () => host.settings(metric);

@@ -1,45 +1,16 @@
 // One chart: its head, its canvas, its notes, and when it fetches and paints.
 import { signsText } from "./chart-axes.js";
+import { curvesToDraw, marksToDraw, placesElsewhere, wantCurves } from "./chart-content.js";
 import { openMenu } from "./chart-controls.js";
 import { paintChart } from "./chart-draw.js";
 import { fillDataTable, saveCsv, savePng, saveSvg } from "./chart-export.js";
 import { attachHover } from "./chart-hover.js";
-import { formatAxisValue } from "./chart-tip.js";
-import { carriedOver, composePicture } from "./chart-picture.js";
+import { composePicture } from "./chart-picture.js";
 import { fill, h } from "./dom.js";
 
 /** @typedef {import("./chart-draw.js").Picture} Picture */
-/** @typedef {import("./chart-picture.js").DrawnCurve} DrawnCurve */
-/** @typedef {import("./chart-controls.js").Settings} Settings */
-/** @typedef {[number, number]} Range */
-/** @typedef {{spans: import("./chart-draw.js").Span[], points: {step: number, label: string, kind: string}[]}} Marks  In steps. */
-/**
- * What a chart asks of its panel.
- * @typedef {Object} Host
- * @property {ReturnType<import("./curves.js").curveStore>} store
- * @property {import("./chart-hover.js").Sync} sync
- * @property {(metric: string) => Settings} settings
- * @property {(metric: string, changes: Partial<Settings>, push: boolean) => void} set
- * @property {(axis: string) => Range|null} zoomOf
- * @property {(axis: string, range: Range|null) => void} zoom
- * @property {(axis: string) => void} zoomBack
- * @property {(curve: import("./types.js").Curve) => import("./types.js").ShownRun|null} runOf
- * @property {() => import("./chart-draw.js").Look} look
- * @property {() => Record<string, Marks>} marks
- * @property {(metric: string) => boolean} pinned
- * @property {(metric: string) => void} togglePin
- * @property {() => string} full  The metric that fills the screen, or "".
- * @property {(metric: string) => void} setFull
- * @property {(metric: string) => string} linkTo
- * @property {() => string[]} metrics
- * @property {() => Settings} common  Those of all charts.
- * @property {() => boolean} grouped
- * @property {() => boolean} resumed  Whether a run has old stretches.
- * @property {(metric: string) => number} smoothing  The weight that is drawn.
- */
+/** @typedef {import("./chart-content.js").Host} Host */
 
-const AXES_TOLD = ["step", "epoch", "time"];
-const MARKED_RUNS = 5;
 /** @type {Record<string, string>} */
 const AXIS_NAMES = { relative: "since the start" };
 
@@ -69,59 +40,6 @@ export function chart(metric, host) {
   const axis = () => host.settings(metric).axis;
   const axisName = () => AXIS_NAMES[axis()] ?? axis();
 
-  function want() {
-    const settings = host.settings(metric);
-    const range = host.zoomOf(settings.axis);
-    host.store.want({ metric, axis: settings.axis, range: null });
-    if (range) host.store.want({ metric, axis: settings.axis, range });
-    if (settings.old) host.store.want({ metric, axis: settings.axis, range: null, old: true });
-    if (settings.axis !== "step" && Object.keys(host.marks()).length) host.store.want({ metric, axis: "step", range: null });
-  }
-
-  /** @returns {{curves: DrawnCurve[], loading: boolean, preview: boolean, error: any}} */
-  function gather() {
-    const settings = host.settings(metric);
-    const range = host.zoomOf(settings.axis);
-    const whole = host.store.get({ metric, axis: settings.axis, range: null });
-    const part = range ? host.store.get({ metric, axis: settings.axis, range }) : null;
-    const nameOf = (/** @type {import("./types.js").Curve} */ curve) => `${curve.run ?? curve.label}`;
-    const parts = new Map(part?.curves.map((curve) => [nameOf(curve), curve]));
-    const curves = whole.curves.flatMap((curve) => {
-      const run = host.runOf(curve);
-      const band = curve.label !== undefined;
-      return run ? [{ whole: curve, part: parts.get(nameOf(curve)) ?? null, run, band, old: false }] : [];
-    });
-    const old = settings.old ? host.store.get({ metric, axis: settings.axis, range: null, old: true }).curves : [];
-    const dotted = old.flatMap((curve) => {
-      const run = host.runOf(curve);
-      return run ? [{ whole: curve, part: null, run, band: false, old: true }] : [];
-    });
-    const { loading, preview, error } = whole;
-    return { curves: [...dotted, ...curves], loading, preview, error: error ?? part?.error ?? null };
-  }
-
-  /** @param {DrawnCurve[]} curves */
-  function marksOf(curves) {
-    const marks = host.marks();
-    const shown = curves.filter(({ old, band }) => !old && !band);
-    const own = axis();
-    const steps = own === "step" ? null : host.store.get({ metric, axis: "step", range: null }).curves;
-    const look = host.look();
-    const spans = [];
-    const points = [];
-    for (const { whole, run } of shown.slice(0, MARKED_RUNS)) {
-      const of = marks[run.uid];
-      const byStep = steps?.find((curve) => curve.run === run.uid);
-      if (!of || (steps && !byStep)) continue;
-      const place = (/** @type {number} */ step) => (byStep ? carriedOver(byStep.x, whole.x, step) : step);
-      const wanted = of.spans.filter(({ kind }) => kind !== "superseded" || host.settings(metric).old);
-      if (shown.length === 1) spans.push(...wanted.map((span) => ({ ...span, from: place(span.from), to: place(span.to) })));
-      const colour = shown.length > 1 ? look.runs[run.colour] : undefined;
-      points.push(...of.points.map((point) => ({ at: place(point.step), label: point.label, kind: point.kind, colour })));
-    }
-    return { spans, points };
-  }
-
   /**
    * @param {number} width
    * @param {number} height
@@ -129,7 +47,7 @@ export function chart(metric, host) {
    * @param {number} [ratio]
    */
   function compose(width, height, top, ratio = 0) {
-    const { curves, loading, preview, error } = gather();
+    const { curves, loading, preview, error } = curvesToDraw(metric, host);
     const look = host.look();
     const pen = canvas.getContext("2d");
     pen.font = `${look.size}px ${look.font}`;
@@ -140,7 +58,7 @@ export function chart(metric, host) {
       zoom: host.zoomOf(settings.axis),
       xLabel: axisName(),
       measure: (text) => pen.measureText(text).width,
-      ...marksOf(curves),
+      ...marksToDraw(metric, host, curves),
     });
     return { ...composed, curves, loading, preview, error };
   }
@@ -203,23 +121,6 @@ export function chart(metric, host) {
     full.setAttribute("aria-label", full.title = filled ? "leave full screen" : `${metric} in full screen`);
   }
 
-  /** The axes that a tip adds. @param {import("./chart-tip.js").Reading} reading @returns {[string, string][]} */
-  function also({ line, i }) {
-    const own = axis();
-    const others = line.band || line.old ? [] : AXES_TOLD.filter((name) => name !== own);
-    return others.flatMap((name) => {
-      host.store.want({ metric, axis: name, range: null });
-      const of = (/** @type {string} */ over) =>
-        host.store.get({ metric, axis: over, range: null }).curves.find((curve) => curve.run === line.run.uid);
-      const [from, to] = [of(own), of(name)];
-      // Points without an epoch are missing there, and then the places do not agree.
-      if (!from || !to || !to.x.length || from.x.length !== to.x.length) return [];
-      const value = carriedOver(from.x, to.x, line.x[i]);
-      const whole = name === "step" ? Math.round(value) : value;
-      return [/** @type {[string, string]} */ ([name, formatAxisValue(name, name === "epoch" ? Number(whole.toFixed(2)) : whole)])];
-    });
-  }
-
   function fillData() {
     const { lines } = compose(600, 300, 0).picture;
     fillDataTable(data, metric, axis(), lines);
@@ -258,7 +159,8 @@ export function chart(metric, host) {
   }
 
   const hover = attachHover({
-    ...{ plot, marked, overlay, axis, also, reset, key },
+    ...{ plot, marked, overlay, axis, reset, key },
+    also: (reading) => placesElsewhere(metric, host, reading),
     sync: host.sync,
     picture: () => picture,
     zoomX: (range) => host.zoom(axis(), range),
@@ -282,7 +184,7 @@ export function chart(metric, host) {
     element,
     /** Something changed: what is fetched, or how it is drawn. */
     change() {
-      if (inView) want();
+      if (inView) wantCurves(metric, host);
       invalidate();
     },
     invalidate,

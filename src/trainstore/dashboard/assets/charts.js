@@ -11,7 +11,7 @@ import { fill, h, keyed } from "./dom.js";
 import { disposables, settled, signal } from "./signals.js";
 
 /** @typedef {import("./types.js").ShownRun} ShownRun */
-/** @typedef {import("./chart.js").Marks} Marks */
+/** @typedef {import("./chart-content.js").Marks} Marks */
 /** @typedef {import("./signals.js").Signal<Record<string, Marks>>} MarksSignal */
 
 const MOST_CURVES = 500;

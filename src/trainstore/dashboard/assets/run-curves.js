@@ -48,7 +48,7 @@ export function curvesPanel({ source, state, live }, choose, compact = false) {
   const element = h("div", { class: "run-curves" });
   const runs = signal(/** @type {import("./types.js").ShownRun[]} */ ([]), equalJson);
   const metrics = signal(/** @type {string[]} */ ([]), equalJson);
-  const marks = signal(/** @type {Record<string, import("./chart.js").Marks>} */ ({}), equalJson);
+  const marks = signal(/** @type {Record<string, import("./chart-content.js").Marks>} */ ({}), equalJson);
   /** @type {import("./types.js").Page|null} */
   let panel = null;
   return {
