@@ -54,7 +54,8 @@ def test_every_module_can_be_joined_to_the_others():
         if exported_names(text)
     ]
     joined = joined_script({**modules, "main.js": "".join(every) + modules["main.js"]})
-    assert [path.name for path in SCRIPTS if f"\n// --- {path.name}\n" not in joined] == []
+    functions = {path.name: re.sub(r"\W", "_", path.name) for path in SCRIPTS}
+    assert [name for name, function in functions.items() if f"\nconst {function} = (() => {{" not in joined] == []
 
 
 def test_what_is_imported_is_used(script):
