@@ -58,7 +58,7 @@ function attemptItem(row, rows, byNumber) {
     h(
       "article",
       { class: "card attempt-card", "aria-label": attemptLabel(attempt) },
-      h("div", { class: "row" }, h("h3", {}, capital(attemptLabel(attempt))), statusBadge(attempt.status), keptText(attempt)),
+      h("div", { class: "row" }, h("h2", {}, capital(attemptLabel(attempt))), statusBadge(attempt.status), keptText(attempt)),
       attemptFacts(attempt),
       changedList(attempt),
       versionsOf(attempt, before),

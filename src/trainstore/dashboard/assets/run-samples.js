@@ -70,7 +70,7 @@ export function samplesPanel({ source, state }, uid) {
     return h(
       "div",
       { class: "scroll", tabindex: "0", role: "region", "aria-label": "Samples" },
-      h("table", { class: "plain-table sample-table" },
+      h("table", { class: "plain-table sample-table", style: { "--columns": steps.length + 1 } },
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "prompt"), heads)), h("tbody", {}, rows)),
       left > 0 ? h("p", { class: "muted" }, `${formatNumber(left)} more prompts: trainstore show ${uid} --samples`) : null,
     ); // prettier-ignore
