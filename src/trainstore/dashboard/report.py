@@ -129,10 +129,11 @@ def _page(data: ReportData, told: str) -> bytes:
         f'<script type="text/plain" id="trainstore-data">{as_text(data.packed)}</script>',
         f"<script>{script}</script>",
     ]
+    note = f'<aside class="report-note" aria-label="About this report">{told}</aside>'
     replaced = {
         '<meta charset="utf-8">\n': '<meta charset="utf-8">\n' + "".join(f"{line}\n" for line in head),
         "<title>trainstore</title>": f"<title>{escape(data.title)}</title>",
-        "<body>\n": f'<body class="report">\n<p class="report-note">{told}</p>\n',
+        "<body>\n": f'<body class="report">\n{note}\n',
         "</body>\n": "".join(f"{line}\n" for line in body) + "</body>\n",
     }
     page = bundle.without_links(page)
@@ -161,9 +162,7 @@ def _told(data: ReportData, points: int) -> str:
     when = datetime.fromtimestamp(data.now, UTC)
     all_there = data.longest <= points
     curves = "every point of each curve" if all_there else f"{points:,} points a curve of up to {data.longest:,}"
-    return (
-        f"<strong>{escape(data.title)}</strong> · report of {escape(data.place)}, {when:%Y-%m-%d %H:%M} UTC · {curves}"
-    )
+    return f"Report of {escape(data.place)}, {when:%Y-%m-%d %H:%M} UTC · {curves}"
 
 
 def _text(title: str | None) -> str | None:

@@ -20,9 +20,13 @@ export async function embeddedData() {
   if (typeof DecompressionStream === "undefined") {
     throw new Error("This browser is too old to unpack the data: Firefox 113, Safari 16.4 and Chrome 80 can.");
   }
-  const packed = Uint8Array.from(atob(text.trim()), (character) => character.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return unpack(await new Response(stream).arrayBuffer());
+  try {
+    const packed = Uint8Array.from(atob(text.trim()), (character) => character.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return unpack(await new Response(stream).arrayBuffer());
+  } catch {
+    throw new Error("This file is damaged: a part of it was lost on its way here. Ask for it once more.");
+  }
 }
 
 /**

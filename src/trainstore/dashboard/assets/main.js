@@ -63,14 +63,15 @@ function start(source, meta, page) {
   const live = source.can.live ? startLive({ source, state }) : null;
   const context = { source, meta, route, state, live, list };
   document.title = meta.title || "trainstore";
-  showBar(/** @type {HTMLElement} */ (document.getElementById("bar")), context, pagesOf(source));
+  const pages = pagesOf(source);
+  showBar(/** @type {HTMLElement} */ (document.getElementById("bar")), context, pages);
   startKeys();
   /** @type {import("./types.js").Page|null} */
   let shown = null;
   const show = () => {
     shown?.dispose();
     shown = null;
-    const make = PAGES[route.get().page];
+    const make = pages.includes(route.get().page) ? PAGES[route.get().page] : null;
     try {
       shown = make ? make(context) : { element: noSuchPage(route.get().page), dispose() {} };
       fill(page, shown.element);

@@ -17,9 +17,10 @@ import { tabList } from "./tabs.js";
 
 /**
  * @param {RunDetail} detail
+ * @param {boolean} isLive
  * @returns {import("./tabs.js").Tab[]}
  */
-function tabsOf(detail) {
+function tabsOf(detail, isLive) {
   const { attempts, events, hyperparams } = detail;
   const facts = hyperparams.filter(({ namespace }) => namespace !== "env" && namespace !== "tag");
   return [
@@ -30,7 +31,7 @@ function tabsOf(detail) {
     { id: "samples", label: "Samples" },
     ...(familiesOf(detail).length ? [{ id: "layers", label: "Layers" }] : []),
     ...(systemMetrics(detail).length ? [{ id: "system", label: "System" }] : []),
-    { id: "environment", label: "Environment" },
+    ...(isLive || hyperparams.some(({ namespace }) => namespace === "env") ? [{ id: "environment", label: "Environment" }] : []),
   ];
 }
 
@@ -96,7 +97,7 @@ function runView(context, uid, element) {
 
   const showTab = () => {
     if (!detail) return;
-    const list = tabsOf(detail);
+    const list = tabsOf(detail, source.can.live); // a report may leave the environment out
     const asked = state.text("tab");
     const id = asked in panels ? asked : list[0].id;
     tabs.show(list, id);

@@ -8,7 +8,11 @@ const FILE_VERSION = "report";
 
 /** @returns {Promise<import("./types.js").Source>} */
 export async function fileSource() {
-  return sourceOf(await embeddedData());
+  const data = await embeddedData();
+  const uids = Object.keys(data.head.runs);
+  // A report of one run begins with its page: a table of one row says little.
+  if (uids.length === 1 && !location.hash) history.replaceState(null, "", `#/run/${encodeURIComponent(uids[0])}`);
+  return sourceOf(data);
 }
 
 /**
@@ -30,7 +34,7 @@ export function sourceOf(data) {
     runs: async (query) => tableOf(head, query),
     run: async (uid) => {
       const found = Object.keys(head.runs).filter((known) => known === uid || (uid.length >= 8 && known.startsWith(uid)));
-      if (found.length !== 1) throw new Error(`The report has no run ${uid}.`);
+      if (found.length !== 1) throw Object.assign(new Error(`The report has no run ${uid}.`), { status: 404 });
       return head.runs[found[0]];
     },
     curves: async (query) => embeddedCurves(data, query),
