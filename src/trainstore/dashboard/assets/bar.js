@@ -50,10 +50,18 @@ export function showBar(place, context, pages) {
     );
   };
 
+  let { projects } = meta;
+  const readProjects = async () => {
+    const now = await source.meta().catch(() => null); // the lamp tells of a database that is away
+    if (!now || JSON.stringify(now.projects) === JSON.stringify(projects)) return;
+    projects = now.projects;
+    drawProjects();
+  };
   const project = h("select", {
     "aria-label": "Project",
     class: "bar-project",
     on: {
+      focus: readProjects,
       change: () => {
         if (route.get().page !== "runs" && route.get().page !== "latest")
           location.hash = state.link("runs", "", { project: project.value, q: null });
@@ -63,9 +71,9 @@ export function showBar(place, context, pages) {
   });
   const drawProjects = () => {
     const now = state.text("project");
-    const known = meta.projects.some(({ name }) => name === now) || !now;
+    const known = projects.some(({ name }) => name === now) || !now;
     const names = [
-      ...meta.projects.map(({ name, runs }) => ({ name, text: `${name} (${formatNumber(runs)})` })),
+      ...projects.map(({ name, runs }) => ({ name, text: `${name} (${formatNumber(runs)})` })),
       ...(known ? [] : [{ name: now, text: now }]),
     ];
     fill(
@@ -74,7 +82,7 @@ export function showBar(place, context, pages) {
       names.map(({ name, text }) => h("option", { value: name }, text)),
     );
     project.value = now;
-    project.hidden = meta.projects.length < 2 && known;
+    project.hidden = projects.length < 2 && known;
   };
 
   const count = h("span", { class: "bar-count muted", role: "status" });
@@ -144,6 +152,7 @@ export function showBar(place, context, pages) {
   state.listen(["runs", "project", "q"], drawLinks);
   state.listen(["project"], drawProjects);
   list.status.listen(drawCount);
+  list.status.listen(({ count: found }) => !projects.length && found && readProjects()); // the store's first run
 
   if (filter) addShortcut("/", "to the filter", filter.focus);
   addShortcut("?", "this help", help.open);

@@ -1,6 +1,6 @@
 // The filter field: what one types is completed; an error stands under the place that it is about.
 import { announce, fill, h } from "./dom.js";
-import { looksWhole, proposalsAt } from "./filter-words.js";
+import { filterTokens, looksWhole, proposalsAt } from "./filter-words.js";
 import { settled } from "./signals.js";
 
 const TRY_AFTER_MS = 500;
@@ -167,22 +167,21 @@ export function filterField(state, list, apply) {
     hideList();
     const text = state.text("q");
     const place = Math.min(wrong.position ?? 0, text.length);
+    const token = filterTokens(text).find(({ from, to }) => from <= place && place < to);
+    const end = Math.max(place + 1, token?.from === place ? token.to : 0);
+    const message = wrong.message.replace(/^where, character \d+: /, "");
     fill(
       problem,
       h(
         "pre",
         { class: "filter-place", "aria-hidden": "true" },
-        h("span", {}, text.slice(0, place)),
-        h("mark", {}, text.slice(place, place + 1) || " "),
-        h("span", {}, text.slice(place + 1)),
-        "\n",
-        " ".repeat(place),
-        "▲",
+        ...[text.slice(0, place), h("mark", {}, text.slice(place, end) || " "), text.slice(end)],
+        `\n${" ".repeat(place)}▲`,
       ),
-      h("p", {}, wrong.message),
+      h("p", {}, message),
       wrong.hint && h("p", { class: "muted" }, wrong.hint),
     );
-    announce(wrong.message);
+    announce(message);
   };
 
   field.addEventListener("input", () => {

@@ -119,7 +119,11 @@ export function columnPicker(options) {
         h(
           "p",
           { class: "muted small" },
-          differing ? "Nothing of that name differs." : "There is nothing of that name.",
+          !options.infos().length
+            ? "Reading the columns…"
+            : differing
+              ? "Nothing of that name differs."
+              : "Nothing has that name.",
         ),
       );
     tree.scrollTop = scroll;
@@ -200,7 +204,7 @@ export function columnPicker(options) {
       h(
         "div",
         { class: "picker-line", title: name },
-        h("span", { class: "cut grow" }, name.replace(/^metric\./, "")),
+        h("span", { class: "cut grow" }, known.get(name)?.label ?? name),
         SUMMARIES_OF_METRIC.map((summary) => button(name, summary)),
       ),
     );

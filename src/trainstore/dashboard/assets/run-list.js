@@ -1,6 +1,7 @@
 // The runs that the filter admits: first those in view, then all, then what changes while the page is open.
 import { noRows, patchedRows, heldRows, withMoreColumns } from "./rows.js";
-import { signal } from "./signals.js";
+import { settled, signal } from "./signals.js";
+import { ApiError } from "./source-http.js";
 
 /** @typedef {import("./types.js").ColumnInfo} ColumnInfo */
 /**
@@ -13,6 +14,8 @@ import { signal } from "./signals.js";
 
 const FIRST_ROWS = 200;
 const MOST_CELLS = 500_000; // of a table that is read with all its columns; of a larger one, those shown
+const EVERY = "*";
+const INFOS_AGAIN = 30_000; // ms, until what columns tell is read again after new runs
 const ALWAYS = ["uid", "name", "status", "started"];
 
 /**
@@ -34,6 +37,7 @@ export function runList(source, state, mostRuns) {
   let own = false;
   /** @type {string|null} Of the rows, once all are here. */
   let version = null;
+  let every = false; // whether they have all columns
 
   const which = () => ({ project: state.text("project"), q: state.text("q") });
   const say = (/** @type {Partial<ListStatus>} */ news) => status.set({ ...status.get(), ...news });
@@ -46,26 +50,31 @@ export function runList(source, state, mostRuns) {
     asked = JSON.stringify(which());
     version = null;
     say({ loading: true, whole: again });
-    const known = source.columns(which()).catch(() => null); // its error is that of the rows, too
     try {
       if (!again) await loadFirst(still);
-      const found = await known;
       if (!still()) return;
-      if (found) infos.set(found.columns);
-      await loadRest(found?.count ?? 0, found?.columns.length ?? 0, still);
+      const found = await source.columns(which()); // not beside the first rows, which it would hold up
+      if (!still()) return;
+      infos.set(found.columns);
+      await loadRest(found.count, found.columns.length, still);
     } catch (error) {
-      if (error instanceof TypeError) reportError(error); // a mistake of ours: the console has the place
-      const elsewhere = Boolean(await known); // the filter is right, so it is a column or the order
-      if (still()) say({ error: Object.assign(/** @type {Error} */ (error), { elsewhere }), loading: false });
+      if (!(error instanceof ApiError)) throw error; // a fault of the page's own, for the console
+      if (still()) say({ error, loading: false });
     }
   };
 
   /** The rows in view. @param {() => boolean} still */
   const loadFirst = async (still) => {
     const columns = own ? [...ALWAYS, ...wanted] : undefined;
-    const first = await source.runs({ ...which(), columns, sort: state.list("sort"), limit: FIRST_ROWS });
+    const query = { ...which(), limit: FIRST_ROWS };
+    const sort = state.list("sort");
+    const chosen = source.runs({ ...query, columns, sort });
+    const first = await chosen.catch((error) => {
+      if (error.code !== "filter" || !(columns || sort.length)) throw error;
+      return source.runs(query); // a column or an order that is not there; the missing ones are told about below
+    });
     if (!still()) return;
-    if (!own) usual.set(first.columns.map(({ id }) => id).filter((id) => id !== "uid"));
+    if (!own) usual.set(usualOf(first));
     say({ count: first.count, error: null });
     rows.set(heldRows(first));
   };
@@ -78,14 +87,27 @@ export function runList(source, state, mostRuns) {
    */
   const loadRest = async (count, width, still) => {
     const small = count * width <= MOST_CELLS;
-    const columns = small ? ["*"] : [...new Set([...ALWAYS, ...usual.get(), ...wanted])];
+    const columns = small ? [EVERY] : [...new Set([...ALWAYS, ...usual.get(), ...wanted])];
     const table = await source.runs({ ...which(), columns, limit: mostRuns });
     if (!still()) return;
+    every = small;
     version = table.version;
     say({ count: table.count, loading: false, whole: true, error: null });
     rows.set(heldRows(table));
     await readMissing();
   };
+
+  const readInfos = async () => {
+    const mine = round;
+    const found = await source.columns(which()).catch(() => null); // the next read of the rows tells why
+    if (found && mine === round) infos.set(found.columns);
+  };
+  const readUsual = async () => {
+    const mine = round;
+    const first = await source.runs({ ...which(), limit: FIRST_ROWS }).catch(() => null);
+    if (first && mine === round) usual.set(usualOf(first));
+  };
+  const infosLater = settled(INFOS_AGAIN, readInfos);
 
   const readMissing = async () => {
     const missing = [...wanted].filter((id) => !rows.get().columns.has(id));
@@ -95,7 +117,8 @@ export function runList(source, state, mostRuns) {
       const table = await source.runs({ ...which(), columns: ["uid", ...missing], limit: mostRuns });
       if (mine === round) rows.set(withMoreColumns(rows.get(), table));
     } catch (error) {
-      if (mine === round) say({ error: Object.assign(/** @type {Error} */ (error), { elsewhere: true }) });
+      if (!(error instanceof ApiError)) throw error;
+      if (mine === round) say({ error: Object.assign(error, { elsewhere: true }) });
     }
   };
 
@@ -113,13 +136,16 @@ export function runList(source, state, mostRuns) {
     need(ids, chosen) {
       wanted = new Set(ids);
       own = chosen;
+      if (!own && !usual.get().length && status.get().whole) readUsual();
       return readMissing();
     },
     /** Read if the filter is another one than that of the rows here. */
     refresh: () => (asked === JSON.stringify(which()) ? Promise.resolve() : load()),
-    /** What `live` may bring up to date: nothing while the rows are being read. */
+    /** What the live poller may bring up to date: nothing while the rows are being read. */
     held: () =>
-      version !== null && asked === JSON.stringify(which()) ? { version, columns: [...rows.get().columns.keys()] } : null,
+      version !== null && asked === JSON.stringify(which())
+        ? { version, columns: every ? [EVERY] : [...rows.get().columns.keys()] }
+        : null,
     /**
      * What has changed since that version.
      * @param {import("./live.js").TableChange|null} change
@@ -138,10 +164,22 @@ export function runList(source, state, mostRuns) {
       }
       version = now;
       if (!change) return;
+      const before = rows.get().uids;
       rows.set(patchedRows(rows.get(), change.columns ?? [], change.gone ?? []));
       if (count !== null) say({ count });
+      if (rows.get().uids !== before) infosLater();
     },
+    /** There are new names, so there may be new columns, and others that one wants to see. */
+    async readNames() {
+      await Promise.all([readInfos(), readUsual()]);
+    },
+    dispose: infosLater.cancel,
   };
 }
 
 /** @typedef {ReturnType<typeof runList>} RunList */
+
+/** @param {import("./types.js").Table} table  That the server has chosen the columns of. */
+function usualOf(table) {
+  return table.columns.map(({ id }) => id).filter((id) => id !== "uid");
+}

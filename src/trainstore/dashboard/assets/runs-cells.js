@@ -6,7 +6,8 @@ import { summaryOf } from "./order.js";
 import { cellAt } from "./rows.js";
 
 /** @typedef {import("./rows.js").Rows} Rows */
-/** @typedef {import("./types.js").ShownRun} ShownRun */
+
+const DIGITS = 4;
 
 /**
  * The line that a run has in the charts.
@@ -32,21 +33,38 @@ export function statusMark(status) {
 }
 
 /**
- * A value of a run, with few digits; all of it in the title.
- * @param {HTMLElement} cell
+ * A cell's text. Values of a metric have the same digits, so that they stand under each other.
+ * @param {string} id
  * @param {import("./types.js").Cell} value
  * @param {import("./types.js").Kind} kind
  * @param {number} now
  */
-export function fillValue(cell, value, kind, now) {
+export function cellText(id, value, kind, now) {
+  if (kind === "time") return formatAgo(value === null ? null : Number(value), now);
+  const metric = id.startsWith("metric.") && typeof value === "number" && !Number.isInteger(value);
+  const size = Math.abs(Number(value));
+  if (metric && size >= 1e-4 && size < 1e4) return value.toPrecision(DIGITS).replace("-", "−");
+  return formatCell(value, kind);
+}
+
+/**
+ * A value of a run, with few digits; all of it in the title.
+ * @param {HTMLElement} cell
+ * @param {string} id
+ * @param {import("./types.js").Cell} value
+ * @param {import("./types.js").Kind} kind
+ * @param {number} now
+ */
+export function fillValue(cell, id, value, kind, now) {
   if (value === null) {
-    fill(cell);
+    cell.textContent = "";
     cell.removeAttribute("title");
     return;
   }
-  const text = kind === "time" ? formatAgo(Number(value), now) : formatCell(value, kind);
+  const text = cellText(id, value, kind, now);
   const odd = kind === "number" && typeof value === "string";
-  fill(cell, odd ? h("span", { class: "bad" }, text) : text);
+  if (odd) fill(cell, h("span", { class: "bad" }, text));
+  else cell.textContent = text;
   cell.title = kind === "time" ? formatTime(Number(value)) : kind === "duration" ? `${value} s` : String(value);
 }
 
@@ -61,7 +79,7 @@ export function fillValue(cell, value, kind, now) {
 export function fillSummary(cell, rows, id, members, now) {
   const kind = rows.columns.get(id)?.kind ?? "text";
   const values = new Set(members.map((row) => cellAt(rows, id, row)));
-  if (values.size === 1) return fillValue(cell, [...values][0], kind, now);
+  if (values.size === 1) return fillValue(cell, id, [...values][0], kind, now);
   if (kind === "number" || kind === "duration") {
     const { n, mean, std, low, high } = summaryOf(rows, id, members);
     const show = (/** @type {number} */ value) =>
@@ -74,7 +92,7 @@ export function fillSummary(cell, rows, id, members, now) {
   }
   if (kind === "time") {
     const times = members.map((row) => Number(cellAt(rows, id, row) ?? NaN)).filter(Number.isFinite);
-    return fillValue(cell, times.length ? Math.max(...times) : null, kind, now);
+    return fillValue(cell, id, times.length ? Math.max(...times) : null, kind, now);
   }
   fill(cell, h("span", { class: "muted" }, `${values.size} values`));
   cell.title = [...values]
@@ -117,4 +135,16 @@ export function fillStatuses(cell, rows, members) {
 export function columnWidth(label, texts) {
   const longest = texts.reduce((most, text) => Math.max(most, text.length), 0);
   return Math.round(Math.min(240, Math.max(64, 34 + 7 * label.length, 22 + 7.4 * longest)));
+}
+
+/**
+ * What the runs of a group have in common: "lr = 0.1, optimizer = adamw".
+ * @param {Rows} rows
+ * @param {string[]} by
+ * @param {import("./types.js").Cell[]} values
+ */
+export function groupTitle(rows, by, values) {
+  const names = by.map((id) => id.replace(/^(hp|tag|mth|dbh|env)\./, ""));
+  const text = (/** @type {number} */ place) => formatCell(values[place], rows.columns.get(by[place])?.kind ?? "text");
+  return names.map((name, place) => `${name} = ${values[place] === null ? "none" : text(place)}`).join(", ");
 }

@@ -57,7 +57,12 @@ export function troubleNotice(error, again, usual) {
     "div",
     { class: "row" },
     h("span", { class: "bad", "aria-hidden": "true" }, "⚠"),
-    h("span", { class: "grow" }, error.message, error.hint ? ` (${error.hint})` : ""),
+    h(
+      "span",
+      { class: "grow" },
+      error.message.replace(/^\w+, character \d+: /, ""),
+      error.hint ? ` (${error.hint})` : "",
+    ),
     ours
       ? h("button", { on: { click: usual } }, "The usual columns and order")
       : h("button", { on: { click: again } }, "Try again"),

@@ -1,8 +1,17 @@
 // The run table: its columns, its rows and groups, and what a click or a key does in it.
 import { fill, h } from "./dom.js";
-import { formatAgo, formatCell } from "./format.js";
+import { formatCell } from "./format.js";
 import { groupedRows, nextSort, sortKeys, sortTexts, sortedRows } from "./order.js";
-import { columnWidth, fillStatuses, fillSummary, fillValue, lineSample, statusMark } from "./runs-cells.js";
+import {
+  cellText,
+  columnWidth,
+  fillStatuses,
+  fillSummary,
+  fillValue,
+  groupTitle,
+  lineSample,
+  statusMark,
+} from "./runs-cells.js";
 import { cellAt } from "./rows.js";
 import { virtualTable } from "./table.js";
 
@@ -11,6 +20,9 @@ import { virtualTable } from "./table.js";
 /** @typedef {import("./table.js").GridColumn & {label: string, kind: import("./types.js").Kind}} RunColumn */
 
 const SAMPLE = 100; // rows whose texts a column's width is measured by
+const WIDEST_NAME = 0.5; // of the table's width
+/** @type {import("./types.js").Cell[]} */
+const NO_VALUES = [];
 const NARROW = 460; // pixels of a table in which names scroll along
 
 /**
@@ -22,8 +34,7 @@ const NARROW = 460; // pixels of a table in which names scroll along
  * @param {() => number} parts.now  Seconds since 1970, by the database's clock.
  */
 export function runsTable({ state, list, selection, columns, now }) {
-  /** What the lines are of. The list may have other rows for a moment: only `show` takes them. */
-  let held = list.rows.get();
+  let rows = list.rows.get(); // those that the lines are of
   /** @type {Line[]} */
   let lines = [];
   /** @type {string[]} */
@@ -32,18 +43,20 @@ export function runsTable({ state, list, selection, columns, now }) {
   let styles = new Map();
   /** @type {Set<string>} */
   const open = new Set();
+  /** @type {WeakMap<import("./types.js").Cell[], {key: string, width: number}>} */
+  const widths = new WeakMap();
   const grid = virtualTable("Runs", {
     toggle: (row, extend) => toggleLine(lines[row], extend),
     all: () => selection.choose(order),
   });
 
-  const uidsOf = (/** @type {Line} */ line) => line.members.map((row) => held.uids[row]);
+  const uidsOf = (/** @type {Line} */ line) => line.members.map((row) => rows.uids[row]);
   const toggleLine = (/** @type {Line|undefined} */ line, /** @type {boolean} */ extend) => {
     if (line) selection.toggle(uidsOf(line), order, extend);
   };
 
   const arrange = () => {
-    const rows = held;
+    rows = list.rows.get();
     const keys = sortKeys(state.list("sort"));
     const by = state.list("group");
     const sorted = list.status.get().whole ? sortedRows(rows, keys) : rows.uids.map((_, row) => row);
@@ -60,9 +73,26 @@ export function runsTable({ state, list, selection, columns, now }) {
     ]);
   };
 
+  /**
+   * A column's width by its texts; remembered for as long as its values are the same.
+   * @param {string} id
+   * @param {string} label
+   * @param {import("./types.js").Kind} kind
+   * @param {import("./types.js").Cell[]} values
+   */
+  const widthOf = (id, label, kind, values) => {
+    const key = `${label}\n${state.list("group").length > 0}`;
+    const known = widths.get(values);
+    if (known?.key === key) return known.width;
+    const texts = values.slice(0, SAMPLE).map((value) => cellText(id, value, kind, now()));
+    if (state.list("group").length && kind === "number") texts.push("0.0000 ± 0.0000");
+    const width = columnWidth(label, texts);
+    widths.set(values, { key, width });
+    return width;
+  };
+
   /** @returns {RunColumn[]} */
   const gridColumns = () => {
-    const rows = held;
     const keys = sortKeys(state.list("sort"));
     const labels = labelsOf(columns(), list.infos.get());
     const frozen = grid.element.clientWidth === 0 || grid.element.clientWidth > NARROW;
@@ -71,26 +101,19 @@ export function runsTable({ state, list, selection, columns, now }) {
       return /** @type {"ascending"|"descending"|""} */ (!key ? "" : key.down ? "descending" : "ascending");
     };
     const column = (/** @type {string} */ id, /** @type {string} */ label) => {
-      const { kind, values } = rows.columns.get(id) ?? { kind: /** @type {const} */ ("text"), values: [] };
-      const texts = values
-        .slice(0, SAMPLE)
-        .map((value) => (kind === "time" ? formatAgo(Number(value), now()) : formatCell(value, kind)));
-      if (state.list("group").length && kind === "number") texts.push("0.0000 ± 0.0000");
-      return {
-        id,
-        label,
-        kind,
-        number: kind === "number" || kind === "duration",
-        width: columnWidth(label, texts),
-        sorted: sorted(id),
-      };
+      const { kind, values } = rows.columns.get(id) ?? { kind: /** @type {const} */ ("text"), values: NO_VALUES };
+      const number = kind === "number" || kind === "duration";
+      return { id, label, kind, number, width: widthOf(id, label, kind, values), sorted: sorted(id) };
     };
     const text = /** @type {const} */ ("text");
-    const name = { ...column("name", state.list("group").length ? "group" : "name"), frozen };
+    const by = state.list("group");
+    const titles = lines.flatMap(({ group }) => (group ? groupTitle(rows, by, group.values) : []));
+    const name = { ...column("name", by.length ? "group" : "name"), frozen };
+    const room = Math.max(140, name.width, by.length ? columnWidth("", titles.slice(0, SAMPLE)) + 60 : 0);
     return [
       { id: "select", label: "", kind: text, width: 32, frozen: true },
       { id: "line", label: "", kind: text, width: 30, frozen: true },
-      { ...name, width: Math.max(140, name.width) + (state.list("group").length ? 30 : 0) },
+      { ...name, width: Math.min(room, grid.element.clientWidth * WIDEST_NAME || room) },
       { ...column("status", "status"), width: 112 },
       ...columns()
         .filter((id) => id !== "name" && id !== "status")
@@ -135,7 +158,6 @@ export function runsTable({ state, list, selection, columns, now }) {
     const line = lines[place];
     if (id === "select") return fillBox(cell, line);
     if (line.group) return fillGroup(cell, id, line.group);
-    const rows = held;
     const [row] = line.members;
     const uid = rows.uids[row];
     if (id === "line") {
@@ -153,7 +175,7 @@ export function runsTable({ state, list, selection, columns, now }) {
       cell.title = status;
       return fill(cell, statusMark(status));
     }
-    fillValue(cell, cellAt(rows, id, row), kind, now());
+    fillValue(cell, id, cellAt(rows, id, row), kind, now());
   };
 
   const fillBox = (/** @type {HTMLElement} */ cell, /** @type {Line} */ line) => {
@@ -163,23 +185,17 @@ export function runsTable({ state, list, selection, columns, now }) {
     const every = some && uids.every((uid) => now.has(uid));
     const label = line.group
       ? `Show the ${uids.length} runs of this group in the charts`
-      : `Show ${cellAt(held, "name", line.members[0])} in the charts`;
+      : `Show ${cellAt(rows, "name", line.members[0])} in the charts`;
     fill(cell, h("input", { type: "checkbox", "aria-label": label, checked: every, indeterminate: some && !every }));
     cell.removeAttribute("title");
   };
 
   const fillGroup = (/** @type {HTMLElement} */ cell, /** @type {string} */ id, /** @type {RunGroup} */ group) => {
-    const rows = held;
     if (id === "line") return fill(cell);
     if (id === "status") return fillStatuses(cell, rows, group.members);
     if (id !== "name") return fillSummary(cell, rows, id, group.members, now());
     const is = open.has(group.key);
-    const text = group.values
-      .map((value, place) => {
-        const by = state.list("group")[place];
-        return `${by.replace(/^(hp|tag|mth|dbh|env)\./, "")} = ${value === null ? "none" : formatCell(value, rows.columns.get(by)?.kind ?? "text")}`;
-      })
-      .join(", ");
+    const text = groupTitle(rows, state.list("group"), group.values);
     const flip = () => {
       if (!open.delete(group.key)) open.add(group.key);
       show();
@@ -200,7 +216,6 @@ export function runsTable({ state, list, selection, columns, now }) {
 
   /** The run that the table's order puts first, if a number leads it. */
   const bestOf = (/** @type {RunGroup} */ group) => {
-    const rows = held;
     const [lead] = sortKeys(state.list("sort"));
     const value = lead ? cellAt(rows, lead.id, group.members[0]) : null;
     if (!lead || value === null || rows.columns.get(lead.id)?.kind !== "number") return "";
@@ -208,16 +223,14 @@ export function runsTable({ state, list, selection, columns, now }) {
   };
 
   const show = () => {
-    held = list.rows.get();
     arrange();
     styles = new Map(selection.shown.get().map((run) => [run.uid, run]));
-    const rows = held;
-    const these = lines; // the grid asks the old model where its cursor was, when there are other lines already
+    const held = lines; // the grid asks this model until it gets the next one
     grid.show({
       columns: gridColumns(),
-      length: these.length,
-      key: (place) => these[place].group?.key ?? rows.uids[these[place].members[0]],
-      selected: (place) => these[place].members.every((row) => selection.chosen.get().has(rows.uids[row])),
+      length: lines.length,
+      key: (place) => held[place].group?.key ?? rows.uids[held[place].members[0]],
+      selected: (place) => held[place].members.every((row) => selection.chosen.get().has(rows.uids[row])),
       head,
       fill: fillCell,
     });

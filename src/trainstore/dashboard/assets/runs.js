@@ -65,11 +65,13 @@ export function runsPage({ source, meta, state, live, list }) {
   };
 
   const draw = () => {
-    const { count, error, whole, loading } = list.status.get();
+    const { count, error, loading, whole } = list.status.get();
     const bare = count === 0 && !state.text("q");
     const first = bare && !state.text("project");
     element.classList.toggle("is-empty", count === 0);
+    element.classList.toggle("is-new", count === null);
     element.setAttribute("aria-busy", String(loading));
+    left.dataset.whole = String(whole && !loading);
     const elsewhere = error && (error.code !== "filter" || error.elsewhere || !source.can.filter) ? error : null;
     notice.hidden = !elsewhere;
     if (elsewhere)
@@ -87,7 +89,6 @@ export function runsPage({ source, meta, state, live, list }) {
     else if (count === null) fill(left, h("p", { class: "empty" }, "No runs could be read."));
     else if (table.element.parentElement !== left) fill(left, table.element);
     if (count !== null) table.show();
-    if (whole && count !== null) left.dataset.whole = "true";
   };
 
   const flip = (/** @type {string} */ part) =>
@@ -123,11 +124,12 @@ export function runsPage({ source, meta, state, live, list }) {
   add(() => observer.disconnect());
   add(charts.dispose);
   add(toolbar.dispose);
+  add(list.dispose);
   add(selection.dispose);
   add(table.dispose);
   if (live) {
     add(live.onTable(list.patch, list.held));
-    add(live.onNames(list.load));
+    add(live.onNames(list.readNames));
   }
 
   need();

@@ -26,6 +26,8 @@ import { cursorAfter } from "./table-keys.js";
  */
 /** @typedef {{row: number, column: number}} GridCursor  Row −1 is the heading. */
 
+/** @typedef {{element: HTMLElement, pinned: HTMLElement, role: string, cells: Map<number, HTMLElement>}} GridLine */
+
 const BEYOND = 6; // rows that exist above and below those in view
 
 /**
@@ -33,26 +35,30 @@ const BEYOND = 6; // rows that exist above and below those in view
  * @param {GridActions} act
  */
 export function virtualTable(label, act) {
-  const headRow = h("div", { role: "row", class: "grid-row", "aria-rowindex": 1 });
-  const head = h("div", { role: "rowgroup", class: "grid-head" }, headRow);
+  const headGroup = h("div", { role: "rowgroup", class: "grid-head" });
+  const head = newLine(headGroup, "columnheader");
+  head.element.setAttribute("aria-rowindex", "1");
   const body = h("div", { role: "rowgroup", class: "grid-body" });
   const element = h(
     "div",
     { role: "grid", class: "grid", "aria-label": label, "aria-multiselectable": "true" },
-    head,
+    headGroup,
     body,
   );
   /** @type {GridModel} */
   let model = { columns: [], length: 0, key: () => "", selected: () => false, fill() {}, head() {} };
   /** @type {number[]} */
   let lefts = [0];
-  /** @type {Map<number, HTMLElement>} */
+  /** @type {Map<number, GridLine>} */
   let rows = new Map();
+  /** @type {HTMLElement|undefined} */
+  let marked;
   /** @type {number[]} */
   let shown = [];
   /** @type {GridCursor} */
   let cursor = { row: 0, column: 0 };
   let rowHeight = 28;
+  let frozen = 0; // columns at the left that stay
   let frame = 0;
 
   const rowsInView = () => {
@@ -62,12 +68,11 @@ export function virtualTable(label, act) {
 
   /** The columns that exist: the frozen, those in view, and that of the cursor. */
   const columnsInView = () => {
-    const frozen = model.columns.filter((column) => column.frozen).length;
     const from = element.scrollLeft + lefts[frozen];
     const to = element.scrollLeft + element.clientWidth;
-    return model.columns.flatMap((column, place) => {
+    return model.columns.flatMap((_, place) => {
       const inView = lefts[place + 1] > from && lefts[place] < to;
-      return column.frozen || inView || place === cursor.column ? place : [];
+      return place < frozen || inView || place === cursor.column ? place : [];
     });
   };
 
@@ -79,75 +84,85 @@ export function virtualTable(label, act) {
     return wanted;
   };
 
-  /** @param {boolean} all  Whether the cells of rows that stay are filled again. */
+  /** @param {boolean} all  Whether the cells that stay are filled again. */
   const paint = (all) => {
     const places = columnsInView();
-    const anew = all || places.length !== shown.length || places.some((place, index) => place !== shown[index]);
+    const moved = all || places.length !== shown.length || places.some((place, index) => place !== shown[index]);
     shown = places;
     const focused = element.contains(document.activeElement);
-    if (anew) fillHead();
+    if (moved) fillCells(head, all, putHead);
     const wanted = rowsToShow();
     const spare = [...rows].filter(([row]) => !wanted.has(row));
     for (const [row] of spare) rows.delete(row);
     for (const row of wanted) {
       const there = rows.get(row);
-      if (there && !anew) continue;
-      const line = there ?? spare.pop()?.[1] ?? body.appendChild(h("div", { role: "row", class: "grid-row" }));
+      if (there && !moved) continue;
+      const line = there ?? spare.pop()?.[1] ?? newLine(body, "gridcell");
       rows.set(row, line);
-      fillRow(line, row);
+      if (!there || all) placeLine(line, row);
+      fillCells(line, !there || all, (cell, column) => model.fill(cell, column, row));
     }
-    for (const [, line] of spare) line.remove();
+    for (const [, { element: old }] of spare) old.remove();
     markCursor();
     if (focused && !element.contains(document.activeElement)) target()?.focus({ preventScroll: true });
   };
 
-  const fillHead = () => {
-    cellsOf(headRow, "columnheader", (cell, column) => {
-      setProperties(cell, { "aria-sort": column.sorted || null });
-      model.head(cell, column);
-    });
+  const putHead = (/** @type {HTMLElement} */ cell, /** @type {GridColumn} */ column) => {
+    setProperties(cell, { "aria-sort": column.sorted || null });
+    model.head(cell, column);
   };
 
-  const fillRow = (/** @type {HTMLElement} */ line, /** @type {number} */ row) => {
+  const placeLine = (/** @type {GridLine} */ { element: line }, /** @type {number} */ row) => {
     line.style.transform = `translateY(${row * rowHeight}px)`;
-    const selected = String(model.selected(row));
-    setProperties(line, { "aria-rowindex": row + 2, "aria-selected": selected, data: { row: String(row) } });
-    cellsOf(line, "gridcell", (cell, column) => model.fill(cell, column, row));
+    line.setAttribute("aria-rowindex", String(row + 2));
+    line.setAttribute("aria-selected", String(model.selected(row)));
+    line.dataset.row = String(row);
   };
 
   /**
-   * @param {HTMLElement} line
-   * @param {string} role
+   * Cells of the columns in view. Those that were there keep what they show unless all are filled again.
+   * @param {GridLine} line
+   * @param {boolean} all
    * @param {(cell: HTMLElement, column: GridColumn) => void} put
    */
-  const cellsOf = (line, role, put) => {
-    while (line.children.length > shown.length) line.lastElementChild?.remove();
-    let end = 0;
-    shown.forEach((place, index) => {
-      const column = model.columns[place];
-      const cell = /** @type {HTMLElement} */ (line.children[index] ?? line.appendChild(h("div", { role })));
-      cell.className = `cell${column.frozen ? " frozen" : ""}${column.number ? " number" : ""}`;
-      cell.setAttribute("aria-colindex", String(place + 1));
-      cell.dataset.column = String(place);
-      cell.style.width = `${column.width}px`;
-      cell.style.marginLeft = `${lefts[place] - end}px`;
-      cell.style.left = column.frozen ? `${lefts[place]}px` : "";
-      end = lefts[place + 1];
-      put(cell, column);
-    });
+  const fillCells = (line, all, put) => {
+    const spare = [...line.cells].filter(([place]) => !shown.includes(place));
+    for (const [place] of spare) line.cells.delete(place);
+    line.pinned.style.width = `${lefts[frozen]}px`;
+    for (const place of shown) {
+      const there = line.cells.get(place);
+      if (there && !all) continue;
+      const cell = there ?? spare.pop()?.[1] ?? h("div", { role: line.role });
+      const parent = place < frozen ? line.pinned : line.element;
+      if (cell.parentElement !== parent) parent.append(cell);
+      line.cells.set(place, cell);
+      placeCell(cell, place);
+      put(cell, model.columns[place]);
+      for (const control of cell.querySelectorAll("a, button, input")) control.setAttribute("tabindex", "-1");
+    }
+    for (const [, cell] of spare) cell.remove();
+  };
+
+  const placeCell = (/** @type {HTMLElement} */ cell, /** @type {number} */ place) => {
+    const { number, width } = model.columns[place];
+    cell.className = number ? "cell number" : "cell";
+    cell.setAttribute("aria-colindex", String(place + 1));
+    cell.setAttribute("tabindex", "-1");
+    cell.dataset.column = String(place);
+    cell.style.width = `${width}px`;
+    cell.style.left = `${lefts[place]}px`;
   };
 
   /** The element that has the focus when the cursor is in its cell: the one control in it, or the cell itself. */
   const target = () => {
-    const line = cursor.row < 0 ? headRow : rows.get(cursor.row);
-    const cell = line?.children[shown.indexOf(cursor.column)];
+    const cell = (cursor.row < 0 ? head : rows.get(cursor.row))?.cells.get(cursor.column);
     return /** @type {HTMLElement|undefined} */ (cell?.querySelector("a, button, input") ?? cell);
   };
 
   const markCursor = () => {
-    for (const other of element.querySelectorAll("[tabindex='0']")) other.setAttribute("tabindex", "-1");
-    for (const control of element.querySelectorAll("a, button, input")) control.setAttribute("tabindex", "-1");
-    target()?.setAttribute("tabindex", "0");
+    marked?.setAttribute("tabindex", "-1");
+    marked = target();
+    marked?.setAttribute("tabindex", "0");
   };
 
   const scrollToCursor = () => {
@@ -157,11 +172,9 @@ export function virtualTable(label, act) {
       if (top < element.scrollTop) element.scrollTop = top;
       else if (top + rowHeight > element.scrollTop + view) element.scrollTop = top + rowHeight - view;
     }
-    const column = model.columns[cursor.column];
-    if (!column || column.frozen) return;
-    const frozen = lefts[model.columns.filter((other) => other.frozen).length];
+    if (cursor.column < frozen || cursor.column >= model.columns.length) return;
     const [left, right] = [lefts[cursor.column], lefts[cursor.column + 1]];
-    if (left - frozen < element.scrollLeft) element.scrollLeft = left - frozen;
+    if (left - lefts[frozen] < element.scrollLeft) element.scrollLeft = left - lefts[frozen];
     else if (right > element.scrollLeft + element.clientWidth) element.scrollLeft = right - element.clientWidth;
   };
 
@@ -195,7 +208,7 @@ export function virtualTable(label, act) {
     const cell = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-column]"));
     const line = /** @type {HTMLElement|null} */ (cell?.closest("[role=row]") ?? null);
     if (!cell || !line) return null;
-    return { row: line === headRow ? -1 : Number(line.dataset.row), column: Number(cell.dataset.column) };
+    return { row: line === head.element ? -1 : Number(line.dataset.row), column: Number(cell.dataset.column) };
   };
 
   element.addEventListener("keydown", keydown);
@@ -236,6 +249,7 @@ export function virtualTable(label, act) {
       const column = model.columns[cursor.column]?.id;
       model = next;
       rowHeight = parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row")) || 28;
+      frozen = model.columns.filter((one) => one.frozen).length;
       lefts = [0];
       for (const { width } of model.columns) lefts.push(lefts[lefts.length - 1] + width);
       cursor = {
@@ -247,7 +261,7 @@ export function virtualTable(label, act) {
       };
       setProperties(element, { "aria-rowcount": model.length + 1, "aria-colcount": model.columns.length });
       body.style.height = `${model.length * rowHeight}px`;
-      for (const part of [body, head]) part.style.width = `${lefts[lefts.length - 1]}px`;
+      for (const part of [body, headGroup]) part.style.width = `${lefts[lefts.length - 1]}px`;
       paint(true);
     },
     refresh: () => paint(true),
@@ -269,4 +283,16 @@ function rowOfKey(model, key, old) {
   if (key === null) return old < 0 ? -1 : Math.min(old, Math.max(0, model.length - 1));
   for (let row = 0; row < model.length; row += 1) if (model.key(row) === key) return row;
   return Math.min(old, Math.max(0, model.length - 1));
+}
+
+/**
+ * @param {HTMLElement} parent
+ * @param {string} role  Of its cells.
+ * @returns {GridLine}
+ */
+function newLine(parent, role) {
+  const pinned = h("div", { role: "presentation", class: "grid-pinned" }); // one that sticks, as each costs a layer
+  const element = h("div", { role: "row", class: "grid-row" }, pinned);
+  parent.append(element);
+  return { element, pinned, role, cells: new Map() };
 }
