@@ -46,7 +46,8 @@ OVERLAPS = """() => {
     for (const other of pieces.slice(0, place)) {
       const wide = Math.min(one.right, other.right) - Math.max(one.left, other.left);
       const high = Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top);
-      if (wide > 3 && high > 4) found.push(`${other.node.data.trim()} / ${one.node.data.trim()}`);
+      if (one.node === other.node || wide <= 3 || high <= 4) continue;
+      found.push(`${other.node.data.trim()} / ${one.node.data.trim()}`);
     }
   });
   return found;

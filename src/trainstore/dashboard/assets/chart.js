@@ -83,6 +83,7 @@ export function chart(metric, host) {
     pen.clearRect(0, 0, canvas.width, canvas.height);
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     paintChart(pen, picture);
+    canvas.toggleAttribute("data-drawn", picture.lines?.length > 0);
     tell(composed);
     hover.repaint();
   }

@@ -36,7 +36,7 @@ export function tabList({ label, panel, onChoose }) {
           role: "tab", id: `tab-${id}`, type: "button", "aria-selected": String(selected), "aria-controls": panel.id,
           tabindex: selected ? "0" : "-1", on: { click: () => onChoose(id) },
         }; // prettier-ignore
-        return h("button", properties, text, count ? h("span", { class: "tab-count" }, count) : null);
+        return h("button", properties, text, count ? [" ", h("span", { class: "tab-count" }, count)] : null);
       });
       fill(element, buttons);
       panel.setAttribute("aria-labelledby", `tab-${chosen}`);

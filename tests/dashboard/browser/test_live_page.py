@@ -1,0 +1,151 @@
+"""A training watched: it appears by itself, goes on by itself, and what a resume takes back is taken back on screen.
+
+Nothing here measures how soon (benchmarks/dashboard_live.py does): each step waits until the page shows it.
+"""
+
+import re
+
+import pytest
+
+from fixtures.browsers import Dashboard, wait_until
+
+TRAINING = """
+    import sys
+    from trainstore import TrainStore
+
+    url, uid, kept = sys.argv[1:]
+    with TrainStore(url) as store:
+        run = store.resume_run(uid, step=int(kept)) if uid != "new" else store.start_run("watched", project="live")
+        print("recorded as", run.uid, flush=True)
+        level = 5.0 if uid == "new" else 1.0
+        step = int(kept) + 1
+        for line in sys.stdin:
+            word, _, number = line.strip().partition(" ")
+            if word == "log":
+                while step <= int(number):
+                    run.log({"loss": level + 1 / (step + 1)}, step=step)
+                    step += 1
+                run.log_event("checkpoint", step=step - 1)
+                print("logged", run.flush(), flush=True)
+            elif word == "finish":
+                run.finish()
+                print("finished", flush=True)
+"""
+
+
+class Training:
+    """A process that trains as far as it is told."""
+
+    def __init__(self, start, url, uid="new", kept=-1):
+        self._script = start(TRAINING, url, uid, kept)
+        self.uid = self._script.wait_for("recorded as").split()[-1]
+
+    def log(self, step):
+        """Log up to a step, and wait until the store has it."""
+        self._script.send(f"log {step}")
+        assert self._script.wait_for("logged") == "logged True"
+
+    def finish(self):
+        """End the run as trainings end."""
+        self._script.send("finish")
+        self._script.wait_for("finished")
+
+    def kill(self):
+        """SIGKILL."""
+        self._script.kill()
+
+
+@pytest.fixture
+def served(database_url, tmp_path):
+    """A dashboard of a new store."""
+    dashboard = Dashboard(tmp_path, database_url)
+    yield dashboard
+    dashboard.close()
+
+
+def points(page):
+    """Step → loss, as the chart's own table has them."""
+    read = "(rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent))"
+    cells = page.eval_on_selector_all("figure[data-metric=loss] .chart-table tbody tr", read)
+    return {int(step): float(mean) for _, step, mean, *_ in cells}
+
+
+def show_points(page):
+    """Let the chart of the loss show its data instead of its picture."""
+    page.get_by_role("button", name="more for loss").click()
+    page.get_by_role("button", name="show the data").click()
+
+
+def test_a_training_is_seen_killed_and_resumed(served, database_url, open_page, start_script):
+    """On both databases, in one page that nobody touches or loads again."""
+    page = open_page(served, "#/runs")
+    page.get_by_role("heading", name="No runs yet").wait_for()
+
+    training = Training(start_script, database_url)
+    training.log(9)
+    page.get_by_role("link", name="watched").wait_for()
+    wait_until(page, lambda: page.get_by_role("gridcell", name=re.compile("running")).count() == 1)
+    page.locator("figure[data-metric=loss]").wait_for()
+    show_points(page)
+    wait_until(page, lambda: max(points(page), default=-1) == 9)
+
+    training.log(19)
+    wait_until(page, lambda: max(points(page), default=-1) == 19)
+    assert all(loss > 4 for loss in points(page).values())
+    training.kill()
+
+    training = Training(start_script, database_url, training.uid, kept=11)
+    training.log(14)
+    wait_until(page, lambda: max(points(page), default=-1) == 14)
+    assert {step: loss > 4 for step, loss in points(page).items()} == {step: step <= 11 for step in range(15)}
+
+    training.finish()
+    wait_until(page, lambda: page.get_by_role("gridcell", name=re.compile("finished")).count() == 1)
+
+
+def test_the_page_of_a_run_follows_it(served, database_url, open_page, start_script):
+    """Its head, its curves and its attempts."""
+    training = Training(start_script, database_url)
+    training.log(4)
+    page = open_page(served, f"#/run/{training.uid}")
+    page.get_by_role("heading", name="watched").wait_for()
+    show_points(page)
+    wait_until(page, lambda: max(points(page), default=-1) == 4)
+    training.log(8)
+    wait_until(page, lambda: max(points(page), default=-1) == 8)
+    training.kill()
+    training = Training(start_script, database_url, training.uid, kept=5)
+    training.log(6)
+    wait_until(page, lambda: max(points(page), default=-1) == 6)
+    page.get_by_role("tab", name=re.compile("Attempts 2")).wait_for()
+    training.finish()
+    page.get_by_text(re.compile(r"^\W*finished$")).first.wait_for()
+
+
+def test_the_latest_page_shows_the_run_that_began_last(served, database_url, open_page, start_script):
+    """It can be left open: a new run takes the place of the one before."""
+    page = open_page(served, "#/latest")
+    page.get_by_role("heading", name="No run yet").wait_for()
+    first = Training(start_script, database_url)
+    first.log(3)
+    page.get_by_role("heading", name="watched").wait_for()
+    first.finish()
+    second = Training(start_script, database_url)
+    second.log(1)
+    page.locator(f"h1 a[href*='{second.uid[:8]}']").wait_for()
+    second.finish()
+
+
+def test_a_store_that_goes_away_and_comes_back(new_database, tmp_path, open_page):
+    """The page says since when, and goes on by itself."""
+    url = new_database("sqlite")
+    dashboard = Dashboard(tmp_path, url)
+    page = open_page(dashboard, "#/runs")
+    page.watch.allowed += ["ERR_CONNECTION", "Failed to load", "status of 503"]
+    page.get_by_role("heading", name="No runs yet").wait_for()
+    port = dashboard.origin.rpartition(":")[2]
+    dashboard.close()
+    page.get_by_text(re.compile("away since")).wait_for(timeout=60_000)
+    again = Dashboard(tmp_path, url, "--port", port)
+    page.get_by_text(re.compile("away since")).wait_for(state="hidden", timeout=90_000)
+    again.close()
