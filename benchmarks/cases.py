@@ -48,6 +48,9 @@ class Size:
     curves: int = 50  # runs of a chart
     curve_steps: int = 2_000  # of each of them
     long_steps: int = 1_000_000  # of the longest run of a chart
+    watched_seconds: float = 30  # that a training is watched
+    watched_steps: int = 3_000  # of each training of a pair, one of them watched
+    watched_pairs: int = 7
     calls: int = 5  # of one query, after a first one that is not counted
 
 
@@ -57,6 +60,7 @@ TINY = Size(
     short_runs=2, processes=2, process_steps=100, runs=60, many_runs=120,
     series_steps=400, deep_runs=3, few_steps=10, many_steps=50, disk_steps=200, memory_steps=2_000, calls=2,
     shown_runs=150, curves=12, curve_steps=120, long_steps=6_000,
+    watched_seconds=3, watched_steps=30, watched_pairs=1,
 )  # fmt: skip
 
 

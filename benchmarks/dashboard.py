@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -29,13 +28,13 @@ POINTS = 1_000  # of a curve, about as many as a chart is wide
 API = "/api/v1/"
 
 
-@dataclass
-class Server:
-    """A server that runs, and a connection to it that stays open."""
+class Client:
+    """A connection to a dashboard that stays open."""
 
-    process: subprocess.Popen[str]
-    url: str
-    connection: http.client.HTTPConnection
+    def __init__(self, url: str) -> None:
+        self.url = url
+        where = urlsplit(url)
+        self.connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=300)
 
     def ask(self, route: str, body: Any = None, **query: Any) -> bytes:
         """The answer to a GET, or to a POST where there is a body."""
@@ -52,10 +51,18 @@ class Server:
         """The same, read."""
         return json.loads(self.ask(route, body, **query))
 
+
+class Server(Client):
+    """A client of a server whose process is known."""
+
+    def __init__(self, url: str, pid: int) -> None:
+        super().__init__(url)
+        self.pid = pid
+
     @property
     def memory_mib(self) -> float:
         """What the process has in memory."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
@@ -67,10 +74,9 @@ def serving(url: str) -> Iterator[Server]:
         try:
             assert process.stdout is not None
             link = next(line.strip() for line in process.stdout if line.strip().startswith("http"))
-            where = urlsplit(link)
-            connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=300)
-            yield Server(process, f"http://{where.netloc}", connection)
-            connection.close()
+            server = Server(f"http://{urlsplit(link).netloc}", process.pid)
+            yield server
+            server.connection.close()
         finally:
             process.terminate()
 
@@ -125,13 +131,14 @@ PREVIEWED = 100_000  # steps from which on a run is shown in part first
 
 def _poll(server: Server, runs: list[str], size: Any) -> Figures:
     """What an open page asks every second, when nothing has happened."""
-    asked: dict[str, Any] = {"metrics": list(METRICS), "x": "step", "runs": dict.fromkeys(runs)}
+    heads = server.json(
+        "series", {"runs": runs, "metrics": list(METRICS), "points": POINTS, "exact": 1, "format": "json"}
+    )
+    has = {head["run"]: {"generation": head["generation"], "status": "finished"} for head in heads}
+    table = {"version": server.json("runs", limit=20_000)["version"], "columns": ["name", "status", "metric.loss"]}
+    asked = {**table, "metrics": list(METRICS), "x": "step", "runs": has}
     known = server.json("live", asked)
-    places = {
-        uid: {"generation": one["generation"], "last_step": one["last_step"]} for uid, one in known["runs"].items()
-    }
-    asked |= {"version": known["version"], "runs": places}
-    server.json("live", asked)
+    check("what is new", (known["version"], known["table"], known["runs"]), (table["version"], None, {}))
     seconds, answer = seconds_of(lambda: server.ask("live", asked), size.calls * 10)
     check("the version", json.loads(answer)["version"], known["version"])
     return {"poll_ms": seconds * 1e3, "poll_bytes": float(len(answer))}

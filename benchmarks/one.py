@@ -12,7 +12,18 @@ from pathlib import Path
 
 from benchmarks.cases import FULL, TINY, Case, Place
 
-GROUPS = ("calls", "durable", "callback", "callbacks", "trainers", "processes", "reading", "storage", "startup")
+GROUPS = (
+    "calls",
+    "durable",
+    "callback",
+    "callbacks",
+    "trainers",
+    "processes",
+    "reading",
+    "storage",
+    "startup",
+    "dashboard_live",
+)
 SIZES = {"full": FULL, "tiny": TINY}
 
 

@@ -110,6 +110,7 @@ def _fill(
     backend.close()
     if not is_sqlite(url):
         with raw_connection(url) as raw:  # what autovacuum does sooner or later
+            raw.execute("SELECT setval(pg_get_serial_sequence('run', 'id'), max(id)) FROM run")
             raw.execute("VACUUM ANALYZE")
 
 

@@ -48,7 +48,9 @@ class Row:
         return self.at_least is None or (ratio is not None and ratio >= self.at_least)
 
 
-def _both(what: str, figure: str, unit: str, floor: str, **bounds: tuple[float | None, float | None]) -> list[Row]:
+def _both(
+    what: str, figure: str, unit: str, floor: str | None, **bounds: tuple[float | None, float | None]
+) -> list[Row]:
     """The row on each database; bounds as (SQLite's, PostgreSQL's)."""
     return [
         Row(f"{what}, {name}", figure, unit, floor, backend=backend, **{key: two[at] for key, two in bounds.items()})
@@ -148,6 +150,19 @@ ROWS = [
         "storage.disk_keyed_floor.bytes_a_step", at_most=(2.3, 0.75),
     ),
     Row("memory that a run of a million steps adds", "storage.memory.mib", "MiB", limit=50),
+    *_both(
+        "a step on an open page after its `log()`, the median", "dashboard_live.watched.seen_s", "s", None,
+        limit=(1.5, 1.5),
+    ),
+    *_both("the same, the longest", "dashboard_live.watched.seen_at_most_s", "s", None, limit=(3, 3)),
+    *_both(
+        "the dashboard's server while one page is open, processor time a minute", "dashboard_live.watched.server_s",
+        "s", None, limit=(0.6, 0.6),
+    ),
+    *_both(
+        "processor time that an open page adds to a training", "dashboard_live.trained.more_percent", "%", None,
+        limit=(1, 1),
+    ),
     Row("`import trainstore`", "startup.import_trainstore.s", "s", "startup.interpreter.s", limit=0.15),
     Row("`trainstore --help`", "startup.command_help.s", "s", "startup.interpreter.s", limit=0.4),
     Row("`trainstore runs`, the newest 50 of 2,000", "startup.command_runs.s", "s", "startup.interpreter.s", limit=1.2),

@@ -19,6 +19,7 @@ class Page:
         self.curves = {uid: {} for uid in runs}  # uid → metric → (x, y)
         self.drawn = dict.fromkeys(runs)  # uid → generation
         self.statuses = {}
+        self.sent_columns = []
         self.points = {}  # uid → how many came with the last poll
         self.anew = set()  # runs that had to be fetched anew at the last poll
 
@@ -34,6 +35,7 @@ class Page:
         }
         sent = orjson.dumps(self.answers.live(**orjson.loads(orjson.dumps(asked))))
         answer = orjson.loads(sent)
+        self.sent_columns = [column["id"] for column in (answer["table"] or {}).get("columns", ())]
         self._apply_table(answer["table"], answer["count"])
         self.version = answer["version"]
         self.points, self.anew = {}, set()
@@ -50,7 +52,8 @@ class Page:
             self.table = rows_of(whole["columns"])
             self.count = whole["count"]
             return
-        self.table |= rows_of(table["columns"])
+        for uid, row in rows_of(table["columns"]).items():
+            self.table[uid] = {**self.table.get(uid, {}), **row}
         for uid in table["gone"]:
             self.table.pop(uid, None)
 

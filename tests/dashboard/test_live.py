@@ -268,6 +268,37 @@ def test_a_step_is_sent_as_one_point(store, answers):
     other.finish()
 
 
+@pytest.mark.parametrize("pages", [1, 2])
+def test_only_cells_that_changed_are_sent(store, answers, pages):
+    """A run may have hundreds of columns, of which a step changes a few; also if several pages ask."""
+    run, other = filled(store, "run", 3, hyperparams={"lr": 0.1}), filled(store, "other", 3)
+    columns = ["name", "last_step", "hp.lr", "metric.loss", "metric.loss.min", "metric.loss.max"]
+    looking = [Page(answers, columns=columns) for _ in range(pages)]
+    late = Page(answers, columns=columns)
+    late.poll()
+
+    def step(number, changed):
+        run.log({"loss": 1 / number}, number)
+        run.flush()
+        for page in looking:
+            page.poll()
+            assert_shows_the_store(page, store)
+            assert set(page.sent_columns) == changed
+
+    for page in looking:
+        page.poll()
+    everything = {"uid", "status", "started", *columns}
+    step(4, everything)
+    step(5, {"uid", "last_step", "metric.loss", "metric.loss.min"})
+    store.set_notes(other.uid, "another one")
+    step(6, everything)  # of the other run nothing was told before
+    late.poll()
+    assert_shows_the_store(late, store)
+    assert set(late.sent_columns) == everything
+    run.finish()
+    other.finish()
+
+
 def test_more_than_is_worth_sending_is_fetched_anew(store, answers, monkeypatch):
     """After an hour in the background a curve has thousands of new points, and the table hundreds of rows."""
     run = filled(store, "run", 3)

@@ -12,8 +12,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -25,7 +25,9 @@ from trainstore.queries.reader import IN_LIMIT, Reader, RunKey, resolve_run
 from trainstore.store import TrainStore
 
 LIMIT = 512 << 20  # bytes
-MOST_ANEW = 20_000  # rows that `Columns.follow` reads from the beginning; it does not keep a page waiting
+MOST_ANEW = 20_000  # rows that are read from the beginning while a page waits for what is new
+
+Bring = Callable[[Reader, Mapping[str, int | None]], set[str]]
 
 
 @dataclass
@@ -80,43 +82,52 @@ class Columns:
             self._entries.move_to_end(run)
             return entry.columns
 
-    def follow(self, runs: Iterable[str]) -> set[str]:
-        """Bring runs up to date that are in memory: all in one snapshot, and nothing that takes seconds.
+    @contextmanager
+    def following(self, runs: Iterable[str]) -> Iterator[Bring]:
+        """Bring runs up to date that are in memory, but nothing that takes seconds.
 
-        A run that another thread is reading is left to it. One that would have to be read from its beginning, and is
-        long, is forgotten, and so is one that was deleted.
-
-        Returns:
-            Those of the runs that are now as they were in the database when this was called, or are not in memory.
+        The block opens a snapshot and calls what it is given with its reader and the ids of the runs that have changed
+        (None: deleted). A run that another thread is reading is left to it. One that would have to be read from its
+        beginning, and is long, is forgotten, and so is one that was deleted. The answer are the uids of those that are
+        now as the reader sees them, or are not in memory.
         """
-        done = set()
         with ExitStack() as held:
             entries: dict[str, _Entry] = {}
+            busy = set()
             for run in sorted(set(runs)):  # in the same order in every thread
                 with self._lock:
                     entry = self._entries.get(run)
                 if entry is None:
-                    done.add(run)
-                elif entry.lock.acquire(blocking=False):
+                    continue
+                if entry.lock.acquire(blocking=False):
                     held.callback(entry.lock.release)
                     entries[run] = entry
-            if entries:
-                with self._store.snapshot() as snapshot:
-                    self._follow(snapshot.reader, entries)
-        self._forget_old()
-        return done | entries.keys()
+                else:
+                    busy.add(run)
 
-    def _follow(self, reader: Reader, entries: dict[str, _Entry]) -> None:
-        run, uids = reader.models.run.c, list(entries)
-        keys: dict[str, RunKey] = {}
-        for start in range(0, len(uids), IN_LIMIT):
-            some = run.uid.in_(uids[start : start + IN_LIMIT])
-            keys |= {uid: RunKey(number, uid) for number, uid in reader.rows(select(run.id, run.uid).where(some))}
-        summaries = summaries_of(reader, [key.id for key in keys.values()])
-        for uid, entry in entries.items():
-            known, key = entry.columns, keys.get(uid)
-            if known is not None:
-                entry.columns = key and self._read_on(reader, key, known, summaries[key.id], MOST_ANEW)
+            def bring(reader: Reader, ids: Mapping[str, int | None]) -> set[str]:
+                keys = {uid: RunKey(number, uid) for uid, number in ids.items() if number is not None}
+                read = {uid: entries[uid] for uid in ids if uid in entries}
+                summaries = summaries_of(reader, [keys[uid].id for uid in read if uid in keys])
+                for uid, entry in read.items():
+                    known, key = entry.columns, keys.get(uid)
+                    if known is not None:
+                        entry.columns = key and self._read_on(reader, key, known, summaries[key.id], MOST_ANEW)
+                return ids.keys() - busy
+
+            yield bring
+        self._forget_old()
+
+    def follow(self, runs: Iterable[str]) -> set[str]:
+        """`following`, in a snapshot of its own, for runs that may have changed."""
+        asked = list(dict.fromkeys(runs))
+        with self.following(asked) as bring, self._store.snapshot() as snapshot:
+            reader, run = snapshot.reader, snapshot.reader.models.run.c
+            ids: dict[str, int | None] = dict.fromkeys(asked)
+            for start in range(0, len(asked), IN_LIMIT):
+                some = run.uid.in_(asked[start : start + IN_LIMIT])
+                ids |= dict(map(tuple, reader.rows(select(run.uid, run.id).where(some))))
+            return bring(reader, ids)
 
     def _refreshed(self, reader: Reader, key: RunKey, known: RunColumns | None) -> RunColumns:
         summary = summaries_of(reader, [key.id])[key.id]

@@ -16,13 +16,15 @@ import numpy as np
 
 from trainstore.dashboard import tables
 from trainstore.dashboard.cells import numbers
-from trainstore.dashboard.columns import Columns
+from trainstore.dashboard.columns import Bring, Columns
+from trainstore.dashboard.ids import Key, keys_of
 from trainstore.dashboard.limits import check_number
+from trainstore.dashboard.told import Told
 from trainstore.dashboard.versions import Changes, Versions
 from trainstore.errors import InvalidArgumentError
 from trainstore.queries.reader import IN_LIMIT, Reader
 from trainstore.queries.run_source import liveness, run_source
-from trainstore.queries.runs import run_rows
+from trainstore.queries.runs import run_count
 from trainstore.store import TrainStore
 
 MOST_ROWS = 500  # of a table in one answer; the whole table is as quick then
@@ -51,7 +53,9 @@ class Live:
         self._store, self._columns, self._versions = store, columns, versions
         self._lock = threading.Lock()
         self._followed: dict[str, int] = {}  # by uid the number of the version whose steps are in memory
-        self._counts: dict[tuple[str | None, str | None], tuple[str, int]] = {}
+        self._counts: dict[tuple[str | None, str | None], tuple[object, int]] = {}
+        self._told = Told(versions)
+        self._keys: tuple[int, tuple[str, ...], Mapping[str, Key]] = (-1, (), {})
 
     def answer(
         self,
@@ -81,15 +85,20 @@ class Live:
             InvalidArgumentError: ``runs`` has another form, or there is too much of something.
         """
         asked = _checked(runs or {}, metrics)
-        with self._store.snapshot() as snapshot:
+        with self._columns.following(asked) as bring, self._store.snapshot() as snapshot:
             reader = snapshot.reader
             now = self._versions.of(reader)
             changes = self._versions.since(version)
-            table = None if columns is None else _table(reader, changes, project=project, q=q, columns=columns)
-            count = None if columns is None else self._count(reader, now, project, q)
-            changed = asked if changes is None else asked.keys() & {*changes.runs, *changes.gone}
-            statuses = _statuses(reader, {*changed, *(uid for uid, has in asked.items() if has.status is None)})
-        self._follow(asked, self._versions.number_in(now))
+            table = count = None
+            shown: dict[str, str | None] = {}
+            if columns is not None:
+                table, shown = self._table(reader, changes, (version, now), project=project, q=q, columns=columns)
+                count = self._count(reader, now, project, q)
+            changed = asked.keys() if changes is None else asked.keys() & {*changes.runs, *changes.gone}
+            wanted = {*changed, *(uid for uid, has in asked.items() if has.status is None)}
+            statuses = {uid: shown.get(uid) for uid in wanted}
+            statuses |= _statuses(reader, [uid for uid, status in statuses.items() if status is None])
+            self._follow(bring, reader, asked, self._versions.number_in(now))
         found: dict[str, dict[str, Any]] = {}
         for uid, has in asked.items():
             if uid in statuses and statuses[uid] is None:
@@ -99,28 +108,74 @@ class Live:
             status = statuses.get(uid) or has.status
             if news or status != has.status:
                 found[uid] = {"status": status, "anew": False, "curves": {}, **news}
-        versions = self._versions
-        told = {"version": now, "names": versions.names, "running": versions.running}
+        told = {"version": now, "names": self._versions.names, "running": self._versions.running}
         return {**told, "count": count, "table": table, "runs": found}
 
+    def _table(
+        self,
+        reader: Reader,
+        changes: Changes | None,
+        versions: tuple[object, str],
+        *,
+        project: str | None,
+        q: str | None,
+        columns: Sequence[str],
+    ) -> tuple[dict[str, Any] | None, dict[str, str | None]]:
+        """The rows that are new or have changed between two versions, and their statuses.
+
+        None if there are none, ``anew`` if there are too many to tell.
+        """
+        if changes is None or len(changes.runs) > MOST_ROWS:
+            return {"anew": True}, {}
+        if not changes.runs and not changes.gone:
+            return None, {}
+        shown: list[dict[str, Any]] = []
+        if changes.runs:
+            keys = self._keys_of(reader, columns)
+            wanted = list(columns) or tables.ALWAYS
+            shown = tables.runs(reader, project=project, q=q, columns=wanted, only=changes.runs, keys=keys)["columns"]
+        by_id = {column["id"]: column["values"] for column in shown}
+        there = by_id.get("uid", [])
+        # A run that changed may have left the filter.
+        gone = [*changes.gone, *(uid for uid in changes.runs if uid not in set(there))]
+        numbers = [self._versions.number_in(version) for version in versions]
+        news = self._told.news(tuple(columns), shown, *numbers) if there else []
+        return {"columns": news, "gone": gone}, dict(zip(there, by_id.get("status", []), strict=True))
+
+    def _keys_of(self, reader: Reader, columns: Sequence[str]) -> Mapping[str, Key]:
+        """What the ids of columns name: the same as long as no names are new."""
+        names, asked = self._versions.names, tuple(columns)
+        with self._lock:
+            known = self._keys
+        if known[:2] == (names, asked):
+            return known[2]
+        keys = keys_of(reader, (one for one in asked if one not in tables.FACTS and one != tables.EVERY))
+        with self._lock:
+            self._keys = (names, asked, keys)
+        return keys
+
     def _count(self, reader: Reader, version: str, project: str | None, q: str | None) -> int:
-        """How many runs the table has; it can only change with the version."""
+        """How many runs the table has: with a filter, that can change with every version."""
+        if not project and not q:
+            return self._versions.shape[0]
+        state = version if q else self._versions.shape
         with self._lock:
             known = self._counts.get((project, q))
-        if known is not None and known[0] == version:
+        if known is not None and known[0] == state:
             return known[1]
-        count, _ = run_rows(reader, limit=0, project=project or None, where=q or None)
+        count = run_count(reader, project=project or None, where=q or None)
         with self._lock:
             while len(self._counts) >= MOST_COUNTS:
                 del self._counts[next(iter(self._counts))]
-            self._counts[project, q] = (version, count)
+            self._counts[project, q] = (state, count)
         return count
 
-    def _follow(self, asked: Iterable[str], number: int) -> None:
+    def _follow(self, bring: Bring, reader: Reader, asked: Iterable[str], number: int) -> None:
         """Bring the columns of these runs up to date where they have changed."""
+        versions = self._versions
         with self._lock:
-            stale = [uid for uid in asked if self._versions.changed_in(uid) > self._followed.get(uid, -1)]
-        done = self._columns.follow(stale) if stale else set()
+            stale = [uid for uid in asked if versions.changed_in(uid) > self._followed.get(uid, -1)]
+        done = bring(reader, {uid: versions.id_of(uid) for uid in stale}) if stale else set()
         with self._lock:
             self._followed |= {uid: max(number, self._followed.get(uid, 0)) for uid in done}
 
@@ -170,30 +225,13 @@ def _has(uid: str, value: Any) -> Has:
     return Has(generation, status)
 
 
-def _table(
-    reader: Reader, changes: Changes | None, *, project: str | None, q: str | None, columns: Sequence[str]
-) -> dict[str, Any] | None:
-    """The rows that are new or have changed; None if there are none, ``anew`` if there are too many to tell."""
-    if changes is None or len(changes.runs) > MOST_ROWS:
-        return {"anew": True}
-    if not changes.runs and not changes.gone:
-        return None
-    shown: list[dict[str, Any]] = []
-    if changes.runs:
-        wanted = list(columns) or tables.ALWAYS
-        shown = tables.runs(reader, project=project, q=q, columns=wanted, only=changes.runs)["columns"]
-    there = {uid for column in shown if column["id"] == "uid" for uid in column["values"]}
-    # A run that changed may have left the filter.
-    gone = [*changes.gone, *(uid for uid in changes.runs if uid not in there)]
-    return {"columns": shown if there else [], "gone": gone}
-
-
-def _statuses(reader: Reader, uids: Iterable[str]) -> dict[str, str | None]:
+def _statuses(reader: Reader, uids: Sequence[str]) -> dict[str, str | None]:
     """The status of each run as it is shown; None if there is no such run."""
-    wanted, run, source = list(uids), reader.models.run.c, run_source(reader.models)
-    found: dict[str, str | None] = dict.fromkeys(wanted)
-    statement = source.statement.with_only_columns(run.uid, source.status, maintain_column_froms=True)
-    for start in range(0, len(wanted), IN_LIMIT):
-        some = statement.where(run.uid.in_(wanted[start : start + IN_LIMIT]))
-        found |= dict(map(tuple, reader.rows(some, liveness(reader))))
+    found: dict[str, str | None] = dict.fromkeys(uids)
+    if uids:
+        run, source = reader.models.run.c, run_source(reader.models)
+        statement = source.statement.with_only_columns(run.uid, source.status, maintain_column_froms=True)
+        for start in range(0, len(uids), IN_LIMIT):
+            some = statement.where(run.uid.in_(uids[start : start + IN_LIMIT]))
+            found |= dict(map(tuple, reader.rows(some, liveness(reader))))
     return found

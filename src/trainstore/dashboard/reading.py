@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -31,6 +32,13 @@ class WatchedReader(Reader):
     """A reader that stops between rows when its time is over."""
 
     deadline: Deadline = field(default_factory=Deadline)
+    times: list[datetime] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        """The database's clock, when it was first asked for: one answer shows one moment."""
+        if not self.times:
+            self.times.append(super().now())
+        return self.times[0]
 
     def rows(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """As `Reader.rows`."""

@@ -7,17 +7,21 @@ reading begins further back.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from sqlalchemy import FromClause, bindparam, select
+from sqlalchemy import FromClause, Select, bindparam, select, type_coerce
+from sqlalchemy.types import NullType
 
+from trainstore.backends import Backend
 from trainstore.dashboard.buckets import Floats
 from trainstore.dashboard.run_columns import ATTEMPT, RunColumns, Summary
+from trainstore.models import Models
 from trainstore.queries.frames import COUNT, NUMBER, TIME, times
 from trainstore.queries.metric_columns import are_there, cells
-from trainstore.queries.reader import Reader, RunKey, among
-from trainstore.queries.steps import read_steps
+from trainstore.queries.reader import IN_LIMIT, Reader, RunKey
+from trainstore.queries.steps import Steps, read_steps
 
 _NOWHERE = 1 << 62
 _NO_POINTS = (np.empty(0, np.intp), np.empty(0))
@@ -47,13 +51,14 @@ def read_run(
         superseded: Instead those of this attempt that lie beyond this step.
         started: The time of its beginning, if it is known.
     """
-    source = _source(reader, summary, only)
-    if superseded is not None:
-        log, (attempt, end_step) = reader.models.step_log, superseded
-        source = select(log).where(log.c.attempt == attempt, log.c.step > end_step).subquery()
     if after is not None:
-        source = select(source).where(source.c.step >= after).subquery()
-    steps = read_steps(reader, source, [key], _FIXED, None)
+        steps = _read_on(reader, key, summary, after)
+    else:
+        source = _source(reader, summary, only)
+        if superseded is not None:
+            log, (attempt, end_step) = reader.models.step_log, superseded
+            source = select(log).where(log.c.attempt == attempt, log.c.step > end_step).subquery()
+        steps = read_steps(reader, source, [key], _FIXED, None)
     step = np.asarray(steps.fixed["step"], dtype=np.float64) if steps.length else np.empty(0)
     time = times(steps.fixed["logged_at"]).as_unit("us").asi8 / 1e6 if steps.length else np.empty(0)
     epoch = np.asarray(steps.fixed["epoch"], dtype=np.float64) if steps.length else np.empty(0)
@@ -85,6 +90,33 @@ def _source(reader: Reader, summary: Summary, only: Sequence[int] | None = None)
     return current if only is None else select(current).where(current.c.step.in_(_literal(only))).subquery()
 
 
+def _read_on(reader: Reader, key: RunKey, summary: Summary, after: int) -> Steps:
+    """The current steps from one on: a few, each second, so the statements are made once."""
+    attempts = [row for row in summary if row[0] == ATTEMPT]
+    asked: dict[str, Any] = {"run": key.id, "after": after}
+    if len(attempts) == 1:
+        asked |= {"attempt": attempts[0][1], "end": attempts[0][2]}
+    steps = Steps(_FIXED, None)
+    for rows in reader.chunks(_rows_from(reader.models, reader.backend, len(attempts) == 1), asked):
+        steps.add(rows)
+    steps.finish()
+    return steps
+
+
+@lru_cache(maxsize=32)
+def _rows_from(models: Models, backend: Backend, never_resumed: bool) -> Select[Any]:
+    row = (models.step_log if never_resumed else models.current_step_log).c
+    time = type_coerce(row.logged_at, NullType())  # as the driver returns it
+    statement = (
+        select(row.step, row.epoch, row.step_time, time, backend.json_text(row.metrics))
+        .where(row.run_id == bindparam("run"), row.step >= bindparam("after"))
+        .order_by(row.step, row.attempt)
+    )
+    if not never_resumed:
+        return statement
+    return statement.where(row.attempt == bindparam("attempt"), row.step <= bindparam("end"))
+
+
 def _literal(steps: Sequence[int]) -> Any:
     """Steps in the text of a statement: databases take only so many parameters."""
     return bindparam(None, list(steps), expanding=True, literal_execute=True)
@@ -108,16 +140,26 @@ def _numbers(column: Any) -> tuple[Any, Floats] | None:
 
 def summaries_of(reader: Reader, ids: Sequence[int]) -> dict[int, Summary]:
     """For each run what changes whenever its current steps do, but for a value in the middle that is no extreme."""
-    summary, attempt = reader.models.metric_summary, reader.models.attempt.c
     found: dict[int, set[tuple[Any, ...]]] = {number: set() for number in ids}
-    for condition in among(summary.c.run_id, ids):
-        for run, *row in reader.rows(select(*(summary.c[name] for name in _SUMMARY)).where(condition)):
-            if row[1]:  # else no row has it any more
-                found[run].add(tuple(row))
-    for condition in among(attempt.run_id, ids):
-        for run, *row in reader.rows(select(attempt.run_id, attempt.attempt, attempt.end_step).where(condition)):
+    summaries, attempts = _summaries(reader.models)
+    for start in range(0, len(ids), IN_LIMIT):
+        asked = {"ids": list(ids[start : start + IN_LIMIT])}
+        for run, *row in reader.rows(summaries, asked):
+            found[run].add(tuple(row))
+        for run, *row in reader.rows(attempts, asked):
             found[run].add((ATTEMPT, *row))
     return {number: frozenset(rows) for number, rows in found.items()}
+
+
+@lru_cache(maxsize=16)
+def _summaries(models: Models) -> tuple[Select[Any], Select[Any]]:
+    summary, attempt = models.metric_summary.c, models.attempt.c
+    ids: Any = bindparam("ids", expanding=True)
+    return (
+        # Of one with a count of 0 no row is current any more.
+        select(*(summary[name] for name in _SUMMARY)).where(summary.run_id.in_(ids), summary.count > 0),
+        select(attempt.run_id, attempt.attempt, attempt.end_step).where(attempt.run_id.in_(ids)),
+    )
 
 
 def read_on(

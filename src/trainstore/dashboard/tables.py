@@ -111,6 +111,7 @@ def runs(
     offset: int = 0,
     limit: int | None = None,
     only: Sequence[str] | None = None,
+    keys: Mapping[str, Key] | None = None,
 ) -> dict[str, Any]:
     """The answer ``runs``, without its version.
 
@@ -123,6 +124,7 @@ def runs(
         offset: So many runs are passed over.
         limit: At most so many runs.
         only: Only runs with these uids.
+        keys: What ``columns`` name, if it is known.
 
     Raises:
         FilterError: ``q``, ``sort`` or ``columns`` cannot be read, or names what the store does not have.
@@ -133,7 +135,7 @@ def runs(
         reader, sort=list(sort) or None, offset=offset, limit=limit, project=project or None, where=asked or None
     )
     table = _Table(reader, rows)
-    shown = table.every() if EVERY in columns else table.named(columns) if columns else table.short(where, sort)
+    shown = table.every() if EVERY in columns else table.named(columns, keys) if columns else table.short(where, sort)
     by_id = {column.id: column for column in (*table.facts(ALWAYS), *shown)}
     return {"count": count, "columns": [column.as_json() for column in by_id.values()]}
 
@@ -174,9 +176,10 @@ class _Table:
             *({**named, **{column.id: column for column in varying}}.values()),
         ]
 
-    def named(self, ids: Sequence[str]) -> list[TableColumn]:
+    def named(self, ids: Sequence[str], keys: Mapping[str, Key] | None = None) -> list[TableColumn]:
         """Those with these ids, in this order."""
-        keys = keys_of(self._reader, (one for one in ids if one not in FACTS))
+        if keys is None:
+            keys = keys_of(self._reader, (one for one in ids if one not in FACTS))
         names = list(dict.fromkeys(key for key in keys.values() if isinstance(key, Name)))
         metrics = list(dict.fromkeys(key for key in keys.values() if isinstance(key, Metric)))
         of_key: dict[Key, TableColumn] = {}

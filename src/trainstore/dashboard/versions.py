@@ -17,7 +17,7 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select
 
 from trainstore.backends import Backend
 from trainstore.models import LOST_AFTER, Models
@@ -50,9 +50,11 @@ class Versions:
         self._last_event = 0
         self._names: set[tuple[str, ...]] = set()
         self._runs: dict[int, str] = {}
+        self._ids: dict[str, int] = {}
         self._shape: tuple[int, int] = (0, 0)  # how many runs there are, and the highest id
         # By uid the version in which a run changed last, or was deleted; the latest at the end.
         self._changed: OrderedDict[str, int] = OrderedDict()
+        self._before: dict[str, int] = {}  # and the one in which it changed before that
         self._gone: OrderedDict[str, int] = OrderedDict()
 
     def of(self, reader: Reader) -> str:
@@ -63,15 +65,22 @@ class Versions:
         with self._lock:
             first = self._seen_at is None
             now, count, last_run, last_event = _overview(reader)
-            changed = self._new_in_writers(reader, now) | self._new_in_events(reader, last_event)
+            recorded, opened = self._new_in_writers(reader, now)
+            edited = self._new_in_events(reader, last_event)
+            changed = recorded | edited
             gone: list[str] = []
             if (count, last_run) != self._shape:
                 known, self._runs = self._runs, _runs(reader)
+                self._ids = {uid: run for run, uid in self._runs.items()}
                 self._shape = (count, last_run)
                 changed |= self._runs.keys() - known.keys()
                 gone = [known[run] for run in known.keys() - self._runs.keys()]
             changed &= self._runs.keys()
-            self._names |= _names(reader, None if first else changed)
+            if first:
+                self._names = _metrics(reader, None) | _hyperparams(reader, None)
+            else:
+                self._names |= _metrics(reader, recorded & self._runs.keys())
+                self._names |= _hyperparams(reader, (opened | edited) & self._runs.keys())
             news = [self._runs[run] for run in changed]
             self._seen_at = now
             if news or gone or first:
@@ -79,9 +88,26 @@ class Versions:
                 for uid in gone:
                     self._changed.pop(uid, None)
                 self._note(self._gone, gone)
-                # At first everything is new, but nobody has an older version.
-                self._note(self._changed, () if first else news)
+                if not first:  # then everything is new, but nobody has an older version
+                    self._before |= {uid: self._changed.get(uid, 0) for uid in news}
+                    self._note(self._changed, news)
             return f"{self._name}.{self._number}"
+
+    def changed_before(self, uid: str) -> int:
+        """The number of the version in which it changed before that; 0 if it did not."""
+        with self._lock:
+            return self._before.get(uid, 0)
+
+    def id_of(self, uid: str) -> int | None:
+        """The id of a run; None if there was none when `of` was called last."""
+        with self._lock:
+            return self._ids.get(uid)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Another one as soon as a run was added or deleted; the first number is how many there are."""
+        with self._lock:
+            return self._shape
 
     @property
     def names(self) -> int:
@@ -113,13 +139,14 @@ class Versions:
         with self._lock:
             return self._changed.get(uid, 0)
 
-    def _new_in_writers(self, reader: Reader, now: datetime) -> set[int]:
-        """The runs whose writers have done something; also the first time, when nobody asks."""
+    def _new_in_writers(self, reader: Reader, now: datetime) -> tuple[set[int], set[int]]:
+        """The runs whose writers have done something, and those that have new ones; the first time it is all."""
         since = (self._seen_at or now) - RECENT
         known, self._writers = self._writers, _open_writers(reader, since, now - LOST_AFTER)
         changed = {row[0] for uid, row in self._writers.items() if known.get(uid) != row}
         # One that was open and is not even among those that closed: nobody has asked for a long time.
-        return changed | {row[0] for uid, row in known.items() if uid not in self._writers and not row[2]}
+        changed |= {row[0] for uid, row in known.items() if uid not in self._writers and not row[2]}
+        return changed, {row[0] for uid, row in self._writers.items() if uid not in known}
 
     def _new_in_events(self, reader: Reader, last: int) -> set[int]:
         if last == self._last_event:
@@ -173,16 +200,23 @@ def _writers_statement(models: Models) -> Select[Any]:
     )
 
 
-def _names(reader: Reader, runs: Collection[int] | None) -> set[tuple[str, ...]]:
-    """The metrics and hyperparameters of runs; None: of all."""
-    summary, hyperparam = reader.models.metric_summary.c, reader.models.hyperparam.c
-    found: set[tuple[str, ...]] = set()
-    metrics = select(summary.metric).where(summary.count > 0).distinct()
-    keys = select(hyperparam.namespace, hyperparam.key).distinct()
-    for statement, run in ((metrics, summary.run_id), (keys, hyperparam.run_id)):
-        parts = [statement] if runs is None else [statement.where(part) for part in among(run, list(runs))]
-        found.update(tuple(row) for part in parts for row in reader.rows(part))
-    return found
+def _metrics(reader: Reader, runs: Collection[int] | None) -> set[tuple[str, ...]]:
+    """The metrics of runs; None: of all."""
+    summary = reader.models.metric_summary.c
+    return _distinct(reader, select(summary.metric).where(summary.count > 0), summary.run_id, runs)
+
+
+def _hyperparams(reader: Reader, runs: Collection[int] | None) -> set[tuple[str, ...]]:
+    """The namespaces and keys of hyperparameters of runs; None: of all."""
+    hyperparam = reader.models.hyperparam.c
+    return _distinct(reader, select(hyperparam.namespace, hyperparam.key), hyperparam.run_id, runs)
+
+
+def _distinct(
+    reader: Reader, statement: Select[Any], run: ColumnElement[int], runs: Collection[int] | None
+) -> set[tuple[str, ...]]:
+    parts = [statement] if runs is None else [statement.where(part) for part in among(run, list(runs))]
+    return {tuple(row) for part in parts for row in reader.rows(part.distinct())}
 
 
 def _runs(reader: Reader) -> dict[int, str]:

@@ -92,9 +92,7 @@ def run_rows(
     run = reader.models.run.c
     statement = _source(reader, chosen).order_by(run.started_at.desc(), run.id.desc())
     if sort is None and limit is not None:
-        counted = statement.with_only_columns(func.count(run.id)).order_by(None)
-        with filters.refusals_explained(reader, chosen):
-            count = reader.rows(counted, liveness(reader))[0][0]
+        count = run_count(reader, **conditions)
         return count, _fetch(reader, statement.offset(offset).limit(_limit(limit)), chosen)
     rows = _fetch(reader, statement, chosen)
     if sort is not None:
@@ -103,6 +101,15 @@ def run_rows(
             by_id[run_id] for run_id in in_order(reader, list(by_id), sort, run_source(reader.models), liveness(reader))
         ]
     return len(rows), rows[offset:][: _limit(limit)]
+
+
+def run_count(reader: Reader, **conditions: Any) -> int:
+    """How many runs there are."""
+    chosen = RunFilter(**conditions)
+    counted = _source(reader, chosen).with_only_columns(func.count(reader.models.run.c.id))
+    with filters.refusals_explained(reader, chosen):
+        count: int = reader.rows(counted, liveness(reader))[0][0]
+    return count
 
 
 def list_runs_grouped_by_metric(
