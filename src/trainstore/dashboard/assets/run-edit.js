@@ -86,6 +86,7 @@ export function editForm(source, detail, onDone) {
         keydown: (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && onDone(null),
       },
     }, // prettier-ignore
+    h("h1", { class: "cut" }, `Edit ${before.name}`),
     h("label", { for: "edit-name" }, "Name"),
     name,
     h("label", { for: "edit-tags" }, "Tags, one a line: ", h("code", {}, "draft"), " or ", h("code", {}, "owner=ann")),
