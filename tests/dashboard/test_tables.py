@@ -255,6 +255,19 @@ def test_columns_are_described(builder, answers):
     assert answers.columns(q="hp.lr < 0.15")["count"] == 1
 
 
+def test_columns_are_those_of_now(store):
+    """Asked for again, they are the same; as soon as a run has more, so have they."""
+    answers = Answers(store)
+    with store.start_run(hyperparams={"lr": 0.1}) as run:
+        store.flush()
+        before = answers.columns()
+        assert answers.columns() == before
+        run.log({"loss": 1.0}, 1)
+        store.flush()
+        assert len(answers.columns()["columns"]) == len(before["columns"]) + 4
+    assert answers.columns(project="other")["count"] == 0
+
+
 # --- Ids -------------------------------------------------------------------------------------------------------------
 
 ODD = [

@@ -17,6 +17,7 @@ from trainstore.dashboard.wire import Curve
 from trainstore.errors import InvalidArgumentError
 from trainstore.store import TrainStore
 
+MOST_KEPT = 8  # answers
 ATTEMPTS = ("current", "superseded")
 
 
@@ -36,6 +37,7 @@ class Answers:
         self.store = store
         self.cache = Columns(store)
         self.versions = Versions()
+        self._columns: dict[tuple[str, str | None], dict[str, Any]] = {}  # of the versions last asked for
         self._live = Live(store, self.cache, self.versions)
         self._can_edit = can_edit
 
@@ -52,7 +54,14 @@ class Answers:
     def columns(self, *, project: str | None = None, q: str | None = None) -> dict[str, Any]:
         """The columns that there are: `tables.columns`."""
         with self.store.snapshot() as snapshot:
-            return tables.columns(snapshot.reader, project=project, q=q)
+            if q:  # what a filter finds may depend on the time
+                return tables.columns(snapshot.reader, project=project, q=q)
+            asked = (self.versions.of(snapshot.reader), project)
+            found = self._columns.get(asked)
+            if found is None:
+                found = tables.columns(snapshot.reader, project=project)
+                self._columns = dict([*self._columns.items(), (asked, found)][-MOST_KEPT:])
+            return found
 
     def runs(self, **asked: Any) -> dict[str, Any]:
         """The table: `tables.runs`, with its version."""

@@ -40,7 +40,7 @@ def kind_of(values: Sequence[Any]) -> str:
 def encoded(values: Sequence[Any], most: int | None = MOST) -> tuple[str, list[Cell]]:
     """The kind of a column of Python values, and its cells."""
     kind = kind_of(values)
-    if kind == "boolean":
+    if kind == "boolean" or _are_cells(values, kind, most):
         return kind, list(values)
     if kind == "number":
         return kind, numbers(values)
@@ -48,9 +48,20 @@ def encoded(values: Sequence[Any], most: int | None = MOST) -> tuple[str, list[C
     return kind, [None if value is None else cut(text(value), most) for value in values]
 
 
+def _are_cells(values: Sequence[Any], kind: str, most: int | None) -> bool:
+    """Whether the values are their own cells. Most columns' are, and to look at all at once is fast."""
+    there = [value for value in values if value is not None]
+    kinds = set(map(type, there))
+    if kind == "number" and kinds == {float}:
+        return all(map(math.isfinite, there))
+    if kind == "number" and kinds == {int}:
+        return bool(min(there) >= -EXACT and max(there) <= EXACT)
+    return kinds == {str} and most is not None and max(map(len, there)) <= most
+
+
 def numbers(values: Sequence[Any]) -> list[Cell]:
-    """Cells of a column of numbers."""
-    return [value if type(value) is float and value - value == 0 else number(value) for value in values]
+    """The cells of numbers."""
+    return [number(value) for value in values]
 
 
 def number(value: float | None) -> Cell:
