@@ -8,8 +8,10 @@ import pytest
 
 from fixtures.garbage import leave_libraries_out
 from trainstore import TrainStore, demo
+from trainstore.backends import open_backend
 from trainstore.cli import main
-from trainstore.cli.demo import _path_command
+from trainstore.cli.demo import _path_command, _report_line
+from trainstore.dashboard.report import is_report
 from trainstore.demo import BLOCK, blocks, texts
 
 
@@ -68,7 +70,31 @@ def test_the_demo_in_words(short_demo, tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     for words in ("80 of 80 steps", "Best by eval_loss: width-", "trainstore best eval_loss", "width-64-lr-0.003"):
         assert words in out
+    assert "\n  trainstore ui\n" in out
+    assert "A report of these runs, to be opened in a browser: demo-report.html\n" in out
     assert (tmp_path / "trainstore.db").exists()
+    assert is_report(tmp_path / "demo-report.html")
+
+
+def test_the_demos_report(database_url, tmp_path, monkeypatch):
+    """It lies beside the store; an earlier report is replaced, another file is kept, and no error ends the demo."""
+    monkeypatch.chdir(tmp_path)
+    with TrainStore(database_url) as store:
+        run = store.start_run("one")
+        run.log({"loss": 1.0})
+        run.finish()
+        backend = open_backend(database_url)
+        folder = tmp_path if getattr(backend, "path", None) is None else backend.path.parent
+        path = folder / "demo-report.html"
+        for _ in range(2):
+            assert _report_line(store, backend, [run.uid]).endswith(": demo-report.html")
+            assert is_report(path)
+        path.write_text("mine")
+        assert "already exists" in _report_line(store, backend, [run.uid])
+        assert path.read_text() == "mine"
+        path.unlink()
+        path.mkdir()
+        assert "There is no report of these runs" in _report_line(store, backend, [run.uid])
 
 
 def test_the_next_commands_can_be_found(monkeypatch):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import shlex
 import uuid
 from collections.abc import Callable, Iterator
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -579,6 +581,31 @@ def test_a_store_shows_its_newest_runs(store: TrainStore):
     assert "rare" not in html
     assert run.uid in run._repr_html_()
     assert "&lt;b&gt;2" in run._repr_html_()
+
+
+def test_what_shows_a_store_says_how_to_look_in_a_browser(store: TrainStore, database_url: str, monkeypatch):
+    """With the commands to paste: for the store those for all its runs, for a run those for it alone."""
+    monkeypatch.setenv("TRAINSTORE_URL", "another.db")
+    with store.start_run(name="../a b'<&>$(x)") as run:
+        run.log({"loss": 1.0})
+    for shown, words in ((store, "report --all -o runs.html"), (run, f"report {run.uid} -o a-b-x.html")):
+        commands = re.findall("<code>(.*?)</code>", shown._repr_html_())
+        assert len(commands) == 2
+        for command, asked in zip(map(unescape, commands), ("ui", words), strict=True):
+            if "the URL of the database in TRAINSTORE_URL" not in command:  # it has a password
+                assert shlex.split(command)[: len(asked.split()) + 1] == ["trainstore", *asked.split()]
+                assert shlex.split(command)[-2] == "--store"
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    assert "<code>trainstore ui</code>" in store._repr_html_()
+
+
+def test_a_store_in_memory_can_be_looked_at_from_nowhere_else():
+    """No command would find it."""
+    with TrainStore(":memory:") as store:
+        run = store.start_run(name="here")
+        run.log({"loss": 1.0})
+        run.finish()
+        assert "<code>" not in store._repr_html_() + run._repr_html_()
 
 
 def test_a_closed_store_shows_its_address(database_url: str):

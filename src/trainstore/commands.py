@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 
 from trainstore.backends import Backend, open_backend
 from trainstore.defaults import STORE_VARIABLE, default_prefix, default_store
 from trainstore.errors import TrainStoreError
+
+MAX_FILE_NAME = 60  # characters
 
 
 def command_on(backend: Backend, prefix: str, words: str) -> str:
@@ -19,6 +22,17 @@ def command_on(backend: Backend, prefix: str, words: str) -> str:
     if options is None:
         return f"trainstore {words} (with the URL of the database in {STORE_VARIABLE})"
     return f"trainstore {words}{options}"
+
+
+def commands_to_look(backend: Backend, prefix: str, uid: str | None = None, name: str = "runs") -> dict[str, str]:
+    """What shows a store, or one run of it, in a browser, now or elsewhere; nothing for a store in memory."""
+    if backend.in_memory:
+        return {}
+    file = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:MAX_FILE_NAME] or "run"
+    return {
+        "in a browser": command_on(backend, prefix, "ui"),
+        "as one file": command_on(backend, prefix, f"report {uid or '--all'} -o {shlex.quote(f'{file}.html')}"),
+    }
 
 
 def options_of(backend: Backend, prefix: str, *, anywhere: bool = False) -> str | None:

@@ -112,6 +112,12 @@ def pairs_html(pairs: Mapping[str, Any]) -> str:
     return f"<table>{''.join(rows)}</table>"
 
 
+def commands_html(commands: Mapping[str, str]) -> str:
+    """Commands for a notebook, each with what it is for."""
+    lines = (f"{escape(what)}: <code>{escape(command)}</code>" for what, command in commands.items())
+    return f"<p>{'<br>'.join(lines)}</p>" if commands else ""
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, Mapping):
         return "<br>".join(f"{escape(str(key))}: {_cell(item)}" for key, item in value.items())

@@ -18,7 +18,8 @@ from weakref import WeakSet
 import orjson
 
 from trainstore import endings, notices
-from trainstore.display import pairs_html
+from trainstore.commands import commands_to_look
+from trainstore.display import commands_html, pairs_html
 from trainstore.endings import ending_of
 from trainstore.errors import InvalidArgumentError, JournalError
 from trainstore.models import NAMESPACES, STATUSES
@@ -182,7 +183,11 @@ class ActiveRun:
     def _repr_html_(self) -> str:
         """A table for notebooks."""
         shown = ("name", "project", "status", "uid")
-        return pairs_html({name: getattr(self, name) for name in shown} | {"next step": self._next_step})
+        table = pairs_html({name: getattr(self, name) for name in shown} | {"next step": self._next_step})
+        if self._service is None:
+            return table
+        backend, prefix = self._service.backend, self._service.models.prefix
+        return table + commands_html(commands_to_look(backend, prefix, self.uid, self.name))
 
     # --- Recording --------------------------------------------------------------------------------------------------
 

@@ -25,8 +25,9 @@ from sqlalchemy.orm import Session
 from trainstore import endings, notices, queries, schema
 from trainstore.backends import open_backend
 from trainstore.backends.standing import StandingConnection
+from trainstore.commands import commands_to_look
 from trainstore.defaults import default_prefix, default_store
-from trainstore.display import overview, table_html
+from trainstore.display import commands_html, overview, table_html
 from trainstore.editing import EditMethods
 from trainstore.errors import (
     InvalidArgumentError,
@@ -177,9 +178,10 @@ class TrainStore(QueryMethods, EditMethods, ScalarStopMethods):
             runs = self.list_runs(columns="short", limit=NEWEST_IN_NOTEBOOK)
         except (TrainStoreError, SQLAlchemyError) as error:
             return f"<p>{escape(repr(self))}: {escape(str(error))}</p>"
-        return (
-            table_html(f"{self!r}, its newest runs:", overview(runs)) if len(runs) else f"<p>{escape(repr(self))}</p>"
-        )
+        if not len(runs):
+            return f"<p>{escape(repr(self))}</p>"
+        commands = commands_html(commands_to_look(self._backend, self._models.prefix))
+        return table_html(f"{self!r}, its newest runs:", overview(runs)) + commands
 
     # --- Recording --------------------------------------------------------------------------------------------------
 

@@ -114,6 +114,15 @@ def report_page(
     return page
 
 
+def is_report(path: Path) -> bool:
+    """Whether a file is a report that trainstore wrote."""
+    try:
+        with path.open("rb") as file:
+            return f'name="generator" content="{GENERATOR} '.encode() in file.read(4096)
+    except OSError:
+        return False
+
+
 def _page(data: ReportData, told: str) -> bytes:
     """The dashboard's page with everything in it."""
     page = bundle.read_asset("index.html")
