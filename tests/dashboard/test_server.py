@@ -342,6 +342,24 @@ def test_a_client_that_hangs_keeps_nobody_else_waiting(ui: Callable[..., Ui], re
         connection.close()
 
 
+def test_a_client_that_hangs_up_stops_what_is_read_for_it(
+    ui: Callable[..., Ui], recorded_once: Any, new_database: Callable[..., str]
+):
+    """The statement is cancelled on the server long before its time is over."""
+    url = new_database("postgresql", template=recorded_once("postgresql", fill))
+    shown = ui(url)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with opened(url) as database, database.engine.connect() as locking, database.engine.connect() as watching:
+        watching.execution_options(isolation_level="AUTOCOMMIT")
+        locking.execute(text("LOCK TABLE run IN ACCESS EXCLUSIVE MODE"))
+        with shown.connect() as client:
+            client.sendall(f"GET {API}/runs HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            eventually(lambda: watching.scalar(text(waiting)) == 1, "the read that waits")
+        eventually(lambda: watching.scalar(text(waiting)) == 0, "the end of the read")
+        locking.rollback()
+    assert shown.json("meta")["runs"] == 3
+
+
 def test_an_address_that_is_too_long_is_told_what_to_do(ui: Callable[..., Ui], new_database: Callable[..., str]):
     """Five hundred runs fit; what does not is asked for with a body."""
     shown = ui(new_database("sqlite"))
@@ -369,6 +387,23 @@ def test_requests_are_told_without_what_they_ask_for(ui: Callable[..., Ui], reco
     assert f"GET {API}/runs 200 " in said
     assert "hidden" not in said
     assert "\x1b" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--host", "no.such.host.invalid"], "no.such.host.invalid"),
+        (["--host", "192.0.2.1"], "192.0.2.1"),
+        (["--token-file", "/nowhere/token"], "/nowhere/token"),
+    ],
+)
+def test_what_cannot_be_used_is_named(
+    failing: Callable[..., str], new_database: Callable[..., str], arguments: list[str], words: str
+):
+    """In one line."""
+    said = failing(new_database("sqlite"), *arguments)
+    assert said.startswith("Error: ")
+    assert words in said
 
 
 # --- Stores ----------------------------------------------------------------------------------------------------------
