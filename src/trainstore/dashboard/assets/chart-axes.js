@@ -4,6 +4,7 @@
 /** @typedef {import("./chart-draw.js").Pen} Pen */
 
 const TICK_GAP = 6;
+const SIGN_WIDTH = 8;
 
 /**
  * The grid and what its lines stand for.
@@ -129,11 +130,14 @@ function hatch(pen, left, top, right, bottom, colour) {
  * @param {Picture} picture
  */
 export function paintPoints(pen, { x, plot, points, look, lanes }) {
-  for (const { at, kind, colour } of points) {
+  let [taken, raised] = [-Infinity, false];
+  for (const { at, kind, colour } of [...points].sort((a, b) => a.at - b.at)) {
     const place = x.pixel(at);
     if (!(place >= plot.left && place <= plot.right)) continue;
+    raised = place - taken < SIGN_WIDTH && !raised; // where two would lie on each other, one stands above
+    taken = place;
     pen.fillStyle = kind === "alert" ? look.bad : colour ?? look.text;
-    sign(pen, kind, place, lanes.points);
+    sign(pen, kind, place, lanes.points - (raised ? SIGN_WIDTH : 0));
   }
 }
 

@@ -43,6 +43,7 @@ import { DASHES } from "./colours.js";
 const FADES_ABOVE = 10; // runs
 const ONLY_SMOOTHED_ABOVE = 100;
 const DOTS_APART = 9; // pixels
+const HAIR_APART = 0.7; // device pixels
 
 /** @typedef {{px: number[], mid: number[], low: number[], high: number[], spread: boolean}} Trace */
 
@@ -101,7 +102,7 @@ function paintLines(pen, picture, y) {
  */
 export function paintHighlight(pen, line, picture) {
   if (!picture.y) return;
-  const { plot, look, lines } = picture;
+  const { plot, look, lines, ratio } = picture;
   pen.save();
   pen.beginPath();
   pen.rect(plot.left, plot.top - 2, plot.right - plot.left, plot.bottom - plot.top + 4);
@@ -109,9 +110,9 @@ export function paintHighlight(pen, line, picture) {
   pen.lineJoin = "round";
   const trace = traceOf(line, line.smooth ?? line.mean, picture, picture.y);
   pen.strokeStyle = look.bg;
-  stroke(pen, { ...line, run: { ...line.run, dash: 0 } }, trace, { width: 5, dots: false, hair: 0 });
+  stroke(pen, { ...line, run: { ...line.run, dash: 0 } }, trace, { width: 5, dots: false, hair: ratio });
   pen.strokeStyle = pen.fillStyle = look.runs[line.run.colour];
-  stroke(pen, line, trace, { width: 2.5, dots: lines.length <= FADES_ABOVE, hair: 0 });
+  stroke(pen, line, trace, { width: 3, dots: lines.length <= FADES_ABOVE, hair: ratio });
   pen.restore();
 }
 
@@ -215,6 +216,20 @@ function paintEnvelope(pen, { px, low, high }, alpha) {
   pen.fill();
 }
 
+const ONE_LINE = [[0, 0]];
+
+/**
+ * Where lines of one device pixel make a wider one: one below the other, and from 2 pixels on also side by side.
+ * @param {number} width
+ * @param {number} hair  Device pixels to a CSS pixel.
+ */
+function hairsOf(width, hair) {
+  const times = Math.max(1, Math.round(width * hair));
+  const places = Array.from({ length: times }, (_, time) => ((time - (times - 1) / 2) * HAIR_APART) / hair);
+  const below = places.map((place) => [0, place]);
+  return width < 2 ? below : [...below, ...places.map((place) => [place, 0])];
+}
+
 /**
  * @param {Pen} pen
  * @param {Line} line
@@ -232,13 +247,11 @@ function stroke(pen, line, { px, mid }, { width, dots, hair }) {
   const dashed = line.smooth !== null || apart > 4;
   pen.setLineDash(line.old ? [1.5, 3] : dashed ? DASHES[line.run.dash] : []);
   pen.lineWidth = hair ? 1 / hair : width;
-  const times = hair ? Math.max(1, Math.round(width * hair)) : 1;
-  for (let time = 0; time < times; time += 1) {
-    const down = hair ? (time * 0.6) / hair : 0;
+  for (const [right, down] of hair ? hairsOf(width, hair) : ONE_LINE) {
     pen.beginPath();
     for (let i = 0; i < px.length; i += 1) {
-      if (i) pen.lineTo(px[i], mid[i] + down);
-      else pen.moveTo(px[i], mid[i] + down);
+      if (i) pen.lineTo(px[i] + right, mid[i] + down);
+      else pen.moveTo(px[i] + right, mid[i] + down);
     }
     pen.stroke();
   }

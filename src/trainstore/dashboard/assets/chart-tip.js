@@ -52,6 +52,7 @@ export function formatAxisValue(axis, value) {
  * @param {[string, string][]} facts  Of the nearest point: other axes, and where it stands there.
  */
 export function showTip(tip, shown, readings, axis, facts) {
+  const before = tipPlace(tip); // read before anything changes: a layout each time would be slow
   const near = readings.slice(0, TIP_RUNS);
   const nearest = near[0];
   const x = nearest.line.x[nearest.i];
@@ -68,14 +69,26 @@ export function showTip(tip, shown, readings, axis, facts) {
     readings.length > near.length && h("p", { class: "muted" }, `the nearest ${near.length} of ${readings.length}`),
   );
   tip.hidden = false;
-  // Beside the line, and within the panel that would cut it off.
-  const plot = /** @type {HTMLElement} */ (tip.parentElement).getBoundingClientRect();
-  const full = tip.closest(".chart-full");
-  const edge = full ? { left: 0, right: innerWidth } : /** @type {HTMLElement} */ (tip.closest(".charts") ?? tip.parentElement).getBoundingClientRect();
-  const [low, high, wide] = [edge.left - plot.left + 2, edge.right - plot.left - 2, tip.offsetWidth];
+  const { low, high, wide, tall } = before ?? /** @type {TipPlace} */ (tipPlace(tip));
   const left = at + 14 + wide <= high ? at + 14 : at - 14 - wide;
   tip.style.left = `${Math.max(low, Math.min(left, high - wide))}px`;
-  tip.style.top = `${Math.max(0, Math.min(shown.plot.top, shown.height - tip.offsetHeight))}px`;
+  tip.style.top = `${Math.max(0, Math.min(shown.plot.top, shown.height - tall))}px`;
+}
+
+/** @typedef {{low: number, high: number, wide: number, tall: number}} TipPlace */
+
+/**
+ * How large a tip is, and between which ends it may stand: beyond its panel it would be cut off.
+ * @param {HTMLElement} tip
+ * @returns {TipPlace|null} null: it is not shown.
+ */
+function tipPlace(tip) {
+  if (tip.hidden) return null;
+  const plot = /** @type {HTMLElement} */ (tip.parentElement);
+  const full = tip.closest(".chart-full");
+  const panel = /** @type {HTMLElement} */ (full ?? tip.closest(".charts") ?? plot).getBoundingClientRect();
+  const { left } = plot.getBoundingClientRect();
+  return { low: panel.left - left + 2, high: panel.right - left - 2, wide: tip.offsetWidth, tall: tip.offsetHeight };
 }
 
 /**
