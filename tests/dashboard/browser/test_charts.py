@@ -463,3 +463,37 @@ def test_groups_are_drawn_as_a_mean_and_a_band_with_a_legend(charts_of):
     page.locator(".chart-controls select").nth(1).select_option("range")
     wait_until(page, lambda: "mean and range of each group" in notes(page, "loss"))
     assert state(page)["band"] == ["range"]
+
+
+def test_how_many_points_a_curve_has_can_be_chosen(charts_of):
+    """The curves are fetched again with as many."""
+    page = charts_of(long)
+    page.get_by_label("more settings").click()
+    with page.expect_request("**/series?*points=100*") as asked:
+        page.get_by_label("points of a curve").select_option("100")
+    assert "many/00" in parse_qs(urlsplit(asked.value.url).query)["metrics"]
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog", name="more settings").wait_for(state="detached")
+    settle(page)
+    choose(page, "many/00", "show the data")
+    assert chart(page, "many/00").locator("tbody tr").count() == 100
+
+
+def test_without_a_chosen_run_the_charts_say_what_to_do(dashboard_of, open_page):
+    """And a choice brings them, without what was there before."""
+    page = open_page(dashboard_of(odd), "#/runs?runs=none")
+    page.locator(".chart-sections").get_by_text("Select a run to see its curves.").wait_for()
+    page.get_by_role("checkbox").nth(1).check()
+    page.wait_for_selector(".chart-plot")
+    assert page.get_by_text("Select a run to see its curves.").count() == 0
+
+
+def test_a_metric_that_the_chosen_runs_lack_says_so(dashboard_of, open_page):
+    """Nothing is drawn there, not even an axis."""
+    dashboard = dashboard_of(odd)
+    page = open_page(dashboard, "#/runs")
+    uid = page.evaluate(
+        "fetch('api/v1/runs?columns=uid&sort=name').then(a => a.json()).then(t => t.columns[0].values[0])"
+    )
+    page.goto(f"{dashboard.url}/#/runs?tab=charts&runs={uid}&metrics=huge")
+    chart(page, "huge").get_by_text("no values in these runs").wait_for()

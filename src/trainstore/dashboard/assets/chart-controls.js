@@ -20,6 +20,7 @@ const AXES = [["step", "step"], ["epoch", "epoch"], ["time", "time"], ["relative
 const BANDS = [["std", "mean ± std"], ["sem", "mean ± sem"], ["range", "min to max"]];
 const MOST_SMOOTH = 0.999;
 const SLIDER_STEPS = 100;
+const POINTS = ["", "100", "400", "1000", "2000", "5000"];
 
 /**
  * A slider moves evenly over how many points the average looks back: 0, 0.5, 0.9, 0.99, 0.999.
@@ -141,16 +142,47 @@ export function openMenu(button, { metric, host, act, shown }) {
     rangeFields(settings, change),
     reset,
   );
+  const close = showMenu(button, menu);
   function choose(/** @type {"data"|"csv"|"png"|"svg"|"link"} */ what) {
     act(what);
-    menu.hidePopover();
-    button.focus();
+    close();
   }
+}
+
+/**
+ * What few need: how many points a curve is drawn with.
+ * @param {import("./router.js").State} state
+ */
+export function moreButton(state) {
+  const button = h("button", { "aria-label": "more settings", title: "more", "aria-haspopup": "dialog" }, "⋯");
+  button.addEventListener("click", () => {
+    const options = POINTS.map((points) => h("option", { value: points }, points || "as many as fit"));
+    const select = h("select", { on: { change: () => state.set({ points: select.value }, { push: true }) } }, options);
+    select.value = POINTS.includes(state.text("points")) ? state.text("points") : "";
+    const about = "Where a run has more steps than that, a point stands for several: their mean, minimum and maximum.";
+    const field = labelled("points of a curve", select);
+    const look = { class: "popup chart-menu", popover: "auto", role: "dialog", "aria-label": "more settings" };
+    showMenu(button, h("div", look, field, h("p", { class: "muted small" }, about)));
+  });
+  return button;
+}
+
+/**
+ * Open a menu below its button.
+ * @param {HTMLElement} button
+ * @param {HTMLElement} menu
+ * @returns {() => void} How to close it.
+ */
+function showMenu(button, menu) {
   menu.addEventListener("toggle", (/** @type {any} */ event) => event.newState === "closed" && menu.remove());
   document.body.append(menu);
   menu.showPopover();
   const at = button.getBoundingClientRect();
   menu.style.left = `${Math.max(4, Math.min(at.right - menu.offsetWidth, innerWidth - menu.offsetWidth - 4))}px`;
   menu.style.top = `${Math.max(4, Math.min(at.bottom + 2, innerHeight - menu.offsetHeight - 4))}px`;
-  menu.querySelector("button")?.focus();
+  /** @type {HTMLElement|null} */ (menu.querySelector("button, select"))?.focus();
+  return () => {
+    menu.hidePopover();
+    button.focus();
+  };
 }

@@ -82,15 +82,15 @@ export function chart(metric, host) {
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.clearRect(0, 0, canvas.width, canvas.height);
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    paintChart(pen, picture);
-    canvas.toggleAttribute("data-drawn", picture.lines?.length > 0);
+    if (hasPoints(composed.curves)) paintChart(pen, picture);
+    canvas.toggleAttribute("data-drawn", hasPoints(composed.curves));
     tell(composed);
     hover.repaint();
   }
 
   /** @param {ReturnType<typeof compose>} composed */
   function tell({ picture: shown, notes: said, weight, curves, loading, preview, error }) {
-    const empty = !curves.some(({ whole }) => whole.x.length || whole.oddX.length);
+    const empty = !hasPoints(curves);
     const failed = error ? `could not be read: ${error.message ?? error}` : "";
     const runs = new Set(curves.map(({ run }) => run.uid)).size;
     middle.hidden = !empty;
@@ -109,7 +109,7 @@ export function chart(metric, host) {
     if (error) (empty ? middle : notes).append(" ", retry);
     const what = `${metric} over ${axisName()}, ${runs} ${bands ? "group" : "run"}${runs === 1 ? "" : "s"}`;
     plot.setAttribute("aria-label", `${what}. Arrow keys read points, Enter fills the screen.`);
-    element.toggleAttribute("data-loading", loading);
+    element.setAttribute("aria-busy", String(loading || preview));
     setButtons();
   }
 
@@ -201,4 +201,9 @@ export function chart(metric, host) {
       hover.dispose();
     },
   };
+}
+
+/** @param {import("./chart-picture.js").DrawnCurve[]} curves */
+function hasPoints(curves) {
+  return curves.some(({ whole }) => whole.x.length || whole.oddX.length);
 }

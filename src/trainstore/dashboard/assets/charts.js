@@ -1,6 +1,6 @@
 // A panel of charts: sections by a metric's prefix, a search, pins, and the settings of all charts.
 import { chart } from "./chart.js";
-import { settingFields } from "./chart-controls.js";
+import { moreButton, settingFields } from "./chart-controls.js";
 import { makeSync } from "./chart-hover.js";
 import { usualSmoothing } from "./chart-picture.js";
 import { chartState } from "./chart-state.js";
@@ -101,7 +101,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
   const controls = h(
     "div",
     { class: "row chart-controls", role: "toolbar", "aria-label": "settings of all charts" },
-    ...[search, fields.fields, h("span", { class: "chart-columns" }, columns), zoomed],
+    ...[search, fields.fields, h("span", { class: "chart-columns" }, columns), moreButton(state), zoomed],
   );
   const tooMany = h("p", { class: "notice", hidden: true });
   const sections = h("div", { class: "chart-sections" });
