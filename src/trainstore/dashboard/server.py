@@ -26,6 +26,7 @@ from trainstore.dashboard.sockets import PORT, bound_sockets, unix_socket
 from trainstore.dashboard.tokens import new_token, token_from_environment, token_of
 
 SHUTDOWN_SECONDS = 2  # for answers that are on their way
+KEEP_ALIVE_SECONDS = 35  # longer than a page waits between two questions while the database is away
 ANY_ADDRESS = ("0.0.0.0", "::")
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -160,6 +161,7 @@ def run(app: ASGIApp, sockets: list[socket.socket], ready: Callable[[], None] = 
         date_header=False,
         proxy_headers=False,
         h11_max_incomplete_event_size=HEAD_LIMIT,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     server = _Server(config)
