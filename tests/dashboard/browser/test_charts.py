@@ -149,6 +149,7 @@ def test_a_chart_of_each_metric_draws_the_runs(charts_of, theme):
     names = page.locator("figure.chart h3").all_inner_texts()
     assert names[:3] == ["loss", "eval_loss", "eval_accuracy"]
     assert page.locator("summary h2").all_inner_texts()[:2] == ["Metrics", "grad_norm"]
+    assert page.get_by_role("list", name="runs").get_by_role("listitem").count() == 8
     for metric in ("loss", "eval_loss", "learning_rate"):
         assert drawn(page, metric) > 100, metric
 
@@ -497,3 +498,14 @@ def test_a_metric_that_the_chosen_runs_lack_says_so(dashboard_of, open_page):
     )
     page.goto(f"{dashboard.url}/#/runs?tab=charts&runs={uid}&metrics=huge")
     chart(page, "huge").get_by_text("no values in these runs").wait_for()
+
+
+def test_a_link_to_one_chart_can_be_copied(charts_of):
+    """It opens the page with this chart in full screen."""
+    page = charts_of(permissions=["clipboard-read", "clipboard-write"])
+    choose(page, "eval_loss", "copy link")
+    wait_until(page, lambda: notes(page, "eval_loss") == "the link is copied")
+    page.goto(page.evaluate("navigator.clipboard.readText()"))
+    page.reload()
+    page.wait_for_selector(".chart-full")
+    assert chart(page, "eval_loss").bounding_box()["width"] == 1440

@@ -6,7 +6,8 @@ import { paintChart } from "./chart-draw.js";
 import { fillDataTable, saveCsv, savePng, saveSvg } from "./chart-export.js";
 import { attachHover } from "./chart-hover.js";
 import { composePicture } from "./chart-picture.js";
-import { fill, h } from "./dom.js";
+import { copyText } from "./copy.js";
+import { announce, fill, h } from "./dom.js";
 
 /** @typedef {import("./chart-draw.js").Picture} Picture */
 /** @typedef {import("./chart-content.js").Host} Host */
@@ -134,14 +135,19 @@ export function chart(metric, host) {
     if (what === "csv") saveCsv(metric, axis(), sheet.lines);
     else if (what === "png") savePng(metric, sheet);
     else if (what === "svg") saveSvg(metric, sheet);
-    else if (what === "link") return navigator.clipboard?.writeText(host.linkTo(metric));
+    else if (what === "link") copyLink();
     else {
       data.hidden = !data.hidden;
       plot.hidden = !data.hidden;
       if (!data.hidden) fillData();
       else invalidate();
     }
-    return undefined;
+  }
+
+  async function copyLink() {
+    const done = await copyText(host.linkTo(metric));
+    notes.textContent = done ? "the link is copied" : "the browser does not allow to copy; the link is the page's address";
+    announce(notes.textContent);
   }
 
   function reset() {

@@ -5,7 +5,7 @@ import { makeSync } from "./chart-hover.js";
 import { usualSmoothing } from "./chart-picture.js";
 import { chartState } from "./chart-state.js";
 import { currentLook, metricNames, PINNED, sectionsOf } from "./chart-parts.js";
-import { groupLegend } from "./group-legend.js";
+import { chartLegend } from "./chart-legend.js";
 import { curveStore } from "./curves.js";
 import { fill, h, keyed } from "./dom.js";
 import { disposables, settled, signal } from "./signals.js";
@@ -60,7 +60,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
 
   /** @type {Map<string, ShownRun>} */
   let byUid = new Map();
-  const groups = groupLegend(() => look);
+  const legend = chartLegend(() => look);
   const host = {
     ...{ store, sync, settings: settings.of, common: settings.common, grouped: () => grouping() !== null },
     set: settings.set,
@@ -68,7 +68,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
     zoom: settings.zoom,
     zoomBack: settings.zoomBack,
     runOf: (/** @type {import("./types.js").Curve} */ curve) =>
-      (curve.label === undefined ? byUid.get(curve.run) : groups.of(curve)) ?? null,
+      (curve.label === undefined ? byUid.get(curve.run) : legend.of(curve)) ?? null,
     look: () => look,
     marks: () => marks?.get() ?? {},
     resumed: () => Object.values(marks?.get() ?? {}).some((of) => of.spans.some((span) => span.kind === "superseded")),
@@ -105,7 +105,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
   );
   const tooMany = h("p", { class: "notice", hidden: true });
   const sections = h("div", { class: "chart-sections" });
-  const element = h("section", { class: "charts", "aria-label": "charts" }, compact ? null : controls, tooMany, groups.element, sections);
+  const element = h("section", { class: "charts", "aria-label": "charts" }, compact ? null : controls, tooMany, legend.element, sections);
 
   const seen = new IntersectionObserver(
     (changes) => {
@@ -129,7 +129,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
   }
   const afterChange = settled(50, () => {
     fields.update();
-    groups.show(grouping() !== null);
+    legend.show(grouping() !== null, runs.get());
   });
   all.add(afterChange.cancel);
 
@@ -195,6 +195,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
 
   function runsChanged() {
     byUid = new Map(shownRuns().map((run) => [run.uid, run]));
+    legend.show(grouping() !== null, runs.get());
     const more = runs.get().length - MOST_CURVES;
     tooMany.hidden = more <= 0;
     tooMany.textContent = `Curves of the first ${MOST_CURVES} runs; ${more} more are selected.`;
@@ -224,7 +225,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
     usualPoints = points();
     if (grouping() === null && !wasGrouped && !changed) return;
     wasGrouped = grouping() !== null;
-    groups.clear();
+    legend.clear();
     store.clear();
     fields.update();
     arrange();
@@ -242,6 +243,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
   }));
   const themes = new MutationObserver(() => {
     look = currentLook();
+    legend.show(grouping() !== null, runs.get());
     each((one) => one.invalidate());
   });
   themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });

@@ -1,15 +1,17 @@
-// Groups of runs as the charts draw them: each with a colour of its own in all charts, and its name above them.
+// What is drawn, above the charts: the runs, or groups of runs, each with a colour of its own in all charts.
 import { swatch } from "./chart-tip.js";
 import { assignColours } from "./colours.js";
 import { fill, h } from "./dom.js";
 
 /** @typedef {import("./types.js").ShownRun} ShownRun */
 
+const MOST_IN_LEGEND = 40;
+
 /** @param {() => import("./chart-draw.js").Look} look */
-export function groupLegend(look) {
+export function chartLegend(look) {
   /** @type {Map<string, ShownRun>} */
   const known = new Map();
-  const element = h("ul", { class: "chart-legend", hidden: true, "aria-label": "groups" });
+  const element = h("ul", { class: "chart-legend", hidden: true });
   return {
     element,
     /**
@@ -27,11 +29,23 @@ export function groupLegend(look) {
       known.set(uid, group);
       return group;
     },
-    /** @param {boolean} grouped */
-    show(grouped) {
-      element.hidden = !grouped || !known.size;
-      const groups = [...known.values()];
-      fill(element, groups.map((group) => h("li", {}, swatch(group, look().runs[group.colour]), group.label)));
+    /**
+     * @param {boolean} grouped
+     * @param {ShownRun[]} runs
+     */
+    show(grouped, runs) {
+      const all = grouped ? [...known.values()] : runs;
+      const more = all.length - MOST_IN_LEGEND;
+      element.hidden = !all.length;
+      element.classList.toggle("of-runs", !grouped);
+      element.setAttribute("aria-label", grouped ? "groups" : "runs");
+      fill(
+        element,
+        all.slice(0, MOST_IN_LEGEND).map((one) => {
+          return h("li", {}, swatch(one, look().runs[one.colour]), h("span", { class: "cut" }, one.label || one.name));
+        }),
+        more > 0 && h("li", { class: "muted" }, `and ${more} more`),
+      );
     },
     clear() {
       known.clear();
