@@ -59,7 +59,10 @@ class World:
         place = self.chance.randrange(len(self.runs))
         run = self.runs[place]
         kinds = [self.log] * 12 + [self.late] * 2 + [self.replace, self.rank, self.resume, self.edit, self.delete]
-        kinds[self.chance.randrange(len(kinds))](place, run)
+        kind = kinds[self.chance.randrange(len(kinds))]
+        if kind not in (self.log, self.late, self.replace):
+            self.settle()  # what goes through the store waits for records only so long
+        kind(place, run)
 
     def log(self, place, run):
         """Steps follow, some with NaN and infinities, some a few steps apart."""
@@ -87,7 +90,6 @@ class World:
         """Another process of the same training writes."""
         if self.steps[run.uid]:
             step = self.chance.randint(1, self.steps[run.uid])
-            run.flush()
             with self.store.resume_run(run.uid, lineage=run.lineage, rank=1) as other:
                 other.log({"rank1": self.chance.random()}, step)
             self.touch(run, step)
@@ -95,6 +97,7 @@ class World:
     def resume(self, place, run):
         """The training ends, and goes on from an earlier step."""
         run.finish()
+        self.settle()
         step = self.chance.randint(0, self.steps[run.uid])
         self.runs[place] = self.store.resume_run(run.uid, step=step)
         self.steps[run.uid] = step
@@ -102,7 +105,6 @@ class World:
 
     def edit(self, place, run):
         """Somebody annotates it."""
-        run.flush()
         self.store.set_tags(run.uid, {"rating": self.chance.randint(1, 3)})
         self.store.rename_run(run.uid, f"renamed-{self.chance.random()}")
         self.touched.setdefault(run.uid, math.inf)
@@ -110,6 +112,7 @@ class World:
     def delete(self, place, run):
         """It is deleted, and another one begins."""
         run.finish()
+        self.settle()
         self.store.delete_run(run.uid)
         self.runs[place] = self.store.start_run(name=f"after {run.name}")
         self.steps[self.runs[place].uid] = 0
@@ -297,6 +300,27 @@ def test_only_cells_that_changed_are_sent(store, answers, pages):
     assert set(late.sent_columns) == everything
     run.finish()
     other.finish()
+
+
+def test_a_cell_that_is_gone_is_told(store, answers):
+    """A tag that is removed, a metric that a resume cuts away: also if all columns are asked for, and none by name."""
+    run = filled(store, "run", 3)
+    run.log({"late": 1.0}, 3)
+    run.finish()
+    store.set_tags(run.uid, {"good": True, "bad": True})
+    page = Page(answers, columns=["*"])
+    page.poll()
+    assert {"tag.good", "metric.late"} <= page.table[run.uid].keys()
+    store.set_tags(run.uid, {"new": True}, remove=["good"])
+    page.poll()
+    assert page.table[run.uid]["tag.good"] is None
+    with store.resume_run(run.uid, step=2) as again:
+        again.log({"loss": 0.1}, 3)
+    page.poll()
+    assert page.table[run.uid]["metric.late"] is None
+    whole = rows_of(Answers(store).runs(columns=["*"])["columns"])
+    cells = {name: cell for name, cell in page.table[run.uid].items() if cell is not None}
+    assert cells == {name: cell for name, cell in whole[run.uid].items() if cell is not None}
 
 
 def test_more_than_is_worth_sending_is_fetched_anew(store, answers, monkeypatch):

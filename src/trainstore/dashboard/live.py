@@ -17,11 +17,13 @@ import numpy as np
 from trainstore.dashboard import tables
 from trainstore.dashboard.cells import numbers
 from trainstore.dashboard.columns import Bring, Columns
-from trainstore.dashboard.ids import Key, keys_of
+from trainstore.dashboard.ids import Key, Metric, hyperparam_ids, keys_of, metric_ids
 from trainstore.dashboard.limits import check_number
 from trainstore.dashboard.told import Told
 from trainstore.dashboard.versions import Changes, Versions
 from trainstore.errors import InvalidArgumentError
+from trainstore.queries.field_names import SUMMARIES
+from trainstore.queries.names import Name
 from trainstore.queries.reader import IN_LIMIT, Reader
 from trainstore.queries.run_source import liveness, run_source
 from trainstore.queries.runs import run_count
@@ -55,6 +57,7 @@ class Live:
         self._followed: dict[str, int] = {}  # by uid the number of the version whose steps are in memory
         self._counts: dict[tuple[str | None, str | None], tuple[object, int]] = {}
         self._told = Told(versions)
+        self._ids: tuple[int, frozenset[str]] = (-1, frozenset())
         self._keys: tuple[int, tuple[str, ...], Mapping[str, Key]] = (-1, (), {})
 
     def answer(
@@ -135,6 +138,11 @@ class Live:
             wanted = list(columns) or tables.ALWAYS
             shown = tables.runs(reader, project=project, q=q, columns=wanted, only=changes.runs, keys=keys)["columns"]
         by_id = {column["id"]: column["values"] for column in shown}
+        if tables.EVERY in columns and shown:
+            # A run may have had what none of these has any more: a tag, or a metric that a resume has cut away.
+            lacking = sorted(self._every_id(reader) - by_id.keys())
+            nothing = [None] * len(by_id["uid"])
+            shown += [{"id": one, "kind": "text", "values": nothing} for one in lacking]
         there = by_id.get("uid", [])
         # A run that changed may have left the filter.
         gone = [*changes.gone, *(uid for uid in changes.runs if uid not in set(there))]
@@ -153,6 +161,19 @@ class Live:
         with self._lock:
             self._keys = (names, asked, keys)
         return keys
+
+    def _every_id(self, reader: Reader) -> frozenset[str]:
+        """The ids of all columns of metrics and hyperparameters."""
+        names = self._versions.all_names()
+        with self._lock:
+            number, ids = self._ids
+        if number != len(names):
+            metrics = [Metric(name[0], summary) for name in names if len(name) == 1 for summary in SUMMARIES]
+            hyperparams = [Name(*name) for name in names if len(name) == 2]
+            ids = frozenset([*metric_ids(reader, metrics), *hyperparam_ids(reader, hyperparams)])
+            with self._lock:
+                self._ids = (len(names), ids)
+        return ids
 
     def _count(self, reader: Reader, version: str, project: str | None, q: str | None) -> int:
         """How many runs the table has: with a filter, that can change with every version."""

@@ -54,7 +54,7 @@ class Told:
             column
             for column in columns
             if column["id"] == "uid"
-            or any(old.get(column["id"], _NOTHING) != new for old, new in zip(before, column["values"], strict=True))
+            or any(old.get(column["id"]) != new for old, new in zip(before, column["values"], strict=True))
         ]
 
     def _known(self, asked: tuple[str, ...], uid: str, since: int) -> Cells | None:
@@ -76,6 +76,3 @@ class Told:
             table.move_to_end(uid)
         while len(table) > MOST_ROWS:
             table.popitem(last=False)
-
-
-_NOTHING = object()

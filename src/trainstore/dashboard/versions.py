@@ -109,6 +109,11 @@ class Versions:
         with self._lock:
             return self._shape
 
+    def all_names(self) -> frozenset[tuple[str, ...]]:
+        """Metrics by name, and hyperparameters by namespace and key, that have been seen."""
+        with self._lock:
+            return frozenset(self._names)
+
     @property
     def names(self) -> int:
         """How many metrics and hyperparameters have been seen: if it grows, a table may have more columns."""
