@@ -11,11 +11,11 @@ from trainstore.errors import InvalidArgumentError
 from trainstore.queries.frames import TEXT, assemble, comparable, parse, series
 from trainstore.queries.metric_names import is_effort
 from trainstore.queries.names import flat, run_labels, spelled
-from trainstore.queries.reader import Reader, RunKey, is_one_run, resolve_runs
+from trainstore.queries.reader import Reader, RunKey, among, is_one_run, resolve_runs
 from trainstore.queries.record_display import LAST_KEYS
 from trainstore.queries.records import RunRecord
 from trainstore.queries.run_source import run_source
-from trainstore.queries.runs import SUMMARIES, check_choice, get_run
+from trainstore.queries.runs import SUMMARIES, check_choice, get_runs
 from trainstore.queries.training_arguments import is_default
 
 if TYPE_CHECKING:
@@ -77,11 +77,13 @@ def compare_runs(
 
 def known_of(reader: Reader, keys: Iterable[RunKey], summary: str = "last") -> dict[RunKey, Known]:
     """Everything that is known of these runs."""
-    known = {}
-    for key in keys:
-        record = get_run(reader, key.uid)
-        known[key] = Known(_facts(reader, key, record, summary), _defaults(record))
-    return known
+    records = get_runs(reader, list(keys))
+    ids = [key.id for key in records]
+    metrics, versions = _metrics(reader, ids, summary), _versions(reader, ids)
+    return {
+        key: Known(_facts(record) | metrics[key.id] | versions[key.id], _defaults(record))
+        for key, record in records.items()
+    }
 
 
 def facts_of(known: Iterable[Known]) -> list[_Fact]:
@@ -126,34 +128,39 @@ def _several(runs: object, more: tuple[object, ...]) -> object:
     return [runs, *more] if more else runs
 
 
-def _facts(reader: Reader, key: RunKey, record: RunRecord, summary: str) -> dict[_Fact, Any]:
-    """Everything that is known of a run."""
+def _facts(record: RunRecord) -> dict[_Fact, Any]:
+    """What a run's record says."""
     facts: dict[_Fact, Any] = {("", name): getattr(record, name) for name in _OF_RUN}
     for namespace, field in _NAMESPACES.items():
         values = flat(namespace, getattr(record, field)).items()
         facts |= {("place" if name in _PLACES else namespace, name): value for name, value in values}
-    facts |= _metrics(reader, key, summary)
-    versions = flat("attempt.versions", _versions(reader, key))
-    return facts | {("attempt", name): value for name, value in versions.items()}
-
-
-def _metrics(reader: Reader, key: RunKey, summary: str) -> dict[_Fact, Any]:
-    table = reader.models.metric_summary.c
-    shown = SUMMARIES if summary == "all" else (summary,)
-    statement = select(table.metric, *(table[name] for name in shown)).where(table.run_id == key.id, table.count > 0)
-    facts: dict[_Fact, Any] = {}
-    for metric, *values in reader.rows(statement):
-        group, name = "effort" if is_effort(metric) else "metric", spelled("metric", metric)
-        for kind, value in zip(shown, values, strict=True):
-            label = f"{name}.{kind}" if summary == "all" else name
-            facts[group, label] = float("nan") if value is None and kind == "last" else value
     return facts
 
 
-def _versions(reader: Reader, key: RunKey) -> dict[str, Any]:
-    """The versions of libraries in the attempt that is shown."""
+def _metrics(reader: Reader, ids: Sequence[int], summary: str) -> dict[int, dict[_Fact, Any]]:
+    """The metrics of each run."""
+    table = reader.models.metric_summary.c
+    shown = SUMMARIES if summary == "all" else (summary,)
+    statement = select(table.run_id, table.metric, *(table[name] for name in shown)).where(table.count > 0)
+    facts: dict[int, dict[_Fact, Any]] = {run_id: {} for run_id in ids}
+    for condition in among(table.run_id, ids):
+        for run_id, metric, *values in reader.rows(statement.where(condition)):
+            group, name = "effort" if is_effort(metric) else "metric", spelled("metric", metric)
+            for kind, value in zip(shown, values, strict=True):
+                label = f"{name}.{kind}" if summary == "all" else name
+                facts[run_id][group, label] = float("nan") if value is None and kind == "last" else value
+    return facts
+
+
+def _versions(reader: Reader, ids: Sequence[int]) -> dict[int, dict[_Fact, Any]]:
+    """The versions of libraries in the attempt of each run that is shown."""
     run, source = reader.models.run.c, run_source(reader.models)
     text = reader.backend.json_text(source.head.c.versions)
-    statement = source.statement.with_only_columns(text, maintain_column_froms=True).where(run.id == key.id)
-    found = [parse(row[0]) for row in reader.rows(statement)]
-    return found[0] if found and isinstance(found[0], dict) else {}
+    statement = source.statement.with_only_columns(run.id, text, maintain_column_froms=True)
+    facts: dict[int, dict[_Fact, Any]] = {run_id: {} for run_id in ids}
+    for condition in among(run.id, ids):
+        for run_id, found in reader.rows(statement.where(condition)):
+            versions = parse(found)
+            if isinstance(versions, dict):
+                facts[run_id] = {("attempt", name): value for name, value in flat("attempt.versions", versions).items()}
+    return facts

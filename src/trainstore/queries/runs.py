@@ -17,7 +17,7 @@ from trainstore.queries.filters import RunFilter
 from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, fixed_columns, parse
 from trainstore.queries.main_columns import SHORT_COLUMNS, Asked, asked_for, by_interest, main_metrics
 from trainstore.queries.metric_names import better_direction
-from trainstore.queries.reader import Reader, resolve_run
+from trainstore.queries.reader import Reader, RunKey, among, resolve_run
 from trainstore.queries.records import RunRecord
 from trainstore.queries.run_source import alias, liveness, run_source
 from trainstore.queries.sorting import in_order
@@ -146,17 +146,27 @@ def get_best_run(
     if not rows:
         return None
     *_, value, step = rows[0]
-    return _record(reader, rows[0], sort_metric_name=metric_name, sort_metric_value=value, sort_metric_step=step)
+    ranking = {"sort_metric_name": metric_name, "sort_metric_value": value, "sort_metric_step": step}
+    return _records(reader, rows[:1], **ranking)[rows[0][0]]
 
 
 def get_run(reader: Reader, run: object) -> RunRecord:
     """One run."""
     key = resolve_run(reader, run)
-    chosen = RunFilter(where=reader.models.run.c.id == key.id)
-    rows = reader.rows(_source(reader, chosen), liveness(reader))
-    if not rows:
-        raise RunNotFoundError(f"run {key.uid} has just been deleted")
-    return _record(reader, rows[0])
+    return get_runs(reader, [key])[key]
+
+
+def get_runs(reader: Reader, keys: Sequence[RunKey]) -> dict[RunKey, RunRecord]:
+    """Several runs, in this order."""
+    statement, _ = _all_runs(reader.models)
+    rows: dict[int, Any] = {}
+    for condition in among(reader.models.run.c.id, [key.id for key in keys]):
+        rows |= {row[0]: row for row in reader.rows(statement.where(condition), liveness(reader))}
+    for key in keys:
+        if key.id not in rows:
+            raise RunNotFoundError(f"run {key.uid} has just been deleted")
+    records = _records(reader, list(rows.values()))
+    return {key: records[key.id] for key in keys}
 
 
 def shown_status(reader: Reader, run_id: int) -> str:
@@ -304,28 +314,37 @@ def _durations(reader: Reader, columns: Mapping[str, Series[Any]]) -> Series[Any
     return durations.mask(durations < timedelta(), timedelta())  # of two clocks
 
 
-def _record(reader: Reader, row: Any, **ranking: Any) -> RunRecord:
-    values = dict(zip((name for name, _ in RUN_COLUMNS), row, strict=False))
-    run_id: int = values["run_id"]
+def _records(reader: Reader, rows: Sequence[Any], **ranking: Any) -> dict[int, RunRecord]:
+    """The records of these rows, by the ids of the runs."""
     table, summary = reader.models.hyperparam.c, reader.models.metric_summary.c
-    facts: dict[str, dict[str, Any]] = {namespace: {} for namespace in NAMESPACES}
-    statement = select(table.namespace, table.key, reader.backend.json_text(table.value))
-    for namespace, key, text in sorted(reader.rows(statement.where(table.run_id == run_id)), key=lambda r: r[1]):
-        facts.setdefault(namespace, {})[key] = parse(text)
+    facts: dict[int, dict[str, dict[str, Any]]] = {row[0]: {space: {} for space in NAMESPACES} for row in rows}
+    statement = select(table.run_id, table.namespace, table.key, reader.backend.json_text(table.value))
+    for condition in among(table.run_id, list(facts)):
+        for run_id, namespace, key, text in sorted(reader.rows(statement.where(condition)), key=lambda row: row[2]):
+            facts[run_id].setdefault(namespace, {})[key] = parse(text)
     of_metrics = (summary.metric, summary.last, summary.min, summary.min_step, summary.max, summary.max_step)
-    summaries = reader.rows(select(*of_metrics).where(summary.run_id == run_id, summary.count > 0))
-    metrics, best = {}, {}
-    for name, last, low, low_step, high, high_step in sorted(summaries, key=lambda row: row.metric):
-        metrics[name] = float("nan") if last is None else last
-        direction = better_direction(name)
-        if direction is not None and low is not None:
-            best[name] = (low, low_step) if direction == "min" else (high, high_step)
+    summaries = select(summary.run_id, *of_metrics).where(summary.count > 0)
+    metrics: dict[int, dict[str, float]] = {run_id: {} for run_id in facts}
+    best: dict[int, dict[str, tuple[float, int | None]]] = {run_id: {} for run_id in facts}
+    for condition in among(summary.run_id, list(facts)):
+        found = sorted(reader.rows(summaries.where(condition)), key=lambda row: row.metric)
+        for run_id, name, last, low, low_step, high, high_step in found:
+            metrics[run_id][name] = float("nan") if last is None else last
+            direction = better_direction(name)
+            if direction is not None and low is not None:
+                best[run_id][name] = (low, low_step) if direction == "min" else (high, high_step)
+    return {
+        row[0]: _record(reader, row, facts[row[0]], metrics=metrics[row[0]], best_metrics=best[row[0]], **ranking)
+        for row in rows
+    }
+
+
+def _record(reader: Reader, row: Any, facts: Mapping[str, dict[str, Any]], **more: Any) -> RunRecord:
+    values = dict(zip((name for name, _ in RUN_COLUMNS), row, strict=False))
     return RunRecord(
         **{name: values[name] for name in RunRecord.__dataclass_fields__ if name in values},
-        **ranking,
+        **more,
         duration=_duration(reader, values),
-        metrics=metrics,
-        best_metrics=best,
         hyperparams=facts["hp"],
         model_hyperparams=facts["mth"],
         data_hyperparams=facts["dbh"],
