@@ -9,6 +9,20 @@ import pytest
 from fixtures import experiments
 from fixtures.browsers import THEMES, settle, violations, wait_until
 
+
+def odd_runs(store):
+    """A family of runs; one of a single step, one that is NaN alone, and one that has nothing."""
+    with store.start_run("parent") as parent:
+        for step in range(3):
+            parent.log({"loss": 1 / (step + 1)}, step=step)
+    with store.start_run("child", parent=parent, parent_step=2) as child:
+        child.log({"loss": 0.5}, step=3)
+    with store.start_run("nan") as nan:
+        for step in range(3):
+            nan.log({"loss": float("nan"), "grad_norm/a": float("nan"), "grad_norm/b": float("inf")}, step=step)
+    store.start_run("nothing").finish("failed")
+
+
 TABS = ("Curves", "Hyperparameters", "Attempts", "Events", "Samples", "Layers", "System", "Environment")
 
 
@@ -244,3 +258,39 @@ def test_a_store_without_runs_says_what_comes(dashboard_of, open_page):
     """On the page of the newest run."""
     page = open_page(dashboard_of(experiments.nothing), "#/latest")
     page.get_by_role("heading", name="No run yet").wait_for()
+
+
+def test_a_run_is_linked_with_its_parent_and_its_children(dashboard_of, open_page):
+    """With the step of the checkpoint; a click leads there."""
+    dashboard = dashboard_of(odd_runs)
+    page = open_page(dashboard, f"#/run/{detail_of(dashboard, 'child')['run']['uid']}")
+    page.get_by_role("link", name="parent").wait_for()
+    assert "parent at step 2" in page.locator(".facts").first.inner_text()
+    page.get_by_role("link", name="parent").click()
+    page.get_by_role("heading", name="parent").wait_for()
+    page.get_by_role("link", name="child").wait_for()
+    settle(page)
+
+
+@pytest.mark.parametrize("name", ["child", "nan", "nothing"])
+def test_an_odd_run_has_a_page(dashboard_of, open_page, name):
+    """Of one step, of NaN alone, of nothing: every tab opens and says what is missing."""
+    dashboard = dashboard_of(odd_runs)
+    page = open_page(dashboard, f"#/run/{detail_of(dashboard, name)['run']['uid']}")
+    page.wait_for_selector(".run-head h1")
+    for each in page.get_by_role("tab").all_inner_texts():
+        tab(page, re.sub(r"[\d\s]+$", "", each)).click()
+        settle(page)
+        assert page.get_by_role("tabpanel").inner_text().strip()
+
+
+def test_nonsense_in_the_address_is_left_out(dashboard_of, open_page):
+    """Tabs, sets, steps and families that are not there."""
+    dashboard = dashboard_of(experiments.one)
+    place = f"#/run/{detail_of(dashboard)['run']['uid']}"
+    page = open_page(dashboard, f"{place}?tab=toString&steps=x&steps=-1&set=none&family=%00&x=%22&zoom=1,&smooth=9")
+    for each in TABS:
+        tab(page, each).click()
+        settle(page)
+    tab(page, "Attempts").click()
+    assert page.locator(".attempt-card").count() == 2

@@ -67,7 +67,7 @@ export function latestPage(context) {
     fill(element, h("div", { class: "empty" }, children));
   };
   stops.add(state.listen(["project"], load));
-  stops.add(followTable(context, load));
+  stops.add(followTable(context, load, () => view?.status() === "running"));
   stops.add(() => view?.dispose());
   load();
   return {
@@ -98,17 +98,20 @@ function latestView(context) {
     /** @param {RunDetail} detail */
     update(detail) {
       const { run } = detail;
+      if (run.name !== shown?.run.name || run.status !== shown.run.status) {
+        fill(
+          head,
+          h("h1", { class: "cut", title: run.name }, h("a", { href: state.link("run", run.uid) }, run.name)),
+          statusBadge(run.status),
+          h("span", { class: "muted" }, run.project),
+        );
+      }
       shown = detail;
       speed.read(run);
-      fill(
-        head,
-        h("h1", { class: "cut", title: run.name }, h("a", { href: state.link("run", run.uid) }, run.name)),
-        statusBadge(run.status),
-        h("span", { class: "muted" }, run.project),
-      );
       tick();
       curves.update(detail);
     },
+    status: () => shown?.run.status,
     dispose() {
       clearInterval(timer);
       curves.dispose();

@@ -1,11 +1,13 @@
 // The tab Layers: gradient norms, and other metrics of a model's layers, as heat maps.
 import { fill, h } from "./dom.js";
+import { formatNumber } from "./format.js";
 import { heatmap } from "./heatmap.js";
 import { layerFamilies, layerGrid } from "./layer-grid.js";
 
 /** @typedef {import("./types.js").RunDetail} RunDetail */
 
 const LAYER_COLUMNS = 300;
+const MOST_LAYERS = 400; // more would be a picture of thousands of pixels
 const LAYERS_PAUSE = 10_000; // milliseconds between two requests of a run that goes on
 
 /**
@@ -42,14 +44,16 @@ export function layersPanel({ source, state, meta }, uid) {
       note.textContent = "This run has no metrics of layers. GradLogger records the norms of their gradients.";
       return;
     }
+    const layers = family.layers.slice(0, MOST_LAYERS);
     const mine = ++number;
     if (at === -Infinity) note.textContent = "Loading…";
     at = performance.now();
     try {
-      const curves = await curvesOfLayers(family.layers.map(({ metric }) => metric));
+      const curves = await curvesOfLayers(layers.map(({ metric }) => metric));
       if (isGone || mine !== number) return;
-      const grid = layerGrid(family, curves, LAYER_COLUMNS);
-      note.textContent = "";
+      const grid = layerGrid({ ...family, layers }, curves, LAYER_COLUMNS);
+      const left = family.layers.length - layers.length;
+      note.textContent = left ? `The first ${formatNumber(layers.length)} of ${formatNumber(family.layers.length)} layers` : "";
       map.show(grid, family.name.replaceAll("_", " "));
     } catch (error) {
       note.textContent = `The layers cannot be read: ${/** @type {Error} */ (error).message}`;

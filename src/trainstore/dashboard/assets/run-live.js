@@ -2,17 +2,21 @@
 import { databaseNow } from "./clock.js";
 import { speedOf, withReading } from "./run-tree.js";
 
-const REFRESH_PAUSE = 2000; // milliseconds between two requests
+const REFRESH_PAUSE = 2000; // milliseconds between two requests, at least
+const REFRESH_SHARE = 10; // so many times what the last one took
+const REFRESH_LONGEST = 15_000;
 const SHORTEST_SPEED = 5; // seconds over which the speed of now is measured, at least
 const LONGEST_SPEED = 60; // and at most
 
 /**
- * Call `load` when something in the store changed, at most once in two seconds, and not again before it is done.
+ * Call `load` when something in the store changed, and now and then while a run goes on: nothing is written when its
+ * process disappears. Not again before it is done, and then at most every two seconds, less often if it takes long.
  * @param {import("./types.js").Context} context
  * @param {() => Promise<void>} load
+ * @param {() => boolean} goesOn
  * @returns {() => void}
  */
-export function followTable({ live }, load) {
+export function followTable({ live }, load, goesOn) {
   if (!live) return () => {};
   let [isBusy, isDue, isGone] = [false, false, false];
   const act = async () => {
@@ -21,8 +25,10 @@ export function followTable({ live }, load) {
       return;
     }
     isBusy = true;
+    const begun = performance.now();
     await load();
-    await new Promise((resolve) => setTimeout(resolve, REFRESH_PAUSE));
+    const pause = Math.max(REFRESH_PAUSE, REFRESH_SHARE * (performance.now() - begun));
+    await new Promise((resolve) => setTimeout(resolve, pause));
     isBusy = false;
     if (isDue && !isGone) {
       isDue = false;
@@ -30,9 +36,11 @@ export function followTable({ live }, load) {
     }
   };
   const stop = live.version.listen(act); // also of its first answer: something may have happened before it
+  const timer = setInterval(() => goesOn() && !document.hidden && act(), REFRESH_LONGEST);
   return () => {
     isGone = true;
     stop();
+    clearInterval(timer);
   };
 }
 

@@ -11,6 +11,7 @@ import { settled } from "./signals.js";
 /** @typedef {{element: HTMLElement, update: (detail: RunDetail) => void, dispose: () => void}} Panel */
 
 const MOST_ROWS = 500; // at once; the rest on request
+const ONE_COLUMN = 15; // rows of a single table that stand below each other
 
 /**
  * A search field that tells 150 ms after the last key.
@@ -62,7 +63,8 @@ export function factsPanel(namespaces, empty) {
       ),
     );
     field.hidden = !spaces.length;
-    body.className = tables.length > 1 ? "facts-grid" : "facts-columns";
+    const many = (spaces[0]?.facts.length ?? 0) > ONE_COLUMN;
+    body.className = tables.length > 1 ? "facts-grid" : many ? "facts-columns" : "facts-one";
     fill(body, tables.length ? tables : h("p", { class: "empty" }, usual ? "Every value is a default." : empty));
   };
   return {

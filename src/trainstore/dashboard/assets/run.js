@@ -99,7 +99,7 @@ function runView(context, uid, element) {
     if (!detail) return;
     const list = tabsOf(detail, source.can.live); // a report may leave the environment out
     const asked = state.text("tab");
-    const id = asked in panels ? asked : list[0].id;
+    const id = Object.hasOwn(panels, asked) ? asked : list[0].id;
     tabs.show(list, id);
     if (open?.id !== id) {
       open?.panel.dispose();
@@ -129,10 +129,10 @@ function runView(context, uid, element) {
   };
 
   stops.add(state.listen(["tab"], showTab));
-  stops.add(followTable(context, load));
+  stops.add(followTable(context, load, () => detail?.run.status === "running"));
   stops.add(() => open?.panel.dispose());
   stops.add(head.dispose);
-  stops.add(() => (document.title = "trainstore"));
+  stops.add(() => (document.title = meta.title || "trainstore"));
   load();
   return {
     dispose() {
