@@ -23,6 +23,7 @@ from fixtures.revisions import AFTER, HEAD
 from trainstore import schema
 from trainstore.backends.roles import postgresql_roles
 from trainstore.cli import main
+from trainstore.dashboard.reading import Reading
 from trainstore.errors import (
     InvalidArgumentError,
     PermissionDeniedError,
@@ -221,6 +222,22 @@ def test_reading_as_a_reader(roles: Roles):
         look(store)
         with pytest.raises(ReadOnlyStoreError):
             record(store)
+
+
+def test_a_dashboard_of_a_reader(roles: Roles):
+    """It shows everything; one that may edit says at its start which right is missing."""
+    reading = Reading(roles.url("reader"))
+    assert reading.answers.meta()["runs"] == 1
+    assert reading.answers.runs()["count"] == 1
+    assert reading.answers.health()["findings"]
+    reading.close()
+    with pytest.raises(PermissionDeniedError, match="INSERT and UPDATE"):
+        Reading(roles.url("reader"), can_edit=True)
+    editing = Reading(roles.url("writer"), can_edit=True)
+    assert editing.editing is not None
+    editing.editing.edit_run("first", {"name": "renamed"}, "*")
+    assert editing.answers.run("renamed")["run"]["name"] == "renamed"
+    editing.close()
 
 
 @pytest.mark.parametrize(

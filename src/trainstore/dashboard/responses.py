@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 from collections.abc import Mapping
+from traceback import format_tb
 from typing import Any
 
 import orjson
@@ -100,13 +101,11 @@ def error_of(error: Exception) -> ApiError:
             return ApiError(status, code, str(error), position=position, headers=headers)
     if isinstance(error, TrainStoreError):
         return ApiError(500, "store", str(error))
-    if isinstance(error, SQLAlchemyError):  # not its text: it may contain a row
-        logger.error("the database reported an error", exc_info=error)
-        return ApiError(
-            500, "database", f"the database reported an error ({type(error).__name__})", "trainstore doctor"
-        )
-    logger.error("a request failed", exc_info=error)
     name = type(error).__name__
+    # Not its text, here and there: it may contain a row, or the URL of the database.
+    logger.error("a request failed: %s\n%s", name, "".join(format_tb(error.__traceback__)))
+    if isinstance(error, SQLAlchemyError):
+        return ApiError(500, "database", f"the database reported an error ({name})", "see: trainstore doctor")
     return ApiError(500, "internal", f"the dashboard failed ({name})", "please report it, with the terminal's output")
 
 

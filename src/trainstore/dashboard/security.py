@@ -164,7 +164,7 @@ class Guard:
             await self._app(scope, receive, send_with_headers)
         except Exception as error:
             if status:
-                logger.error("an answer broke off", exc_info=error)
+                logger.error("an answer broke off: %s", type(error).__name__)
                 raise
             await error_of(error).answer()(scope, receive, send_with_headers)
         finally:

@@ -60,7 +60,8 @@ def _listening(host: str, port: int) -> socket.socket:
     )[0]
     made = socket.socket(family, kind, protocol)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # elsewhere it lets another program take the port over
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind(address)
@@ -82,6 +83,8 @@ def unix_socket(path: Path) -> Iterator[tuple[socket.socket, Path]]:
     Raises:
         TrainStoreError: Something else is there, or another dashboard listens there.
     """
+    if not hasattr(socket, "AF_UNIX"):
+        raise TrainStoreError("this system has no sockets in the file system; leave out --uds")
     path = Path(os.path.abspath(path.expanduser()))
     _check_free(path)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

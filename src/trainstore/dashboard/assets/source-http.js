@@ -19,6 +19,9 @@ export class ApiError extends Error {
 const TOKEN_KEY = "trainstore.token";
 const LONG_ADDRESS = 4000; // characters of a query; above it goes into the body
 
+const BUSY = 429; // too many reads wait: this one is asked for again, as the server says
+const MOST_TRIES = 20;
+
 /** Take the token out of the address: it must not stay in the history, nor go along with a copied link. */
 export function takeToken() {
   const found = /[#&?]token=([^&]+)/.exec(location.hash);
@@ -100,15 +103,21 @@ function ask(route, query) {
 async function request(address, options) {
   const token = sessionStorage.getItem(TOKEN_KEY);
   const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-  let answer;
-  try {
-    answer = await fetch(`api/v1/${address}`, { ...options, headers });
-  } catch {
-    throw new ApiError(0, { code: "away", message: "the server does not answer", hint: "is trainstore ui running?" });
+  for (let tries = 1; ; tries += 1) {
+    let answer;
+    try {
+      answer = await fetch(`api/v1/${address}`, { ...options, headers });
+    } catch {
+      throw new ApiError(0, { code: "away", message: "the server does not answer", hint: "is trainstore ui running?" });
+    }
+    if (answer.ok) return answer;
+    if (answer.status !== BUSY || tries === MOST_TRIES) {
+      const body = await answer.json().catch(() => ({}));
+      throw new ApiError(answer.status, body.error ?? {});
+    }
+    const seconds = Number(answer.headers.get("Retry-After")) || 1;
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
   }
-  if (answer.ok) return answer;
-  const body = await answer.json().catch(() => ({}));
-  throw new ApiError(answer.status, body.error ?? {});
 }
 
 /** @param {Record<string, any>} query */
