@@ -91,38 +91,55 @@ def _took(page: Any, act: str, done: str) -> float:
     return float(page.evaluate(code))
 
 
+BUTTON = "[...document.querySelectorAll('button')].find((one) => one.textContent.trim() === '%s').click()"
+BUTTON = "[...document.querySelectorAll('button')].find((one) => one.firstChild.textContent.trim() === '%s').click()"
+SORTED = "[role=columnheader][aria-sort]"
+PRESSED = ".toolbar-tools > button[aria-pressed=true]"
 ROWS = "[role=gridcell]"
 WHOLE = ".runs-table[data-whole=true]"
 DRAWN = "figure.chart canvas[data-drawn]"
 
 
 @case(stored="dashboard", pinned=False)
-def table(place: Place) -> Figures:
-    """The table of many runs."""
+def pages(place: Place) -> Figures:
+    """Each in a browser that has no page of it yet; curves that nobody has asked for before come first."""
     size = place.size
     with serving(place.url) as server, chromium() as browser:
         server.json("meta")  # its process has begun
-        wanted = {"rows": (ROWS, 60), "whole": (WHOLE, 1)}
-        with _page(browser, wanted) as page:
-            page.goto(f"{server.url}/#/runs?tab=table")
-            rows, whole = _firsts(page, "rows", "whole")
-            check("rows", page.get_attribute("[role=grid]", "aria-rowcount"), str(size.shown_runs + 1))
-            page.wait_for_timeout(200)
-            times = sorted(page.evaluate(FRAME_TIMES, [SCROLL, FRAMES]))
-            page.evaluate("document.querySelector('[role=grid]').scrollTop = 0")
-            heading = (
-                "[...document.querySelectorAll('[role=columnheader] button')].find((one) => one.textContent.trim()"
-            )
-            sort = _took(
-                page,
-                f"{heading} === 'loss').click()",
-                "document.querySelector('[role=columnheader][aria-sort]')?.textContent.includes('loss')",
-            )
-            differs = _took(
-                page,
-                "[...document.querySelectorAll('button')].find((one) => one.textContent === 'Only what differs').click()",
-                "document.querySelector('button[aria-pressed=true]')?.textContent.includes('differs')",
-            )
+        origin = server.url
+        return {
+            **_charts(browser, origin, curves_of(size)),
+            **_table(browser, origin, size.shown_runs),
+            **_long_run(browser, f"{origin}/#/run/{uid_of(size.shown_runs - 1)}"),
+        }
+
+
+def _charts(browser: Any, origin: str, uids: list[str]) -> Figures:
+    """Six charts of ten runs, then of all, under the mouse."""
+    place = f"{origin}/#/runs?tab=charts&cols-per-row=3&"
+    with _page(browser, {"drawn": (DRAWN, 6)}) as page:
+        page.goto(place + "&".join(f"runs={uid}" for uid in uids[:10]))
+        (cold,) = _firsts(page, "drawn")
+    with _page(browser, {"drawn": (DRAWN, 6)}) as page:
+        page.goto(place + "&".join(f"runs={uid}" for uid in uids))
+        _firsts(page, "drawn")
+        page.wait_for_timeout(500)
+        times = page.evaluate(FRAME_TIMES, [HOVER, FRAMES])
+        check("tips under the mouse", page.locator(".chart-tip:visible").count() > 0, True)
+    return {"charts_cold_ms": cold, "hover_fps": 1_000 / statistics.mean(times)}
+
+
+def _table(browser: Any, origin: str, runs: int) -> Figures:
+    """The table alone: its rows, scrolled, sorted, and with the columns that differ."""
+    with _page(browser, {"rows": (ROWS, 60), "whole": (WHOLE, 1)}) as page:
+        page.goto(f"{origin}/#/runs?tab=table")
+        rows, whole = _firsts(page, "rows", "whole")
+        check("rows", page.get_attribute("[role=grid]", "aria-rowcount"), str(runs + 1))
+        page.wait_for_timeout(200)
+        times = sorted(page.evaluate(FRAME_TIMES, [SCROLL, FRAMES]))
+        page.evaluate("document.querySelector('[role=grid]').scrollTop = 0")
+        sort = _took(page, BUTTON % "loss", f"document.querySelector({SORTED!r})")
+        differs = _took(page, BUTTON % "Only what differs", f"document.querySelector({PRESSED!r})")
     return {
         "rows_ms": rows,
         "whole_ms": whole,
@@ -132,31 +149,9 @@ def table(place: Place) -> Figures:
     }
 
 
-@case(stored="dashboard", pinned=False)
-def charts(place: Place) -> Figures:
-    """Six charts of ten runs that nobody has asked for before; then of fifty, under the mouse."""
-    size = place.size
-    uids = curves_of(size)
-    with serving(place.url) as server, chromium() as browser:
-        server.json("meta")
-        with _page(browser, {"drawn": (DRAWN, 6)}) as page:
-            page.goto(f"{server.url}/#/runs?tab=charts&cols-per-row=3&" + "&".join(f"runs={uid}" for uid in uids[:10]))
-            (cold,) = _firsts(page, "drawn")
-        with _page(browser, {"drawn": (DRAWN, 6)}) as page:
-            page.goto(f"{server.url}/#/runs?tab=charts&cols-per-row=3&" + "&".join(f"runs={uid}" for uid in uids))
-            _firsts(page, "drawn")
-            page.wait_for_timeout(500)
-            times = page.evaluate(FRAME_TIMES, [HOVER, FRAMES])
-            assert page.locator(".chart-tip:visible").count() >= 1
-    return {"cold_ms": cold, "hover_fps": 1_000 / statistics.mean(times)}
-
-
-@case(stored="dashboard", pinned=False)
-def long_run(place: Place) -> Figures:
-    """The page of the longest run: its first curves."""
-    with serving(place.url) as server, chromium() as browser:
-        server.json("meta")
-        with _page(browser, {"drawn": (DRAWN, 1)}) as page:
-            page.goto(f"{server.url}/#/run/{uid_of(place.size.shown_runs - 1)}")
-            (drawn,) = _firsts(page, "drawn")
-    return {"drawn_ms": drawn}
+def _long_run(browser: Any, address: str) -> Figures:
+    """The page of a run of very many steps: its first curves."""
+    with _page(browser, {"drawn": (DRAWN, 1)}) as page:
+        page.goto(address)
+        (drawn,) = _firsts(page, "drawn")
+    return {"long_run_ms": drawn}

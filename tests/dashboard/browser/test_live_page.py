@@ -103,39 +103,6 @@ def test_a_training_is_seen_killed_and_resumed(served, database_url, open_page, 
     wait_until(page, lambda: page.get_by_role("gridcell", name=re.compile("finished")).count() == 1)
 
 
-def test_the_page_of_a_run_follows_it(served, database_url, open_page, start_script):
-    """Its head, its curves and its attempts."""
-    training = Training(start_script, database_url)
-    training.log(4)
-    page = open_page(served, f"#/run/{training.uid}")
-    page.get_by_role("heading", name="watched").wait_for()
-    show_points(page)
-    wait_until(page, lambda: max(points(page), default=-1) == 4)
-    training.log(8)
-    wait_until(page, lambda: max(points(page), default=-1) == 8)
-    training.kill()
-    training = Training(start_script, database_url, training.uid, kept=5)
-    training.log(6)
-    wait_until(page, lambda: max(points(page), default=-1) == 6)
-    page.get_by_role("tab", name=re.compile("Attempts 2")).wait_for()
-    training.finish()
-    page.get_by_text(re.compile(r"^\W*finished$")).first.wait_for()
-
-
-def test_the_latest_page_shows_the_run_that_began_last(served, database_url, open_page, start_script):
-    """It can be left open: a new run takes the place of the one before."""
-    page = open_page(served, "#/latest")
-    page.get_by_role("heading", name="No run yet").wait_for()
-    first = Training(start_script, database_url)
-    first.log(3)
-    page.get_by_role("heading", name="watched").wait_for()
-    first.finish()
-    second = Training(start_script, database_url)
-    second.log(1)
-    page.locator(f"h1 a[href*='{second.uid[:8]}']").wait_for()
-    second.finish()
-
-
 def test_a_store_that_goes_away_and_comes_back(new_database, tmp_path, open_page):
     """The page says since when, and goes on by itself."""
     url = new_database("sqlite")
