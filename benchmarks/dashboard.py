@@ -21,6 +21,7 @@ from urllib.parse import urlencode, urlsplit
 from benchmarks.cases import BOTH, Cases, Figures, Place, check, seconds_of
 from benchmarks.stored import uid_of
 from benchmarks.workload import METRICS
+from trainstore.dashboard.preview import LONG
 
 case = Cases("dashboard")
 
@@ -118,15 +119,12 @@ def _long_run(server: Server, uid: str, size: Any) -> Figures:
     """The run with the most steps: at once in part, then whole, then a part of it more closely."""
     asked: dict[str, Any] = {"runs": uid, "metrics": list(METRICS), "points": POINTS, "format": "json"}
     preview_ms, found = timed_ms(lambda: server.json("series", **asked))
-    check("the first answer is a preview", found[0]["exact"], size.long_steps < PREVIEWED)
+    check("the first answer is a preview", found[0]["exact"], size.long_steps <= LONG)
     exact_ms, found = timed_ms(lambda: server.json("series", exact=1, **asked))
     check("points", sum(found[0]["count"]), size.long_steps)
     zoom: dict[str, Any] = {**asked, "lo": size.long_steps // 3, "hi": size.long_steps // 2, "format": "frame"}
     seconds, _ = seconds_of(lambda: server.ask("series", exact=1, **zoom), size.calls)
     return {"preview_ms": preview_ms, "exact_s": exact_ms / 1e3, "zoom_ms": seconds * 1e3}
-
-
-PREVIEWED = 100_000  # steps from which on a run is shown in part first
 
 
 def _poll(server: Server, runs: list[str], size: Any) -> Figures:

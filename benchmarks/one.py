@@ -22,6 +22,8 @@ GROUPS = (
     "reading",
     "storage",
     "startup",
+    "dashboard",
+    "dashboard_pages",
     "dashboard_live",
 )
 SIZES = {"full": FULL, "tiny": TINY}
