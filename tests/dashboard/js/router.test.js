@@ -26,6 +26,7 @@ test("the same state has one address", () => {
 });
 
 test("nonsense is read as far as it goes", () => {
+  assert.deepEqual(plain(parseHash("#/runs?x=%00&q=a").values), { q: ["a"] });
   assert.equal(parseHash("#/run/%E0%A4%A").place.uid, "%E0%A4%A");
   assert.deepEqual(plain(parseHash("#/runs?%%%&&=&smooth").values).smooth, [""]);
   assert.equal(parseHash("#/run/a?b?c=d").values.get("b?c")?.[0], "d");

@@ -24,7 +24,9 @@ export function parseHash(hash) {
   const [page, uid = ""] = path.split("/");
   /** @type {Map<string, string[]>} */
   const values = new Map();
-  for (const [name, value] of new URLSearchParams(query)) values.set(name, [...(values.get(name) ?? []), value]);
+  for (const [name, value] of new URLSearchParams(query)) {
+    if (!value.includes("\0")) values.set(name, [...(values.get(name) ?? []), value]); // no name and no text has a NUL
+  }
   return { place: { page: page || "runs", uid: decoded(uid) }, values };
 }
 
