@@ -15,7 +15,9 @@ import { ApiError } from "./source-http.js";
 const FIRST_ROWS = 200;
 const MOST_CELLS = 500_000; // of a table that is read with all its columns; of a larger one, those shown
 const EVERY = "*";
-const INFOS_AGAIN = 30_000; // ms, until what columns tell is read again after new runs
+const COLUMNS_AGAIN = 2000; // ms after new runs, until their columns are read again, and
+const COLUMNS_AGAIN_OF_MANY = 30_000;
+const MANY_RUNS = 1000;
 const ALWAYS = ["uid", "name", "status", "started"];
 
 /**
@@ -107,7 +109,9 @@ export function runList(source, state, mostRuns) {
     const first = await source.runs({ ...which(), limit: FIRST_ROWS }).catch(() => null);
     if (first && mine === round) usual.set(usualOf(first));
   };
-  const infosLater = settled(INFOS_AGAIN, readInfos);
+  const readColumns = () => Promise.all([readInfos(), readUsual()]);
+  const soon = settled(COLUMNS_AGAIN, readColumns);
+  const late = settled(COLUMNS_AGAIN_OF_MANY, readColumns);
 
   const readMissing = async () => {
     const missing = [...wanted].filter((id) => !rows.get().columns.has(id));
@@ -167,13 +171,14 @@ export function runList(source, state, mostRuns) {
       const before = rows.get().uids;
       rows.set(patchedRows(rows.get(), change.columns ?? [], change.gone ?? []));
       if (count !== null) say({ count });
-      if (rows.get().uids !== before) infosLater();
+      if (rows.get().uids !== before) (before.length > MANY_RUNS ? late : soon)();
     },
     /** There are new names, so there may be new columns, and others that one wants to see. */
-    async readNames() {
-      await Promise.all([readInfos(), readUsual()]);
+    readColumns,
+    dispose() {
+      soon.cancel();
+      late.cancel();
     },
-    dispose: infosLater.cancel,
   };
 }
 

@@ -127,10 +127,13 @@ export function runsToolbar({ state, list, selection, columns, order, limit }) {
     differ.setAttribute("aria-pressed", String(columns.differing()));
     const n = selection.chosen.get().size;
     const left = selection.left();
-    fill(chosen.button, h("b", {}, formatNumber(n)), left ? ` of ${formatNumber(n + left)}` : "", " in the charts ▾");
+    const what = groups ? " selected ▾" : " in the charts ▾"; // of groups, the charts show all runs
+    fill(chosen.button, h("b", {}, formatNumber(n)), left ? ` of ${formatNumber(n + left)}` : "", what);
     chosen.button.title = left
       ? `${limit} runs are the most for curves; ${formatNumber(left)} are left out`
-      : "Which runs have curves";
+      : groups
+        ? "The charts show the groups of all runs; these can be compared"
+        : "Which runs have curves";
     open?.draw();
   };
   const stops = [

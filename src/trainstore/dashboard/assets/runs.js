@@ -129,7 +129,7 @@ export function runsPage({ source, meta, state, live, list }) {
   add(table.dispose);
   if (live) {
     add(live.onTable(list.patch, list.held));
-    add(live.onNames(list.readNames));
+    add(live.onNames(list.readColumns));
   }
 
   need();
