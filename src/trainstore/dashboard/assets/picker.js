@@ -84,7 +84,7 @@ export function columnPicker(options) {
     h(
       "div",
       { class: "picker-side" },
-      h("div", { class: "row" }, h("h3", { class: "grow" }, options.chosenLabel), usual, none),
+      h("div", { class: "row" }, h("h2", { class: "grow" }, options.chosenLabel), usual, none),
       chosen,
       addAll,
     ),
