@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from trainstore.dashboard import preview
+from trainstore.dashboard import superseded as module
 from trainstore.dashboard.answers import Answers
 from trainstore.dashboard.limits import LimitError
+from trainstore.dashboard.superseded import Superseded
 from trainstore.errors import FilterError, InvalidArgumentError, RunNotFoundError
+from trainstore.queries import resolve_run
 
 
 @pytest.fixture
@@ -186,6 +189,33 @@ def test_superseded_stretches_are_curves_of_their_attempts(store):
     (current,) = answers.series([uid], ["loss"])
     assert [value for _, value in points(current)] == [1.0] * 5 + [2.0] * 2 + [3.0]
     assert answers.series([record(store, {1: {"loss": 1.0}})], ["loss"], attempts="superseded") == []
+
+
+def test_superseded_stretches_are_read_once(store, monkeypatch):
+    """Until a resume cuts the run elsewhere; too many for the memory are forgotten, those asked for last come last."""
+    reads = []
+    read = module.read_run
+    monkeypatch.setattr(module, "read_run", lambda *given, **named: reads.append(given[1].uid) or read(*given, **named))
+    uids = []
+    for _ in range(2):
+        uids.append(record(store, {step: {"loss": 1.0} for step in range(10)}))
+        store.resume_run(uids[-1], step=4).finish()
+    answers = Answers(store)
+    for _ in range(3):
+        for uid in uids:
+            (curve,) = answers.series([uid], ["loss"], attempts="superseded")
+            assert len(curve.buckets) == 5
+    assert reads == uids
+    store.resume_run(uids[0], step=2).finish()
+    (curve,) = answers.series([uids[0]], ["loss"], attempts="superseded")
+    assert len(curve.buckets) == 7
+    small = Superseded(limit=1)
+    reads.clear()
+    with store.snapshot() as snapshot:
+        keys = [resolve_run(snapshot.reader, uid) for uid in (uids[0], uids[0], uids[1], uids[0])]
+        for key in keys:
+            list(small.of(snapshot.reader, key, frozenset()))
+    assert reads == [uids[0], uids[1], uids[0]]
 
 
 # --- Groups ----------------------------------------------------------------------------------------------------------

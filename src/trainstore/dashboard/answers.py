@@ -12,6 +12,7 @@ from trainstore.dashboard.health import health
 from trainstore.dashboard.live import Live
 from trainstore.dashboard.meta import meta
 from trainstore.dashboard.series import Part
+from trainstore.dashboard.superseded import Superseded
 from trainstore.dashboard.versions import Versions
 from trainstore.dashboard.wire import Curve
 from trainstore.errors import InvalidArgumentError
@@ -37,6 +38,7 @@ class Answers:
         self.store = store
         self.cache = Columns(store)
         self.versions = Versions()
+        self._superseded = Superseded()
         self._columns: dict[tuple[str, str | None], dict[str, Any]] = {}  # of the versions last asked for
         self._live = Live(store, self.cache, self.versions)
         self._can_edit = can_edit
@@ -111,7 +113,7 @@ class Answers:
         if attempts not in ATTEMPTS:
             raise InvalidArgumentError(f"attempts {attempts!r} is not one of {', '.join(map(repr, ATTEMPTS))}")
         if attempts == "superseded":
-            return series.superseded(self.store, runs, metrics, Part(**part))
+            return series.superseded(self.store, self._superseded, runs, metrics, Part(**part))
         return series.series(self.store, self.cache, runs, metrics, Part(**part), exact=exact)
 
     def group(

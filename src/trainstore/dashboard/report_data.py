@@ -17,7 +17,7 @@ from trainstore.dashboard.meta import meta
 from trainstore.dashboard.report_curves import ReportCurves
 from trainstore.dashboard.run_details import run_detail
 from trainstore.dashboard.run_reading import read_run, summaries_of
-from trainstore.dashboard.series import superseded_attempts
+from trainstore.dashboard.superseded import Superseded
 from trainstore.errors import InvalidArgumentError, TrainStoreError
 from trainstore.queries.compare import facts_of, known_of
 from trainstore.queries.field_names import SUMMARIES
@@ -93,7 +93,7 @@ def report_data(
     summaries = summaries_of(reader, [key.id for key in rows])
     for done, (key, name) in enumerate(zip(rows, by_id["name"].values, strict=True), 1):
         curves.add(key.uid, read_run(reader, key, summaries[key.id]))
-        for attempt, columns in superseded_attempts(reader, key, summaries[key.id]):
+        for attempt, columns in Superseded().of(reader, key, summaries[key.id]):
             curves.add_superseded(key.uid, attempt, columns)
         check_size(int(curves.arrays.size * _COMPRESSED), choice.most_bytes)
         details[key.uid] = _detail(run_detail(reader, key.uid), choice, metrics, order)

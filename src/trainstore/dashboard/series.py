@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select
 
 from trainstore.dashboard.buckets import Floats, bucketed
 from trainstore.dashboard.columns import Columns
@@ -15,11 +14,12 @@ from trainstore.dashboard.found import each_once, find_runs
 from trainstore.dashboard.groups import BANDS, banded
 from trainstore.dashboard.limits import check_number
 from trainstore.dashboard.preview import is_long, previewed
-from trainstore.dashboard.run_columns import RunColumns, Summary
-from trainstore.dashboard.run_reading import read_run, summaries_of
+from trainstore.dashboard.run_columns import RunColumns
+from trainstore.dashboard.run_reading import summaries_of
+from trainstore.dashboard.superseded import Superseded
 from trainstore.dashboard.wire import Curve
 from trainstore.errors import InvalidArgumentError, RunNotFoundError
-from trainstore.queries.reader import Reader, RunKey
+from trainstore.queries.reader import RunKey
 from trainstore.store import TrainStore
 
 POINTS = 400
@@ -103,11 +103,13 @@ def series(
     return [curve for uid, one in shown.items() for curve in _of_run(one, uid, metrics, part)]
 
 
-def superseded(store: TrainStore, runs: Sequence[str], metrics: Sequence[str], part: Part) -> list[Curve]:
+def superseded(
+    store: TrainStore, cache: Superseded, runs: Sequence[str], metrics: Sequence[str], part: Part
+) -> list[Curve]:
     """The answer ``series`` with ``attempts=superseded``: what attempts logged beyond the step where a resume cut them.
 
-    One curve of each metric and attempt that has such steps, the head of which names the attempt. They are read each
-    time: there are few of them, and they do not change. Errors as for `series`.
+    One curve of each metric and attempt that has such steps, the head of which names the attempt. Errors as for
+    `series`.
     """
     part.check()
     check_number("runs", "curves_runs", runs)
@@ -118,17 +120,9 @@ def superseded(store: TrainStore, runs: Sequence[str], metrics: Sequence[str], p
         keys = each_once(find_runs(reader, runs).values())
         summaries = summaries_of(reader, [key.id for key in keys])
         for key in keys:
-            for number, columns in superseded_attempts(reader, key, summaries[key.id]):
+            for number, columns in cache.of(reader, key, summaries[key.id]):
                 curves += _of_run(Shown(columns, exact=True), key.uid, metrics, part, attempt=number)
     return curves
-
-
-def superseded_attempts(reader: Reader, key: RunKey, summary: Summary) -> Iterator[tuple[int, RunColumns]]:
-    """The attempts of a run that logged beyond the step where a resume cut them, with what they logged there."""
-    attempt = reader.models.attempt.c
-    statement = select(attempt.attempt, attempt.end_step).where(attempt.last_step > attempt.end_step)
-    for number, end_step in reader.rows(statement.where(attempt.run_id == key.id).order_by(attempt.attempt)):
-        yield number, read_run(reader, key, summary, superseded=(number, end_step))
 
 
 def _of_run(shown: Shown, uid: str, metrics: Sequence[str], part: Part, **more: Any) -> list[Curve]:
