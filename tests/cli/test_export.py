@@ -240,7 +240,7 @@ def test_superseded_attempts_are_exported_where_asked_for(call, database_url, mo
 
 def test_many_steps_are_read_in_pieces(call, database_url, monkeypatch, tmp_path):
     """More steps than one piece and one row group hold come out whole, in every format."""
-    from trainstore.cli import writers
+    from trainstore.exporting import writers
     from trainstore.queries import stream
 
     monkeypatch.setattr(stream, "PIECE", 100)
@@ -293,7 +293,7 @@ def test_a_link_stays_a_link(call, rich_run, tmp_path):
 
 def test_what_fails_half_way_leaves_nothing(call, rich_run, tmp_path, monkeypatch):
     """An error while rows are written leaves neither the file nor a part of it, and no new folder."""
-    from trainstore.cli import writers
+    from trainstore.exporting import writers
 
     def full(self, rows):
         raise OSError(28, "No space left on device")

@@ -15,6 +15,7 @@ import pytest
 from fixtures.databases import migrate, opened
 from fixtures.revisions import AFTER, PATCH
 from trainstore import schema
+from trainstore.dashboard.report import is_report
 
 ROOT = Path(__file__).parents[2]
 
@@ -122,6 +123,18 @@ def test_wheel_makes_a_database(installed: Installation, empty_database_url: str
     file, uid = output.split()
     assert Path(file).is_relative_to(installed.python.parents[1])
     assert migrate(empty_database_url) == uid
+
+
+def test_wheel_writes_a_report(installed: Installation, database_url: str):
+    """An installed trainstore finds the page's files, and joins them to one."""
+    record = (
+        "import sys, trainstore\nwith trainstore.TrainStore() as s, s.start_run('a') as run: run.log({'loss': 1.0})"
+    )
+    installed.run(str(installed.python), "-c", record, TRAINSTORE_URL=database_url)
+    report = installed.elsewhere / "report.html"
+    command = ("report", "--all", "-o", str(report), "--store", database_url, "--force")
+    installed.run(installed.script("trainstore"), *command)
+    assert is_report(report)
 
 
 def test_wheel_upgrades_a_database(installed: Installation, database_url: str, newer_migrations: Path):
