@@ -12,9 +12,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from dashboard.serving import API, client_of
+from trainstore.dashboard.app import make_app
 from trainstore.dashboard.deadlines import WAITING, Lane
+from trainstore.dashboard.downloads import DOWNLOADS, Downloads
 from trainstore.dashboard.reading import Reading
 from trainstore.dashboard.responses import ApiError
+from trainstore.dashboard.security import Access
 
 #: Statements that would take an hour.
 ENDLESS = {
@@ -37,8 +40,9 @@ def endless(backend_name: str) -> Callable[[Reading], Any]:
 
 @pytest.fixture
 def brief(recorded_url: str) -> Iterator[Reading]:
-    """A store each read of which has half a second."""
-    reading = Reading(recorded_url, seconds=0.5)
+    """A store whose light reads have half a second each; the heavy ones have their usual time."""
+    reading = Reading(recorded_url)
+    reading.light = Lane("brief", at_once=1, seconds=0.5)
     yield reading
     reading.close()
 
@@ -185,6 +189,43 @@ def test_light_reads_do_not_wait_behind_heavy_ones(reading: Reading):
         release.set()
         for thread in threads:
             thread.join(60)
+
+
+def test_a_download_that_nobody_takes_ends(reading: Reading, monkeypatch: pytest.MonkeyPatch):
+    """It would hold old rows in the database, and a place; the next ones find both free."""
+    monkeypatch.setattr("trainstore.dashboard.downloads.DOWNLOAD_SECONDS", 0.3)
+    app = make_app(reading, Access())
+    path = f"{API}/export"
+    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""}
+    scope |= {"headers": [(b"host", b"localhost")], "http_version": "1.1", "scheme": "http", "root_path": ""}
+    scope["asgi"] = {"version": "3.0", "spec_version": "2.3"}
+
+    async def client() -> None:
+        async def takes_nothing(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                await stays()
+
+        await app(dict(scope), stays, takes_nothing)
+
+    for _ in range(DOWNLOADS + 1):
+        with pytest.raises(TimeoutError):
+            asyncio.run(client())
+    assert reading.store.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def test_no_more_downloads_than_there_are_places(reading: Reading):
+    """The next one is told to come back."""
+    downloads = Downloads()
+
+    def pieces() -> Any:
+        yield b"first"
+        yield b"second"
+
+    for _ in range(DOWNLOADS):
+        downloads.begin(pieces(), "a.csv", "text/csv")
+    with pytest.raises(ApiError) as caught:
+        downloads.begin(pieces(), "a.csv", "text/csv")
+    assert caught.value.status == 429
 
 
 def test_connections_only_read(reading: Reading, backend_name: str):

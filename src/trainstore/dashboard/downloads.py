@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Generator
 from contextvars import copy_context
@@ -67,7 +68,8 @@ class Download(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it; at the end, or when the client has gone, give the connection back."""
         try:
-            await super().__call__(scope, receive, send)
+            async with asyncio.timeout(DOWNLOAD_SECONDS):  # a client that takes nothing holds old rows in the database
+                await super().__call__(scope, receive, send)
         finally:
             self._deadline.stop()
             with CancelScope(shield=True):

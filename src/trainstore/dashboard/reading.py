@@ -15,7 +15,6 @@ from trainstore.dashboard.answers import Answers
 from trainstore.dashboard.deadlines import (
     HEAVY_AT_ONCE,
     LIGHT_AT_ONCE,
-    READ_SECONDS,
     Deadline,
     Lane,
     current_deadline,
@@ -96,19 +95,18 @@ class Reading:
         url: What ``--store`` says.
         prefix: Of the names of its tables.
         can_edit: Runs may be edited, by a second store that writes.
-        seconds: The time of one read.
 
     Raises:
         TrainStoreError: As `TrainStore` with ``read_only=True``.
     """
 
-    def __init__(self, url: str, prefix: str = "", *, can_edit: bool = False, seconds: float = READ_SECONDS) -> None:
+    def __init__(self, url: str, prefix: str = "", *, can_edit: bool = False) -> None:
         self.store = WatchedStore(url, table_name_prefix=prefix, read_only=True)
         self.answers = Answers(self.store, can_edit=can_edit)
         self.editing = EditingStore(url, prefix) if can_edit else None
         self.downloads = Downloads()
-        self.heavy = Lane("heavy", HEAVY_AT_ONCE, seconds)
-        self.light = Lane("light", LIGHT_AT_ONCE, seconds)
+        self.heavy = Lane("heavy", HEAVY_AT_ONCE)
+        self.light = Lane("light", LIGHT_AT_ONCE)
 
     def check_schema(self) -> None:
         """Raise `SchemaError` if another program has changed the schema meanwhile."""
