@@ -1,5 +1,6 @@
 """The numbers of runs in memory are those of the store, whatever has happened to it since they were read."""
 
+import itertools
 import math
 import random
 import threading
@@ -115,6 +116,32 @@ def test_a_resumed_run_is_read_on_from_where_it_was_cut(store, monkeypatch):
     tail = found.since(first.generation, ["loss"], "step")
     assert tail.low == 11
     assert [part.tolist() for part in tail.curves["loss"]] == [[11.0], [2.0]]
+
+
+def test_what_is_there_is_not_copied_for_each_new_row(store):
+    """A run of a million steps goes on each second; who still reads an earlier state sees nothing of that."""
+    run = store.start_run()
+    run.log({"loss": 1.0}, 0)
+    run.flush()
+    columns = Columns(store)
+    states = [columns.get(run.uid)]
+    for step in range(1, 40):
+        run.log({"loss": 1 / step, **({"late": 1.0} if step > 20 else {})}, step)
+        run.flush()
+        states.append(columns.get(run.uid))
+    for length, state in enumerate(states, 1):
+        assert state.step.tolist() == list(range(length))
+        assert state.curve("loss", "step")[1].tolist() == [1.0, *(1 / step for step in range(1, length))]
+    copies = sum(not np.shares_memory(one.step, other.step) for one, other in itertools.pairwise(states))
+    assert copies <= 5
+    assert_is_the_store(columns, store, run.uid)
+    with store.resume_run(run.uid, lineage=run.lineage, rank=1) as other:
+        other.log({"late": 2.0}, 38)  # not at the end: then it is copied
+    changed = columns.get(run.uid)
+    assert not np.shares_memory(changed.metrics["late"][1], states[-1].metrics["late"][1])
+    assert states[-1].curve("late", "step")[1].tolist() == [1.0] * 19
+    assert_is_the_store(columns, store, run.uid)
+    run.finish()
 
 
 def test_a_late_value_is_found_where_reading_begins_further_back(store, monkeypatch):

@@ -172,6 +172,7 @@ def test_a_page_that_polls_shows_what_a_fresh_read_shows(database_url, start_scr
         world = World(database_url, store, chance, start_script)
         world.log(0, world.runs[0])
         world.late(0, world.runs[0])
+        world.settle()
         world.rank(0, world.runs[0])
         world.edit(0, world.runs[0])
         world.settle()

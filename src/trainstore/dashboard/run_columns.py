@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,12 +24,13 @@ class Change:
 
     Attributes:
         generation: Of the later state.
-        low: The lowest "step", "epoch" and "time" of the rows that were added, replaced or taken away; infinite if none
-            has one.
+        row: The first row that was added, replaced or taken away.
+        low: The lowest "step", "epoch" and "time" of such rows; infinite if none has one.
         appended: Whether rows were only added, at the end.
     """
 
     generation: int
+    row: int
     low: dict[str, float]
     appended: bool
 
@@ -66,25 +68,29 @@ class RunColumns:
     oldest: int = 0
     changes: tuple[Change, ...] = field(default=(), repr=False)
 
-    @property
+    @cached_property
     def size(self) -> int:
-        """Bytes."""
-        arrays = [self.step, *self.axes.values(), *(array for pair in self.metrics.values() for array in pair)]
-        return sum(array.nbytes for array in arrays)
+        """Bytes, the room behind arrays that grow included."""
+        arrays = [*self.axes.values(), *(array for pair in self.metrics.values() for array in pair)]
+        return sum((array if array.base is None else array.base).nbytes for array in arrays)
 
     @property
     def last_step(self) -> int:
         """The highest step; -1 if there is none."""
         return int(self.step[-1]) if len(self.step) else -1
 
-    def curve(self, metric: str, x: str) -> tuple[Floats, Floats]:
+    def curve(self, metric: str, x: str, first: int = 0) -> tuple[Floats, Floats]:
         """x and y of a metric, in ascending order of x; points without an x are left out.
 
         Args:
             metric: Its name. A run that does not have it has no points.
             x: "step", "epoch", "time", "relative", or the name of another metric.
+            first: Only rows from this one on.
         """
         rows, values = self.metrics.get(metric, (np.empty(0, np.intp), np.empty(0)))
+        if first:
+            start = int(np.searchsorted(rows, first, "left"))
+            rows, values = rows[start:], values[start:]
         if x == "relative":
             across = self.axes["time"][rows] - self.started
         elif x in self.axes:
@@ -117,16 +123,29 @@ class RunColumns:
         """
         if not self.oldest <= generation <= self.generation:
             return None
-        low = self._low([change for change in self.changes if change.generation > generation], x)
+        changes = [change for change in self.changes if change.generation > generation]
+        low = self._low(changes, x)
         if low is None:
             return None
+        row = min((change.row for change in changes), default=len(self.step))
+        if self._highest(x, row) >= low:
+            row = 0  # not all x from there on lie in the rows from this one on
         curves = {}
         for metric in metrics:
             if metric in self.metrics:
-                across, values = self.curve(metric, x)
+                across, values = self.curve(metric, x, row)
                 first = int(np.searchsorted(across, low, "left"))
                 curves[metric] = (across[first:], values[first:])
         return Tail(low, curves)
+
+    def _highest(self, x: str, row: int) -> float:
+        """The highest x of the rows before this one, infinite if that is not easily told."""
+        if x == "step":
+            return float(self.step[row - 1]) if row else -np.inf
+        axis, offset = (self.axes["time"], self.started) if x == "relative" else (self.axes.get(x), 0.0)
+        if axis is None:
+            return np.inf
+        return float(np.fmax.reduce(axis[:row], initial=-np.inf)) - offset
 
     def _low(self, changes: Sequence[Change], x: str) -> float | None:
         """Below this x nothing has changed; None: nobody knows."""
@@ -142,7 +161,7 @@ class RunColumns:
     def changed_to(self, later: RunColumns, row: int, generation: int) -> RunColumns:
         """The later columns, with the way from these to them: they differ from this row on."""
         low = {name: min(lowest(axis[row:]), lowest(later.axes[name][row:])) for name, axis in self.axes.items()}
-        change = Change(generation, low, row >= len(self.step))
+        change = Change(generation, row, low, row >= len(self.step))
         changes, oldest = (*self.changes, change), self.oldest
         if len(changes) > MOST_CHANGES:
             half = len(changes) // 2

@@ -16,15 +16,15 @@ from sqlalchemy.types import NullType
 
 from trainstore.backends import Backend
 from trainstore.dashboard.buckets import Floats
+from trainstore.dashboard.joining import appended, first_difference, joined
 from trainstore.dashboard.run_columns import ATTEMPT, RunColumns, Summary
+from trainstore.dashboard.sums import adds_up, adds_up_with
 from trainstore.models import Models
 from trainstore.queries.frames import COUNT, NUMBER, TIME, times
 from trainstore.queries.metric_columns import are_there, cells
 from trainstore.queries.reader import IN_LIMIT, Reader, RunKey
 from trainstore.queries.steps import Steps, read_steps
 
-_NOWHERE = 1 << 62
-_NO_POINTS = (np.empty(0, np.intp), np.empty(0))
 LOOK_BACK = 500  # rows that are read again if a late record was merged into one of the last
 _FIXED = (("step", COUNT), ("epoch", NUMBER), ("step_time", NUMBER), ("logged_at", TIME))
 _SUMMARY = ("run_id", "metric", "count", "nonfinite_count", "min", "min_step", "max", "max_step", "last", "last_step")
@@ -179,9 +179,13 @@ def read_on(
             return None
         later = read_run(reader, key, summary, after=after, started=known.started)
         kept = 0 if after is None else int(np.searchsorted(known.step, after, "left"))
+        row = first_difference(known, later, kept)
+        # Nearly always rows have only come at the end: then it does not matter how many there are already.
+        if after is not None and (row is None or row >= len(known.step)) and adds_up_with(known, later, kept):
+            return appended(known, later, kept), row
         found = joined(known, later, kept)
-        if after is None or _adds_up(found):
-            return found, _first_difference(known, later, kept)
+        if after is None or adds_up(found):
+            return found, row
     raise AssertionError("reading anew comes last")
 
 
@@ -204,66 +208,3 @@ def _starts(known: RunColumns, summary: Summary) -> Iterator[int | None]:
 def _ends(summary: Summary) -> dict[int, int]:
     """The last current step of each attempt."""
     return {row[1]: row[2] for row in summary if row[0] == ATTEMPT}
-
-
-def joined(known: RunColumns, later: RunColumns, kept: int) -> RunColumns:
-    """So many of the rows known, and the later ones."""
-    metrics = {}
-    for name in {**known.metrics, **later.metrics}:
-        rows, values = known.metrics.get(name, _NO_POINTS)
-        more_rows, more_values = later.metrics.get(name, _NO_POINTS)
-        count = int(np.searchsorted(rows, kept, "left"))
-        if count or len(more_rows):
-            metrics[name] = (
-                np.concatenate([rows[:count], more_rows + kept]),
-                np.concatenate([values[:count], more_values]),
-            )
-    axes = {name: np.concatenate([known.axes[name][:kept], later.axes[name]]) for name in known.axes}
-    beside = known.beside & later.beside
-    return RunColumns(axes["step"], axes, later.started, metrics, later.summary, beside)
-
-
-def _first_difference(known: RunColumns, later: RunColumns, kept: int) -> int | None:
-    """The first row that differs between the known ones and the later ones, which are to follow ``kept`` of them."""
-    places = [_first(known.axes[name][kept:], later.axes[name]) for name in known.axes]
-    for name in {**known.metrics, **later.metrics}:
-        rows, values = known.metrics.get(name, _NO_POINTS)
-        more_rows, more_values = later.metrics.get(name, _NO_POINTS)
-        count = int(np.searchsorted(rows, kept, "left"))
-        rows, values = rows[count:] - kept, values[count:]
-        place = min(_first(rows, more_rows), _first(values, more_values))
-        ends = [some[place] for some in (rows, more_rows) if place < len(some)]
-        places.append(min(ends) if ends else _NOWHERE)
-    row = int(min(places))
-    return None if row == _NOWHERE else kept + row
-
-
-def _first(one: Any, other: Any) -> int:
-    """The first place at which two arrays differ, their ends included."""
-    length = min(len(one), len(other))
-    differ = np.flatnonzero((one[:length] != other[:length]) & ~(np.isnan(one[:length]) & np.isnan(other[:length])))
-    if len(differ):
-        return int(differ[0])
-    return _NOWHERE if len(one) == len(other) else length
-
-
-def _adds_up(columns: RunColumns) -> bool:
-    """Whether the rows are what the database sums up."""
-    return {row for row in columns.summary if row[0] != ATTEMPT} == _added_up(columns)
-
-
-def _added_up(columns: RunColumns) -> set[tuple[Any, ...]]:
-    """The rows of metric_summary that belong to these columns."""
-    found: set[tuple[Any, ...]] = set()
-    for name, (rows, values) in columns.metrics.items():
-        if not len(rows) or name in columns.beside:
-            continue
-        steps, finite = columns.step[rows].astype(np.int64), np.isfinite(values)
-        row: list[Any] = [name, len(rows), int((~finite).sum()), None, None, None, None]
-        if finite.any():
-            sound, at = values[finite], steps[finite]
-            low, high = int(sound.argmin()), int(sound.argmax())
-            row[3:] = [float(sound[low]), int(at[low]), float(sound[high]), int(at[high])]
-        last = float(values[-1])
-        found.add((*row, None if last != last else last, int(steps[-1])))
-    return found
