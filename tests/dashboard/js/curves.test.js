@@ -202,3 +202,56 @@ test("half of an odd number of buckets keeps the last one", () => {
   const half = halved(curve([0, 1, 2], [1, 3, 9], { count: [1, 3, 2] }));
   assert.deepEqual([[...half.x], [...half.mean], [...half.count]], [[0.75, 2], [2.5, 9], [4, 2]]);
 });
+
+test("a run is drawn in the state of its oldest curve, of those that are shown", async () => {
+  const states = { loss: 7, accuracy: 5, hidden: 2 };
+  const { store } = kept({
+    answer: (run, metric) =>
+      run === "b" ? null : { ...curve([0, 1], [1, 2], { run, metric, exact: metric !== "preview" }), generation: states[metric] ?? 1 },
+  });
+  const drawn = () => store.drawn(["loss", "accuracy", "preview"], "step");
+  assert.deepEqual(drawn(), [{ uid: "a", generation: null }, { uid: "b", generation: null }]);
+  for (const metric of ["loss", "accuracy", "hidden", "preview"]) store.want(wish(metric));
+  store.want(wish("loss", { axis: "epoch" }));
+  await arrived();
+  assert.deepEqual(drawn(), [{ uid: "a", generation: 5 }, { uid: "b", generation: null }]);
+  const nothing = { x: [], y: [], replaces_from: 2 };
+  store.append("a", "step", { loss: { x: [2], y: [3], replaces_from: 2 }, accuracy: nothing }, 9);
+  assert.deepEqual(drawn()[0], { uid: "a", generation: 9 });
+  assert.deepEqual([...store.get(wish("loss")).curves[0].x], [0, 1, 2]);
+  assert.deepEqual([...store.get(wish("accuracy")).curves[0].x], [0, 1]);
+});
+
+test("what a resume has cut away is no longer drawn, in charts without new points too", async () => {
+  const { store, changed } = kept({ uids: ["a"] });
+  store.want(wish("loss"));
+  await arrived();
+  changed.length = 0;
+  store.append("a", "step", { loss: { x: [], y: [], replaces_from: 2 } }, 3);
+  assert.deepEqual(changed, []); // it has no point there
+  store.append("a", "step", { loss: { x: [], y: [], replaces_from: 1 } }, 4);
+  assert.deepEqual(changed, ["loss"]);
+  assert.deepEqual([...store.get(wish("loss")).curves[0].x], [0]);
+});
+
+test("a chart that shows a part takes only the points within it", async () => {
+  const { store } = kept({ uids: ["a"], answer: (run, metric) => curve([5, 6], [1, 2], { run, metric }) });
+  const part = wish("loss", { range: [5, 8] });
+  store.want(part);
+  await arrived();
+  store.append("a", "step", { loss: { x: [3, 6, 7, 9], y: [0, 1, 2, 3], replaces_from: 3 } }, 3);
+  assert.deepEqual([...store.get(part).curves[0].x], [6, 7]);
+});
+
+test("groups are read again when one of their runs has changed, and learn its state", async () => {
+  const { store, setGroup } = kept({ uids: ["a"] });
+  setGroup({ by: ["hp.lr"], band: "std", q: "", project: "" });
+  store.want(wish("loss"));
+  await arrived();
+  assert.deepEqual(store.drawn(["loss"], "step"), [{ uid: "a", generation: null }]);
+  store.refresh("a", 4);
+  assert.deepEqual(store.drawn(["loss"], "step"), [{ uid: "a", generation: 4 }]);
+  store.append("a", "step", { loss: { x: [2], y: [3], replaces_from: 2 } }, 5);
+  assert.deepEqual(store.drawn(["loss"], "step"), [{ uid: "a", generation: 5 }]);
+  store.dispose();
+});

@@ -262,16 +262,15 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
         }
         const old = entry.curves[0] ?? emptyCurve(uid, entry.wish.metric);
         if (old.exact === false) continue; // the exact one is on its way
-        const [x, y] = [more.x.map(numberOf), more.y.map(numberOf)];
-        const [first, last] = [more.replaces_from ?? Infinity, Math.max(old.x.at(-1) ?? -Infinity, old.oddX.at(-1) ?? -Infinity)];
-        if (!x.length && last < first) {
+        const [low, high] = entry.wish.range ?? [-Infinity, Infinity];
+        const places = more.x.map(numberOf).flatMap((at, i) => (at >= low && at <= high ? [i] : []));
+        const [x, y] = [more.x, more.y].map((values) => places.map((i) => numberOf(values[i])));
+        const last = Math.max(old.x.at(-1) ?? -Infinity, old.oddX.at(-1) ?? -Infinity);
+        if (!x.length && last < (more.replaces_from ?? Infinity)) {
           if (entry.curves.length) entry.curves = [{ ...old, generation }];
           continue;
         }
-        const high = entry.wish.range ? entry.wish.range[1] : Infinity;
-        const past = x.findIndex((value) => value > high);
-        const end = past < 0 ? x.length : past;
-        const grown = withLater(old, x.slice(0, end), y.slice(0, end), more.replaces_from, points());
+        const grown = withLater(old, x, y, more.replaces_from, points());
         entry.curves = [{ ...grown.curve, generation }];
         changed.add(entry.wish.metric);
         if (!grown.exact) readLater(entry);
