@@ -14,30 +14,38 @@ const LANE_WIDTH = 22; // pixels between lanes
 const DOT_TOP = 21; // from a card's top to its dot
 
 /**
+ * What the tab shows but for what changes with each step; as long as it is the same nothing is drawn anew, so that
+ * nobody loses what they have opened or marked.
  * @param {import("./types.js").RunDetail} detail
- * @returns {string}  What the tab shows; as long as it is the same nothing is drawn anew.
+ * @returns {string}
  */
 function attemptsKey({ attempts, writers }) {
-  return JSON.stringify([attempts, writers.map(({ heartbeat, ...writer }) => writer)]);
+  return JSON.stringify([
+    attempts.map((attempt) => ({ ...attempt, last_step: attempt.last_step === null })),
+    writers.map((writer) => ({ ...writer, heartbeat: null })),
+  ]);
 }
 
 /** @returns {import("./run-panels.js").Panel} */
 export function attemptsPanel() {
   const element = h("div", { class: "attempts" });
+  /** @type {Map<number, HTMLElement>} */
+  const kept = new Map();
   let key = "";
   return {
     element,
     update(detail) {
       const next = attemptsKey(detail);
-      if (next === key) return;
+      if (next !== key) {
+        const rows = attemptRows(detail.attempts);
+        for (const { attempt } of rows) kept.set(attempt.attempt, h("span", { class: "muted" }));
+        const items = rows.map((row) => attemptItem(row, rows, /** @type {HTMLElement} */ (kept.get(row.attempt.attempt))));
+        fill(element, h("ol", { class: "attempt-tree" }, items), writersTable(detail.writers));
+      }
       key = next;
-      const rows = attemptRows(detail.attempts);
-      const byNumber = new Map(detail.attempts.map((attempt) => [attempt.attempt, attempt]));
-      fill(
-        element,
-        h("ol", { class: "attempt-tree" }, rows.map((row) => attemptItem(row, rows, byNumber))),
-        writersTable(detail.writers),
-      );
+      for (const attempt of detail.attempts) {
+        /** @type {HTMLElement} */ (kept.get(attempt.attempt)).textContent = keptText(attempt);
+      }
     },
     dispose() {},
   };
@@ -46,11 +54,11 @@ export function attemptsPanel() {
 /**
  * @param {TreeRow} row
  * @param {TreeRow[]} rows
- * @param {Map<number, Attempt>} byNumber
+ * @param {HTMLElement} kept  Which of its steps are shown.
  */
-function attemptItem(row, rows, byNumber) {
+function attemptItem(row, rows, kept) {
   const { attempt, shown } = row;
-  const before = attempt.resumed_from === null ? undefined : byNumber.get(attempt.resumed_from);
+  const before = rows.find((other) => other.attempt.attempt === attempt.resumed_from)?.attempt;
   return h(
     "li",
     { class: shown ? "attempt-item" : "attempt-item given-up" },
@@ -58,7 +66,7 @@ function attemptItem(row, rows, byNumber) {
     h(
       "article",
       { class: "card attempt-card", "aria-label": attemptLabel(attempt) },
-      h("div", { class: "row" }, h("h2", {}, capital(attemptLabel(attempt))), statusBadge(attempt.status), keptText(attempt)),
+      h("div", { class: "row" }, h("h2", {}, capital(attemptLabel(attempt))), statusBadge(attempt.status), kept),
       attemptFacts(attempt),
       changedList(attempt),
       versionsOf(attempt, before),
@@ -82,7 +90,7 @@ function keptText(attempt) {
     kept ? stepsText(kept) : "no steps shown",
     replaced ? `${stepsText(replaced)} trained again later` : "",
   ];
-  return h("span", { class: "muted" }, parts.filter(Boolean).join("; "));
+  return parts.filter(Boolean).join("; ");
 }
 
 /** @param {Attempt} attempt */

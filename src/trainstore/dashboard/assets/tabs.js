@@ -13,6 +13,7 @@ export function tabList({ label, panel, onChoose }) {
   panel.id = "tab-panel";
   /** @type {Tab[]} */
   let shown = [];
+  let key = "";
 
   const keys = (/** @type {KeyboardEvent} */ event) => {
     const place = shown.findIndex(({ id }) => `tab-${id}` === document.activeElement?.id);
@@ -28,6 +29,9 @@ export function tabList({ label, panel, onChoose }) {
   return {
     element,
     show(tabs, chosen) {
+      const next = JSON.stringify([tabs, chosen]);
+      if (next === key) return; // a button that is taken away while it is pressed is never clicked
+      key = next;
       const had = element.contains(document.activeElement);
       shown = tabs;
       const buttons = tabs.map(({ id, label: text, count }) => {
