@@ -122,18 +122,19 @@ def test_a_table_is_paged_sorted_and_filtered(api: TestClient):
     assert columns_of(newest)["name"] == ["run 1"]
 
 
-def test_a_table_is_sent_once_for_each_version(api: TestClient, recorded_url: str):
+@pytest.mark.parametrize("route", ["runs", "columns"])
+def test_a_table_is_sent_once_for_each_version(api: TestClient, recorded_url: str, route: str):
     """Who has the version of a table is told so, until something is recorded or edited."""
-    first = api.get(f"{API}/runs")
+    first = api.get(f"{API}/{route}")
     etag = first.headers["etag"]
-    again = api.get(f"{API}/runs", headers={"If-None-Match": etag})
+    again = api.get(f"{API}/{route}", headers={"If-None-Match": f'"other", W/{etag}'})
     assert (again.status_code, again.content) == (304, b"")
     with TrainStore(recorded_url) as store:
-        store.rename_run("run 0", "another")
-    changed = api.get(f"{API}/runs", headers={"If-None-Match": etag})
-    assert changed.status_code == 200
+        store.set_tags("run 0", {"another": 1})
+    changed = api.get(f"{API}/{route}", params={"columns": "*"} if route == "runs" else {})
     assert changed.headers["etag"] != etag
-    assert "another" in columns_of(changed.json())["name"]
+    assert "tag.another" in [column["id"] for column in changed.json()["columns"]]
+    assert api.get(f"{API}/{route}", headers={"If-None-Match": etag}).status_code == 200
 
 
 def test_the_columns_of_a_table_are_listed(api: TestClient):

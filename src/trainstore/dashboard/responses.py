@@ -116,7 +116,7 @@ def json_answer(value: Any, request: Request, headers: Mapping[str, str] | None 
 
 def bytes_answer(body: bytes, media_type: str, request: Request, headers: Mapping[str, str] | None = None) -> Response:
     """An answer of JSON or text that is packed if it is long."""
-    own = {"Cache-Control": "no-cache", **(headers or {})}
+    own = {"Cache-Control": "private, no-cache", **(headers or {})}
     if len(body) >= GZIP_FROM and "gzip" in request.headers.get("accept-encoding", ""):
         body = gzip.compress(body, GZIP_LEVEL)
         own |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}

@@ -54,7 +54,9 @@ class Asked:
         """Curves as the answer, as a frame or as JSON."""
         if form == "json":
             return bytes_answer(wire.to_json(curves), JSON, self.request)
-        return Response(wire.to_frame(curves), headers={"Cache-Control": "no-cache"}, media_type=wire.MEDIA_TYPE)
+        return Response(
+            wire.to_frame(curves), headers={"Cache-Control": "private, no-cache"}, media_type=wire.MEDIA_TYPE
+        )
 
     def is_known(self, etag: str) -> bool:
         """Whether the client has this version already."""
@@ -71,7 +73,10 @@ def meta(asked: Asked) -> Response:
 def columns(asked: Asked) -> Response:
     """The columns that a table of runs may have."""
     given = asked.arguments.known("project", "q")
-    return asked.json(asked.answers.columns(project=given.text("project"), q=given.text("q")))
+    etag = f'"{asked.answers.version()}"'
+    if asked.is_known(etag):
+        return Response(status_code=304, headers={"ETag": etag})
+    return asked.json(asked.answers.columns(project=given.text("project"), q=given.text("q")), ETag=etag)
 
 
 def runs(asked: Asked) -> Response:
