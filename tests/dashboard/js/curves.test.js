@@ -255,3 +255,45 @@ test("groups are read again when one of their runs has changed, and learn its st
   assert.deepEqual(store.drawn(["loss"], "step"), [{ uid: "a", generation: 5 }]);
   store.dispose();
 });
+
+test("a curve whose new read fails is drawn on as it was", async () => {
+  let broken = false;
+  const { store } = kept({ uids: ["a"], answer(run, metric) {
+    if (broken) throw new Error("database away");
+    return curve([0], [1], { run, metric });
+  } });
+  store.want(wish("loss"));
+  await arrived();
+  broken = true;
+  store.refresh("a", 2);
+  await arrived();
+  const { curves, error } = store.get(wish("loss"));
+  assert.deepEqual([curves.length, error], [1, null]);
+  store.dispose();
+});
+
+test("what a run lacked is asked for again when its chart comes back into view", async () => {
+  let there = false;
+  const { store, asked } = kept({ uids: ["a"], answer: (run, metric) => (there ? curve([0], [1], { run, metric }) : null) });
+  store.want(wish("loss"));
+  await arrived();
+  there = true;
+  store.want(wish("loss"));
+  await arrived();
+  assert.equal(asked.length, 1);
+  store.want(wish("loss"), true);
+  store.want(wish("loss"), true);
+  await arrived();
+  assert.equal(asked.length, 2);
+  assert.equal(store.get(wish("loss")).curves.length, 1);
+});
+
+test("two reads of a run that has changed twice are one", async () => {
+  const { store, asked } = kept({ uids: ["a"] });
+  store.want(wish("loss"));
+  await arrived();
+  store.refresh("a", 2);
+  store.refresh("a", 3);
+  await arrived();
+  assert.equal(asked.length, 2);
+});

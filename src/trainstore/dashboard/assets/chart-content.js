@@ -40,12 +40,13 @@ const MOST_AHEAD = 50; // points
  * Have it fetched.
  * @param {string} metric
  * @param {Host} host
+ * @param {boolean} again  Also what was not there the last time.
  */
-export function wantCurves(metric, host) {
+export function wantCurves(metric, host, again) {
   const { axis, old } = host.settings(metric);
   const range = host.zoomOf(axis);
-  host.store.want({ metric, axis, range: null });
-  if (range) host.store.want({ metric, axis, range });
+  host.store.want({ metric, axis, range: null }, again);
+  if (range) host.store.want({ metric, axis, range }, again);
   if (old) host.store.want({ metric, axis, range: null, old: true });
   if (axis !== "step" && Object.keys(host.marks()).length) host.store.want({ metric, axis: "step", range: null });
 }

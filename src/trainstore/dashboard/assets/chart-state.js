@@ -32,6 +32,15 @@ export function rangeOf(text) {
 }
 
 /**
+ * Ends with no more digits than a screen shows.
+ * @param {Range} range
+ */
+function shortRange(range) {
+  const decimals = Math.min(20, Math.max(0, 4 - Math.floor(Math.log10(range[1] - range[0]))));
+  return range.map((end) => (Math.abs(end) < 1e15 ? Number(end.toFixed(decimals)) : end));
+}
+
+/**
  * One chart's own settings as a text, as a query of an address has them: `m=loss&logy=1`.
  * @param {string} metric
  * @param {Partial<Settings>} own
@@ -111,7 +120,7 @@ export function chartState(state) {
 
   /** @param {string} axis @param {Range|null} range */
   function put(axis, range) {
-    if (axis === axisOfAll()) return state.set({ zoom: range ? range.join(",") : "" }, { push: true });
+    if (axis === axisOfAll()) return state.set({ zoom: range ? shortRange(range).join(",") : "" }, { push: true });
     if (range) ownZooms.set(axis, range);
     else ownZooms.delete(axis);
     for (const act of listeners) act();

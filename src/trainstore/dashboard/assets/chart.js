@@ -191,15 +191,18 @@ export function chart(metric, host) {
     element,
     /** Something changed: what is fetched, or how it is drawn. */
     change() {
-      if (inView) wantCurves(metric, host);
+      if (inView) wantCurves(metric, host, false);
       invalidate();
     },
     invalidate,
     /** @param {boolean} yes */
     show(yes) {
       inView = yes;
-      if (yes) this.change();
+      if (!yes) return;
+      wantCurves(metric, host, true); // a live run's first value may have come while nobody looked
+      invalidate();
     },
+    visible: () => inView,
     focus: () => plot.focus(),
     dispose() {
       cancelAnimationFrame(frame);

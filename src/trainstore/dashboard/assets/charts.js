@@ -249,7 +249,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
   themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   all.add(() => themes.disconnect());
   if (live) {
-    const shownMetrics = () => [...new Set([...charts.keys()].map(metricOfKey))];
+    const shownMetrics = () => [...new Set([...charts].filter(([, one]) => one.visible()).map(([key]) => metricOfKey(key)))];
     const axis = () => settings.common().axis;
     all.add(live.watch({
       runs: () => store.drawn(shownMetrics(), axis()),

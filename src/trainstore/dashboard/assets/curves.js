@@ -1,22 +1,19 @@
 // The curves that a panel's charts draw: fetched in batches when a chart asks for them, kept, and grown while runs go on.
 import { withLater } from "./buckets.js";
+import { emptyCurve, mayPass, nextBatch } from "./curve-batches.js";
 import { numberOf } from "./wire.js";
 
 /** @typedef {import("./types.js").Curve} Curve */
-/** @typedef {[number, number]} Range */
-/**
- * Which curves: of one metric over one axis, whole or in a range.
- * @typedef {{metric: string, axis: string, range: Range|null, old?: boolean}} Wish
- */
-/** @typedef {{curves: Curve[], state: "asked"|"ready"|"failed", exact: boolean, error: any, wish: Wish, uid: string, used: number}} Entry */
+/** @typedef {import("./curve-batches.js").Entry} Entry */
+/** @typedef {import("./curve-batches.js").Wish} Wish */
 /** @typedef {{by: string[], band: string, q: string, project: string}|null} Grouping  Of all runs that a filter finds. */
 
-const POINTS_AT_ONCE = 200_000; // buckets in one answer: 8 MB
 const REQUESTS_AT_ONCE = 3;
 const MOST_ENTRIES = 6000;
-const MOST_METRICS = 50;
+const MOST_METRICS_KEPT = 24; // of many runs, as many as a screen shows, whole and zoomed
 const MOST_READ_ANEW = 200; // entries
 const READ_LATER_AFTER = 5000; // ms
+const RETRY_AFTER = 10_000; // ms
 const ALL = "*"; // stands for the runs of a group query
 
 /** Wait for what is asked for in the same moment. */
@@ -41,6 +38,8 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
   const grouped = new Map();
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   let timer;
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  let retryLater;
   let [waiting, inFlight, age, stopped, clock] = [false, 0, 0, false, 0];
 
   const keyOf = (/** @type {Wish} */ wish, /** @type {string} */ uid) =>
@@ -48,7 +47,7 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
 
   /** @param {Entry[]} wanted @param {boolean} first */
   function ask(wanted, first = false) {
-    queue = first ? [...wanted, ...queue] : [...queue, ...wanted];
+    queue = [...new Set(first ? [...wanted, ...queue] : [...queue, ...wanted])];
     if (waiting || !queue.length) return;
     waiting = true;
     soon(flush);
@@ -57,7 +56,9 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
   function flush() {
     waiting = false;
     while (queue.length && inFlight < REQUESTS_AT_ONCE && !stopped) {
-      const batch = grouping() ? queue.splice(0, 1) : nextBatch();
+      const batch = grouping() ? queue.slice(0, 1) : nextBatch(queue, points());
+      const taken = new Set(batch);
+      queue = queue.filter((entry) => !taken.has(entry));
       inFlight += 1;
       fetchBatch(batch).finally(() => {
         inFlight -= 1;
@@ -65,31 +66,6 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
         flush();
       });
     }
-  }
-
-  /** Runs × metrics of the same axis and range: the first metric, and others that lack the same runs. */
-  function nextBatch() {
-    const same = (/** @type {Wish} */ a, /** @type {Wish} */ b) =>
-      a.axis === b.axis && a.old === b.old && String(a.range) === String(b.range);
-    const { wish, exact } = queue[0];
-    const open = queue.filter((entry) => same(entry.wish, wish) && entry.exact === exact);
-    /** @type {Map<string, Entry[]>} */
-    const byMetric = new Map();
-    for (const entry of open) byMetric.set(entry.wish.metric, [...(byMetric.get(entry.wish.metric) ?? []), entry]);
-    /** @type {Entry[]} */
-    const batch = [];
-    const uids = (byMetric.get(wish.metric) ?? []).map((entry) => entry.uid).slice(0, 500);
-    let metrics = 0;
-    for (const found of byMetric.values()) {
-      const own = found.slice(0, 500);
-      if (metrics && ((metrics + 1) * uids.length * points() > POINTS_AT_ONCE || metrics >= MOST_METRICS)) break;
-      if (own.length !== uids.length || own.some((entry, i) => entry.uid !== uids[i])) continue;
-      batch.push(...own);
-      metrics += 1;
-    }
-    const taken = new Set(batch);
-    queue = queue.filter((entry) => !taken.has(entry));
-    return batch;
   }
 
   /** @param {Entry[]} batch */
@@ -114,8 +90,21 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
       if (asked !== age || stopped) return; // for what is shown no more
       take(batch, found, group !== null);
     } catch (error) {
-      for (const entry of batch) Object.assign(entry, { state: "failed", error });
+      for (const entry of batch) {
+        if (entry.curves.length) readLater(entry); // what is drawn is not wrong, only old
+        else Object.assign(entry, { state: "failed", error });
+      }
+      if (mayPass(error)) retryLater ??= setTimeout(retry, RETRY_AFTER);
     }
+  }
+
+  /** Ask again for what failed. */
+  function retry() {
+    clearTimeout(retryLater);
+    retryLater = undefined;
+    const failed = [...entries.values()].filter((entry) => entry.state === "failed");
+    for (const entry of failed) entry.state = "asked";
+    ask(failed);
   }
 
   /** @param {Entry[]} batch @param {Curve[]} found @param {boolean} grouped */
@@ -161,17 +150,19 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
   }
 
   function prune() {
-    if (entries.size <= MOST_ENTRIES) return;
+    const most = Math.max(MOST_ENTRIES, MOST_METRICS_KEPT * runs().length);
+    if (entries.size <= most) return;
     const old = [...entries].filter(([, entry]) => entry.state !== "asked").sort(([, a], [, b]) => a.used - b.used);
-    for (const [key] of old.slice(0, entries.size - MOST_ENTRIES)) entries.delete(key);
+    for (const [key] of old.slice(0, entries.size - most)) entries.delete(key);
   }
 
   return {
     /**
      * Fetch what is missing of this.
      * @param {Wish} wish
+     * @param {boolean} [again]  Also what was not there the last time.
      */
-    want(wish) {
+    want(wish, again = false) {
       const missing = [];
       for (const uid of grouping() ? [ALL] : runs()) {
         const key = keyOf(wish, uid);
@@ -179,6 +170,9 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
         clock += 1;
         if (known) {
           known.used = clock;
+          if (again && known.state === "ready" && !known.curves.length) {
+            missing.push(Object.assign(known, { state: "asked" }));
+          }
           continue;
         }
         /** @type {Entry} */
@@ -203,12 +197,7 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
         error: found.find((entry) => entry?.state === "failed")?.error ?? null,
       };
     },
-    /** Ask again for what failed. */
-    retry() {
-      const failed = [...entries.values()].filter((entry) => entry.state === "failed");
-      for (const entry of failed) entry.state = "asked";
-      ask(failed);
-    },
+    retry,
     /** Forget everything: other buckets, other groups. */
     clear() {
       age += 1;
@@ -280,17 +269,8 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
     dispose() {
       stopped = true;
       clearTimeout(timer);
+      clearTimeout(retryLater);
       entries.clear();
     },
   };
-}
-
-/**
- * @param {string} run
- * @param {string} metric
- * @returns {Curve}
- */
-function emptyCurve(run, metric) {
-  const none = new Float64Array(0);
-  return { run, metric, exact: true, x: none, mean: none, low: none, high: none, count: none, oddX: none, odd: none };
 }

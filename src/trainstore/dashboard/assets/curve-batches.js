@@ -1,0 +1,61 @@
+// Which of the curves that are wanted one request fetches.
+
+/** @typedef {import("./types.js").Curve} Curve */
+/** @typedef {[number, number]} Range */
+/**
+ * Which curves: of one metric over one axis, whole or in a range.
+ * @typedef {{metric: string, axis: string, range: Range|null, old?: boolean}} Wish
+ */
+/** @typedef {{curves: Curve[], state: "asked"|"ready"|"failed", exact: boolean, error: any, wish: Wish, uid: string, used: number}} Entry */
+
+const POINTS_AT_ONCE = 200_000; // buckets in one answer: 8 MB
+const MOST_METRICS = 50;
+const MOST_RUNS = 500;
+
+/**
+ * What one request fetches: runs × metrics of the same axis and range, the first metric that waits and others that lack
+ * the same runs.
+ * @param {Entry[]} queue  Not empty.
+ * @param {number} points  Of a curve.
+ * @returns {Entry[]}
+ */
+export function nextBatch(queue, points) {
+  const same = (/** @type {Wish} */ a, /** @type {Wish} */ b) =>
+    a.axis === b.axis && a.old === b.old && String(a.range) === String(b.range);
+  const { wish, exact } = queue[0];
+  const open = queue.filter((entry) => same(entry.wish, wish) && entry.exact === exact);
+  /** @type {Map<string, Entry[]>} */
+  const byMetric = new Map();
+  for (const entry of open) byMetric.set(entry.wish.metric, [...(byMetric.get(entry.wish.metric) ?? []), entry]);
+  /** @type {Entry[]} */
+  const batch = [];
+  const uids = (byMetric.get(wish.metric) ?? []).map((entry) => entry.uid).slice(0, MOST_RUNS);
+  let metrics = 0;
+  for (const found of byMetric.values()) {
+    const own = found.slice(0, MOST_RUNS);
+    if (metrics && ((metrics + 1) * uids.length * points > POINTS_AT_ONCE || metrics >= MOST_METRICS)) break;
+    if (own.length !== uids.length || own.some((entry, i) => entry.uid !== uids[i])) continue;
+    batch.push(...own);
+    metrics += 1;
+  }
+  return batch;
+}
+
+/**
+ * Whether the same question may find an answer later: not what the question itself is the reason for.
+ * @param {any} error
+ */
+export function mayPass(error) {
+  const status = error?.status ?? 0;
+  return status < 400 || status >= 500 || status === 429;
+}
+
+/**
+ * @param {string} run
+ * @param {string} metric
+ * @returns {Curve}
+ */
+export function emptyCurve(run, metric) {
+  const none = new Float64Array(0);
+  return { run, metric, exact: true, x: none, mean: none, low: none, high: none, count: none, oddX: none, odd: none };
+}
