@@ -81,11 +81,13 @@ export function runsTable({ state, list, selection, columns, now }) {
    * @param {import("./types.js").Cell[]} values
    */
   const widthOf = (id, label, kind, values) => {
-    const key = `${label}\n${state.list("group").length > 0}`;
+    const leads = id === leading();
+    const key = `${label}\n${state.list("group").length > 0}\n${leads}`;
     const known = widths.get(values);
     if (known?.key === key) return known.width;
     const texts = values.slice(0, SAMPLE).map((value) => cellText(id, value, kind, now()));
-    if (state.list("group").length && kind === "number") texts.push("0.0000 ± 0.0000");
+    if (state.list("group").length && kind === "number")
+      texts.push(leads ? "best 0.0000 0.0000 ± 0.0000" : "0.0000 ± 0.0000");
     const width = columnWidth(label, texts);
     widths.set(values, { key, width });
     return width;
@@ -193,14 +195,13 @@ export function runsTable({ state, list, selection, columns, now }) {
   const fillGroup = (/** @type {HTMLElement} */ cell, /** @type {string} */ id, /** @type {RunGroup} */ group) => {
     if (id === "line") return fill(cell);
     if (id === "status") return fillStatuses(cell, rows, group.members);
-    if (id !== "name") return fillSummary(cell, rows, id, group.members, now());
+    if (id !== "name") return fillNumbers(cell, id, group);
     const is = open.has(group.key);
     const text = groupTitle(rows, state.list("group"), group.values);
     const flip = () => {
       if (!open.delete(group.key)) open.add(group.key);
       show();
     };
-    const best = bestOf(group);
     fill(
       cell,
       h(
@@ -211,16 +212,21 @@ export function runsTable({ state, list, selection, columns, now }) {
         h("span", { class: "count" }, String(group.members.length)),
       ),
     );
-    cell.title = `${text}: ${group.members.length} run${group.members.length === 1 ? "" : "s"}${best}`;
+    cell.title = `${text}: ${group.members.length} run${group.members.length === 1 ? "" : "s"}`;
   };
 
-  /** The run that the table's order puts first, if a number leads it. */
-  const bestOf = (/** @type {RunGroup} */ group) => {
-    const [lead] = sortKeys(state.list("sort"));
-    const value = lead ? cellAt(rows, lead.id, group.members[0]) : null;
-    if (!lead || value === null || rows.columns.get(lead.id)?.kind !== "number") return "";
-    return `; best ${lead.id}: ${formatCell(value, "number")} of ${cellAt(rows, "name", group.members[0])}`;
+  /** In the column that leads the order also the group's best: that of the run which this order puts first. */
+  const fillNumbers = (/** @type {HTMLElement} */ cell, /** @type {string} */ id, /** @type {RunGroup} */ group) => {
+    fillSummary(cell, rows, id, group.members, now());
+    const [first] = group.members;
+    const value = cellAt(rows, id, first);
+    const { kind } = rows.columns.get(id) ?? { kind: "text" };
+    if (id !== leading() || kind !== "number" || value === null || group.members.length < 2) return;
+    cell.prepend(h("span", { class: "best" }, `best ${formatCell(value, kind)} `));
+    cell.title += `, best ${value} of ${cellAt(rows, "name", first)}`;
   };
+
+  const leading = () => sortKeys(state.list("sort"))[0]?.id ?? "";
 
   const show = () => {
     arrange();

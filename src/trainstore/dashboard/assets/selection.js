@@ -11,10 +11,10 @@ const NONE = "none"; // in the address: nobody is chosen, not even the newest
 const SHORT_UID = 8;
 
 /**
- * The uids that the address means: parts of them count where they are those of one run.
+ * The uids that the address means, a part of one where it is that of one run alone; and the texts that mean none.
  * @param {string[]} texts
  * @param {string[]} uids
- * @returns {string[]}
+ * @returns {{found: string[], unknown: string[]}}
  */
 export function meantUids(texts, uids) {
   const whole = new Set(uids);
@@ -24,7 +24,11 @@ export function meantUids(texts, uids) {
     const head = uid.slice(0, SHORT_UID);
     short.set(head, short.has(head) ? null : uid);
   }
-  return texts.flatMap((text) => (whole.has(text) ? text : (short.get(text) ?? [])));
+  const meant = (/** @type {string} */ text) => (whole.has(text) ? text : (short.get(text) ?? null));
+  return {
+    found: texts.flatMap((text) => meant(text) ?? []),
+    unknown: texts.filter((text) => text !== NONE && meant(text) === null),
+  };
 }
 
 /**
@@ -70,7 +74,7 @@ export function runSelection(state, list, most) {
   const update = () => {
     const rows = list.rows.get();
     if (!byHand() && state.list("sort").length && !list.status.get().whole) return; // not the newest, but the first
-    const uids = byHand() ? meantUids(state.list("runs"), rows.uids) : rows.uids.slice(0, PRESELECTED);
+    const uids = byHand() ? meantUids(state.list("runs"), rows.uids).found : rows.uids.slice(0, PRESELECTED);
     const drawn = uids.slice(0, most);
     if (uids.length > most) tooMany = uids.length - most;
     styles = assignColours(drawn, styles);
@@ -86,11 +90,15 @@ export function runSelection(state, list, most) {
     );
   };
 
-  /** @param {string[]} uids */
-  const choose = (uids) => {
+  /**
+   * @param {string[]} uids
+   * @param {string[]} [hidden]  Of the address, which the filter does not show now.
+   */
+  const choose = (uids, hidden = []) => {
     const kept = uids.slice(0, most);
     tooMany = uids.length - kept.length;
-    state.set({ runs: kept.length ? shortUids(kept, list.rows.get().uids) : [NONE] });
+    const runs = [...shortUids(kept, list.rows.get().uids), ...hidden];
+    state.set({ runs: runs.length ? runs : [NONE] });
   };
 
   const stops = [list.rows.listen(update), state.listen(["runs"], update), list.status.listen(update)];
@@ -101,7 +109,8 @@ export function runSelection(state, list, most) {
     chosen,
     /** How many of the runs asked for are left out, because curves have a limit. */
     left: () => tooMany,
-    choose,
+    /** @param {string[]} uids  These and no others. */
+    choose: (uids) => choose(uids),
     /** Back to the newest. */
     usual: () => state.set({ runs: null }),
     /**
@@ -116,7 +125,7 @@ export function runSelection(state, list, most) {
       const between = extend && anchor ? uidsBetween(order, anchor, uids[uids.length - 1]) : uids;
       const rest = [...now].filter((uid) => !between.includes(uid));
       anchor = uids[0];
-      choose(on ? [...rest, ...between] : rest);
+      choose(on ? [...rest, ...between] : rest, meantUids(state.list("runs"), list.rows.get().uids).unknown);
     },
     dispose: () => stops.forEach((stop) => stop()),
   };
