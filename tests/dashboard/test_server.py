@@ -21,8 +21,9 @@ import pytest
 from sqlalchemy import text
 
 from dashboard.serving import API, fill
-from fixtures.databases import opened
+from fixtures.databases import migrate, opened
 from fixtures.processes import Script
+from migrations.test_scalarstop import PREFIX, written_by_scalarstop
 from recording.proxy import Proxy
 from recording.support import eventually
 from trainstore.dashboard.protocol import HEAD_LIMIT
@@ -430,6 +431,16 @@ def test_the_store_is_named_as_everywhere(
     with TrainStore(recorded_url, table_name_prefix="other_") as store:
         store.start_run().finish()
     assert ui("--prefix", "other_").json("meta")["runs"] == 1
+
+
+def test_a_database_of_scalarstop_is_shown_once_it_is_a_store(
+    ui: Callable[..., Ui], failing: Callable[..., str], empty_database_url: str
+):
+    """Before that, the error says how it becomes one; looking changes nothing."""
+    written_by_scalarstop(empty_database_url, "4.0.0", PREFIX)
+    assert "trainstore db upgrade" in failing(empty_database_url, "--prefix", PREFIX)
+    migrate(empty_database_url, PREFIX)
+    assert ui(empty_database_url, "--prefix", PREFIX).json("meta")["store"]["prefix"] == PREFIX
 
 
 def test_a_newer_schema_is_an_error(failing: Callable[..., str], database_url: str):
