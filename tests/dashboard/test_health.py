@@ -85,3 +85,22 @@ def test_a_changed_schema_is_an_error(store, answers):
     with store.engine.begin() as connection:
         connection.exec_driver_sql("DROP INDEX ix_run_name")
     assert any("ix_run_name" in line for line in of(answers.health(), "schema", "error"))
+
+
+def test_a_store_with_a_prefix_answers_everything(database_url):
+    """Its tables are those of the prefix."""
+    with TrainStore(database_url, table_name_prefix="x_") as store:
+        with store.start_run("r", hyperparams={"lr": 0.1}) as run:
+            run.log({"loss": 1.0}, 1, details={"sample/a/0": {"completion": "c"}})
+        answers = Answers(store)
+        assert answers.meta()["store"]["prefix"] == "x_"
+        assert answers.runs(q="hp.lr < 1", sort=["metric.loss"])["count"] == 1
+        assert answers.columns()["count"] == 1
+        assert answers.run(run.uid)["run"]["name"] == "r"
+        assert len(answers.series([run.uid], ["loss"])) == 1
+        assert answers.series([run.uid], ["loss"], attempts="superseded") == []
+        assert len(answers.group(["loss"], by=["hp.lr"])) == 1
+        assert answers.samples([run.uid])["count"] == 1
+        assert answers.compare([run.uid], everything=True)["count"] > 1
+        assert b"".join(answers.export(None)).count(b"\n") == 2
+        assert "error" not in {finding["level"] for finding in answers.health()["findings"]}

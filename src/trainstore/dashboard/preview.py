@@ -96,10 +96,10 @@ def _steps(row: Sequence[object]) -> tuple[int, ...]:
 
 
 def _ends(reader: Reader, key: RunKey) -> tuple[int, int]:
-    log = reader.models.step_log.c
-    ends = [select(end(log.step)).where(log.run_id == key.id).scalar_subquery() for end in (func.min, func.max)]
-    first, last = reader.rows(select(*ends))[0]
-    return first, last
+    """The first step, and the last one that is shown: a superseded attempt may have gone further."""
+    log, run = reader.models.step_log.c, reader.models.run.c
+    first = select(func.min(log.step)).where(log.run_id == key.id).scalar_subquery()
+    return tuple(reader.rows(select(first, run.last_step).where(run.id == key.id))[0])
 
 
 def _stride(first: int, last: int, count: int) -> int | None:
