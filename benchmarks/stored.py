@@ -21,6 +21,7 @@ from trainstore.recording.summary import summarize
 START = datetime(2026, 1, 1, tzinfo=UTC)
 VARYING = 3  # of a run's hyperparameters; all others are the same in every run
 AT_ONCE = 500  # runs
+ROWS_AT_ONCE = 100_000  # PostgreSQL takes a statement of at most 256 MiB
 
 Rows = list[dict[str, Any]]
 
@@ -105,7 +106,9 @@ def _fill(
                     connection.execute(insert(getattr(models, name)), part)
                 elif part:
                     table = getattr(models, name)
-                    backend.upsert(connection, table, tuple(column.name for column in table.primary_key), part)
+                    keys = tuple(column.name for column in table.primary_key)
+                    for start in range(0, len(part), ROWS_AT_ONCE):
+                        backend.upsert(connection, table, keys, part[start : start + ROWS_AT_ONCE])
     engine.dispose()
     backend.close()
     if not is_sqlite(url):

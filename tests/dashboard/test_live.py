@@ -420,6 +420,18 @@ def test_a_deleted_run_is_gone(store, answers):
     assert page.table == page.curves == {}
 
 
+def test_runs_that_never_were_are_not_remembered(store, answers):
+    """Whatever somebody sends, the server's memory does not grow by it."""
+    run = filled(store, "run", 3)
+    for number in range(3):
+        asked = {f"nobody {number} {place}": {} for place in range(500)}
+        assert set(answers.live(runs=asked)["runs"]) == set(asked)
+    answers.live(runs={run.uid: {}})
+    assert set(answers._live._followed) == {run.uid}
+    assert answers.cache.size == 0
+    run.finish()
+
+
 @pytest.mark.parametrize(
     ("asked", "error", "told"),
     [

@@ -194,11 +194,14 @@ class Live:
     def _follow(self, bring: Bring, reader: Reader, asked: Iterable[str], number: int) -> None:
         """Bring the columns of these runs up to date where they have changed."""
         versions = self._versions
+        ids = {uid: versions.id_of(uid) for uid in asked}
         with self._lock:
-            stale = [uid for uid in asked if versions.changed_in(uid) > self._followed.get(uid, -1)]
-        done = bring(reader, {uid: versions.id_of(uid) for uid in stale}) if stale else set()
+            stale = {uid: run for uid, run in ids.items() if versions.changed_in(uid) > self._followed.get(uid, -1)}
+        done = bring(reader, stale) if stale else set()
         with self._lock:
-            self._followed |= {uid: max(number, self._followed.get(uid, 0)) for uid in done}
+            for uid in done:
+                if ids[uid] is not None:  # else it may be anything that somebody sends
+                    self._followed[uid] = max(number, self._followed.get(uid, 0))
 
     def _news(self, uid: str, has: Has, metrics: Sequence[str], x: str, *, changed: bool) -> dict[str, Any]:
         """What is new in the curves of a run; nothing if nothing is."""
