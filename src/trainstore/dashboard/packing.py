@@ -23,6 +23,7 @@ from trainstore.dashboard.buckets import Floats
 
 SINGLE, DOUBLE, DIFFERENCES = "f4", "f8", "d8"  # the kinds of arrays
 FAITHFUL = 2e-4  # of a curve's height: less than a pixel
+LARGEST = 1e38  # beyond it, single precision has no room to round up
 _ROUGH = np.uint32(0xFF)  # the last bits of a float32, which the edges of a band do without
 
 
@@ -52,8 +53,10 @@ class Arrays:
 
     def add_exactly(self, values: Floats) -> int:
         """Keep places on an axis, or counts; the number of the array."""
-        steps = np.diff(values, prepend=0.0) if len(values) else values
-        if np.array_equal(np.cumsum(steps), values):
+        with np.errstate(over="ignore", invalid="ignore"):
+            steps = np.diff(values, prepend=0.0) if len(values) else values
+            added_up = np.cumsum(steps)
+        if np.array_equal(added_up, values):
             return self._add(DIFFERENCES, steps)
         return self._add(DOUBLE, values)
 
@@ -115,7 +118,9 @@ def _is_faithful(values: Floats) -> bool:
     finite = np.isfinite(values)
     if not finite.any():
         return True
-    with np.errstate(over="ignore", under="ignore"):
-        error = np.abs(values[finite].astype(np.float32).astype(np.float64) - values[finite])
-    height = float(np.ptp(values[finite]))
-    return bool((error <= FAITHFUL * height).all()) if height else bool((error <= 1e-7 * np.abs(values[finite])).all())
+    sound = values[finite]
+    if np.abs(sound).max() > LARGEST:
+        return False
+    error = np.abs(sound.astype(np.float32).astype(np.float64) - sound)
+    height = float(np.ptp(sound))
+    return bool((error <= FAITHFUL * height).all()) if height else bool((error <= 1e-7 * np.abs(sound)).all())

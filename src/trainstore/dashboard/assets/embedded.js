@@ -56,6 +56,15 @@ export function unpack(buffer) {
 }
 
 /**
+ * A number of single precision with the digits that it has: 0.1, not 0.10000000149.
+ * @param {number} value
+ */
+function withoutNoise(value) {
+  const short = Number(value.toPrecision(7));
+  return Math.fround(short) === value ? short : Number(value.toPrecision(9));
+}
+
+/**
  * @param {ArrayBuffer} buffer
  * @param {{kind: keyof typeof SIZES, count: number, place: number}} entry
  */
@@ -66,7 +75,7 @@ function readArray(buffer, { kind, count, place }) {
   for (let one = 0; one < size; one += 1) {
     for (let nr = 0; nr < count; nr += 1) bytes[nr * size + one] = sorted[one * count + nr];
   }
-  if (kind === "f4") return Float64Array.from(new Float32Array(bytes.buffer));
+  if (kind === "f4") return Float64Array.from(new Float32Array(bytes.buffer), withoutNoise);
   const values = new Float64Array(bytes.buffer);
   if (kind === "d8") for (let nr = 1; nr < count; nr += 1) values[nr] += values[nr - 1];
   return values;
