@@ -161,6 +161,18 @@ def test_a_long_run_of_texts_has_no_curves(store, long):
     assert Answers(store).series([uid], ["loss", "text"]) == []
 
 
+def test_of_very_many_steps_the_first_runs_are_read_at_once(store, monkeypatch):
+    """The others are shown by some of their steps, unless they have no more than that."""
+    monkeypatch.setattr(preview, "AT_ONCE", 100)
+    monkeypatch.setattr(preview, "FEWEST", 20)
+    monkeypatch.setattr(preview, "MOST", 20)
+    uids = [record(store, {step: {"loss": 1.0} for step in range(count)}) for count in (60, 60, 15, 30)]
+    answers = Answers(store)
+    assert [curve.head["exact"] for curve in answers.series(uids, ["loss"])] == [True, False, True, False]
+    assert all(curve.head["exact"] for curve in answers.series(uids, ["loss"], exact=True))
+    assert all(curve.head["exact"] for curve in answers.series(uids, ["loss"]))
+
+
 @pytest.mark.parametrize("x", ["epoch", "time", "relative", "other"])
 def test_a_preview_has_every_axis(store, long, x):
     """Also a metric."""

@@ -8,7 +8,7 @@ apart, where all of them do.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,8 @@ from trainstore.dashboard.run_columns import ATTEMPT, RunColumns, Summary
 from trainstore.dashboard.run_reading import read_run
 from trainstore.queries.reader import Reader, RunKey
 
-LONG = 50_000  # steps: fewer are read at once
+LONG = 50_000  # steps of a run: fewer are read at once
+AT_ONCE = 200_000  # steps of all runs that one question is about
 FEWEST, MOST = 500, 2_000  # steps of a preview
 DENSE = 0.9  # of all steps: such a metric is hardly missed
 
@@ -35,13 +36,26 @@ class _Known:
         return max(self.steps)
 
 
-def is_long(reader: Reader, key: RunKey, summary: Summary) -> bool:
-    """Whether a run has more than `LONG` steps."""
-    if any(row[0] != ATTEMPT and row[1] > LONG for row in summary):
-        return True
+def at_a_glance(reader: Reader, keys: Sequence[RunKey], summaries: Mapping[int, Summary]) -> list[RunKey]:
+    """Those of these runs that would keep a page waiting: the long ones, and all that come when enough was read."""
+    found, read = [], 0
+    for key in keys:
+        steps = _count(reader, key, summaries[key.id])
+        if steps > LONG or (steps > FEWEST and read + steps > AT_ONCE):
+            found.append(key)
+        else:
+            read += steps
+    return found
+
+
+def _count(reader: Reader, key: RunKey, summary: Summary) -> int:
+    """How many steps a run has, or more than `LONG`."""
+    most = max((row[1] for row in summary if row[0] != ATTEMPT), default=0)
+    if most > LONG:
+        return int(most)
     log = reader.models.step_log.c
     some = select(log.step).where(log.run_id == key.id).limit(LONG + 1).subquery()
-    return bool(reader.rows(select(func.count()).select_from(some))[0][0] > LONG)
+    return int(reader.rows(select(func.count()).select_from(some))[0][0])
 
 
 def previewed(

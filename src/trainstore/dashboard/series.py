@@ -13,7 +13,7 @@ from trainstore.dashboard.columns import Columns
 from trainstore.dashboard.found import each_once, find_runs
 from trainstore.dashboard.groups import BANDS, banded
 from trainstore.dashboard.limits import check_number
-from trainstore.dashboard.preview import is_long, previewed
+from trainstore.dashboard.preview import at_a_glance, previewed
 from trainstore.dashboard.run_columns import RunColumns
 from trainstore.dashboard.run_reading import summaries_of
 from trainstore.dashboard.superseded import Superseded
@@ -164,16 +164,15 @@ def _shown(
 
 
 def _previews(store: TrainStore, keys: Sequence[RunKey], metrics: Sequence[str], part: Part) -> dict[str, Shown]:
-    """Some steps of those of the runs that are long."""
+    """Some steps of those of the runs that take long to read."""
     found = {}
     by_step = {"low": part.lo, "high": part.hi} if part.x == "step" else {}
     with store.snapshot() as snapshot:
         reader = snapshot.reader
         summaries = summaries_of(reader, [key.id for key in keys])
-        for key in keys:
-            if is_long(reader, key, summaries[key.id]):
-                columns = previewed(reader, key, summaries[key.id], metrics, part.points, **by_step)
-                found[key.uid] = Shown(columns, exact=False)
+        for key in at_a_glance(reader, keys, summaries):
+            columns = previewed(reader, key, summaries[key.id], metrics, part.points, **by_step)
+            found[key.uid] = Shown(columns, exact=False)
     return found
 
 
