@@ -18,7 +18,7 @@ const LAMPS = {
   live: ["●", "live", "New steps and runs appear by themselves"],
   idle: ["●", "live", "Nothing is running; new runs appear by themselves"],
   paused: ["‖", "paused", "The page is hidden; it goes on when you look at it"],
-  away: ["⚠", "database away", "The page tries again by itself"],
+  away: ["⚠", "no answer", "The database, or trainstore ui, does not answer; the page tries again by itself"],
 };
 
 /**

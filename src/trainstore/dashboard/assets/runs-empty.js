@@ -1,5 +1,6 @@
 // What the page of the runs says when there is nothing to show.
 import { h } from "./dom.js";
+import { formatNumber } from "./format.js";
 
 const RECORD = `from trainstore import TrainStore
 
@@ -66,5 +67,24 @@ export function troubleNotice(error, again, usual) {
     ours
       ? h("button", { on: { click: usual } }, "The usual columns and order")
       : h("button", { on: { click: again } }, "Try again"),
+  );
+}
+
+/**
+ * Records that a process has left behind, and what delivers them.
+ * @param {NonNullable<import("./types.js").Meta["waiting"]>} waiting
+ * @param {() => void} close
+ */
+export function waitingNotice({ records, command }, close) {
+  const what =
+    records === 1
+      ? "One record of a process that has ended is"
+      : `${formatNumber(records)} records of processes that have ended are`;
+  return h(
+    "div",
+    { class: "row" },
+    h("span", { class: "warn", "aria-hidden": "true" }, "⚠"),
+    h("span", { class: "grow" }, `${what} not in the database yet. This delivers them: `, h("code", {}, command)),
+    h("button", { class: "plain", "aria-label": "Close this message", on: { click: close } }, "×"),
   );
 }

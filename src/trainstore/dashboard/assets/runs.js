@@ -6,7 +6,7 @@ import { divider } from "./divider.js";
 import { announce, fill, h } from "./dom.js";
 import { formatNumber } from "./format.js";
 import { addShortcut } from "./keys.js";
-import { firstScreen, nothingFound, troubleNotice } from "./runs-empty.js";
+import { firstScreen, nothingFound, troubleNotice, waitingNotice } from "./runs-empty.js";
 import { runsTable } from "./runs-table.js";
 import { runsToolbar } from "./runs-toolbar.js";
 import { runSelection } from "./selection.js";
@@ -27,6 +27,7 @@ export function runsPage({ source, meta, state, live, list }) {
   const table = runsTable({ state, list, selection, columns: columns.get, now: databaseNow });
   const left = h("div", { class: "runs-table" });
 
+  let { waiting } = meta;
   const notice = h("div", { class: "notice", role: "status", hidden: true });
   const parts = h("div", { class: "runs-parts" });
   const line = divider(Number(remembered(SPLIT_KEY)) || USUAL_SPLIT, (percent, done) => {
@@ -71,6 +72,21 @@ export function runsPage({ source, meta, state, live, list }) {
     toolbar.view(element.dataset.view, narrow);
   };
 
+  /** @type {any} What the notice says; it is made once, so that its button keeps the focus. */
+  let said = null;
+  const say = (/** @type {any} */ error) => {
+    if (said === (error ?? waiting)) return;
+    said = error ?? waiting;
+    notice.hidden = !said;
+    const usual = () => state.set({ cols: null, sort: null, group: null });
+    const close = () => {
+      waiting = null;
+      say(null);
+    };
+    if (error) fill(notice, troubleNotice(error, list.load, usual));
+    else if (waiting) fill(notice, waitingNotice(waiting, close));
+  };
+
   const draw = () => {
     const { count, error, loading, whole } = list.status.get();
     const bare = count === 0 && !state.text("q");
@@ -80,16 +96,7 @@ export function runsPage({ source, meta, state, live, list }) {
     element.setAttribute("aria-busy", String(loading));
     left.dataset.whole = String(whole && !loading);
     const elsewhere = error && (error.code !== "filter" || error.elsewhere || !source.can.filter) ? error : null;
-    notice.hidden = !elsewhere;
-    if (elsewhere)
-      fill(
-        notice,
-        troubleNotice(
-          elsewhere,
-          () => list.load(),
-          () => state.set({ cols: null, sort: null, group: null }),
-        ),
-      );
+    say(elsewhere);
     if (first) fill(left, firstScreen(meta));
     else if (count === 0) fill(left, nothingFound(state));
     else if (count === null && !error) fill(left, h("p", { class: "loading" }, "Reading the runs…"));

@@ -1,0 +1,167 @@
+"""The table of the runs in a browser: what it leaves out of the page, keeps chosen, orders and says."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from fixtures import experiments
+from fixtures.browsers import Dashboard, settle, wait_until
+
+KILLED = """
+import os, signal, sys
+from trainstore import TrainStore
+store = TrainStore(sys.argv[1])
+run = store.start_run("killed")
+run.log({"loss": 1.0}, 1)
+store.flush()
+for step in range(2, 102):
+    run.log({"loss": 1.0}, step)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def page_at(dashboard_of, open_page):
+    """Opens the page of some runs: ``page_at(experiments.eight, "#/runs")``."""
+
+    def opened(fill, place, **options):
+        page = open_page(dashboard_of(fill), place, **options)
+        page.wait_for_selector(".runs-table[data-whole=true]", state="attached")
+        settle(page)
+        return page
+
+    return opened
+
+
+def chosen_count(page):
+    """How many runs are in the charts, as the page says it."""
+    return int(re.match(r"\d+", page.get_by_role("button", name=re.compile("in the charts")).inner_text())[0])
+
+
+def headings(page):
+    """Of the columns in view."""
+    return page.get_by_role("columnheader").all_inner_texts()
+
+
+def test_only_rows_in_view_exist_and_all_can_be_reached(page_at):
+    """The last of 200 is one key away; a screen reader knows how many there are, and which it is."""
+    page = page_at(experiments.two_hundred, "#/runs?tab=table")
+    rows = page.locator(".grid-body [role=row]")
+    assert rows.count() < 60
+    assert page.get_by_role("grid", name="Runs").get_attribute("aria-rowcount") == "201"
+    page.keyboard.press("j")
+    page.keyboard.press("Control+End")
+    wait_until(page, lambda: page.get_by_role("link", name="sweep-000").count() == 1)
+    last = page.locator(".grid-body [role=row][aria-rowindex='201']")
+    assert last.evaluate("(row) => row.contains(document.activeElement)")
+    page.keyboard.press("Control+Home")
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "All runs that the filter shows"
+
+
+def test_chosen_runs_stay_chosen_while_a_filter_hides_them(page_at):
+    """What one does under the filter changes what one sees there, and no other run."""
+    page = page_at(experiments.eight, "#/runs")
+    page.get_by_role("checkbox", name="Show sweep-006 in the charts").click()
+    wait_until(page, lambda: chosen_count(page) == 7)
+    page.get_by_role("combobox", name="Filter of runs").fill("status = failed")
+    page.keyboard.press("Enter")
+    wait_until(page, lambda: chosen_count(page) == 1)
+    page.get_by_role("checkbox", name="Show sweep-001 in the charts").click()
+    wait_until(page, lambda: chosen_count(page) == 0)
+    page.get_by_role("button", name="Clear the filter").click()
+    wait_until(page, lambda: chosen_count(page) == 6)
+
+
+def test_shift_chooses_all_runs_between(page_at):
+    """From the last one to this, whichever is above."""
+    page = page_at(experiments.two_hundred, "#/runs?runs=none")
+    assert chosen_count(page) == 0
+    page.get_by_role("checkbox", name="Show sweep-190 in the charts").click()
+    page.get_by_role("checkbox", name="Show sweep-195 in the charts").click(modifiers=["Shift"])
+    wait_until(page, lambda: chosen_count(page) == 6)
+
+
+def test_a_group_says_its_best_in_the_column_that_leads_the_order(page_at):
+    """The lowest of an ascending order; the runs below it begin with this one."""
+    page = page_at(experiments.eight, "#/runs?tab=table&group=hp.optimizer&sort=metric.eval_loss")
+    group = page.locator(".grid-body [role=row]", has_text="optimizer = adamw")
+    told = group.locator(".best").inner_text()
+    group.get_by_role("button").click()
+    settle(page)
+    rows = page.locator(".grid-body [role=row]").all()
+    below = next(row for row in rows if row.get_attribute("aria-rowindex") == str(_row_of(group) + 1))
+    assert told.strip() == f"best {_number(below.inner_text())}"
+
+
+def _row_of(row):
+    return int(row.get_attribute("aria-rowindex"))
+
+
+def _number(text):
+    """The first number with a point."""
+    return re.search(r"\d+\.\d+", text)[0]
+
+
+def test_columns_are_ordered_by_keys_and_taken_out(page_at):
+    """Alt and an arrow move a column, the focus with it; Delete takes it out; the address has the rest."""
+    page = page_at(experiments.eight, "#/runs?tab=table&cols=started&cols=metric.loss&cols=hp.seed")
+    assert headings(page)[4:] == ["started", "loss", "seed"]
+    page.get_by_role("button", name="Columns").click()
+    page.get_by_role("listitem").filter(has_text="started").focus()
+    page.keyboard.press("Alt+ArrowDown")
+    wait_until(page, lambda: headings(page)[4:] == ["loss", "started", "seed"])
+    page.keyboard.press("Alt+ArrowDown")
+    wait_until(page, lambda: headings(page)[4:] == ["loss", "seed", "started"])
+    page.keyboard.press("Delete")
+    wait_until(page, lambda: headings(page)[4:] == ["loss", "seed"])
+    assert "cols=metric.loss&cols=hp.seed" in page.url
+
+
+def test_the_divider_moves_by_keys_and_is_remembered(page_at):
+    """In steps; the next visit begins where it was left."""
+    page = page_at(experiments.eight, "#/runs")
+    line = page.get_by_role("separator", name="Width of the table")
+    before = int(line.get_attribute("aria-valuenow"))
+    line.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert int(line.get_attribute("aria-valuenow")) == before + 4
+    page.reload()
+    page.wait_for_selector(".runs-table[data-whole=true]")
+    settle(page)
+    assert int(line.get_attribute("aria-valuenow")) == before + 4
+
+
+def test_a_column_that_is_not_there_is_told_beside_the_runs(page_at):
+    """With the way back; the runs are shown."""
+    page = page_at(experiments.eight, "#/runs?tab=table&cols=metric.loss", width=1440)
+    page.watch.allowed.append("status of 400")
+    page.goto(page.url.replace("metric.loss", "hp.learning_rte"))
+    page.reload()
+    page.get_by_text("there is no hyperparameter or field hp.learning_rte").wait_for()
+    assert page.get_by_role("link", name="sweep-006").is_visible()
+    page.get_by_role("button", name="The usual columns and order").click()
+    wait_until(page, lambda: "loss" in headings(page))
+
+
+def test_what_a_killed_process_left_is_told_with_the_command(open_page, tmp_path):
+    """Above the runs, until one closes it."""
+    url = f"sqlite:///{tmp_path}/killed.db"
+    done = subprocess.run([sys.executable, "-c", KILLED, url], env=os.environ, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    dashboard = Dashboard(tmp_path, url)
+    try:
+        page = open_page(dashboard, "#/runs")
+        message = page.get_by_text(re.compile("not in the database yet"))
+        message.wait_for()
+        assert "trainstore recover" in message.inner_text()
+        page.get_by_role("button", name="Close this message").click()
+        wait_until(page, lambda: not message.is_visible())
+        settle(page)
+    finally:
+        dashboard.close()
