@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from sqlalchemy import FromClause, Select, bindparam, select, type_coerce
+from sqlalchemy import FromClause, Select, bindparam, cast, null, select, type_coerce, union_all
 from sqlalchemy.types import NullType
 
 from trainstore.backends import Backend
@@ -141,25 +141,28 @@ def _numbers(column: Any) -> tuple[Any, Floats] | None:
 def summaries_of(reader: Reader, ids: Sequence[int]) -> dict[int, Summary]:
     """For each run what changes whenever its current steps do, but for a value in the middle that is no extreme."""
     found: dict[int, set[tuple[Any, ...]]] = {number: set() for number in ids}
-    summaries, attempts = _summaries(reader.models)
+    statement = _summaries(reader.models)
     for start in range(0, len(ids), IN_LIMIT):
-        asked = {"ids": list(ids[start : start + IN_LIMIT])}
-        for run, *row in reader.rows(summaries, asked):
-            found[run].add(tuple(row))
-        for run, *row in reader.rows(attempts, asked):
-            found[run].add((ATTEMPT, *row))
+        for run, metric, *row in reader.rows(statement, {"ids": list(ids[start : start + IN_LIMIT])}):
+            found[run].add((ATTEMPT, *row[:2]) if metric is None else (metric, *row))
     return {number: frozenset(rows) for number, rows in found.items()}
 
 
 @lru_cache(maxsize=16)
-def _summaries(models: Models) -> tuple[Select[Any], Select[Any]]:
+def _summaries(models: Models) -> Select[Any]:
+    """The summaries of runs, and in the same columns the number and the last current step of their attempts."""
     summary, attempt = models.metric_summary.c, models.attempt.c
     ids: Any = bindparam("ids", expanding=True)
-    return (
-        # Of one with a count of 0 no row is current any more.
-        select(*(summary[name] for name in _SUMMARY)).where(summary.run_id.in_(ids), summary.count > 0),
-        select(attempt.run_id, attempt.attempt, attempt.end_step).where(attempt.run_id.in_(ids)),
+    columns = [summary[name] for name in _SUMMARY]
+    nothing = [cast(null(), column.type) for column in columns]
+    # Of a summary with a count of 0 no row is current any more.
+    both = union_all(
+        select(*columns).where(summary.run_id.in_(ids), summary.count > 0),
+        select(attempt.run_id, nothing[1], attempt.attempt, attempt.end_step, *nothing[4:]).where(
+            attempt.run_id.in_(ids)
+        ),
     )
+    return select(*both.subquery("both").c)
 
 
 def read_on(

@@ -12,7 +12,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -64,8 +64,8 @@ class Versions:
         """
         with self._lock:
             first = self._seen_at is None
-            now, count, last_run, last_event = _overview(reader)
-            recorded, opened = self._new_in_writers(reader, now)
+            (now, count, last_run, last_event), writers = _seen(reader, (self._seen_at or datetime.now(UTC)) - RECENT)
+            recorded, opened = self._new_in_writers(writers)
             edited = self._new_in_events(reader, last_event)
             changed = recorded | edited
             gone: list[str] = []
@@ -144,10 +144,9 @@ class Versions:
         with self._lock:
             return self._changed.get(uid, 0)
 
-    def _new_in_writers(self, reader: Reader, now: datetime) -> tuple[set[int], set[int]]:
+    def _new_in_writers(self, writers: _Writers) -> tuple[set[int], set[int]]:
         """The runs whose writers have done something, and those that have new ones; the first time it is all."""
-        since = (self._seen_at or now) - RECENT
-        known, self._writers = self._writers, _open_writers(reader, since, now - LOST_AFTER)
+        known, self._writers = self._writers, writers
         changed = {row[0] for uid, row in self._writers.items() if known.get(uid) != row}
         # One that was open and is not even among those that closed: nobody has asked for a long time.
         changed |= {row[0] for uid, row in known.items() if uid not in self._writers and not row[2]}
@@ -173,35 +172,39 @@ class Versions:
 # The statements are made once: that takes longer than to run them.
 
 
-def _overview(reader: Reader) -> tuple[datetime, int, int, int]:
-    """The database's clock, how many runs there are, the highest id of one, and the highest id of an event."""
-    ((now, count, last_run, last_event),) = reader.rows(_overview_statement(reader.models, reader.backend))
-    return now, count, last_run or 0, last_event or 0
+def _seen(reader: Reader, since: datetime) -> tuple[tuple[datetime, int, int, int], _Writers]:
+    """What there is at a glance, and the writers that are open, or have closed since then.
 
-
-@lru_cache(maxsize=16)
-def _overview_statement(models: Models, backend: Backend) -> Select[Any]:
-    run, event = models.run.c, models.event.c
-    last_event = select(func.max(event.id)).scalar_subquery()
-    return select(backend.now(), func.count(), func.max(run.id), last_event).select_from(models.run)
-
-
-def _open_writers(reader: Reader, since: datetime, heard_after: datetime) -> _Writers:
-    """The writers that are open, or have closed since then."""
-    rows = reader.rows(_writers_statement(reader.models), {"since": since})
-    return {
-        uid: (run, acked, closed is not None, closed is None and heard_of > heard_after)
-        for uid, run, acked, closed, heard_of in rows
+    At a glance: the database's clock, how many runs there are, the highest id of one, and the highest id of an event.
+    """
+    rows = reader.rows(_seen_statement(reader.models, reader.backend), {"since": since})
+    now, count, last_run, last_event, *_ = rows[0]
+    writers = {
+        uid: (run, acked, closed is not None, closed is None and heard_of > now - LOST_AFTER)
+        for *_, uid, run, acked, closed, heard_of in rows
+        if uid is not None  # that there is none is a row, too
     }
+    return (now, count, last_run or 0, last_event or 0), writers
 
 
 @lru_cache(maxsize=16)
-def _writers_statement(models: Models) -> Select[Any]:
-    writer = models.writer.c
-    heard_of = func.coalesce(writer.heartbeat_at, writer.started_at)
+def _seen_statement(models: Models, backend: Backend) -> Select[Any]:
+    run, event, writer = models.run.c, models.event.c, models.writer.c
+    last_event = select(func.max(event.id)).scalar_subquery()
+    overview = (
+        select(
+            backend.now().label("now"),
+            func.count().label("count"),
+            func.max(run.id).label("last_run"),
+            last_event.label("last_event"),
+        )
+        .select_from(models.run)
+        .subquery("overview")
+    )
     recent = writer.closed_at > bindparam("since", type_=writer.closed_at.type)
-    return select(writer.uid, writer.run_id, writer.acked, writer.closed_at, heard_of).where(
-        or_(writer.closed_at.is_(None), recent)
+    heard_of = func.coalesce(writer.heartbeat_at, writer.started_at)
+    return select(*overview.c, writer.uid, writer.run_id, writer.acked, writer.closed_at, heard_of).select_from(
+        overview.outerjoin(models.writer, or_(writer.closed_at.is_(None), recent))
     )
 
 
