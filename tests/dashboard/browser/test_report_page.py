@@ -123,6 +123,18 @@ def test_curves_on_every_axis(shown, x):
     assert page.locator(".chart-error, figure .bad").count() == 0
 
 
+def test_a_charts_points_can_be_saved(shown):
+    """Without a server, and with the digits that they were logged with, as far as the report has them."""
+    page = shown(experiments.eight, "#/runs")
+    page.locator("figure[data-metric=eval_loss]").get_by_role("button", name="more for eval_loss").click()
+    with page.expect_download() as waiting:
+        page.get_by_text("CSV", exact=True).click()
+    saved = Path(waiting.value.path()).read_text(encoding="utf-8")
+    assert waiting.value.suggested_filename == "eval_loss.csv"
+    assert len(saved.splitlines()) > 60
+    assert max(len(cell.lstrip("-0.")) for cell in re.findall(r"-?\d\.\d+", saved)) <= 10
+
+
 def test_a_report_of_one_run_begins_with_its_page(shown):
     """Attempts, superseded stretches, events and samples are there."""
     page = shown(experiments.one)
