@@ -6,6 +6,7 @@ import { isDark, plotHeight, rampColour } from "./ramp.js";
 
 const TOP = 62;
 const FOOT = 40; // room for runs without a value, below the axis
+const AXIS_ROOM = 92; // pixels, at least
 const SIDE = 74;
 const BELOW = 18; // pixels below the axis where such runs pass
 
@@ -34,6 +35,7 @@ export function parallelPlot({ axes, colour, runs, onOrder, onLog, onKeep, onOpe
   const plot = h("div", { class: "parallel-plot", style: { height: `${HEIGHT}px` } }, canvas, overlay);
   const keep = h("button", { class: "primary", hidden: true, on: { click: () => onKeep(filterText()) } }, "");
   const clear = h("button", { hidden: true, on: { click: () => { ranges.clear(); drawAll(); } } }, "Clear ranges");
+  plot.style.minWidth = `${axes.length * AXIS_ROOM}px`; // on a narrow page it scrolls
   const element = h("div", { class: "parallel" }, plot, h("div", { class: "row parallel-foot" }, keep, clear, reading));
 
   /** @type {Map<string, [number, number]>} */
@@ -124,7 +126,9 @@ export function parallelPlot({ axes, colour, runs, onOrder, onLog, onKeep, onOpe
       ids.splice(to, 0, ids.splice(place, 1)[0]);
       onOrder(ids);
     };
-    return h("div", { class: "parallel-axis", style: { left: `${xOf(place)}px`, height: `${HEIGHT}px` } },
+    const room = axes.length > 1 ? Math.min(140, xOf(1) - xOf(0)) : 140;
+    const at = { left: `${xOf(place)}px`, height: `${HEIGHT}px`, "--room": `${room}px` };
+    return h("div", { class: "parallel-axis", style: at },
       axisHead({ axis, onMove: (by) => move(place + by), onLog: () => onLog(axis.id),
         onRemove: axes.length > 2 ? () => onOrder(ids.filter((id) => id !== axis.id)) : null,
         onDrop: (left) => move(nearest(place, left)) }),
