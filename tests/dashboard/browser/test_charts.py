@@ -509,3 +509,19 @@ def test_a_link_to_one_chart_can_be_copied(charts_of):
     page.reload()
     page.wait_for_selector(".chart-full")
     assert chart(page, "eval_loss").bounding_box()["width"] == 1440
+
+
+def test_nothing_is_said_of_runs_before_they_are_read(dashboard_of, open_page):
+    """Neither that there are no metrics nor that none is chosen."""
+    page = open_page(dashboard_of(experiments.eight))
+    said = """
+      window.said = [];
+      new MutationObserver(() => {
+        for (const empty of document.querySelectorAll(".charts .empty")) window.said.push(empty.innerText);
+      }).observe(document, { childList: true, subtree: true });
+    """
+    page.add_init_script(said)
+    page.reload()
+    page.wait_for_selector(".chart-plot")
+    settle(page)
+    assert page.evaluate("window.said") == []

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { traceOf, visible } from "../../../src/trainstore/dashboard/assets/chart-draw.js";
 import { csvOf, csvText } from "../../../src/trainstore/dashboard/assets/chart-export.js";
 import { metricNames, sectionsOf } from "../../../src/trainstore/dashboard/assets/chart-parts.js";
+import { groupName } from "../../../src/trainstore/dashboard/assets/chart-legend.js";
 import { carriedOver, composePicture } from "../../../src/trainstore/dashboard/assets/chart-picture.js";
 import { readingsAt } from "../../../src/trainstore/dashboard/assets/chart-tip.js";
 import { weightAt } from "../../../src/trainstore/dashboard/assets/chart-controls.js";
@@ -118,6 +119,13 @@ test("sections are by prefix, with what has none first, losses first, and pins a
   assert.deepEqual(sectionsOf(metrics, ["eval/loss", "gone"]).map((part) => part.metrics), [
     ["eval/loss"], ["loss", "train_loss", "accuracy"], ["eval/loss", "eval/accuracy"],
   ]);
+});
+
+test("a group has the name that it has in the table", () => {
+  const curve = { group: [0.001, null, true, "adamw"], label: "as the server says it" };
+  const by = ["hp.lr", "tag.owner", "hp.nested.on", "name"];
+  assert.equal(groupName(by, curve), "lr = 0.001, owner = none, nested.on = true, name = adamw");
+  assert.equal(groupName([], curve), "as the server says it");
 });
 
 test("columns name metrics: their last value, or the least of them, but not each twice", () => {

@@ -42,6 +42,7 @@ import { DASHES } from "./colours.js";
 
 const FADES_ABOVE = 10; // runs
 const ONLY_SMOOTHED_ABOVE = 100;
+const BANDS_AT_FULL = 4; // of strength
 const DOTS_APART = 9; // pixels
 const HAIR_APART = 0.7; // device pixels
 
@@ -75,12 +76,16 @@ export function paintChart(pen, picture) {
 function paintLines(pen, picture, y) {
   const { lines, look, ratio } = picture;
   const many = lines.length > FADES_ABOVE;
+  const bands = lines.reduce((sum, line) => sum + Number(line.band), 0);
+  const bandAlpha = 0.16 * Math.min(1, BANDS_AT_FULL / bands); // many of them lie on each other
   pen.lineJoin = "round";
   for (const line of lines) {
     if (line.smooth && (line.old || lines.length > ONLY_SMOOTHED_ABOVE)) continue;
     const trace = traceOf(line, line.mean, picture, y);
     pen.strokeStyle = pen.fillStyle = look.runs[line.run.colour];
-    if (trace.spread && (line.band || !many)) paintEnvelope(pen, trace, line.smooth ? 0.13 : 0.18);
+    if (trace.spread && (line.band || !many)) {
+      paintEnvelope(pen, trace, line.band ? bandAlpha : line.smooth ? 0.13 : 0.18);
+    }
     pen.globalAlpha = line.smooth ? (many ? 0.14 : 0.35) : 1;
     stroke(pen, line, trace, { width: line.smooth || many ? 1 : 1.5, dots: !many, hair: many ? ratio : 0 });
   }

@@ -2,13 +2,29 @@
 import { swatch } from "./chart-tip.js";
 import { assignColours } from "./colours.js";
 import { fill, h } from "./dom.js";
+import { formatNumber } from "./format.js";
 
 /** @typedef {import("./types.js").ShownRun} ShownRun */
 
 const MOST_IN_LEGEND = 40;
 
-/** @param {() => import("./chart-draw.js").Look} look */
-export function chartLegend(look) {
+/**
+ * What the runs of a group have in common, as the table says it: "lr = 0.001, optimizer = adamw".
+ * @param {string[]} by  Ids of columns.
+ * @param {import("./types.js").Curve} curve
+ */
+export function groupName(by, { group = [], label = "" }) {
+  if (!by.length || group.length !== by.length) return label;
+  const text = (/** @type {import("./types.js").Cell} */ cell) =>
+    cell === null ? "none" : typeof cell === "number" ? formatNumber(cell) : String(cell);
+  return by.map((id, place) => `${id.replace(/^(hp|tag|mth|dbh|env)\./, "")} = ${text(group[place])}`).join(", ");
+}
+
+/**
+ * @param {() => import("./chart-draw.js").Look} look
+ * @param {() => string[]} by  The columns that runs are grouped by.
+ */
+export function chartLegend(look, by) {
   /** @type {Map<string, ShownRun>} */
   const known = new Map();
   const element = h("ul", { class: "chart-legend", hidden: true });
@@ -24,8 +40,9 @@ export function chartLegend(look) {
       const old = known.get(uid);
       if (old) return old;
       const style = assignColours([...known.keys(), uid], known).get(uid) ?? { colour: 0, dash: 0 };
-      const label = curve.runs === undefined ? uid : `${uid} (${curve.runs})`;
-      const group = { uid, name: uid, status: "", label, ...style };
+      const name = groupName(by(), curve);
+      const label = curve.runs === undefined ? name : `${name} (${curve.runs})`;
+      const group = { uid, name, status: "", label, ...style };
       known.set(uid, group);
       return group;
     },

@@ -25,12 +25,14 @@ const FEW_RUNS = 10;
  * @param {import("./router.js").State} options.state
  * @param {import("./signals.js").Signal<ShownRun[]>} options.runs
  * @param {import("./signals.js").Signal<string[]>} [options.metrics]  Without it: those of the state's project and filter.
+ * @param {import("./signals.js").Signal<boolean>} [options.known]  Whether runs and metrics have been read: before, there
+ *   is nothing to be said of them.
  * @param {MarksSignal} [options.marks]
  * @param {import("./types.js").Context["live"]} [options.live]
  * @param {boolean} [options.compact]  Without the controls.
  * @returns {import("./types.js").Page}
  */
-export function chartPanel({ source, state, runs, metrics, marks, live, compact = false }) {
+export function chartPanel({ source, state, runs, metrics, known = signal(metrics !== undefined), marks, live, compact = false }) {
   const all = disposables();
   const names = metrics ?? signal(/** @type {string[]} */ ([]));
   const sync = makeSync();
@@ -60,7 +62,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
 
   /** @type {Map<string, ShownRun>} */
   let byUid = new Map();
-  const legend = chartLegend(() => look);
+  const legend = chartLegend(() => look, () => state.list("group"));
   const host = {
     ...{ store, sync, settings: settings.of, common: settings.common, grouped: () => grouping() !== null },
     set: settings.set,
@@ -150,7 +152,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
       one.dispose();
       charts.delete(key);
     }
-    if (!parts.length) fill(sections, h("p", { class: "empty" }, emptyText(names.get().length > 0)));
+    if (!parts.length) fill(sections, known.get() && h("p", { class: "empty" }, emptyText(names.get().length > 0)));
     const count = Number(state.text("cols-per-row"));
     element.dataset.columns = count >= 1 && count <= 4 ? String(count) : "";
     columns.forEach((button, place) => button.setAttribute("aria-pressed", String(count === place + 1)));
@@ -213,6 +215,7 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
     arrange();
     fields.update();
   }));
+  all.add(known.listen(arrange));
   if (marks) all.add(marks.listen(() => { fields.update(); each((one) => one.change()); }));
   all.add(state.listen(["metrics", "pins", "cols-per-row"], () => {
     if (document.activeElement !== search) search.value = state.text("metrics");
@@ -262,7 +265,10 @@ export function chartPanel({ source, state, runs, metrics, marks, live, compact 
   if (!metrics) {
     const read = () => {
       const query = { project: state.text("project"), q: state.text("q") };
-      source.columns(query).then((found) => names.set(metricNames(found.columns)), () => {});
+      source.columns(query).then((found) => {
+        names.set(metricNames(found.columns));
+        known.set(true);
+      }, () => {});
     };
     read();
     all.add(state.listen(["project", "q"], read));

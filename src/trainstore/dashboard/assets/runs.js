@@ -37,15 +37,17 @@ export function runsPage({ source, meta, state, live, list }) {
 
   /** @type {import("./signals.js").Signal<string[]>} */
   const metrics = signal(/** @type {string[]} */ ([]), (a, b) => a.join("\n") === b.join("\n"));
+  const known = signal(false);
   // Those of the first rows until all are known: their curves need not wait for that.
   const usualMetrics = () => list.usual.get().map((id) => ({ id, group: id.startsWith("metric.") ? "metric" : "" }));
   add(
-    effect([list.infos, list.usual], () => {
-      const known = list.infos.get();
-      metrics.set(metricNames(known.length ? known : usualMetrics()));
+    effect([list.infos, list.usual, list.status], () => {
+      const infos = list.infos.get();
+      metrics.set(metricNames(infos.length ? infos : usualMetrics()));
+      known.set(infos.length > 0 && list.status.get().count !== null);
     }),
   );
-  const charts = chartPanel({ source, state, runs: selection.shown, metrics, live });
+  const charts = chartPanel({ source, state, runs: selection.shown, metrics, known, live });
   fill(parts, left, line, h("div", { class: "runs-charts" }, charts.element));
   const toolbar = runsToolbar({ state, list, selection, columns, order: table.order, limit: meta.limits.curves_runs });
   const element = h(
