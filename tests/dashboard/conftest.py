@@ -37,6 +37,34 @@ def reading(recorded_url):
 
 
 @pytest.fixture
-def api(reading):
-    """A client of the dashboard on that store."""
+def own_api(reading):
+    """A client of the dashboard on that store, into which the test may record."""
     return client_of(reading)
+
+
+@pytest.fixture(scope="module")
+def shared_api(recorded_once, request):
+    """A client of the dashboard on a store that the tests of a file share: ``shared_api("sqlite" | "postgresql")``."""
+    from trainstore.dashboard.reading import Reading
+
+    opened = {}
+
+    def shared(store):  # not `fill` itself: what a test copies, nobody may be connected to
+        fill(store)
+
+    def serve(kind):
+        if kind not in opened:
+            template = recorded_once(kind, shared)
+            server = None if kind == "sqlite" else request.getfixturevalue("postgres_server")
+            opened[kind] = Reading(f"sqlite:///{template}" if server is None else server.url_of(template))
+        return client_of(opened[kind])
+
+    yield serve
+    for reading in opened.values():
+        reading.close()
+
+
+@pytest.fixture
+def api(shared_api, backend_name):
+    """A client of the dashboard on a store with the runs of `serving.fill`, which stay as they are."""
+    return shared_api(backend_name)

@@ -123,18 +123,18 @@ def test_a_table_is_paged_sorted_and_filtered(api: TestClient):
 
 
 @pytest.mark.parametrize("route", ["runs", "columns"])
-def test_a_table_is_sent_once_for_each_version(api: TestClient, recorded_url: str, route: str):
+def test_a_table_is_sent_once_for_each_version(own_api: TestClient, recorded_url: str, route: str):
     """Who has the version of a table is told so, until something is recorded or edited."""
-    first = api.get(f"{API}/{route}")
+    first = own_api.get(f"{API}/{route}")
     etag = first.headers["etag"]
-    again = api.get(f"{API}/{route}", headers={"If-None-Match": f'"other", W/{etag}'})
+    again = own_api.get(f"{API}/{route}", headers={"If-None-Match": f'"other", W/{etag}'})
     assert (again.status_code, again.content) == (304, b"")
     with TrainStore(recorded_url) as store:
         store.set_tags("run 0", {"another": 1})
-    changed = api.get(f"{API}/{route}", params={"columns": "*"} if route == "runs" else {})
+    changed = own_api.get(f"{API}/{route}", params={"columns": "*"} if route == "runs" else {})
     assert changed.headers["etag"] != etag
     assert "tag.another" in [column["id"] for column in changed.json()["columns"]]
-    assert api.get(f"{API}/{route}", headers={"If-None-Match": etag}).status_code == 200
+    assert own_api.get(f"{API}/{route}", headers={"If-None-Match": etag}).status_code == 200
 
 
 def test_the_columns_of_a_table_are_listed(api: TestClient):
@@ -222,22 +222,24 @@ def test_runs_are_downloaded(api: TestClient, table: str):
     assert api.get(f"{API}/export", params={"runs": uids}).status_code == 200
 
 
-def test_what_is_new_is_told(api: TestClient, recorded_url: str):
+def test_what_is_new_is_told(own_api: TestClient, recorded_url: str):
     """A page says what it has, and gets the rest."""
-    uid = uid_of(api, "run 2")
-    table = api.get(f"{API}/runs").json()
-    (curve,) = api.get(f"{API}/series", params={"runs": uid, "metrics": "loss", "format": "json", "exact": 1}).json()
+    uid = uid_of(own_api, "run 2")
+    table = own_api.get(f"{API}/runs").json()
+    (curve,) = own_api.get(
+        f"{API}/series", params={"runs": uid, "metrics": "loss", "format": "json", "exact": 1}
+    ).json()
     asked = {
         "version": table["version"],
         "columns": ["name"],
         "runs": {uid: {"generation": curve["generation"], "status": "finished"}},
         "metrics": ["loss"],
     }
-    nothing = api.post(f"{API}/live", json=asked).json()
+    nothing = own_api.post(f"{API}/live", json=asked).json()
     assert (nothing["version"], nothing["count"], nothing["runs"]) == (table["version"], 3, {})
     with TrainStore(recorded_url) as store, store.resume_run(uid) as run:
         run.log({"loss": 9.0})
-    new = api.post(f"{API}/live", json=asked).json()
+    new = own_api.post(f"{API}/live", json=asked).json()
     assert new["version"] != table["version"]
     assert columns_of(new["table"])["uid"] == [uid]
     assert new["runs"][uid]["curves"]["loss"]["y"][-1] == 9.0
@@ -366,17 +368,17 @@ def test_a_database_without_a_store_is_an_error(empty_database_url: str):
         assert not Path(empty_database_url.removeprefix("sqlite:///")).exists()
 
 
-def test_what_is_recorded_meanwhile_is_shown(api: TestClient, recorded_url: str):
+def test_what_is_recorded_meanwhile_is_shown(own_api: TestClient, recorded_url: str):
     """The next answer has it."""
     with TrainStore(recorded_url) as store:
         with store.start_run(name="new") as run:
             run.log({"loss": 1.0})
-        assert columns_of(api.get(f"{API}/runs").json())["name"][0] == "new"
+        assert columns_of(own_api.get(f"{API}/runs").json())["name"][0] == "new"
 
 
-def test_live_answers_what_is_new(api: TestClient):
+def test_live_answers_what_is_new(own_api: TestClient):
     """At first everything is; after that nothing, in a few bytes."""
-    uid = uid_of(api, "run 1")
+    uid = uid_of(own_api, "run 1")
     asked = {
         "version": None,
         "project": "small",
@@ -385,13 +387,13 @@ def test_live_answers_what_is_new(api: TestClient):
         "metrics": ["loss"],
         "x": "step",
     }
-    first = api.post(f"{API}/live", json=asked).json()
+    first = own_api.post(f"{API}/live", json=asked).json()
     assert first["table"] == {"anew": True}
     assert first["count"] == 2
     assert first["runs"][uid] == {"status": "finished", "anew": True, "curves": {}}
-    (head, *_) = api.get(f"{API}/series", params={"runs": uid, "metrics": "loss", "format": "json"}).json()
+    (head, *_) = own_api.get(f"{API}/series", params={"runs": uid, "metrics": "loss", "format": "json"}).json()
     has = {uid: {"generation": head["generation"], "status": "finished"}}
-    again = api.post(f"{API}/live", json={**asked, "version": first["version"], "runs": has})
+    again = own_api.post(f"{API}/live", json={**asked, "version": first["version"], "runs": has})
     assert again.json() == {**first, "table": None, "runs": {}}
     assert len(again.content) < 150
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,10 +18,11 @@ from trainstore.store import TrainStore
 TOKEN = "a-token-that-is-long-enough"
 
 
-@pytest.fixture
-def reading(sqlite_template, new_database) -> Reading:
-    """An empty store: who may ask does not depend on the database."""
-    opened = Reading(new_database("sqlite"))
+@pytest.fixture(scope="module")
+def reading(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reading]:
+    """An empty store, for all tests of this file: who may ask does not depend on what is asked."""
+    path = shutil.copy(sqlite_template, tmp_path_factory.mktemp("security") / "store.db")
+    opened = Reading(str(path))
     yield opened
     opened.close()
 
@@ -156,7 +160,7 @@ def test_other_sites_send_nothing(reading: Reading, headers: dict[str, str], sta
     assert api.post(f"{API}/runs", content=b"{}", headers=sent).status_code == status
 
 
-def test_every_answer_carries_the_headers(reading: Reading):
+def test_every_answer_carries_the_headers(reading: Reading, monkeypatch: pytest.MonkeyPatch):
     """Also those that are errors, whatever made them."""
 
     def fail() -> None:
@@ -180,7 +184,7 @@ def test_every_answer_carries_the_headers(reading: Reading):
         (405, api.delete(f"{API}/meta", headers={"Content-Type": "application/json"})),
         (413, api.post(f"{API}/runs", content=b" " * 70_000, headers={"Content-Type": "application/json"})),
     ]
-    reading.answers.meta = fail  # type: ignore[method-assign,assignment]
+    monkeypatch.setattr(reading.answers, "meta", fail)
     broken = api.get(f"{API}/meta")
     assert "hidden" not in broken.text
     for status, answer in [*answers, (500, broken)]:
