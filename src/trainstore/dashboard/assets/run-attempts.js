@@ -175,7 +175,8 @@ function writersTable(writers) {
     "details",
     { open: writers.length <= 8 },
     h("summary", {}, `${formatNumber(writers.length)} processes recorded into this run`),
-    h("table", { class: "plain-table" }, h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))),
-      h("tbody", {}, writers.map(row))),
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Processes" },
+      h("table", { class: "plain-table" }, h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))),
+        h("tbody", {}, writers.map(row)))),
   );
 }

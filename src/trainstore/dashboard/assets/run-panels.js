@@ -123,14 +123,15 @@ export function eventsPanel() {
   });
   const heads = ["time", "step", "kind", "what"].map((text) => h("th", { scope: "col" }, text));
   const table = h("table", { class: "plain-table events-table" }, h("thead", {}, h("tr", {}, heads)), body);
+  const frame = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Events" }, table);
   const empty = h("p", { class: "empty" }, "Nothing happened in this run that was recorded as an event.");
-  const element = h("div", {}, h("div", { class: "row" }, field, kinds), table, more, empty);
+  const element = h("div", {}, h("div", { class: "row" }, field, kinds), frame, more, empty);
 
   const render = () => {
     if (!shown) return;
     const { events } = shown;
     empty.hidden = events.length > 0;
-    field.hidden = table.hidden = !events.length;
+    field.hidden = frame.hidden = !events.length;
     /** @type {Map<string, number>} */
     const counts = new Map();
     for (const event of events) counts.set(event.kind, (counts.get(event.kind) ?? 0) + 1);

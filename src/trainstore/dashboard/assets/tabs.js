@@ -44,7 +44,10 @@ export function tabList({ label, panel, onChoose }) {
       });
       fill(element, buttons);
       panel.setAttribute("aria-labelledby", `tab-${chosen}`);
-      if (had) /** @type {HTMLElement|null} */ (element.querySelector("[aria-selected=true]"))?.focus();
+      const selected = /** @type {HTMLElement|null} */ (element.querySelector("[aria-selected=true]"));
+      if (had) selected?.focus();
+      const [box, frame] = [selected?.getBoundingClientRect(), element.getBoundingClientRect()];
+      if (box && (box.right > frame.right || box.left < frame.left)) element.scrollLeft += box.left - frame.left - 40;
     },
   };
 }
