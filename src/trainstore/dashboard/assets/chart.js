@@ -198,7 +198,7 @@ export function chart(metric, host) {
     /** @param {boolean} yes */
     show(yes) {
       inView = yes;
-      if (!yes) return;
+      if (!yes) return element.removeAttribute("aria-busy"); // what comes now is drawn when it is looked at again
       wantCurves(metric, host, true); // a live run's first value may have come while nobody looked
       invalidate();
     },
