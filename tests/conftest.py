@@ -22,7 +22,7 @@ if "TMPDIR" not in os.environ and os.path.isdir(IN_MEMORY) and shutil.disk_usage
 #: Files that take 15 seconds and more, the longest first: begun last, one of them would run on alone.
 LONGEST = [
     "test_distributed", "test_module_killed", "test_14_permissions",
-    "test_01_killed", "test_25_hostile_names_and_secrets", "test_docs",
+    "test_01_killed", "test_25_hostile_names_and_secrets", "test_docs", "test_live",
     "test_third_party", "test_benchmarks", "test_11_journal_disk_full", "test_20_schemas",
     "test_12_database_disk_full", "test_17_forked", "test_22_scale", "test_19_damaged", "test_09_black_hole",
     "test_06_restarted", "test_accuracy", "test_16_many_writers", "test_05_stopped_server", "test_04_locked",
