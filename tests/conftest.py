@@ -28,6 +28,7 @@ LONGEST = [
     "test_06_restarted", "test_accuracy", "test_16_many_writers", "test_05_stopped_server", "test_04_locked",
     "test_histories", "test_resume", "test_contract", "test_03_signals", "test_roles", "test_23_steps",
     "test_installed", "test_15_network_file_system", "test_processes", "test_13_failing_fsync",
+    "test_all_pages", "test_runs_page", "test_charts", "test_run_page", "test_report_page",
     "test_27_two_stores", "test_run", "test_store", "test_delivery_thread", "test_transformers_processes",
 ]  # fmt: skip
 
