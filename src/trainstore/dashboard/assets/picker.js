@@ -129,7 +129,8 @@ export function columnPicker(options) {
     tree.scrollTop = scroll;
     fill(
       chosen,
-      now.map((id, place) => chosenItem(id, place, now)),
+      now.slice(0, MOST_LISTED).map((id, place) => chosenItem(id, place, now)),
+      now.length > MOST_LISTED && h("li", { class: "muted small" }, `and ${now.length - MOST_LISTED} more`),
     );
     addAll.hidden = !search && !differing;
     if (key && document.activeElement !== active) {

@@ -20,8 +20,11 @@ export function shownColumns(state, list) {
   /** The server's choice, with what one compares before what one looks up. */
   const usual = () => {
     const ids = list.usual.get().filter((id) => !FACTS_ASIDE.has(id) || differs(list.rows.get(), id));
-    const last = ids.filter((id) => LAST_FACTS.has(id));
-    return [...ids.filter((id) => !LAST_FACTS.has(id)), ...last];
+    const rank = (/** @type {string} */ id) => {
+      if (LAST_FACTS.has(id)) return 3;
+      return id.startsWith("metric.") ? 1 : id.includes(".") ? 2 : 0;
+    };
+    return ids.sort((a, b) => rank(a) - rank(b));
   };
 
   /** Facts and metrics as usual, and all else that differs. */
