@@ -56,7 +56,7 @@ test("ticks of times stand at whole hours and days of the reader's clock", () =>
 test("ticks of durations are in seconds, minutes, hours and days", () => {
   assert.deepEqual(labels("duration", 0, 60, 4), ["0", "15s", "30s", "45s", "1m"]);
   assert.deepEqual(labels("duration", 0, 3 * 3600, 3), ["0", "1h", "2h", "3h"]);
-  assert.deepEqual(labels("duration", 0, 200_000, 4), ["0", "1d", "2d"]);
+  assert.deepEqual(labels("duration", 0, 200_000, 4), ["0", "12h", "1d", "1d 12h", "2d"]);
   assert.deepEqual(labels("duration", 0, 0.4, 2), ["0", "0.2 s", "0.4 s"]);
 });
 

@@ -67,7 +67,9 @@ export function curvesToDraw(metric, host) {
     curves.flatMap((curve) => {
       const run = host.runOf(curve);
       const zoomed = dotted ? null : (parts.get(nameOf(curve)) ?? null);
-      return run ? [{ whole: curve, part: zoomed, run, band: curve.label !== undefined, old: dotted }] : [];
+      if (!run) return [];
+      const named = dotted ? { ...run, label: `${run.label || run.name}, attempt ${curve.attempt}` } : run;
+      return [{ whole: curve, part: zoomed, run: named, band: curve.label !== undefined, old: dotted }];
     });
   const replaced = old ? host.store.get({ metric, axis, range: null, old: true }).curves : [];
   const { loading, preview, error } = whole;

@@ -148,6 +148,8 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
   }
 
   const stops = [sync.pointed.listen(later)];
+  const sizes = new ResizeObserver(later); // a tip that has grown may reach beyond its panel
+  sizes.observe(tip);
   const at = (/** @type {PointerEvent|MouseEvent} */ event) => {
     const box = plot.getBoundingClientRect();
     [mouseX, mouseY] = [event.clientX - box.left, event.clientY - box.top];
@@ -253,6 +255,7 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
     repaint: later,
     dispose() {
       cancelAnimationFrame(frame);
+      sizes.disconnect();
       for (const stop of stops) stop();
     },
   };

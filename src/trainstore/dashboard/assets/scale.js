@@ -164,7 +164,7 @@ function logTicks(low, high, count) {
 function timeStep(width, count) {
   const raw = width / Math.max(1, count);
   if (raw < 1) return Math.max(0.001, niceStep(width, count));
-  return TIME_STEPS.find((step) => step >= raw) ?? DAY * niceStep(width / DAY, count);
+  return TIME_STEPS.find((step) => step >= raw * 0.7) ?? DAY * niceStep(width / DAY, count);
 }
 
 /**
