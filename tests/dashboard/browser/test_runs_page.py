@@ -1,5 +1,6 @@
 """The page of the runs in a browser: table, filter, selection, charts, keys; its address is its state."""
 
+import csv
 import re
 
 import pytest
@@ -183,6 +184,20 @@ def test_a_run_leaves_the_charts_and_comes_back(page):
     assert sum(count > 20 for count in colours(page, "eval_loss")) == 7
     page.get_by_role("checkbox", name="Show sweep-006 in the charts").click()
     wait_until(page, lambda: len(chosen(page)) == 8)
+
+
+def test_runs_and_steps_are_saved_as_files(page):
+    """All runs of the table, or the steps of those in the charts."""
+    page.get_by_role("button", name="in the charts").click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save the runs as CSV").click()
+    with saved.value.path().open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 8
+    assert saved.value.suggested_filename == "runs.csv"
+    page.get_by_role("button", name="in the charts").click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save the steps as CSV").click()
+    assert "loss" in saved.value.path().read_text(encoding="utf-8").splitlines()[0]
 
 
 def test_groups_tell_mean_and_deviation_and_open(page):

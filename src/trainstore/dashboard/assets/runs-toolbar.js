@@ -1,5 +1,5 @@
 // The line above table and charts: columns, groups, which runs are in the charts, and what is shown.
-import { fill, h } from "./dom.js";
+import { announce, download, fill, h } from "./dom.js";
 import { formatNumber } from "./format.js";
 import { columnPicker } from "./picker.js";
 import { popupButton } from "./popups.js";
@@ -13,6 +13,7 @@ const VIEWS = [
 
 /**
  * @param {Object} parts
+ * @param {import("./types.js").Source} parts.source
  * @param {import("./router.js").State} parts.state
  * @param {import("./run-list.js").RunList} parts.list
  * @param {ReturnType<typeof import("./selection.js").runSelection>} parts.selection
@@ -20,7 +21,7 @@ const VIEWS = [
  * @param {() => string[]} parts.order  All runs, as the table shows them.
  * @param {number} parts.limit  How many runs may have curves.
  */
-export function runsToolbar({ state, list, selection, columns, order, limit }) {
+export function runsToolbar({ source, state, list, selection, columns, order, limit }) {
   /** @type {ReturnType<typeof columnPicker>|null} */
   let open = null;
   const pick = (/** @type {import("./picker.js").PickerOptions} */ options) => {
@@ -81,7 +82,7 @@ export function runsToolbar({ state, list, selection, columns, order, limit }) {
     const uids = [...selection.chosen.get()];
     return h(
       "div",
-      { class: "popup menu", role: "dialog", "aria-label": "Runs in the charts" },
+      { class: "popup menu", role: "dialog", "aria-label": "Runs in the charts, and files" },
       item("The newest 10", selection.usual),
       item(
         all > limit ? `The first ${limit}` : "All",
@@ -98,7 +99,20 @@ export function runsToolbar({ state, list, selection, columns, order, limit }) {
           },
           `Compare these ${formatNumber(uids.length)}`,
         ),
+      source.can.export && all > 0 && item("Save the runs as CSV", () => save(order(), "runs"), formatNumber(all)),
+      source.can.export && uids.length > 0 && item("Save the steps as CSV", () => save(uids, "steps"), `of these ${formatNumber(uids.length)}`),
     );
+  };
+  const problem = h("span", { class: "bad small", role: "alert", hidden: true });
+  const save = async (/** @type {string[]} */ uids, /** @type {string} */ table) => {
+    problem.hidden = true;
+    try {
+      download(`${table}.csv`, await source.exported(uids, table, "csv"));
+      announce(`Saved ${table}.csv`);
+    } catch (error) {
+      problem.hidden = false;
+      problem.textContent = `${table}.csv could not be saved: ${/** @type {Error} */ (error).message}`;
+    }
   };
 
   const views = VIEWS.map(([name, text, title]) =>
@@ -118,7 +132,7 @@ export function runsToolbar({ state, list, selection, columns, order, limit }) {
   );
   const tools = h("div", { class: "row toolbar-tools" }, columnButton.element, groupButton.element, differ);
   const segments = h("div", { class: "segments", role: "group", "aria-label": "What is shown" }, views);
-  const element = h("div", { class: "toolbar" }, tools, chosen.element, h("span", { class: "grow" }), segments);
+  const element = h("div", { class: "toolbar" }, tools, chosen.element, problem, h("span", { class: "grow" }), segments);
 
   const draw = () => {
     const groups = state.list("group").length;

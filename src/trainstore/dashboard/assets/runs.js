@@ -49,7 +49,7 @@ export function runsPage({ source, meta, state, live, list }) {
   );
   const charts = chartPanel({ source, state, runs: selection.shown, metrics, known, live });
   fill(parts, left, line, h("div", { class: "runs-charts" }, charts.element));
-  const toolbar = runsToolbar({ state, list, selection, columns, order: table.order, limit: meta.limits.curves_runs });
+  const toolbar = runsToolbar({ source, state, list, selection, columns, order: table.order, limit: meta.limits.curves_runs });
   const element = h(
     "section",
     { class: "runs" },

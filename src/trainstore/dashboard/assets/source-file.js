@@ -44,7 +44,7 @@ export function sourceOf(data) {
     live: refuse,
     health: async () => ({ findings: [] }),
     edit: refuse,
-    exportUrl: () => "",
+    exported: refuse,
   };
 }
 
