@@ -130,7 +130,7 @@ export function runsTable({ state, list, selection, columns, now }) {
       const now = selection.chosen.get();
       const some = order.some((uid) => now.has(uid));
       const every = some && order.every((uid) => now.has(uid));
-      const all = () => selection.choose(every ? [] : order);
+      const all = () => selection.choose(every || selection.full() ? [] : order);
       return fill(
         cell,
         h("input", {

@@ -107,6 +107,8 @@ export function runSelection(state, list, most) {
   return {
     shown,
     chosen,
+    /** Whether no more may be chosen. */
+    full: () => chosen.get().size >= most,
     /** How many of the runs asked for are left out, because curves have a limit. */
     left: () => tooMany,
     /** @param {string[]} uids  These and no others. */
