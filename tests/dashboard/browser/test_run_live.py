@@ -1,6 +1,7 @@
 """The page of a run while it runs: killed and resumed by real processes, edited by two, followed by the newest run."""
 
 import json
+import os
 import re
 from urllib.request import urlopen
 
@@ -58,7 +59,7 @@ def serve(tmp_path, database):
 
     def start(*arguments):
         folder = tmp_path / f"ui{len(started)}"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         started.append(Dashboard(folder, database, *arguments))
         return started[-1]
 
@@ -172,3 +173,30 @@ def test_without_edit_a_page_offers_none(train, serve, open_page):
     with urlopen(f"{dashboard.url}/api/v1/meta") as answer:
         assert json.load(answer)["can_edit"] is False
     settle(page)
+
+
+#: Its last record is on the disk and not in the database when it is killed.
+KILLED = """
+import os, signal, sys
+from trainstore import TrainStore
+run = TrainStore(sys.argv[1]).start_run("killed")
+run.flush()
+run.log({"loss": 1.0}, step=0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_health_says_what_is_wrong_and_what_to_do(start_script, database, serve, open_page, tmp_path):
+    """What the doctor finds, worst first; a killed training's journal with the command that delivers it."""
+    journals = {"TRAINSTORE_JOURNAL_DIR": str(tmp_path / "ui0" / "journals")}  # where this dashboard looks
+    start_script(KILLED, database, env={**os.environ, **journals}).finish(code=-9)
+    dashboard = serve()
+    page = open_page(dashboard, "#/health")
+    page.get_by_role("heading", name="In order").wait_for()
+    titles = page.get_by_role("heading", level=2).all_inner_texts()
+    assert titles == [title for title in ("Needs to be mended", "Worth a look", "In order") if title in titles]
+    assert page.locator(".health-page > .command code").inner_text().startswith("trainstore doctor")
+    assert "trainstore recover --store" in page.locator(".findings").first.inner_text()
+    page.get_by_role("button", name="Look again").click()
+    settle(page)
+    assert page.get_by_role("heading", name="In order").is_visible()

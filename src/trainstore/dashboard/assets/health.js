@@ -4,7 +4,7 @@ import { fill, h } from "./dom.js";
 
 /** @typedef {import("./types.js").Finding & {fix?: string|null}} DoctorsFinding */
 
-const HEALTH_COMMAND = /^trainstore [a-z]/;
+const HEALTH_COMMAND = /^(.*?)(trainstore [a-z]+(?: [a-z]+)?)$/s; // what to do often ends with a command
 
 const HEALTH_LEVELS = /** @type {[level: string, title: string, sign: string, tone: string][]} */ ([
   ["error", "Needs to be mended", "✕", "bad"],
@@ -33,7 +33,7 @@ export function healthPage({ source, meta }) {
     button.disabled = true;
     try {
       const { findings } = await source.health();
-      fill(body, summaryLine(findings), HEALTH_LEVELS.map((level) => levelSection(level, findings)));
+      fill(body, summaryLine(findings), HEALTH_LEVELS.map((level) => levelSection(level, findings, meta)));
     } catch (error) {
       const { message, hint } = /** @type {{message: string, hint?: string}} */ (error);
       fill(body, h("div", { class: "empty" }, h("h2", {}, "The store cannot be looked at"), h("p", {}, message),
@@ -56,14 +56,27 @@ function summaryLine(findings) {
 /**
  * @param {[level: string, title: string, sign: string, tone: string]} level
  * @param {DoctorsFinding[]} findings
+ * @param {import("./types.js").Meta} meta
  */
-function levelSection([level, title, sign, tone], findings) {
+function levelSection([level, title, sign, tone], findings, meta) {
   const found = findings.filter((finding) => finding.level === level);
   if (!found.length) return null;
   const items = found.map(({ check, text, fix }) =>
     h("li", {}, h("span", { class: `sign ${tone}`, "aria-hidden": "true" }, sign), h("strong", {}, check),
-      h("div", {}, h("p", {}, text), fix ? (HEALTH_COMMAND.test(fix) ? commandLine(fix) : h("p", { class: "fix" }, fix)) : null)),
+      h("div", {}, h("p", {}, text), fix ? whatToDo(fix, meta) : null)),
   ); // prettier-ignore
   const list = h("ul", { class: "findings card" }, items);
   return h("section", {}, h("h2", { class: tone }, title), list);
+}
+
+/**
+ * @param {string} fix
+ * @param {import("./types.js").Meta} meta
+ */
+function whatToDo(fix, { store }) {
+  const [, text = fix, command = ""] = HEALTH_COMMAND.exec(fix) ?? [];
+  return [
+    text.trim() ? h("p", { class: "fix" }, text) : null,
+    command ? commandLine(`${command}${store.options ?? ""}`) : null,
+  ];
 }
