@@ -16,6 +16,7 @@ What a page may do:
 - Any other language (``text``, ``toml`` …) is only shown. No ``mermaid``: the site would fetch its code from elsewhere.
 - A picture is drawn by the page itself: a block saves ``loss.svg``, the page shows ``images/loss.svg``, and the two are
   compared. Hidden before it: ``matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "trainstore"})``.
+  Pictures of the dashboard (``.png``) are made by ``make pictures``.
 - Single backquotes for code; no HTML, no images from elsewhere, no links out of docs/ but ``https:`` ones.
 
 A comment on a line of its own, right above a block (a blank line between is fine), says otherwise:
@@ -62,7 +63,7 @@ def drawing(path: Path) -> tuple[list[str], list[float]]:
 def test_the_blocks_of_a_page_run(page, backend_name, new_database, tmp_path, monkeypatch):
     """A page's blocks run in order, print what is said below them and draw what is shown, on each database."""
     run_page(Page(page, TEXTS[page]), backend_name, new_database, tmp_path, monkeypatch)
-    for name in re.findall(r"!\[[^]]+\]\(images/([^)]+)\)", TEXTS[page]):
+    for name in re.findall(r"!\[[^]]+\]\(images/([^)]+\.svg)\)", TEXTS[page]):
         drawn, shown = tmp_path / "page" / name, DOCS / "images" / name
         (tags, numbers), (shown_tags, shown_numbers) = drawing(drawn), drawing(shown)
         assert tags == shown_tags, f"{page} draws another docs/images/{name} now: {drawn}"
