@@ -276,6 +276,8 @@ def test_enter_fills_the_screen_and_escape_leaves_it(charts_of):
     plot(page, "loss").press("Enter")
     assert state(page)["full"] == ["loss"]
     wait_until(page, lambda: chart(page, "loss").bounding_box()["width"] == 1440)
+    point_at(page, "loss", 0.5)  # the pointer may lie in it
+    tip(page, "loss")
     page.keyboard.press("Escape")
     assert "full" not in state(page)
     wait_until(page, lambda: chart(page, "loss").bounding_box()["width"] < 1000)

@@ -237,16 +237,22 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
     announce(`${one.run.label || one.run.name}: ${place}: ${formatNumber(one.mean[i])}${smooth}`);
   }
 
+  function letGo() {
+    sync.pinned.set(null);
+    sync.pointed.set(null);
+  }
+
   /** @type {Record<string, [number, number]>} */
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], Home: [-1e9, 0], End: [1e9, 0] };
   plot.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const move = moves[event.key];
     if (move) read(move[0] * (event.shiftKey ? 10 : 1), move[1]);
-    else if (event.key === "Escape" && sync.pointed.get()) {
-      sync.pinned.set(null);
-      sync.pointed.set(null);
-    } else if (!key(event)) return;
+    else if (event.key === "Escape" && sync.pinned.get()) letGo();
+    else if (!key(event)) {
+      if (event.key !== "Escape" || !sync.pointed.get()) return;
+      letGo();
+    }
     event.preventDefault();
     event.stopPropagation();
   });
