@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { assignColours, COLOURS, colourOf, DASHES } from "../../../src/trainstore/dashboard/assets/colours.js";
+import { assignColours, COLOURS, colourOf, DASHES, runColours } from "../../../src/trainstore/dashboard/assets/colours.js";
 
 const css = readFileSync(new URL("../../../src/trainstore/dashboard/assets/theme.css", import.meta.url), "utf8");
 
@@ -80,6 +80,22 @@ test("a run alone has the same style in every selection that begins with it", ()
     const alone = assignColours([uid]).get(uid);
     assert.deepEqual(assignColours([uid, ...uids(60)]).get(uid), alone);
   }
+});
+
+test("a run has the same style on another page, and gets it back when it is selected again", () => {
+  const many = uids(12);
+  const first = runColours(many);
+  assert.deepEqual(runColours([many[7]]).get(many[7]), first.get(many[7]));
+  assert.deepEqual(runColours(many), first);
+});
+
+test("a style that another run has meanwhile is not given twice", () => {
+  const many = Array.from({ length: 40 }, (_, i) => `c0ffee${i}`);
+  runColours(many.slice(0, 20));
+  const now = runColours(many.slice(20, 40));
+  const both = runColours([...many.slice(0, 12), ...many.slice(20, 40)], now);
+  assert.equal(new Set([...both.values()].map(({ colour, dash }) => `${colour} ${dash}`)).size, 32);
+  for (const uid of many.slice(20, 40)) assert.deepEqual(both.get(uid), now.get(uid));
 });
 
 test("a run keeps its style while it is selected, whoever comes and goes", () => {

@@ -36,6 +36,29 @@ export function assignColours(uids, pinned = new Map()) {
   return new Map(uids.map((uid) => [uid, /** @type {RunStyle} */ (styles.get(uid))]));
 }
 
+/** @type {Map<string, RunStyle>} What each run was drawn in last, on whichever page. */
+const lastStyles = new Map();
+
+/**
+ * A style for each run, the one that it had before wherever that can be.
+ * @param {string[]} uids  In the order of selection.
+ * @param {Map<string, RunStyle>} [now]  Of runs that are drawn already: they keep theirs before others get theirs back.
+ * @returns {Map<string, RunStyle>}
+ */
+export function runColours(uids, now = new Map()) {
+  const kept = new Map([...now].filter(([uid]) => uids.includes(uid)));
+  const taken = new Set([...kept.values()].map(({ colour, dash }) => `${colour} ${dash}`));
+  for (const uid of uids) {
+    const style = lastStyles.get(uid);
+    if (!style || kept.has(uid) || taken.has(`${style.colour} ${style.dash}`)) continue;
+    kept.set(uid, style);
+    taken.add(`${style.colour} ${style.dash}`);
+  }
+  const styles = assignColours(uids, kept);
+  for (const [uid, style] of styles) lastStyles.set(uid, style);
+  return styles;
+}
+
 /**
  * The CSS variable of a colour.
  * @param {number} index

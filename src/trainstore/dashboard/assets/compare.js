@@ -1,7 +1,7 @@
 // Several runs against each other: what differs, parallel coordinates, scatter, and their curves.
 import { axisOf, isDrawable, judgeOf, usualAxes } from "./axes.js";
 import { chartPanel } from "./charts.js";
-import { assignColours } from "./colours.js";
+import { runColours } from "./colours.js";
 import { diffView } from "./diff.js";
 import { fill, h } from "./dom.js";
 import { axisChoice } from "./compare-controls.js";
@@ -113,7 +113,7 @@ async function choose(source, state) {
 function shownRuns(columns) {
   const texts = (/** @type {string} */ id) => (columns.get(id)?.values ?? []).map((cell) => String(cell ?? ""));
   const [uids, names, statuses] = [texts("uid"), texts("name"), texts("status")];
-  const colours = assignColours(uids);
+  const colours = runColours(uids);
   const several = new Set(names.filter((name, place) => names.indexOf(name) !== place));
   return uids.map((uid, place) => ({
     uid, name: names[place], status: statuses[place],

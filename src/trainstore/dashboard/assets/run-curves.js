@@ -1,6 +1,6 @@
 // The tabs Curves and System: a run's charts, with its attempts, checkpoints and events on their axes.
 import { chartPanel } from "./charts.js";
-import { assignColours } from "./colours.js";
+import { runColours } from "./colours.js";
 import { h } from "./dom.js";
 import { layerOf } from "./layer-grid.js";
 import { marksOfRun } from "./run-marks.js";
@@ -34,7 +34,7 @@ export function systemMetrics({ summary }) {
  * @returns {import("./types.js").ShownRun}
  */
 export function shownRun({ run: { uid, name, status } }) {
-  const { colour, dash } = /** @type {{colour: number, dash: number}} */ (assignColours([uid]).get(uid));
+  const { colour, dash } = /** @type {{colour: number, dash: number}} */ (runColours([uid]).get(uid));
   return { uid, name, status, label: name, colour, dash };
 }
 

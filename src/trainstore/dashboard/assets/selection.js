@@ -1,5 +1,5 @@
 // Which runs are chosen for the curves, and how each is drawn.
-import { assignColours } from "./colours.js";
+import { runColours } from "./colours.js";
 import { cellAt } from "./rows.js";
 import { signal } from "./signals.js";
 
@@ -77,7 +77,7 @@ export function runSelection(state, list, most) {
     const uids = byHand() ? meantUids(state.list("runs"), rows.uids).found : rows.uids.slice(0, PRESELECTED);
     const drawn = uids.slice(0, most);
     if (uids.length > most) tooMany = uids.length - most;
-    styles = assignColours(drawn, styles);
+    styles = runColours(drawn, styles);
     const labels = runLabels(rows, drawn);
     chosen.set(new Set(drawn));
     shown.set(
