@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 INPUTS := pyproject.toml constraints.txt alembic.ini
 
-.PHONY: help demo test coverage soak soak-resume lint pictures docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
+.PHONY: help demo test test-browser coverage soak soak-resume lint pictures docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
 
 help: ## list the tasks
 	@grep -E '^[a-z/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -24,8 +24,12 @@ PYTEST := pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=10 $(PY
 # Without bytecode each of hundreds of processes would compile trainstore anew.
 test coverage soak: export PYTHONDONTWRITEBYTECODE =
 
-test: .venv/dev.done ## the whole test suite, PostgreSQL included
+test: export TRAINSTORE_TEST_BROWSER = short
+test: .venv/dev.done ## the test suite, PostgreSQL included; of the pages in a browser the short form
 	$(BIN)/python -m $(PYTEST)
+
+test-browser: .venv/dev.done ## the dashboard's pages in a browser, in full: every page, tab and theme
+	$(BIN)/python -m $(PYTEST) tests/dashboard/browser
 
 coverage: .venv/dev.done ## the same, slower; which lines no test reaches
 	$(BIN)/coverage erase
