@@ -13,6 +13,7 @@ import { runSelection } from "./selection.js";
 import { disposables, effect, signal } from "./signals.js";
 import { remember, remembered } from "./theme.js";
 import { shownColumns } from "./shown-columns.js";
+import { waitingRecords } from "./waiting.js";
 
 const SPLIT_KEY = "trainstore.split";
 const USUAL_SPLIT = 44; // percent for the table
@@ -27,7 +28,7 @@ export function runsPage({ source, meta, state, live, list }) {
   const table = runsTable({ state, list, selection, columns: columns.get, now: databaseNow });
   const left = h("div", { class: "runs-table" });
 
-  let { waiting } = meta;
+  const waiting = waitingRecords({ source, meta, live });
   const notice = h("div", { class: "notice", role: "status", hidden: true });
   const parts = h("div", { class: "runs-parts" });
   const line = divider(Number(remembered(SPLIT_KEY)) || USUAL_SPLIT, (percent, done) => {
@@ -77,16 +78,13 @@ export function runsPage({ source, meta, state, live, list }) {
   /** @type {any} What the notice says; it is made once, so that its button keeps the focus. */
   let said = null;
   const say = (/** @type {any} */ error) => {
-    if (said === (error ?? waiting)) return;
-    said = error ?? waiting;
+    const left = waiting.shown.get();
+    if (said === (error ?? left)) return;
+    said = error ?? left;
     notice.hidden = !said;
     const usual = () => state.set({ cols: null, sort: null, group: null });
-    const close = () => {
-      waiting = null;
-      say(null);
-    };
     if (error) fill(notice, troubleNotice(error, list.load, usual));
-    else if (waiting) fill(notice, waitingNotice(waiting, close));
+    else if (left) fill(notice, waitingNotice(left, waiting.close));
   };
 
   const draw = () => {
@@ -109,7 +107,8 @@ export function runsPage({ source, meta, state, live, list }) {
 
   const flip = (/** @type {string} */ part) =>
     state.set({ tab: state.text("tab") === part ? null : part }, { push: true });
-  add(effect([list.rows, list.infos, list.usual, list.status], draw));
+  add(effect([list.rows, list.infos, list.usual, list.status, waiting.shown], draw));
+  add(waiting.dispose);
   add(
     state.listen(["cols", "sort", "group"], () => {
       need();
