@@ -1,6 +1,7 @@
 """What a run's page says beside what is stored: how fast it goes, and the command that shows the same."""
 
 import shlex
+from itertools import pairwise
 
 import pytest
 
@@ -36,6 +37,21 @@ def test_a_page_says_how_fast_a_run_goes(store):
     with store.snapshot() as snapshot:
         assert run_detail(snapshot.reader, quick.uid)["run"]["steps_per_second"] > 0
         assert run_detail(snapshot.reader, short.uid)["run"]["steps_per_second"] is None
+
+
+def test_a_page_says_when_the_last_step_was_and_what_lies_between_two(store):
+    """Of the attempt that is shown; of the last steps only, so that one long pause does not count."""
+    with store.start_run() as steady:
+        for step in range(4):
+            steady.log({"loss": 1.0}, step=step)
+    with store.start_run() as silent:
+        pass
+    times = [row.logged_at.timestamp() for row in store.list_step_logs(steady.uid).itertuples()]
+    with store.snapshot() as snapshot:
+        shown, nothing = (run_detail(snapshot.reader, run.uid)["run"] for run in (steady, silent))
+    assert shown["last_step_at"] == pytest.approx(times[-1], abs=1e-3)
+    assert shown["step_interval"] == pytest.approx(sorted(b - a for a, b in pairwise(times))[1], abs=1e-3)
+    assert nothing["last_step_at"] is nothing["step_interval"] is None
 
 
 def test_what_nobody_chose_is_told_from_what_somebody_did(store):

@@ -12,12 +12,13 @@ from trainstore.dashboard.cells import encoded, number, plain
 from trainstore.dashboard.found import find_run
 from trainstore.dashboard.ids import hyperparam_ids
 from trainstore.models import OPEN_END
-from trainstore.queries import RunRecord, get_run, steps_per_second
+from trainstore.queries import RunRecord, get_run
 from trainstore.queries.columns import sort_key
 from trainstore.queries.frames import parse
 from trainstore.queries.names import Name
 from trainstore.queries.reader import Reader, RunKey
 from trainstore.queries.run_source import displayed_status, liveness, run_source
+from trainstore.queries.steps import pace
 from trainstore.queries.training_arguments import is_default
 
 MOST_EVENTS = 10_000
@@ -27,6 +28,7 @@ def run_detail(reader: Reader, run: str) -> dict[str, Any]:
     """The answer ``runs/UID``; of its events the last `MOST_EVENTS`. Errors as for `found.find_run`."""
     key = find_run(reader, run)
     record = get_run(reader, key.uid)
+    speed = pace(reader, key.uid)
     facts = _hyperparams(reader, key, has_defaults=record.source == "transformers")
     detail = {
         "uid": key.uid,
@@ -43,7 +45,9 @@ def run_detail(reader: Reader, run: str) -> dict[str, Any]:
         "source": record.source,
         "error": record.error,
         "model_name": record.model_name,
-        "steps_per_second": steps_per_second(reader, key.uid),
+        "steps_per_second": speed.steps_per_second,
+        "step_interval": speed.interval,
+        "last_step_at": _time(speed.last_at),
         "parent": _parent(reader, record.parent_uid, record.parent_step),
         "children": _children(reader, key),
     }

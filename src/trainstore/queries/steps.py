@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import pairwise
 from math import nan
-from typing import TYPE_CHECKING, Any
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import FromClause, Select, Table, select, type_coerce
 from sqlalchemy.types import NullType
@@ -224,8 +227,31 @@ def get_current_step(reader: Reader, run: object) -> int | None:
     return step
 
 
+#: So many of the last steps tell what usually lies between two.
+PACE_STEPS = 20
+
+
+class Pace(NamedTuple):
+    """How the attempt that is shown goes, by the steps that it logged.
+
+    Attributes:
+        steps_per_second: From its first to its last step; None below two steps.
+        interval: Seconds between two logged steps, usually: the median of the last ones.
+        last_at: When the last one was logged.
+    """
+
+    steps_per_second: float | None = None
+    interval: float | None = None
+    last_at: datetime | None = None
+
+
 def steps_per_second(reader: Reader, run: object) -> float | None:
     """How fast the attempt that is shown went: from the first to the last step that it logged; None below two steps."""
+    return pace(reader, run).steps_per_second
+
+
+def pace(reader: Reader, run: object) -> Pace:
+    """How the attempt that is shown goes."""
     models, key = reader.models, resolve_run(reader, run)
     source = run_source(models)
     head = source.statement.with_only_columns(source.head.c.attempt, maintain_column_froms=True)
@@ -233,9 +259,13 @@ def steps_per_second(reader: Reader, run: object) -> float | None:
     own = select(log.step, log.logged_at).where(
         log.run_id == key.id, log.attempt == head.where(models.run.c.id == key.id).scalar_subquery()
     )
-    ends = [row for order in (log.step, log.step.desc()) for row in reader.rows(own.order_by(order).limit(1))]
-    if not ends:
-        return None
-    (first, began), (last, ended) = ends
+    latest = [tuple(row) for row in reader.rows(own.order_by(log.step.desc()).limit(PACE_STEPS))]
+    if not latest:
+        return Pace()
+    [(first, began)] = reader.rows(own.order_by(log.step).limit(1))
+    last, ended = latest[0]
     seconds = (ended - began).total_seconds()
-    return (last - first) / seconds if seconds > 0 and last > first else None
+    gaps = [(later - earlier).total_seconds() for (_, later), (_, earlier) in pairwise(latest)]
+    return Pace(
+        (last - first) / seconds if seconds > 0 and last > first else None, median(gaps) if gaps else None, ended
+    )

@@ -259,6 +259,7 @@ def test_the_newest_run_is_shown_large(dashboard, open_page):
     assert "599" in numbers.inner_text()
     assert f"at step {summary['eval_loss']['min_step']}" in numbers.inner_text()
     assert "loss" in page.locator(".chart h3").all_inner_texts()
+    assert page.get_by_text("No run is running; this is the newest one.").is_visible()
 
 
 def test_a_store_without_runs_says_what_comes(dashboard_of, open_page):

@@ -6,7 +6,7 @@ import { bestOf, watchedFirst } from "./latest-model.js";
 import { layerOf } from "./layer-grid.js";
 import { curvesPanel } from "./run-curves.js";
 import { durationNow, speedText, statusBadge } from "./run-head.js";
-import { followTable, speedReader } from "./run-live.js";
+import { followTable, silenceText, speedReader } from "./run-live.js";
 import { disposables } from "./signals.js";
 import { numberOf } from "./wire.js";
 
@@ -83,6 +83,8 @@ export function latestPage(context) {
 function latestView(context) {
   const { state } = context;
   const head = h("header", { class: "row latest-head" });
+  const silence = h("span", { class: "warn silence" });
+  const idle = h("p", { class: "muted", hidden: true }, "No run is running; this is the newest one.");
   const numbers = h("dl", { class: "big-numbers" });
   const curves = curvesPanel(context, latestMetrics, true);
   const speed = speedReader();
@@ -90,11 +92,13 @@ function latestView(context) {
   let shown = null;
 
   const tick = () => {
-    if (shown) fill(numbers, bigNumbers(shown, speed.of(shown.run)));
+    if (!shown) return;
+    fill(numbers, bigNumbers(shown, speed.of(shown.run)));
+    silence.textContent = silenceText(shown.run, speed.since(), databaseNow());
   };
   const timer = setInterval(tick, 1000);
   return {
-    element: h("div", { class: "latest" }, head, numbers, curves.element),
+    element: h("div", { class: "latest" }, head, idle, numbers, curves.element),
     /** @param {RunDetail} detail */
     update(detail) {
       const { run } = detail;
@@ -103,9 +107,11 @@ function latestView(context) {
           head,
           h("h1", { class: "cut", title: run.name }, h("a", { href: state.link("run", run.uid) }, run.name)),
           statusBadge(run.status),
+          silence,
           h("span", { class: "muted" }, run.project),
         );
       }
+      idle.hidden = run.status === "running";
       shown = detail;
       speed.read(run);
       tick();
@@ -138,7 +144,7 @@ function bigNumbers({ run, summary }, stepsPerSecond) {
   const took = formatDuration(durationNow(run, databaseNow()));
   return [
     bigNumber("step", run.last_step === null ? "–" : formatNumber(run.last_step), speedText(stepsPerSecond)),
-    bigNumber(run.status === "running" ? "running for" : "took", took || "–", ""),
+    ...(took ? [bigNumber(run.status === "running" ? "running for" : "took", took, "")] : []), // a lost run has none
     ...metrics,
   ];
 }

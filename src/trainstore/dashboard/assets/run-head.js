@@ -3,6 +3,7 @@ import { databaseNow } from "./clock.js";
 import { commandLine, shellQuoted } from "./copy.js";
 import { fill, h } from "./dom.js";
 import { formatAgo, formatDuration, formatNumber, formatTime, signOf } from "./format.js";
+import { silenceText } from "./run-live.js";
 import { plainValue } from "./run-marks.js";
 import { linkedParts } from "./run-notes.js";
 
@@ -100,12 +101,17 @@ export function runHead(context, edit) {
   const duration = h("span", {});
   const lastStep = h("span", { class: "last-step" });
   const speed = h("span", {});
+  const silence = h("span", { class: "warn silence" });
   /** @type {RunDetail|null} */
   let shown = null;
+  /** @type {number|null} */
+  let since = null;
 
   const tick = () => {
     if (!shown) return;
-    duration.textContent = formatDuration(durationNow(shown.run, databaseNow()));
+    const now = databaseNow();
+    duration.textContent = formatDuration(durationNow(shown.run, now));
+    silence.textContent = silenceText(shown.run, since, now);
   };
   const timer = setInterval(tick, 1000);
 
@@ -117,7 +123,9 @@ export function runHead(context, edit) {
     document.title = `${run.name} · trainstore`;
     const facts = /** @type {[string, string|HTMLElement, string?][]} */ ([
       ["started", formatAgo(run.started, databaseNow()), formatTime(run.started)],
-      [run.status === "running" ? "running for" : "took", duration],
+      run.status === "running" || run.duration !== null
+        ? [run.status === "running" ? "running for" : "took", duration]
+        : ["last step at", run.last_step_at ? formatTime(run.last_step_at) : ""],
       ["last step", run.last_step === null ? "none yet" : lastStep],
       ["speed", run.last_step === null ? "" : speed],
       ["attempts", attempts.length > 1 ? formatNumber(attempts.length) : ""],
@@ -134,6 +142,7 @@ export function runHead(context, edit) {
         { class: "row" },
         h("h1", { class: "cut", title: run.name }, run.name),
         statusBadge(run.status),
+        silence,
         tagChips(run.tags),
         h("span", { class: "grow" }),
         edit ? h("button", { type: "button", on: { click: edit } }, "Edit") : null,
@@ -150,8 +159,10 @@ export function runHead(context, edit) {
     /**
      * @param {RunDetail} detail
      * @param {number|null} stepsPerSecond
+     * @param {number|null} lastStepAt
      */
-    update(detail, stepsPerSecond) {
+    update(detail, stepsPerSecond, lastStepAt) {
+      since = lastStepAt;
       if (!shown || JSON.stringify(headOf(shown)) !== JSON.stringify(headOf(detail))) render(detail);
       shown = detail;
       lastStep.textContent = detail.run.last_step === null ? "" : formatNumber(detail.run.last_step);
@@ -167,7 +178,8 @@ export function runHead(context, edit) {
  * @param {RunDetail} detail
  */
 function headOf({ run, attempts }) {
-  return { ...run, last_step: run.last_step === null, duration: null, attempts: attempts.length };
+  const always = { last_step: run.last_step === null, attempts: attempts.length, steps_per_second: null, step_interval: null };
+  return { ...run, ...always, ...(run.status === "running" ? { duration: null, last_step_at: null } : {}) };
 }
 
 /**

@@ -91,7 +91,7 @@ function runView(context, uid, element) {
     if (!detail) fill(element, place, tabs.element, panel);
     detail = next;
     speed.read(next.run);
-    head.update(next, speed.of(next.run));
+    head.update(next, speed.of(next.run), speed.since());
     showTab();
   };
 

@@ -64,7 +64,7 @@
 /** @typedef {{uid: string, name: string, step: number|null}} Relative */
 /**
  * @typedef {Object} RunDetail
- * @property {{uid: string, id: number, name: string, project: string, status: string, started: number, ended: number|null, duration: number|null, last_step: number|null, notes: string|null, tags: Record<string, any>, source: string, error: string|null, model_name: string|null, parent: Relative|null, children: Relative[], steps_per_second?: number|null}} run
+ * @property {{uid: string, id: number, name: string, project: string, status: string, started: number, ended: number|null, duration: number|null, last_step: number|null, notes: string|null, tags: Record<string, any>, source: string, error: string|null, model_name: string|null, parent: Relative|null, children: Relative[], steps_per_second?: number|null, step_interval?: number|null, last_step_at?: number|null}} run  `step_interval`: seconds between two logged steps, usually.
  * @property {string} etag
  * @property {Attempt[]} attempts
  * @property {RunEvent[]} events
