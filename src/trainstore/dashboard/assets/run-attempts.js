@@ -40,7 +40,7 @@ export function attemptsPanel() {
         const rows = attemptRows(detail.attempts);
         for (const { attempt } of rows) kept.set(attempt.attempt, h("span", { class: "muted" }));
         const items = rows.map((row) => attemptItem(row, rows, /** @type {HTMLElement} */ (kept.get(row.attempt.attempt))));
-        fill(element, h("ol", { class: "attempt-tree" }, items), writersTable(detail.writers));
+        fill(element, h("ol", { class: "attempt-tree" }, items), writersTable(detail));
       }
       key = next;
       for (const attempt of detail.attempts) {
@@ -162,11 +162,13 @@ function laneDrawing(row, rows) {
   return h("svg", { class: "lanes", width, "aria-hidden": "true" }, lines, h("circle", dot));
 }
 
-/** @param {import("./types.js").RunDetail["writers"]} writers */
-function writersTable(writers) {
+/** @param {import("./types.js").RunDetail} detail */
+function writersTable({ writers, attempts }) {
   if (writers.length < 2) return null;
+  const lost = new Set(attempts.filter(({ status }) => status === "lost").map(({ attempt }) => attempt));
   const row = (/** @type {typeof writers[number]} */ writer) => {
-    const state = writer.closed !== null ? "closed" : writer.alive ? "alive" : "not heard from";
+    const closed = lost.has(writer.attempt) ? "attempt lost" : "closed"; // by somebody else, then
+    const state = writer.closed !== null ? closed : writer.alive ? "alive" : "not heard from";
     const cells = [writer.attempt, writer.rank, writer.host, writer.pid, formatTime(writer.started), state];
     return h("tr", {}, cells.map((cell, place) => h("td", { class: place === 2 || place > 3 ? "" : "number" }, cell)));
   };
