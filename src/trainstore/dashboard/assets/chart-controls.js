@@ -65,8 +65,9 @@ export function settingFields({ settings, smoothing, change, metrics, grouped, r
   });
   weight.addEventListener("change", () => {
     const value = Number(weight.value);
-    if (weight.value !== "" && value >= 0) change({ smooth: Math.min(value, MOST_SMOOTH) }, true);
-    else update();
+    const chosen = weight.value !== "" && value >= 0 ? Math.min(value, MOST_SMOOTH) : null;
+    weight.value = String(chosen ?? settings().smooth ?? smoothing());
+    if (chosen !== null) change({ smooth: chosen }, true);
   });
   usual.addEventListener("click", () => change({ smooth: null }, true));
   const toggle = (/** @type {"logx"|"logy"|"old"} */ name, /** @type {string} */ text) =>
