@@ -64,6 +64,17 @@ export function chartLegend(look, by) {
         more > 0 && h("li", { class: "muted" }, `and ${more} more`),
       );
     },
+    /**
+     * Above the charts, or in the one that fills the screen.
+     * @param {HTMLElement} sections  The charts.
+     * @param {string} full  Its metric, or "".
+     */
+    place(sections, full) {
+      const charts = /** @type {HTMLElement[]} */ ([...sections.querySelectorAll(".chart")]);
+      const filled = full ? charts.filter(({ dataset }) => dataset.metric === full).at(-1) : null;
+      if (filled) filled.append(element);
+      else if (sections.previousElementSibling !== element) sections.before(element);
+    },
     clear() {
       known.clear();
       element.hidden = true;

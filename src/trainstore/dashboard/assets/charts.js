@@ -156,6 +156,7 @@ export function chartPanel({ source, state, runs, metrics, known = signal(metric
     const count = Number(state.text("cols-per-row"));
     element.dataset.columns = count >= 1 && count <= 4 ? String(count) : "";
     columns.forEach((button, place) => button.setAttribute("aria-pressed", String(count === place + 1)));
+    legend.place(sections, state.text("full"));
   }
 
   /** @param {boolean} some */
@@ -241,6 +242,7 @@ export function chartPanel({ source, state, runs, metrics, known = signal(metric
   }));
   all.add(state.listen(["full"], () => {
     document.documentElement.classList.toggle("chart-fills", state.text("full") !== "");
+    legend.place(sections, state.text("full"));
     each((one) => one.invalidate());
     charts.forEach((one, key) => metricOfKey(key) === state.text("full") && one.focus());
   }));
