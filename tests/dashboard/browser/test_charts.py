@@ -276,11 +276,14 @@ def test_enter_fills_the_screen_and_escape_leaves_it(charts_of):
     plot(page, "loss").press("Enter")
     assert state(page)["full"] == ["loss"]
     wait_until(page, lambda: chart(page, "loss").bounding_box()["width"] == 1440)
+    assert chart(page, "loss").locator(".chart-legend li").count() == 8
+    assert chart(page, "loss").locator(".chart-legend").is_visible()
     point_at(page, "loss", 0.5)  # the pointer may lie in it
     tip(page, "loss")
     page.keyboard.press("Escape")
     assert "full" not in state(page)
     wait_until(page, lambda: chart(page, "loss").bounding_box()["width"] < 1000)
+    assert page.locator(".chart .chart-legend").count() == 0
     plot(page, "loss").press("Enter")
     page.go_back()
     wait_until(page, lambda: chart(page, "loss").bounding_box()["width"] < 1000)
@@ -308,6 +311,10 @@ def test_smoothing_needs_no_request_and_is_said(charts_of):
     assert "fewer than 64 points: not smoothed" in notes(page, "eval_loss")
     assert state(page)["smooth"] == ["0.9"]
     assert [url for url in asked if "/series" in url] == []
+    page.get_by_label("smoothing, as a number").fill("20")
+    page.keyboard.press("Enter")
+    assert page.get_by_label("smoothing, as a number").input_value() == "0.999"
+    assert state(page)["smooth"] == ["0.999"]
 
 
 def test_values_of_zero_and_below_are_left_out_of_a_log_axis_and_counted(charts_of):
@@ -500,6 +507,12 @@ def test_a_metric_that_the_chosen_runs_lack_says_so(dashboard_of, open_page):
     )
     page.goto(f"{dashboard.url}/#/runs?tab=charts&runs={uid}&metrics=huge")
     chart(page, "huge").get_by_text("no values in these runs").wait_for()
+    page.goto(f"{dashboard.url}/#/runs?tab=charts&x=epoch")
+    chart(page, "huge").get_by_text("these runs recorded no epoch with huge").wait_for()
+    page.goto(f"{dashboard.url}/#/runs?tab=charts&x=constant&metrics=huge")
+    chart(page, "huge").get_by_text("no step of these runs has both huge and constant").wait_for()
+    page.goto(f"{dashboard.url}/#/runs?tab=charts&runs={uid}&metrics=huge&x=epoch")
+    chart(page, "huge").get_by_text("no values in these runs").wait_for()
 
 
 def test_a_link_to_one_chart_can_be_copied(charts_of):
@@ -511,6 +524,7 @@ def test_a_link_to_one_chart_can_be_copied(charts_of):
     page.reload()
     page.wait_for_selector(".chart-full")
     assert chart(page, "eval_loss").bounding_box()["width"] == 1440
+    chart(page, "eval_loss").locator(".chart-legend").wait_for()
 
 
 def test_nothing_is_said_of_runs_before_they_are_read(dashboard_of, open_page):

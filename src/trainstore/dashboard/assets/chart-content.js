@@ -77,6 +77,25 @@ export function curvesToDraw(metric, host) {
 }
 
 /**
+ * Why nothing is drawn: there are no values, or none of them has a place on this axis.
+ * @param {string} metric
+ * @param {Host} host
+ */
+export function whyEmpty(metric, host) {
+  const { axis } = host.settings(metric);
+  if (!["step", "time", "relative"].includes(axis)) {
+    const wish = { metric, axis: "step", range: null };
+    host.store.want(wish);
+    const { curves, loading } = host.store.get(wish);
+    if (loading) return "loading…";
+    if (curves.some(({ x, oddX }) => x.length || oddX.length)) {
+      return axis === "epoch" ? `these runs recorded no epoch with ${metric}` : `no step of these runs has both ${metric} and ${axis}`;
+    }
+  }
+  return "no values in these runs";
+}
+
+/**
  * Attempts, checkpoints and so on, which are known by step, on the chart's own axis.
  * @param {string} metric
  * @param {Host} host

@@ -1,6 +1,6 @@
 // One chart: its head, its canvas, its notes, and when it fetches and paints.
 import { signsText } from "./chart-axes.js";
-import { curvesToDraw, marksToDraw, placesElsewhere, wantCurves } from "./chart-content.js";
+import { curvesToDraw, marksToDraw, placesElsewhere, wantCurves, whyEmpty } from "./chart-content.js";
 import { openMenu } from "./chart-controls.js";
 import { paintChart } from "./chart-draw.js";
 import { fillDataTable, saveCsv, savePng, saveSvg } from "./chart-export.js";
@@ -95,7 +95,7 @@ export function chart(metric, host) {
     const failed = error ? `could not be read: ${error.message ?? error}` : "";
     const runs = new Set(curves.map(({ run }) => run.uid)).size;
     middle.hidden = !empty;
-    if (empty) fill(middle, failed || (loading ? "loading…" : "no values in these runs"));
+    if (empty) fill(middle, failed || (loading ? "loading…" : whyEmpty(metric, host)));
     const bands = curves.find(({ band }) => band);
     const words = [
       !empty && failed,
