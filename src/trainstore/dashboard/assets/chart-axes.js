@@ -62,13 +62,9 @@ export function segment(pen, x, y, toX, toY) {
  * @param {Pen} pen
  * @param {Picture} picture
  */
-export function paintSpans(pen, { x, plot, spans, look, lanes }) {
-  pen.font = `${look.size}px ${look.font}`;
-  pen.textBaseline = "top";
-  pen.textAlign = "left";
+export function paintSpans(pen, { x, plot, spans, look }) {
   let dark = false;
-  let free = plot.left;
-  for (const { from, to, label, kind } of spans) {
+  for (const { from, to, kind } of spans) {
     const left = Math.max(plot.left, x.pixel(from));
     const right = Math.min(plot.right, x.pixel(to));
     if (kind === "attempt") dark = !dark;
@@ -90,12 +86,30 @@ export function paintSpans(pen, { x, plot, spans, look, lanes }) {
     if (kind !== "attempt") continue;
     pen.strokeStyle = look.edge;
     if (left > plot.left + 1) segment(pen, Math.round(left) + 0.5, plot.top, Math.round(left) + 0.5, plot.bottom);
-    // The whole name, or its beginning: "attempt 2, resumed at 1,200", "attempt 2".
-    const fitting = [label, label.split(",")[0]].find((text) => left + 4 + pen.measureText(text).width <= right - 2);
-    if (!fitting || left + 4 < free) continue;
+  }
+}
+
+/**
+ * The names of attempts, above the grid.
+ * @param {Pen} pen
+ * @param {Picture} picture
+ */
+export function paintSpanNames(pen, { x, plot, spans, look, lanes }) {
+  pen.font = `${look.size}px ${look.font}`;
+  pen.textBaseline = "top";
+  pen.textAlign = "left";
+  for (const { from, to, label, kind } of spans) {
+    if (kind !== "attempt") continue;
+    const left = Math.max(plot.left, x.pixel(from)) + 4;
+    const room = Math.min(plot.right, x.pixel(to)) - 2 - left;
+    // The whole name, or as much as there is room for: "attempt 2, resumed at 1,200", "attempt 2", "2".
+    const short = label.split(",")[0];
+    const fitting = [label, short, short.replace(/\D+/, "")].find((text) => text && pen.measureText(text).width <= room);
+    if (!fitting) continue;
+    pen.fillStyle = look.bg;
+    pen.fillRect(left - 1, lanes.spans - 1, pen.measureText(fitting).width + 2, look.size + 2);
     pen.fillStyle = look.muted;
-    pen.fillText(fitting, left + 4, lanes.spans);
-    free = left + pen.measureText(fitting).width + 12;
+    pen.fillText(fitting, left, lanes.spans);
   }
 }
 

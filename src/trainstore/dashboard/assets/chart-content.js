@@ -109,17 +109,21 @@ export function marksToDraw(metric, host, curves) {
   const look = host.look();
   const spans = [];
   const points = [];
+  /** @type {Map<string, number[]>} By run: the x before which an attempt ended, of the runs whose attempts are known. */
+  const ends = new Map();
   for (const { whole, run } of shown.slice(0, MARKED_RUNS)) {
     const of = marks[run.uid];
     const byStep = steps?.find((curve) => curve.run === run.uid);
     if (!of || (steps && !byStep)) continue;
     const place = (/** @type {number} */ step) => (byStep ? carriedOver(byStep.x, whole.x, step) : step);
+    const attempts = of.spans.filter(({ kind }) => kind === "attempt").slice(1);
+    ends.set(run.uid, attempts.map(({ from }) => place(from + 0.5)));
     const wanted = of.spans.filter(({ kind }) => kind !== "superseded" || old);
     if (shown.length === 1) spans.push(...wanted.map((span) => ({ ...span, from: place(span.from), to: place(span.to) })));
     const colour = shown.length > 1 ? look.runs[run.colour] : undefined;
     points.push(...of.points.map((point) => ({ at: place(point.step), label: point.label, kind: point.kind, colour })));
   }
-  return { spans, points };
+  return { spans, points, ends };
 }
 
 /**

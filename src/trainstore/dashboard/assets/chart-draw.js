@@ -1,5 +1,5 @@
 // The drawing of a chart, on a canvas or as SVG: whatever has the methods of a canvas's context.
-import { paintAxes, paintOdd, paintPoints, paintSpans } from "./chart-axes.js";
+import { paintAxes, paintOdd, paintPoints, paintSpanNames, paintSpans } from "./chart-axes.js";
 import { DASHES } from "./colours.js";
 
 /** @typedef {CanvasRenderingContext2D|import("./svg-pen.js").SvgPen} Pen */
@@ -18,6 +18,7 @@ import { DASHES } from "./colours.js";
  * @property {Float64Array} odd
  * @property {boolean} band  low and high are those of a group, not of points.
  * @property {boolean} old  A stretch that a resume has taken the place of: dotted.
+ * @property {number[]} [breaks]  The points that no line leads to, by their place.
  */
 /** @typedef {{left: number, top: number, right: number, bottom: number}} Box */
 /** @typedef {{size: number, font: string, text: string, muted: string, line: string, edge: string, shade: string, bad: string, bg: string, runs: string[]}} Look */
@@ -46,7 +47,7 @@ const BANDS_AT_FULL = 4; // of strength
 const DOTS_APART = 9; // pixels
 const HAIR_APART = 0.7; // device pixels
 
-/** @typedef {{px: number[], mid: number[], low: number[], high: number[], spread: boolean}} Trace */
+/** @typedef {{px: number[], mid: number[], low: number[], high: number[], spread: boolean, starts: Set<number>}} Trace  `starts`: where a new stroke begins. */
 
 /**
  * Draw it all.
@@ -57,6 +58,7 @@ export function paintChart(pen, picture) {
   const { plot, y } = picture;
   paintSpans(pen, picture);
   paintAxes(pen, picture);
+  paintSpanNames(pen, picture);
   pen.save();
   pen.beginPath();
   pen.rect(plot.left, plot.top - 2, plot.right - plot.left, plot.bottom - plot.top + 4);
@@ -133,7 +135,9 @@ export function paintHighlight(pen, line, picture) {
 export function traceOf(line, values, { x, plot }, y) {
   const [px, mid, low, high] = Array.from({ length: 4 }, () => /** @type {number[]} */ ([]));
   /** @type {Trace} */
-  const trace = { px, mid, low, high, spread: false };
+  const trace = { px, mid, low, high, spread: false, starts: new Set() };
+  const breaks = line.breaks ?? [];
+  let nextBreak = 0;
   const [first, last] = visible(line.x, x.low, x.high);
   const packed = last - first > plot.right - plot.left;
   const positive = { x: x.kind === "log", y: y.kind === "log" };
@@ -141,12 +145,15 @@ export function traceOf(line, values, { x, plot }, y) {
   let weight = 0;
   for (let i = first; i < last; i += 1) {
     if ((positive.x && line.x[i] <= 0) || (positive.y && values[i] <= 0)) continue;
+    const broken = i >= breaks[nextBreak];
+    while (i >= breaks[nextBreak]) nextBreak += 1;
+    if (broken) trace.starts.add(px.length);
     const across = packed ? Math.round(x.pixel(line.x[i])) : x.pixel(line.x[i]);
     const at = y.pixel(values[i]);
     const bottom = raw ? y.pixel(positive.y && line.low[i] <= 0 ? values[i] : line.low[i]) : at;
     const top = raw ? y.pixel(line.high[i]) : at;
     const end = px.length - 1;
-    if (packed && end >= 0 && px[end] === across) {
+    if (packed && end >= 0 && px[end] === across && !broken) {
       const share = raw ? line.count[i] / (weight + line.count[i]) : 1; // of a smoothed line the last one
       mid[end] += (at - mid[end]) * share;
       low[end] = Math.max(low[end], bottom);
@@ -208,15 +215,20 @@ export function firstAbove(x, value) {
  * @param {Trace} trace
  * @param {number} alpha
  */
-function paintEnvelope(pen, { px, low, high }, alpha) {
+function paintEnvelope(pen, { px, low, high, starts }, alpha) {
   pen.globalAlpha = alpha;
   pen.beginPath();
-  if (px.length === 1) {
-    pen.rect(px[0] - 3, high[0], 6, low[0] - high[0]);
-  } else {
-    for (let i = 0; i < px.length; i += 1) pen[i ? "lineTo" : "moveTo"](px[i], Math.round(high[i] * 2) / 2);
-    for (let i = px.length - 1; i >= 0; i -= 1) pen.lineTo(px[i], Math.round(low[i] * 2) / 2);
-    pen.closePath();
+  const ends = [...[...starts].filter((start) => start > 0), px.length];
+  let from = 0;
+  for (const end of ends) {
+    if (end - from === 1) {
+      pen.rect(px[from] - 3, high[from], 6, low[from] - high[from]);
+    } else {
+      for (let i = from; i < end; i += 1) pen[i > from ? "lineTo" : "moveTo"](px[i], Math.round(high[i] * 2) / 2);
+      for (let i = end - 1; i >= from; i -= 1) pen.lineTo(px[i], Math.round(low[i] * 2) / 2);
+      pen.closePath();
+    }
+    from = end;
   }
   pen.fill();
 }
@@ -245,7 +257,7 @@ function hairsOf(width, hair) {
  * @param {number} how.hair  Above 0: draw in lines of one device pixel, one beside the other. A line that is wider than
  *   that by a little takes a canvas without GPU 20 times as long.
  */
-function stroke(pen, line, { px, mid }, { width, dots, hair }) {
+function stroke(pen, line, { px, mid, starts }, { width, dots, hair }) {
   if (!px.length) return;
   const apart = px.length > 1 ? (px[px.length - 1] - px[0]) / (px.length - 1) : Infinity;
   // A dash on dense noise costs much and shows nothing; a smoothed line has one point for each pixel at most.
@@ -255,7 +267,7 @@ function stroke(pen, line, { px, mid }, { width, dots, hair }) {
   for (const [right, down] of hair ? hairsOf(width, hair) : ONE_LINE) {
     pen.beginPath();
     for (let i = 0; i < px.length; i += 1) {
-      if (i) pen.lineTo(px[i] + right, mid[i] + down);
+      if (i && !starts.has(i)) pen.lineTo(px[i] + right, mid[i] + down);
       else pen.moveTo(px[i] + right, mid[i] + down);
     }
     pen.stroke();

@@ -1,5 +1,6 @@
 // From curves and options to all that a chart shows: its lines, scales, marks, and what must be said about them.
 import { pointsOf } from "./buckets.js";
+import { pausesIn, placesAfter } from "./breaks.js";
 import { firstNotBelow, visible } from "./chart-draw.js";
 import { averageBefore, FEWEST_TO_SMOOTH, smoothedLine } from "./ema.js";
 import { makeScale, roomyRange } from "./scale.js";
@@ -39,16 +40,20 @@ export function usualSmoothing(curves) {
 /**
  * @param {DrawnCurve[]} curves
  * @param {number} weight
+ * @param {string} [axis]
+ * @param {Map<string, number[]>} [ends]  Of attempts.
  * @returns {{lines: Line[], short: number}} short: how many have too few points to be smoothed.
  */
-export function linesOf(curves, weight) {
+export function linesOf(curves, weight, axis = "step", ends = new Map()) {
   let short = 0;
   const lines = curves.map(({ whole, part, run, band, old }) => {
     const { x, mean, low, high, count, oddX, odd } = part ?? whole;
     const few = (band ? whole.x.length : pointsOf(whole)) < FEWEST_TO_SMOOTH;
     if (weight > 0 && few && !old) short += 1;
     const smooth = weight > 0 && !few ? smoothOf(part ?? whole, whole, weight, band) : null;
-    return { run, x, mean, low, high, count, oddX, odd, band, old, smooth };
+    const known = old ? undefined : ends.get(run.uid);
+    const breaks = !["time", "relative"].includes(axis) || band ? [] : known ? placesAfter(x, known) : pausesIn(x);
+    return { run, x, mean, low, high, count, oddX, odd, band, old, smooth, breaks };
   });
   return { lines, short };
 }
@@ -130,12 +135,13 @@ export function rangeOfValues(lines, across, log) {
  * @param {(text: string) => number} input.measure  The width of a text.
  * @param {import("./chart-draw.js").Span[]} input.spans
  * @param {import("./chart-draw.js").PointMark[]} input.points
+ * @param {Map<string, number[]>} [input.ends]
  * @param {number} input.ratio  Device pixels to a CSS pixel; 0 for a picture on paper.
  * @returns {{picture: Picture, notes: string[], weight: number}}
  */
-export function composePicture({ curves, options, zoom, width, height, head, xLabel, look, measure, spans, points, ratio }) {
+export function composePicture({ curves, options, zoom, width, height, head, xLabel, look, measure, spans, points, ends, ratio }) {
   const weight = options.smooth ?? usualSmoothing(curves);
-  const { lines, short } = linesOf(curves, weight);
+  const { lines, short } = linesOf(curves, weight, options.axis, ends);
   const across = zoom ?? wholeRange(curves, options.logx);
   const { range, hidden } = rangeOfValues(lines, across, options.logy);
   const odd = oddities(lines, across);
