@@ -163,7 +163,7 @@ def test_what_a_killed_process_left_is_told_with_the_command(open_page, tmp_path
         page.get_by_role("button", name="Close this message").click()
         wait_until(page, lambda: not message.is_visible())
         page.reload()
-        page.get_by_role("link", name="killed").wait_for()
+        page.get_by_role("link", name="killed", exact=True).wait_for()
         assert message.count() == 0
         settle(page)
     finally:
