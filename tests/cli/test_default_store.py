@@ -75,3 +75,13 @@ def test_the_other_store_of_the_folder_is_named(in_folder, call):
     with TrainStore("more.db"):
         pass
     assert "but at" not in call("runs").err
+
+
+@pytest.mark.parametrize("arguments", [("ui",), ("runs", "--store")])
+def test_the_only_store_in_a_folder_is_named(in_folder, call, arguments):
+    """For who names the folder."""
+    with TrainStore("runs.db"):
+        pass
+    called = call(*arguments, str(in_folder))
+    assert called.code == 1
+    assert f"no store at {in_folder}, which is a folder, but at {in_folder / 'runs.db'};" in called.err

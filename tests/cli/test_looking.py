@@ -101,7 +101,7 @@ def test_db_upgrade_makes_the_schema(empty_database_url, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("show", "nobody"), "there is no run 'nobody'"),
+        (("show", "nobody"), "there is no run 'nobody'; list them with: trainstore runs"),
         (("show", "77"), "there is no run '77'"),
         (("best", "nothing"), "no run has a finite value of 'nothing'; there are eval_loss"),
         (("runs", "--status", "odd"), "is not one of running, finished"),

@@ -112,7 +112,7 @@ def test_the_files_mode_is_the_users(trainstore, tmp_path):
         (["first", "--all", "-o", "x.html"], 2, "not several of them"),
         (["first", "--name", "first", "-o", "x.html"], 2, "not several of them"),
         (["first"], 2, "Missing option '-o' / '--output'"),
-        (["gone", "-o", "x.html"], 1, "there is no run 'gone'"),
+        (["gone", "-o", "x.html"], 1, "there is no run 'gone'; list them with: trainstore runs"),
         (["--name", "gone", "-o", "x.html"], 1, "no run matches; nothing was written"),
         (["--where", "hp.learning_rte < 1", "-o", "x.html"], 1, "learning_rate"),
         (["first", "--metric", "evalloss", "-o", "x.html"], 1, "none of these runs has 'evalloss'"),

@@ -152,7 +152,7 @@ def _place(error: FilterError) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, TrainStoreError | OSError):
-        return str(error)
+        return str(error).replace("with list_runs() or: ", "with: ")  # here it is the command that helps
     # Not the error's text: it may contain a URL or a row.
     kind = type(error).__name__
     if type(error).__module__.partition(".")[0] != "sqlalchemy":

@@ -78,9 +78,10 @@ def check_exists(url: str, prefix: str, *, tables: bool) -> None:
     from trainstore import schema
 
     with open_database(url, prefix) as database:
-        if not database.backend.exists():
+        folder = ", which is a folder" if _is_folder(url) else ""
+        if folder or not database.backend.exists():
             raise StoreUnavailableError(
-                f"there is no store at {visible(url)}{_neighbour(url, prefix)}; name one with --store or "
+                f"there is no store at {visible(url)}{folder}{_neighbour(url, prefix)}; name one with --store or "
                 f"{STORE_VARIABLE}, or create one with: trainstore demo"
             )
         if tables and schema.current(*database) is None:
@@ -92,15 +93,23 @@ def check_exists(url: str, prefix: str, *, tables: bool) -> None:
 
 
 def _neighbour(url: str, prefix: str) -> str:
-    """The only store in the folder where the path ``url`` would be, for a message."""
+    """The only store in the folder where the path ``url`` would be, or which it is, for a message."""
     if "://" in url:
         return ""
     try:
-        paths = list(islice(Path(url).expanduser().parent.iterdir(), MAX_LOOKED_AT))
+        path = Path(url).expanduser()
+        paths = list(islice((path if path.is_dir() else path.parent).iterdir(), MAX_LOOKED_AT))
     except (OSError, RuntimeError):
         return ""
     found = [path for path in paths if _is_store(path, prefix)]
     return f", but at {visible(found[0])}" if len(found) == 1 else ""
+
+
+def _is_folder(url: str) -> bool:
+    try:
+        return "://" not in url and Path(url).expanduser().is_dir()
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def _is_store(path: Path, prefix: str) -> bool:

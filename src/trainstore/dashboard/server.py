@@ -91,15 +91,17 @@ def serve(options: Options) -> None:
         stack.callback(reading.close)
         token = options.find_token()
         app = make_app(reading, options.access(token), options.tell_request)
-        options.tell(f"trainstore ui shows {reading.store.place}")
+        shows = f"trainstore ui shows {reading.store.place}"
         if options.uds is not None:
             listening, path = stack.enter_context(unix_socket(options.uds))
             sockets = [listening]
+            options.tell(shows)
             options.tell(f"  listens on {path}, for you alone. On your own machine:")
             options.tell(f"  ssh -N -L {PORT}:{path} {socket.gethostname()}")
             options.tell(f"  {options.link(PORT, token)}")
         else:
             sockets = bound_sockets(options.host, options.port)
+            options.tell(shows)
             port = sockets[0].getsockname()[1]
             if options.port is None and port != PORT:
                 options.tell(f"  port {PORT} is taken, perhaps by another dashboard")

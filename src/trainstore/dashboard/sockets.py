@@ -35,7 +35,8 @@ def bound_sockets(host: str, port: int | None) -> list[socket.socket]:
             if error.errno != errno.EADDRINUSE:
                 raise TrainStoreError(f"cannot listen on {host} port {number}: {error.strerror or error}") from None
     if port is not None:
-        raise TrainStoreError(f"port {port} is taken by another program; name another with --port, or leave it out")
+        by = "perhaps by another dashboard" if PORT <= port < PORT + PORTS_TRIED else "by another program"
+        raise TrainStoreError(f"port {port} is taken, {by}; name another with --port, or leave it out")
     tried = f"{PORT} to {PORT + PORTS_TRIED - 1}"
     raise TrainStoreError(f"the ports {tried} are taken; name another with --port, or any free one with --port 0")
 
