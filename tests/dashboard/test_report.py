@@ -236,6 +236,7 @@ def test_where_a_run_was_made_is_left_out(store_of):
     assert "secret" not in json.dumps(plain_head)
     assert all(attempt["versions"] is None for run in plain_head["runs"].values() for attempt in run["attempts"])
     assert "://" not in plain_head["meta"]["store"]["url"]
+    assert store.url.partition("://")[2].rpartition("/")[0] not in json.dumps(plain_head)
     whole, _ = Page(report_page(store, store.list_runs(), with_env=True)).data
     text = json.dumps(whole)
     assert text.count("train.py --secret") >= 3

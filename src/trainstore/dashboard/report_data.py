@@ -161,8 +161,9 @@ def _meta(store: dict[str, Any], by_id: Mapping[str, tables.TableColumn], *, wit
         {"name": name, "runs": list(projects).count(name), "running": running.count(name)}
         for name in sorted(set(projects))
     ]
-    place = store["store"] if with_env else store["store"] | {"url": store["title"]}
-    return store | {"store": place, "projects": counted, "runs": len(projects)}
+    place = {name: store["store"][name] for name in ("uid", "prefix")}
+    place["url"] = store["store"]["url"] if with_env else store["title"]
+    return store | {"store": place, "projects": counted, "runs": len(projects), "waiting": None}
 
 
 def _title(names: Sequence[Any], about: Mapping[str, Any]) -> str:
