@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -45,7 +46,7 @@ def options_of(backend: Backend, prefix: str, *, anywhere: bool = False) -> str 
     """
     options = ""
     if anywhere:
-        options = f" --store {shlex.quote(str(getattr(backend, 'path', None) or place_of(backend)))}"
+        options = f" --store {shlex.quote(_place_anywhere(backend))}"
     elif not _is_at(default_store(), backend):
         options = f" --store {shlex.quote(place_of(backend))}"
     if options and "***" in backend.safe_url:
@@ -53,6 +54,18 @@ def options_of(backend: Backend, prefix: str, *, anywhere: bool = False) -> str 
     if prefix != ("" if anywhere else default_prefix()):
         options += f" --prefix {shlex.quote(prefix)}"
     return options
+
+
+def code_of(backend: Backend, prefix: str) -> str:
+    """The Python expression that opens the store in another process; where its URL has a password, it is left out."""
+    arguments = [] if "***" in backend.safe_url else [json.dumps(_place_anywhere(backend), ensure_ascii=False)]
+    if prefix:
+        arguments.append(f"table_name_prefix={json.dumps(prefix)}")
+    return f"TrainStore({', '.join(arguments)})"
+
+
+def _place_anywhere(backend: Backend) -> str:
+    return str(getattr(backend, "path", None) or place_of(backend))
 
 
 def place_of(backend: Backend) -> str:

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from trainstore import TrainStore
 from trainstore.cli import main
 from trainstore.dashboard.meta import meta
 from trainstore.dashboard.run_details import run_detail
@@ -25,6 +26,26 @@ def test_the_command_of_the_page_finds_the_store(store, capsys, tmp_path, monkey
     output = capsys.readouterr()
     assert ended.value.code == 0, output.err
     assert "shown" in output.out
+
+
+def test_the_code_of_the_first_page_records_into_the_store(store, tmp_path, monkeypatch):
+    """From any folder; where the URL would need a password, it is the environment's."""
+    with store.snapshot() as snapshot:
+        code = meta(snapshot.reader)["store"]["code"]
+    assert "***" not in code
+    if "***" in store.url:
+        assert code == "TrainStore()"
+        return
+    monkeypatch.chdir(tmp_path)
+    with eval(code, {"TrainStore": TrainStore}) as opened, opened.start_run("first") as run:
+        run.log({"loss": 1.0}, step=1)
+    assert store.list_runs()["name"].tolist() == ["first"]
+
+
+def test_the_code_of_the_first_page_names_the_prefix(database_url):
+    """Tables of another prefix would be another store."""
+    with TrainStore(database_url, table_name_prefix="mine_") as store, store.snapshot() as snapshot:
+        assert 'table_name_prefix="mine_")' in meta(snapshot.reader)["store"]["code"]
 
 
 def test_a_page_says_how_fast_a_run_goes(store):

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 
 from trainstore import __version__
-from trainstore.commands import command_on, options_of
+from trainstore.commands import code_of, command_on, options_of
 from trainstore.dashboard.limits import LIMITS
 from trainstore.doctor import waiting
 from trainstore.queries.reader import Reader
@@ -24,7 +24,13 @@ def meta(reader: Reader, *, can_edit: bool = False) -> dict[str, Any]:
     projects = _projects(reader)
     return {
         "version": __version__,
-        "store": {"uid": uid, "url": reader.backend.safe_url, "prefix": prefix, "options": options},
+        "store": {
+            "uid": uid,
+            "url": reader.backend.safe_url,
+            "prefix": prefix,
+            "options": options,
+            "code": code_of(reader.backend, prefix),
+        },
         "title": _title(reader),
         "projects": projects,
         "runs": sum(project["runs"] for project in projects),

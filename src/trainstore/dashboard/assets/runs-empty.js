@@ -2,9 +2,10 @@
 import { h } from "./dom.js";
 import { formatNumber } from "./format.js";
 
-const RECORD = `from trainstore import TrainStore
+/** @param {string} store  The expression that opens it. */
+const recordingCode = (store) => `from trainstore import TrainStore
 
-with TrainStore().start_run(project="first", hyperparams={"lr": 0.1}) as run:
+with ${store}.start_run(project="first", hyperparams={"lr": 0.1}) as run:
     for step in range(100):
         run.log({"loss": 1 / (step + 1)}, step=step)`;
 
@@ -13,13 +14,23 @@ with TrainStore().start_run(project="first", hyperparams={"lr": 0.1}) as run:
  * @param {import("./types.js").Meta} meta
  */
 export function firstScreen({ store }) {
+  const hidden = store.options === null; // the URL has a password
+  const options = hidden ? store.prefix && ` --prefix ${store.prefix}` : (store.options ?? "");
   return h(
     "div",
     { class: "empty first-screen" },
     h("h2", {}, "No runs yet"),
     h("p", {}, "This page looks at ", h("code", {}, store.url), ". Runs appear here as soon as a program records one:"),
-    h("pre", {}, h("code", {}, RECORD)),
-    h("p", {}, "Or let trainstore record an example: ", h("code", {}, "trainstore demo")),
+    h("pre", {}, h("code", {}, recordingCode(store.code ?? "TrainStore()"))),
+    h("p", {}, "Or let trainstore record an example: ", h("code", {}, `trainstore demo${options}`)),
+    hidden &&
+      h(
+        "p",
+        {},
+        "Both need the URL of this database, with its password, in ",
+        h("code", {}, "TRAINSTORE_URL"),
+        ", as for this dashboard.",
+      ),
     h(
       "p",
       { class: "small" },

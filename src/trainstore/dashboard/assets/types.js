@@ -8,8 +8,8 @@
 /**
  * @typedef {Object} Meta
  * @property {string} version
- * @property {{uid: string, url: string, prefix: string, options?: string|null}} store  `options`: with which a command
- *   finds it, after the command; null: they would have to hold a password.
+ * @property {{uid: string, url: string, prefix: string, options?: string|null, code?: string}} store  `options`: with
+ *   which a command finds it, after the command; null: they would have to hold a password. `code`: what opens it in Python.
  * @property {string} title
  * @property {{name: string, runs: number, running: number}[]} projects
  * @property {number} runs
