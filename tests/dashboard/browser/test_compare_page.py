@@ -100,6 +100,50 @@ def test_a_brushed_range_becomes_the_filter(compare, dashboard):
     assert page.get_by_role("heading", name=f"Compare {kept} run").is_visible()
 
 
+@pytest.mark.parametrize("axis", ["metric.loss", "hp.learning_rate", "hp.optimizer", "started", "duration"])
+def test_the_filter_finds_exactly_what_was_brushed(compare, axis):
+    """Numbers to their last digit, texts, times to the microsecond; the range stays when the picture changes."""
+    page = compare(f"tab=parallel&axes={axis}&axes=hp.weight_decay")
+    brush = page.locator(".parallel-brush").first
+    brush.focus()
+    for _ in range(6):
+        page.keyboard.press("ArrowUp")
+    keep = page.get_by_role("button", name="Keep these")
+    said = keep.inner_text()
+    page.get_by_label("Colour").select_option("hp.seed")
+    settle(page)
+    assert keep.inner_text() == said
+    kept = int(said.split()[2])
+    assert 0 < kept < 8
+    keep.click()
+    settle(page)
+    assert page.get_by_role("heading", name=f"Compare {kept} run").is_visible()
+
+
+def test_lines_are_read_and_opened_by_keys(compare):
+    """From run to run by the last axis, as a screen reader is told; Enter opens one."""
+    page = compare("tab=parallel")
+    page.locator(".parallel-lines").focus()
+    page.keyboard.press("ArrowUp")
+    first = page.locator(".parallel-reading").inner_text()
+    page.keyboard.press("ArrowUp")
+    second = page.locator(".parallel-reading").inner_text()
+    assert "learning_rate" in first
+    assert first != second == page.locator("#live-region").inner_text()
+    page.keyboard.press("Enter")
+    settle(page)
+    assert "#/run/" in page.url
+
+
+def test_chosen_runs_have_their_curves_whatever_the_filter_says(compare):
+    """They were chosen; a part of a uid is enough."""
+    page = compare()
+    uids = page.evaluate("fetch('api/v1/runs').then((a) => a.json()).then((t) => t.columns[0].values)")
+    page = compare(f"tab=curves&q=status+%3D+lost&runs={uids[0][:8]}&runs={uids[1]}")
+    assert page.get_by_role("heading", name="Compare 2 runs").is_visible()
+    assert page.locator("canvas").count() > 0
+
+
 def test_a_dragged_range_is_marked(compare):
     """With the pointer."""
     page = compare("tab=parallel")

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { axisOf, axisText, filterOf, isDrawable, judgeOf, placeOn, rankCorrelation, usualAxes, valueAt } from
+import { axisOf, axisText, filterOf, isDrawable, isInRange, judgeOf, placeOn, rankCorrelation, usualAxes, valueAt } from
   "../../../src/trainstore/dashboard/assets/axes.js";
 import { againstText } from "../../../src/trainstore/dashboard/assets/diff.js";
 
@@ -51,8 +51,38 @@ test("an axis of no number or of too many texts is not drawn", () => {
 });
 
 test("a brushed range becomes a filter that holds for what lies in it", () => {
-  assert.equal(filterOf(numbers([0, 10]), [0.2, 0.5]), "hp.lr >= 2 and hp.lr <= 5");
-  assert.equal(filterOf(texts(["a", "b", 'c"']), [0.4, 1]), 'hp.optim in ("b", "c\\"")');
+  assert.equal(filterOf(numbers([0, 2.5, 4, 10]), [0.2, 0.5]), "hp.lr >= 2.5 and hp.lr <= 4");
+  assert.equal(filterOf(texts(["a", "b", 'c"']), [0.4, 1]), 'hp.optim in ("b", "c""")');
+  const either = axisOf({ id: "hp.amp", kind: "boolean", values: [true, false, null] }, "amp");
+  assert.equal(filterOf(either, [0, 1]), "(hp.amp = false or hp.amp = true)");
+  assert.equal(filterOf(either, [0.5, 1]), "hp.amp = true");
+});
+
+test("a filter of numbers holds for exactly the runs in the range", () => {
+  const many = Array.from({ length: 100 }, (_, i) => 123_400 + i + (i % 7) / 30);
+  for (const values of [many, many.map((value) => 1e-7 / value), [...many, 1e9, -3.5, "NaN", null], [2, 2, 2]]) {
+    const axis = numbers(values);
+    for (const range of [[0.2, 0.5], [0.5, 0.51], [0, 1], [0.99, 1]]) {
+      const inside = values.filter((_, row) => isInRange(axis, row, range));
+      if (!inside.length) continue;
+      const [, low, high] = /^hp\.lr >= (\S+) and hp\.lr <= (\S+)$/.exec(filterOf(axis, range));
+      assert.deepEqual(values.filter((value) => typeof value === "number" && value >= +low && value <= +high), inside);
+    }
+  }
+});
+
+test("times and durations are written to the microsecond", () => {
+  const started = axisOf({ id: "started", kind: "time", values: [1_700_000_000.000001, 1_700_000_001.999999] }, "started");
+  assert.equal(filterOf(started, [0, 1]),
+    'started >= "2023-11-14T22:13:20.000001Z" and started <= "2023-11-14T22:13:21.999999Z"');
+  const took = axisOf({ id: "duration", kind: "duration", values: [1_700_000_000.3 - 1_700_000_000.1, 5] }, "took");
+  assert.equal(filterOf(took, [0, 0.5]), "duration >= 0.2 and duration <= 0.2");
+});
+
+test("a range that became values and places again has the same runs", () => {
+  const axis = numbers([3e-5, 7e-4, 0.1]);
+  const [from, to] = [0, 1].map((place) => placeOn(axis, valueAt(axis, place)));
+  assert.deepEqual([0, 1, 2].map((row) => isInRange(axis, row, [from, to])), [true, true, true]);
 });
 
 test("rank correlation is Spearman's, with ties and missing values", () => {

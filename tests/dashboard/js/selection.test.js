@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { heldRows } from "../../../src/trainstore/dashboard/assets/rows.js";
-import { meantUids, runLabels, shortUids } from "../../../src/trainstore/dashboard/assets/selection.js";
+import { chosenFilter, meantUids, runLabels, shortUids } from "../../../src/trainstore/dashboard/assets/selection.js";
 
 const uids = ["aaaaaaaa-1", "bbbbbbbb-1", "bbbbbbbb-2"];
 
@@ -16,6 +16,13 @@ test("what means no run here, or two, is told apart", () => {
     found: ["aaaaaaaa-1"],
     unknown: ["bbbbbbbb", "cccccccc"],
   });
+});
+
+test("chosen runs are asked for by their uids, those that are not known by a part of it", () => {
+  assert.equal(chosenFilter(["aaaaaaaa", "bbbbbbbb-2"], uids), 'uid in ("aaaaaaaa-1", "bbbbbbbb-2")');
+  assert.equal(chosenFilter(['cc"', "aaaaaaaa"], uids), 'uid ~ "cc""" or uid in ("aaaaaaaa-1")');
+  assert.equal(chosenFilter(["none"], uids), 'uid in ("none")');
+  assert.equal(chosenFilter(Array.from({ length: 30 }, (_, i) => `unknown-${i}`), uids), "");
 });
 
 test("nobody chosen is no unknown run", () => {

@@ -1,4 +1,5 @@
 // Axes for comparing runs: any column of the run table as places between 0 and 1. Pure.
+import { spelledValue } from "./filter-words.js";
 import { formatCell, formatNumber } from "./format.js";
 import { ticksOf } from "./scale.js";
 import { numberOf } from "./wire.js";
@@ -22,6 +23,7 @@ const WIDE_OF_FEW = 8; // the same for a few chosen values, such as 32, 64, 128 
 const FEW = 10;
 const CLOSE = 0.03; // labels closer than this would lie on each other
 const MOST_CATEGORIES = 40;
+const ROUNDING = 1e-9; // of places
 
 /**
  * @param {import("./types.js").Column} column
@@ -103,37 +105,51 @@ export function jitterOf(index, width) {
 }
 
 /**
- * The part of a filter that a brushed range of an axis stands for.
+ * Whether a run lies in a brushed range of an axis. A range that has been turned into values and back counts as the same.
  * @param {Axis} axis
+ * @param {number} row
  * @param {[number, number]} range  Of places, ascending.
  */
-export function filterOf(axis, [from, to]) {
-  if (axis.categories) {
-    const chosen = axis.categories.filter((_, place) => {
-      const at = placeOn(axis, place);
-      return at >= from && at <= to;
-    });
-    if (axis.kind === "boolean") return chosen.map((text) => `${axis.id} = ${text}`).join(" or ");
-    return `${axis.id} in (${chosen.map(quotedText).join(", ")})`;
+export function isInRange(axis, row, [from, to]) {
+  const at = placeOn(axis, axis.values[row]);
+  return at >= from - ROUNDING && at <= to + ROUNDING;
+}
+
+/**
+ * The part of a filter that a brushed range of an axis stands for: it holds for the runs in the range, and no others.
+ * @param {Axis} axis
+ * @param {[number, number]} range  Of places, ascending. There are runs in it.
+ */
+export function filterOf(axis, range) {
+  const inside = axis.values.filter((_, row) => isInRange(axis, row, range)).sort();
+  const { categories } = axis;
+  if (categories) {
+    const chosen = [...new Set(inside)].map((place) => categories[place]);
+    if (axis.kind !== "boolean") return `${axis.id} in (${chosen.map(spelledValue).join(", ")})`;
+    const either = chosen.map((text) => `${axis.id} = ${text}`).join(" or ");
+    return chosen.length > 1 ? `(${either})` : either;
   }
-  const [low, high] = [valueAt(axis, from), valueAt(axis, to)];
-  if (axis.kind === "time") return `${axis.id} >= ${isoTime(low)} and ${axis.id} <= ${isoTime(high)}`;
-  return `${axis.id} >= ${shortest(low)} and ${axis.id} <= ${shortest(high)}`;
+  const spelled = axis.kind === "time" ? isoTime : axis.kind === "duration" ? wholeMicroseconds : String;
+  return `${axis.id} >= ${spelled(inside[0])} and ${axis.id} <= ${spelled(inside[inside.length - 1])}`;
 }
 
-/** @param {string} text */
-function quotedText(text) {
-  return `"${text.replace(/\\/g, "\\\\").replace(/"/g, '\\"')}"`;
-}
-
-/** @param {number} seconds */
+/**
+ * Times are recorded in microseconds.
+ * @param {number} seconds
+ */
 function isoTime(seconds) {
-  return `"${new Date(seconds * 1000).toISOString().slice(0, 19)}Z"`;
+  const micros = Math.round(seconds * 1e6);
+  const rest = ((micros % 1e6) + 1e6) % 1e6;
+  const whole = new Date((micros - rest) / 1000).toISOString().slice(0, 19);
+  return `"${whole}.${String(rest).padStart(6, "0")}Z"`;
 }
 
-/** @param {number} value */
-function shortest(value) {
-  return String(Number(value.toPrecision(4)));
+/**
+ * A difference of two times in seconds since 1970, which float64 does not have to the microsecond.
+ * @param {number} seconds
+ */
+function wholeMicroseconds(seconds) {
+  return String(Math.round(seconds * 1e6) / 1e6);
 }
 
 /**

@@ -1,4 +1,4 @@
-// Choosing columns for axes, colour and size.
+// Choosing columns for axes, colour and size; and what is said when a read has failed.
 import { h } from "./dom.js";
 
 const TITLES = { metric: "Metrics", hp: "Hyperparameters", mth: "Model", dbh: "Data", tag: "Tags", run: "Run", env: "Environment" };
@@ -39,4 +39,14 @@ function optionsOf(infos, group, title) {
   // What is the same in all runs tells nothing, so it comes last.
   some.sort((a, b) => Number(b.varies) - Number(a.varies));
   return h("optgroup", { label: title }, ...some.map((info) => h("option", { value: info.id }, info.label)));
+}
+
+/**
+ * @param {string} what
+ * @param {any} error
+ * @param {() => void} again
+ */
+export function failedRead(what, error, again) {
+  return h("div", { class: "empty" }, h("p", { class: "bad" }, `${what}: ${error.message}`), error.hint ? h("p", {}, error.hint) : null,
+    h("button", { on: { click: again } }, "Try again"));
 }

@@ -1,13 +1,16 @@
 // Several runs against each other: what differs, parallel coordinates, scatter, and their curves.
 import { axisOf, isDrawable, judgeOf, usualAxes } from "./axes.js";
+import { metricNames } from "./chart-parts.js";
 import { chartPanel } from "./charts.js";
 import { runColours } from "./colours.js";
 import { diffView } from "./diff.js";
 import { fill, h } from "./dom.js";
-import { axisChoice } from "./compare-controls.js";
+import { axisChoice, failedRead } from "./compare-controls.js";
 import { parallelPlot } from "./parallel.js";
+import { heldRows } from "./rows.js";
 import { runLine } from "./run-line.js";
 import { legend, scatterPlot } from "./scatter.js";
+import { chosenFilter, runLabels } from "./selection.js";
 import { signal } from "./signals.js";
 
 const COMPARE_VIEWS = { diff: "Differences", parallel: "Parallel coordinates", scatter: "Scatter", curves: "Curves" };
@@ -23,7 +26,7 @@ const MOST_AXES = 8;
  * @param {import("./types.js").Context} context
  * @returns {Page}
  */
-export function comparePage({ source, state, live }) {
+export function comparePage({ source, state, live, list }) {
   const head = h("div", { class: "compare-head" });
   const body = h("div", { class: "compare-body" }, h("p", { class: "loading" }, "Loading…"));
   const element = h("div", { class: "compare" }, head, body);
@@ -32,16 +35,24 @@ export function comparePage({ source, state, live }) {
   /** @type {Chosen|null} */
   let chosen = null;
   let asked = 0;
+  let limit = 0;
+  /** @type {Map<string, [number, number]>} Ranges of axes, in values. */
+  const brushed = new Map();
 
   const load = async () => {
     const mine = (asked += 1);
     try {
-      const found = await choose(source, state);
+      limit = limitOf(state);
+      const found = await choose(source, state, list.rows.get().uids);
       if (mine !== asked) return;
       chosen = found;
+      brushed.clear();
       draw();
     } catch (error) {
-      if (mine === asked) fill(body, h("p", { class: "empty bad" }, String(error)));
+      if (mine !== asked) return;
+      view?.dispose();
+      [view, chosen] = [null, null];
+      fill(body, failedRead("The runs cannot be read", error, load));
     }
   };
 
@@ -58,16 +69,17 @@ export function comparePage({ source, state, live }) {
       return;
     }
     const made = tab === "diff" ? diffView({ source, state, runs: chosen.runs })
-      : tab === "parallel" ? parallelView(chosen, state)
+      : tab === "parallel" ? parallelView(chosen, state, brushed)
       : tab === "scatter" ? scatterView(chosen, state)
-      : chartPanel({ source, state, runs: signal(chosen.runs), live, compact: false });
+      : chartPanel({ source, state, runs: signal(chosen.runs), metrics: signal(metricsOf(chosen)), live });
     view = made;
     fill(body, made.element);
   }
 
   const stops = [
     state.listen(["runs", "q", "project", "all"], load),
-    state.listen(["tab", "axes", "colour", "logaxes", "linaxes", "sx", "sy", "size"], draw),
+    state.listen(["tab"], () => (chosen && limitOf(state) === limit ? draw() : load())),
+    state.listen(["axes", "colour", "logaxes", "linaxes", "sx", "sy", "size"], draw),
   ];
   // The ramp of colours depends on the theme.
   const themes = new MutationObserver(draw);
@@ -86,21 +98,44 @@ export function comparePage({ source, state, live }) {
 
 /** @param {import("./router.js").State} state */
 function viewName(state) {
-  return state.text("tab") in COMPARE_VIEWS ? state.text("tab") : "diff";
+  return Object.hasOwn(COMPARE_VIEWS, state.text("tab")) ? state.text("tab") : "diff";
+}
+
+/** @param {import("./router.js").State} state */
+function chosenTexts(state) {
+  return state.flag("all") ? [] : state.list("runs").flatMap((text) => text.split(","));
+}
+
+/**
+ * How many runs are read.
+ * @param {import("./router.js").State} state
+ */
+function limitOf(state) {
+  if (chosenTexts(state).length) return 20_000;
+  return state.flag("all") || viewName(state) !== "diff" ? MOST_RUNS : NEWEST;
+}
+
+/**
+ * The metrics that the chosen runs have.
+ * @param {Chosen} chosen
+ */
+function metricsOf({ infos }) {
+  return metricNames(infos.filter((info) => info.filled > 0));
 }
 
 /**
  * The runs to compare: those of the address, or those that the filter finds.
  * @param {import("./types.js").Source} source
  * @param {import("./router.js").State} state
+ * @param {string[]} known  Uids.
  * @returns {Promise<Chosen>}
  */
-async function choose(source, state) {
-  const named = state.flag("all") ? [] : state.list("runs").flatMap((text) => text.split(","));
+async function choose(source, state, known) {
+  const named = chosenTexts(state);
   const query = { project: state.text("project"), q: state.text("q") };
   // Chosen runs are shown whatever the filter says: they were chosen.
-  const scope = named.length ? {} : query;
-  const limit = named.length ? 20_000 : state.flag("all") || viewName(state) !== "diff" ? MOST_RUNS : NEWEST;
+  const scope = named.length ? { q: chosenFilter(named, known) } : query;
+  const limit = limitOf(state);
   const [table, { columns: infos }] = await Promise.all([
     source.runs({ ...scope, columns: ["*"], limit }), source.columns(scope)]);
   const uids = /** @type {string[]} */ (table.columns.find((column) => column.id === "uid")?.values ?? []);
@@ -114,10 +149,9 @@ function shownRuns(columns) {
   const texts = (/** @type {string} */ id) => (columns.get(id)?.values ?? []).map((cell) => String(cell ?? ""));
   const [uids, names, statuses] = [texts("uid"), texts("name"), texts("status")];
   const colours = runColours(uids);
-  const several = new Set(names.filter((name, place) => names.indexOf(name) !== place));
+  const labels = runLabels(heldRows({ count: uids.length, version: "", columns: [...columns.values()] }), uids);
   return uids.map((uid, place) => ({
-    uid, name: names[place], status: statuses[place],
-    label: several.has(names[place]) ? `${names[place]} (${uid.slice(0, 4)})` : names[place],
+    uid, name: names[place], status: statuses[place], label: labels[place],
     ...(colours.get(uid) ?? { colour: 0, dash: 0 }),
   }));
 }
@@ -161,8 +195,7 @@ function tabs(tab, state) {
  * @param {import("./router.js").State} state
  */
 function chips({ runs }, state) {
-  if (viewName(state) !== "curves" && viewName(state) !== "diff") return [];
-  if (runs.length > 40 || viewName(state) === "diff") return [];
+  if (viewName(state) !== "curves" || runs.length > 40) return [];
   return [h("div", { class: "row chips" }, ...runs.map((run) =>
     h("a", { class: "tag row", href: state.link("run", run.uid) }, runLine(run), run.label)))];
 }
@@ -170,9 +203,10 @@ function chips({ runs }, state) {
 /**
  * @param {Chosen} chosen
  * @param {import("./router.js").State} state
+ * @param {Map<string, [number, number]>} brushed
  * @returns {Page}
  */
-function parallelView({ runs, columns, infos }, state) {
+function parallelView({ runs, columns, infos }, state, brushed) {
   const wanted = state.list("axes").filter((id) => columns.has(id));
   const ids = wanted.length >= 2 ? wanted : usualAxes(infos, MOST_AXES);
   const axes = ids.map((id) => axisFor(id, columns, infos, state)).filter(isDrawable);
@@ -186,7 +220,7 @@ function parallelView({ runs, columns, infos }, state) {
     return { element: h("div", {}, choice, h("p", { class: "empty" }, "These runs differ in fewer than two things. Add an axis.")), dispose() {} };
   }
   const plot = parallelPlot({
-    axes, colour, runs,
+    axes, colour, runs, brushed,
     onOrder: (order) => state.set({ axes: order }, { push: true }),
     onLog: (id) => changeLog(id, axes.find((axis) => axis.id === id)?.log ?? false, state),
     onKeep: (filter) => state.set({ q: bothFilters(state.text("q"), filter), runs: [], all: false }, { push: true }),

@@ -1,4 +1,5 @@
 // What differs between runs, as a table: a row for each fact, a column for each run, one of which may be the baseline.
+import { failedRead } from "./compare-controls.js";
 import { fill, h } from "./dom.js";
 import { formatNumber } from "./format.js";
 import { runLine } from "./run-line.js";
@@ -32,13 +33,14 @@ export function diffView({ source, state, runs }) {
   const draw = () => table && fill(body, ...drawDiff(table, shown, runs.length, state));
   const load = async () => {
     const mine = (asked += 1);
+    everything.checked = state.flag("same");
     try {
       const found = await source.compare(shown.map((run) => run.uid), state.flag("same"));
       if (mine !== asked) return;
       table = found;
       draw();
     } catch (error) {
-      if (mine === asked) fill(body, h("p", { class: "empty bad" }, `The runs could not be compared: ${error}`));
+      if (mine === asked) fill(body, failedRead("The runs cannot be compared", error, load));
     }
   };
   const stops = [state.listen(["same"], load), state.listen(["baseline"], draw)];

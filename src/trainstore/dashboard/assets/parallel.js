@@ -1,5 +1,5 @@
 // Parallel coordinates: each run a line across axes. Axes are dragged into another order, ranges of them brushed.
-import { axisText, filterOf, jitterOf, placeOn } from "./axes.js";
+import { axisText, filterOf, isInRange, jitterOf, placeOn, valueAt } from "./axes.js";
 import { announce, fill, h } from "./dom.js";
 import { axisHead, axisTicks } from "./parallel-axis.js";
 import { isDark, plotHeight, rampColour } from "./ramp.js";
@@ -16,6 +16,7 @@ const BELOW = 18; // pixels below the axis where such runs pass
  * @property {Axis[]} axes
  * @property {Axis|null} colour
  * @property {import("./types.js").ShownRun[]} runs  In the order of the axes' values.
+ * @property {Map<string, [number, number]>} brushed  By axis, in values: ranges are kept when the plot is drawn anew.
  * @property {(ids: string[]) => void} onOrder
  * @property {(id: string) => void} onLog
  * @property {(filter: string) => void} onKeep
@@ -26,22 +27,37 @@ const BELOW = 18; // pixels below the axis where such runs pass
  * @param {ParallelOptions} options
  * @returns {import("./types.js").Page}
  */
-export function parallelPlot({ axes, colour, runs, onOrder, onLog, onKeep, onOpen }) {
+export function parallelPlot({ axes, colour, runs, brushed, onOrder, onLog, onKeep, onOpen }) {
   const HEIGHT = plotHeight();
-  const canvas = h("canvas", { class: "parallel-lines", role: "img",
-    "aria-label": `${runs.length} runs across ${axes.length} axes: ${axes.map((axis) => axis.label).join(", ")}` });
+  const canvas = h("canvas", { class: "parallel-lines", role: "img", tabindex: 0,
+    "aria-label": `${runs.length} runs across ${axes.length} axes: ${axes.map((axis) => axis.label).join(", ")}. `
+      + "↑ and ↓ go through the runs by the last axis, Enter opens one" });
   const overlay = h("div", { class: "parallel-axes" });
   const reading = h("p", { class: "parallel-reading muted small" }, "");
   const plot = h("div", { class: "parallel-plot", style: { height: `${HEIGHT}px` } }, canvas, overlay);
   const keep = h("button", { class: "primary", hidden: true, on: { click: () => onKeep(filterText()) } }, "");
-  const clear = h("button", { hidden: true, on: { click: () => { ranges.clear(); drawAll(); } } }, "Clear ranges");
+  const clear = h("button", { hidden: true, on: { click: () => { for (const axis of axes) setRange(axis, null); drawAll(); } } }, "Clear ranges");
   plot.style.minWidth = `${axes.length * AXIS_ROOM}px`; // on a narrow page it scrolls
   const element = h("div", { class: "parallel" }, plot, h("div", { class: "row parallel-foot" }, keep, clear, reading));
 
   /** @type {Map<string, [number, number]>} */
   const ranges = new Map();
+  for (const axis of axes) {
+    const [low, high] = brushed.get(axis.id) ?? [];
+    if (low !== undefined && high !== undefined) ranges.set(axis.id, [placeOn(axis, low), placeOn(axis, high)]);
+  }
+  const setRange = (/** @type {Axis} */ axis, /** @type {[number, number]|null} */ range) => {
+    if (range) {
+      ranges.set(axis.id, range);
+      brushed.set(axis.id, [valueAt(axis, range[0]), valueAt(axis, range[1])]);
+    } else {
+      ranges.delete(axis.id);
+      brushed.delete(axis.id);
+    }
+  };
   let near = -1;
   let width = 0;
+  let frame = 0;
   const xOf = (/** @type {number} */ place) =>
     axes.length === 1 ? width / 2 : SIDE + (place * (width - 2 * SIDE)) / (axes.length - 1);
   const yOf = (/** @type {number} */ share) =>
@@ -51,9 +67,9 @@ export function parallelPlot({ axes, colour, runs, onOrder, onLog, onKeep, onOpe
     const share = placeOn(axis, value);
     return axis.categories ? share + jitterOf(row, 0.5 / Math.max(3, axis.categories.length)) : share;
   }));
-  const inRanges = (/** @type {number} */ row) => axes.every((axis, place) => {
+  const inRanges = (/** @type {number} */ row) => axes.every((axis) => {
     const range = ranges.get(axis.id);
-    return !range || (places[place][row] >= range[0] && places[place][row] <= range[1]);
+    return !range || isInRange(axis, row, range);
   });
   const filterText = () => axes.filter((axis) => ranges.has(axis.id))
     .map((axis) => filterOf(axis, /** @type {[number, number]} */ (ranges.get(axis.id)))).join(" and ");
@@ -85,6 +101,8 @@ export function parallelPlot({ axes, colour, runs, onOrder, onLog, onKeep, onOpe
   }
 
   function drawAll() {
+    cancelAnimationFrame(frame);
+    frame = 0;
     drawLines();
     const focus = /** @type {HTMLElement|null} */ (document.activeElement)?.dataset.axis;
     fill(overlay, ...axes.map((axis, place) => axisElement(axis, place)));
@@ -159,14 +177,14 @@ export function parallelPlot({ axes, colour, runs, onOrder, onLog, onKeep, onOpe
     const move = (/** @type {PointerEvent} */ at) => {
       const to = shareAt(at);
       // A click without a drag takes the range away; categories lie between their middles.
-      if (Math.abs(to - from) < 0.01) ranges.delete(axis.id);
-      else ranges.set(axis.id, [Math.min(from, to), Math.max(from, to)]);
-      requestAnimationFrame(drawAll);
+      setRange(axis, Math.abs(to - from) < 0.01 ? null : [Math.min(from, to), Math.max(from, to)]);
+      frame ||= requestAnimationFrame(drawAll);
     };
     const end = (/** @type {PointerEvent} */ at) => {
       move(at);
       removeEventListener("pointermove", move);
       removeEventListener("pointerup", end);
+      drawAll();
       announce(keep.textContent ?? "");
     };
     addEventListener("pointermove", move);
@@ -184,8 +202,7 @@ export function parallelPlot({ axes, colour, runs, onOrder, onLog, onKeep, onOpe
     else if (event.key === "ArrowDown") to = Math.max(from + 0.02, Math.min(1, to - by));
     else if (event.key !== "Escape") return;
     event.preventDefault();
-    if (event.key === "Escape" || (from === 0 && to === 1)) ranges.delete(axis.id);
-    else ranges.set(axis.id, [from, to]);
+    setRange(axis, event.key === "Escape" || (from === 0 && to === 1) ? null : [from, to]);
     drawAll();
     announce(keep.hidden ? "No range" : keep.textContent ?? "");
   }
@@ -194,11 +211,30 @@ export function parallelPlot({ axes, colour, runs, onOrder, onLog, onKeep, onOpe
   function hover(event) {
     const box = plot.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-    const found = nearestRun(x, y);
-    if (found === near) return;
-    near = found;
-    reading.textContent = near < 0 ? "" : `${runs[near].label}: ${axes.map((axis) => `${axis.label} ${axisText(axis, near)}`).join(", ")}`;
+    read(nearestRun(x, y));
+  }
+
+  /** @param {number} row  -1: none. */
+  function read(row) {
+    if (row === near) return;
+    near = row;
+    reading.textContent = row < 0 ? "" : `${runs[row].label}: ${axes.map((axis) => `${axis.label} ${axisText(axis, row)}`).join(", ")}`;
     drawLines();
+  }
+
+  /** @param {KeyboardEvent} event */
+  function readByKey(event) {
+    const step = event.key === "ArrowUp" ? 1 : event.key === "ArrowDown" ? -1 : 0;
+    if (event.key === "Enter" && near >= 0) onOpen(runs[near].uid);
+    if (event.key === "Escape") read(-1);
+    if (!step) return;
+    event.preventDefault();
+    const last = places[places.length - 1];
+    const order = [...runs.keys()].filter(inRanges).sort((a, b) => yOf(last[b]) - yOf(last[a]));
+    const now = order.indexOf(near);
+    const next = now < 0 ? (step > 0 ? 0 : order.length - 1) : Math.min(order.length - 1, Math.max(0, now + step));
+    read(order[next] ?? -1);
+    announce(reading.textContent ?? "");
   }
 
   /**
@@ -221,7 +257,8 @@ export function parallelPlot({ axes, colour, runs, onOrder, onLog, onKeep, onOpe
   }
 
   plot.addEventListener("pointermove", hover);
-  plot.addEventListener("pointerleave", () => { near = -1; reading.textContent = ""; drawLines(); });
+  plot.addEventListener("pointerleave", () => read(-1));
+  canvas.addEventListener("keydown", readByKey);
   canvas.addEventListener("click", () => near >= 0 && onOpen(runs[near].uid));
   const sizes = new ResizeObserver(() => {
     const now = plot.clientWidth;
@@ -230,5 +267,11 @@ export function parallelPlot({ axes, colour, runs, onOrder, onLog, onKeep, onOpe
     drawAll();
   });
   sizes.observe(plot);
-  return { element, dispose: () => sizes.disconnect() };
+  return {
+    element,
+    dispose() {
+      cancelAnimationFrame(frame);
+      sizes.disconnect();
+    },
+  };
 }

@@ -1,5 +1,6 @@
 // Which runs are chosen for the curves, and how each is drawn.
 import { runColours } from "./colours.js";
+import { spelledValue } from "./filter-words.js";
 import { cellAt } from "./rows.js";
 import { signal } from "./signals.js";
 
@@ -9,6 +10,8 @@ import { signal } from "./signals.js";
 export const PRESELECTED = 10;
 const NONE = "none"; // in the address: nobody is chosen, not even the newest
 const SHORT_UID = 8;
+const MOST_FILTER = 10_000; // characters of a filter
+const MOST_UNKNOWN = 20; // each is looked for in all uids
 
 /**
  * The uids that the address means, a part of one where it is that of one run alone; and the texts that mean none.
@@ -44,14 +47,29 @@ export function shortUids(chosen, uids) {
 }
 
 /**
- * Names for a legend: with the run's number where two have the same.
+ * A filter that finds the runs that the address means, and perhaps a few more; "" if it would be too long or slow.
+ * @param {string[]} texts
+ * @param {string[]} uids  Those that are known.
+ */
+export function chosenFilter(texts, uids) {
+  const { found, unknown } = meantUids(texts, uids);
+  const parts = unknown.map((text) => `uid ~ ${spelledValue(text)}`);
+  if (found.length || !parts.length) parts.push(`uid in (${(found.length ? found : [NONE]).map(spelledValue).join(", ")})`);
+  const filter = parts.join(" or ");
+  return filter.length <= MOST_FILTER && unknown.length <= MOST_UNKNOWN ? filter : "";
+}
+
+/**
+ * Names for a legend: with four characters of the run's uid where two have the same.
  * @param {Rows} rows
  * @param {string[]} uids
  */
 export function runLabels(rows, uids) {
   const names = uids.map((uid) => String(cellAt(rows, "name", rows.place.get(uid) ?? -1) ?? uid.slice(0, SHORT_UID)));
-  const twice = new Set(names.filter((name, place) => names.indexOf(name) !== place));
-  return names.map((name, place) => (twice.has(name) ? `${name} · ${uids[place].slice(0, 4)}` : name));
+  /** @type {Map<string, number>} */
+  const uses = new Map();
+  for (const name of names) uses.set(name, (uses.get(name) ?? 0) + 1);
+  return names.map((name, place) => (uses.get(name) === 1 ? name : `${name} · ${uids[place].slice(0, 4)}`));
 }
 
 /**
@@ -67,6 +85,7 @@ export function runSelection(state, list, most) {
   /** @type {Map<string, {colour: number, dash: number}>} */
   let styles = new Map();
   let tooMany = 0;
+  let cut = { of: "", left: 0 }; // how many were left out, and of which address
   let anchor = "";
 
   const byHand = () => state.list("runs").length > 0;
@@ -76,7 +95,7 @@ export function runSelection(state, list, most) {
     if (!byHand() && state.list("sort").length && !list.status.get().whole) return; // not the newest, but the first
     const uids = byHand() ? meantUids(state.list("runs"), rows.uids).found : rows.uids.slice(0, PRESELECTED);
     const drawn = uids.slice(0, most);
-    if (uids.length > most) tooMany = uids.length - most;
+    tooMany = uids.length > most ? uids.length - most : cut.of === state.list("runs").join() ? cut.left : 0;
     styles = runColours(drawn, styles);
     const labels = runLabels(rows, drawn);
     chosen.set(new Set(drawn));
@@ -98,6 +117,7 @@ export function runSelection(state, list, most) {
     const kept = uids.slice(0, most);
     tooMany = uids.length - kept.length;
     const runs = [...shortUids(kept, list.rows.get().uids), ...hidden];
+    cut = { of: runs.join(), left: tooMany };
     state.set({ runs: runs.length ? runs : [NONE] });
   };
 
