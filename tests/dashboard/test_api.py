@@ -226,6 +226,9 @@ def test_runs_are_downloaded(api: TestClient, table: str):
     for _ in range(5):  # each has given its place back
         assert api.get(f"{API}/export", params={"table": table}).status_code == 200
     assert api.get(f"{API}/export", params={"runs": "nobody"}).status_code == 404
+    assert api.get(f"{API}/export", params={"q": "hp.nope <"}).status_code == 400
+    only = api.get(f"{API}/export", params={"project": "small", "q": 'name = "run 2"', "table": "runs"})
+    assert len(only.text.splitlines()) == 2
     assert api.get(f"{API}/export", params={"runs": uids}).status_code == 200
 
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from trainstore.dashboard.answers import Answers
-from trainstore.errors import InvalidArgumentError, RunNotFoundError
+from trainstore.errors import FilterError, InvalidArgumentError, RunNotFoundError
 from trainstore.queries import stream
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"]
@@ -43,6 +43,22 @@ def test_several_runs_are_told_apart(store, runs):
     found = rows(Answers(store).export(None))
     assert {row["run"] for row in found} == set(runs)
     assert (found[-1]["name"], found[-1]["acc"], found[-1]["loss"]) == ("two", "1", "")
+
+
+def test_the_runs_may_be_those_of_a_project_and_a_filter(store, runs):
+    """As of the page's table, which may be more than an address holds."""
+    with store.start_run("three", project="other", hyperparams={"lr": 0.1}):
+        pass
+
+    def names(chosen=None, **which):
+        return [row["name"] for row in rows(Answers(store).export(chosen, table="runs", **which))]
+
+    assert names(q="hp.lr = 0.1") == ["'=cmd|' /C calc'!A0", "three"]
+    assert names(q="hp.lr = 0.1", project="other") == names(project="other") == ["three"]
+    assert names(runs, q="name = two") == ["two"]
+    assert names(q="name = nobody") == []
+    with pytest.raises(FilterError):
+        next(Answers(store).export(None, q="hp.nope = 1"))
 
 
 @pytest.mark.parametrize("table", ["runs", "events", "hyperparams", "metrics", "attempts"])

@@ -89,11 +89,17 @@ class Answers:
             return {"version": version, **comparing.samples(snapshot.reader, runs, name=name)}
 
     def export(
-        self, runs: Sequence[str] | None, *, form: str = "csv", table: str = "steps"
+        self,
+        runs: Sequence[str] | None,
+        *,
+        project: str | None = None,
+        q: str | None = None,
+        form: str = "csv",
+        table: str = "steps",
     ) -> Generator[bytes, None, None]:
         """Runs as a file, in pieces: `export.export`. A wrong argument is an error at once, not at the first piece."""
         export.check_export(form, table)
-        return export.export(self.store, runs, form=form, table=table)
+        return export.export(self.store, runs, project=project, q=q, form=form, table=table)
 
     def health(self) -> dict[str, Any]:
         """Whether the store is well: `health.health`."""

@@ -165,10 +165,16 @@ def samples(asked: Asked) -> Response:
 
 def export(asked: Asked) -> Response:
     """Runs as a file."""
-    given = asked.arguments.known("runs", "format", "table")
+    given = asked.arguments.known("runs", "project", "q", "format", "table")
     form = given.choice("format", FORMATS, FORMATS[0])
     table = given.choice("table", TABLES, TABLES[0])
-    pieces = asked.answers.export(given.texts("runs", LIMITS["runs"]) or None, form=form, table=table)
+    pieces = asked.answers.export(
+        given.texts("runs", LIMITS["runs"]) or None,
+        project=given.text("project"),
+        q=given.text("q"),
+        form=form,
+        table=table,
+    )
     return asked.reading.downloads.begin(pieces, f"trainstore-{table}.{form}", MEDIA_TYPES[form])
 
 

@@ -99,19 +99,23 @@ export function runsToolbar({ source, state, list, selection, columns, order, li
           },
           `Compare these ${formatNumber(uids.length)}`,
         ),
-      source.can.export && all > 0 && item("Save the runs as CSV", () => save(order(), "runs"), formatNumber(all)),
-      source.can.export && uids.length > 0 && item("Save the steps as CSV", () => save(uids, "steps"), `of these ${formatNumber(uids.length)}`),
+      source.can.export && all > 0 && item("Save the runs as CSV", () => save({ project: state.text("project"), q: state.text("q") }, "runs"), formatNumber(all)),
+      source.can.export && uids.length > 0 && item("Save the steps as CSV", () => save({ runs: uids }, "steps"), `of these ${formatNumber(uids.length)}`),
     );
   };
   const problem = h("span", { class: "bad small", role: "alert", hidden: true });
-  const save = async (/** @type {string[]} */ uids, /** @type {string} */ table) => {
+  const saving = h("span", { class: "muted small", role: "status" });
+  const save = async (/** @type {Parameters<import("./types.js").Source["exported"]>[0]} */ which, /** @type {string} */ table) => {
     problem.hidden = true;
+    saving.textContent = `Saving ${table}.csv…`;
     try {
-      download(`${table}.csv`, await source.exported(uids, table, "csv"));
+      download(`${table}.csv`, await source.exported(which, table, "csv"));
       announce(`Saved ${table}.csv`);
     } catch (error) {
       problem.hidden = false;
       problem.textContent = `${table}.csv could not be saved: ${/** @type {Error} */ (error).message}`;
+    } finally {
+      saving.textContent = "";
     }
   };
 
@@ -132,7 +136,7 @@ export function runsToolbar({ source, state, list, selection, columns, order, li
   );
   const tools = h("div", { class: "row toolbar-tools" }, columnButton.element, groupButton.element, differ);
   const segments = h("div", { class: "segments", role: "group", "aria-label": "What is shown" }, views);
-  const element = h("div", { class: "toolbar" }, tools, chosen.element, problem, h("span", { class: "grow" }), segments);
+  const element = h("div", { class: "toolbar" }, tools, chosen.element, saving, problem, h("span", { class: "grow" }), segments);
 
   const draw = () => {
     const groups = state.list("group").length;
@@ -148,11 +152,16 @@ export function runsToolbar({ source, state, list, selection, columns, order, li
       : groups
         ? "The charts show the groups of all runs; these can be compared"
         : "Which runs have curves";
-    open?.draw();
+  };
+  const drawPicker = () => {
+    if (open?.element.isConnected) open.draw();
+    else open = null;
   };
   const stops = [
     effect([list.infos, list.rows, list.usual, list.status, selection.chosen, selection.shown], draw),
     state.listen(["group", "cols", "runs"], draw),
+    effect([list.infos, list.usual], drawPicker),
+    state.listen(["group", "cols"], drawPicker),
   ];
 
   return {

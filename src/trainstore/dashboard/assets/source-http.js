@@ -54,7 +54,7 @@ export function httpSource() {
     live: (query) => sendJson("POST", "live", query),
     health: () => getJson("health", {}),
     edit: (uid, change, etag) => sendJson("PATCH", `runs/${encodeURIComponent(uid)}`, change, { "If-Match": etag }),
-    exported: async (uids, table, format) => (await ask("export", { runs: uids, table, format })).blob(),
+    exported: async (which, table, format) => (await ask("export", { ...which, table, format })).blob(),
   };
 }
 

@@ -121,7 +121,7 @@
  * @property {(query: LiveQuery) => Promise<LiveAnswer>} live
  * @property {() => Promise<{findings: Finding[]}>} health
  * @property {(uid: string, change: {tags?: Record<string, any>, notes?: string, name?: string}, etag: string) => Promise<RunDetail>} edit
- * @property {(uids: string[], table: string, format: string) => Promise<Blob>} exported
+ * @property {(which: {runs?: string[], project?: string, q?: string}, table: string, format: string) => Promise<Blob>} exported
  */
 /** @typedef {{uid: string, name: string, status: string, label: string, colour: number, dash: number}} ShownRun */
 /** @typedef {{source: Source, meta: Meta, state: import("./router.js").State, route: import("./router.js").Route, live: import("./live.js").Live|null, list: import("./run-list.js").RunList}} Context */
