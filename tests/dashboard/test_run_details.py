@@ -2,13 +2,16 @@
 
 import json
 import math
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
+from sqlalchemy import update
 
 from trainstore.dashboard import comparing, run_details
 from trainstore.dashboard.answers import Answers
 from trainstore.dashboard.limits import LimitError
+from trainstore.dashboard.versions import Versions
 from trainstore.errors import RunNotFoundError, RunNotUniqueError
 
 
@@ -148,6 +151,28 @@ def test_writers_say_whether_anybody_records(store, detail):
     (writer,) = detail(run.uid)["writers"]
     assert writer["alive"] is False
     assert writer["closed"] >= writer["started"] - 1
+
+
+@pytest.mark.parametrize("heartbeat", [True, False])
+def test_everything_that_is_shown_agrees_on_who_is_alive(store, detail, heartbeat):
+    """A run's status, its writers, and the number of runs that are recorded; a heartbeat may be still to come."""
+    run = store.start_run()
+    run.log({"loss": 1.0}, 1)
+    run.flush()
+    writer, attempt = store.table.writer, store.table.attempt
+    now, long_ago = datetime.now(UTC), datetime.now(UTC) - timedelta(hours=1)
+    for heard, status in ((now, "running"), (long_ago, "lost")):
+        beat = heard if heartbeat else None
+        store.connection.execute(update(writer).values(heartbeat_at=beat, started_at=heard))
+        store.connection.execute(update(attempt).values(opened_at=heard))
+        found, versions = detail(run.uid), Versions()
+        with store.snapshot() as snapshot:
+            versions.of(snapshot.reader)
+        alive = status == "running"
+        assert found["run"]["status"] == status
+        assert [one["alive"] for one in found["writers"]] == [alive]
+        assert versions.running == alive
+    run.finish()
 
 
 def test_the_etag_changes_with_every_edit_and_with_nothing_else(store, detail):

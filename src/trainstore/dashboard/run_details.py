@@ -17,7 +17,7 @@ from trainstore.queries.columns import sort_key
 from trainstore.queries.frames import parse
 from trainstore.queries.names import Name
 from trainstore.queries.reader import Reader, RunKey
-from trainstore.queries.run_source import displayed_status, liveness, run_source
+from trainstore.queries.run_source import alive, displayed_status, liveness, run_source
 from trainstore.queries.steps import pace
 from trainstore.queries.training_arguments import is_default
 
@@ -157,9 +157,8 @@ def _summary(reader: Reader, key: RunKey) -> list[dict[str, Any]]:
 def _writers(reader: Reader, key: RunKey) -> list[dict[str, Any]]:
     models = reader.models
     w = models.writer.c
-    heard_after = next(iter(liveness(reader).values()))
     statement = (
-        select(w.rank, w.host, w.pid, w.attempt, w.started_at, w.closed_at, w.heartbeat_at)
+        select(w.rank, w.host, w.pid, w.attempt, w.started_at, w.closed_at, w.heartbeat_at, alive(models.writer))
         .where(w.run_id == key.id)
         .order_by(w.started_at, w.rank, w.uid)
     )
@@ -172,9 +171,9 @@ def _writers(reader: Reader, key: RunKey) -> list[dict[str, Any]]:
             "started": started.timestamp(),
             "closed": _time(closed),
             "heartbeat": _time(beat),
-            "alive": closed is None and beat is not None and beat > heard_after,
+            "alive": is_alive,
         }
-        for rank, host, pid, attempt, started, closed, beat in reader.rows(statement)
+        for rank, host, pid, attempt, started, closed, beat, is_alive in reader.rows(statement, liveness(reader))
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,25 @@ def displayed_status(status: ColumnElement[str], opened_at: ColumnElement[Any], 
 
     A statement with it needs the parameters `liveness`.
     """
-    heard_of = func.coalesce(writer.c.heartbeat_at, opened_at)
-    alive = and_(writer.c.closed_at.is_(None), heard_of > bindparam(_HEARD_AFTER, type_=opened_at.type))
-    return case((status != "running", status), (alive, "running"), else_="lost")
+    return case((status != "running", status), (alive(writer, opened_at), "running"), else_="lost")
+
+
+def alive(writer: Table, begun: ColumnElement[Any] | None = None) -> ColumnElement[bool]:
+    """Whether a writer is: it is open, and was heard of not long ago. It needs the parameters `liveness`.
+
+    Args:
+        writer: The table.
+        begun: When it began; None: as its own row says, if there is one.
+    """
+    heard = heard_of(writer, begun)
+    return and_(writer.c.closed_at.is_(None), heard > bindparam(_HEARD_AFTER, type_=writer.c.started_at.type))
+
+
+def heard_of(writer: Table, begun: ColumnElement[Any] | None = None) -> ColumnElement[Any]:
+    """When a writer was heard of last: by a heartbeat, or when it began."""
+    return func.coalesce(writer.c.heartbeat_at, writer.c.started_at if begun is None else begun)
+
+
+def is_alive(closed_at: datetime | None, heard: datetime, now: datetime) -> bool:
+    """What `alive` says, of a writer that has been read: when it closed, and `heard_of`."""
+    return closed_at is None and heard > now - LOST_AFTER
