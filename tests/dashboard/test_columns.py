@@ -333,3 +333,58 @@ def test_what_was_asked_for_longest_ago_is_forgotten(store):
     assert columns.size == 2 * one
     assert columns.get(uids[0]) is first
     assert columns.get(uids[1]).step.tolist() == list(range(1, 51))
+
+
+def test_a_run_that_made_room_is_known_by_the_state_in_which_it_did(store):
+    """As long as it has not changed it is the same state when it is read again; then it is another."""
+    uids = []
+    for _ in range(2):
+        with store.start_run() as run:
+            run.log({"loss": 1.0}, 1)
+        uids.append(run.uid)
+    columns = Columns(store, limit=1)
+    first = columns.get(uids[0]).generation
+    assert not columns.is_forgotten_in(uids[0], first)
+    other = columns.get(uids[1]).generation
+    assert columns.is_forgotten_in(uids[0], first)
+    assert not columns.is_forgotten_in(uids[0], other)
+    assert columns.follow(uids) == set(uids)
+    assert columns.is_forgotten_in(uids[0], first)
+    assert columns.get(uids[0]).generation == first
+    columns.get(uids[1])
+    with store.resume_run(uids[0], step=1) as run:
+        run.log({"loss": 2.0}, 2)
+    assert columns.follow(uids) == set(uids)
+    assert not columns.is_forgotten_in(uids[0], first)
+    assert columns.get(uids[0]).generation > first
+
+
+def test_what_is_being_read_does_not_make_room(store):
+    """Others wait for it; the next that was asked for longest ago goes instead."""
+    uids = []
+    for _ in range(3):
+        with store.start_run() as run:
+            run.log({"loss": 1.0}, 1)
+        uids.append(run.uid)
+    columns = Columns(store)
+    for uid in uids:
+        columns.get(uid)
+    columns._limit = columns.size - 1
+    with columns._entries[uids[0]].lock:
+        columns._forget_old()
+        assert [columns.known(uid) is not None for uid in uids] == [True, False, True]
+
+
+def test_of_a_run_that_is_gone_nothing_is_kept(store):
+    """Whoever asks for it, and whatever was in memory of it."""
+    with store.start_run() as run:
+        run.log({"loss": 1.0}, 1)
+    columns = Columns(store)
+    columns.get(run.uid)
+    store.delete_run(run.uid)
+    assert columns.follow([run.uid]) == {run.uid}
+    for uid in (run.uid, "nothing"):
+        with pytest.raises(RunNotFoundError):
+            columns.get(uid)
+    assert not columns._entries
+    assert not columns._forgotten
