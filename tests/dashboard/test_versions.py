@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, insert, select, update
 
 from trainstore.dashboard.versions import Versions
 
@@ -156,11 +156,11 @@ def test_new_names_are_told(store, two):
     """A metric that comes late, a run with another hyperparameter, a tag: the table may show more columns then."""
     run, ended = two
     watcher = Watcher(store)
-    names = watcher.versions.names
+    names = watcher.versions.names_count
 
     def more():
         watcher.news()
-        return watcher.versions.names - names
+        return watcher.versions.names_count - names
 
     run.log({"loss": 1.0}, 2)
     run.flush()
@@ -173,4 +173,44 @@ def test_new_names_are_told(store, two):
     with store.start_run(hyperparams={"lr": 0.1}):
         pass
     assert more() == 3
+    run.log_hyperparams({"later_lr": 0.2})  # of a run that goes on
+    run.flush()
+    assert more() == 4
     run.finish()
+
+
+def test_a_reader_that_saw_less_makes_no_run_look_gone(store, two):
+    """Two pages ask at once, and the one whose snapshot is older is counted last."""
+    watcher = Watcher(store)
+    with store.snapshot() as older:
+        older.reader.now()  # from here on it sees nothing new
+        with store.start_run() as third:
+            pass
+        watcher.news()
+        before = watcher.at
+        watcher.versions.of(older.reader)
+    watcher.version()
+    changes = watcher.versions.since(before)
+    assert third.uid in changes.runs
+    assert changes.gone == []
+    two[0].finish()
+
+
+def test_an_event_that_was_numbered_before_the_last_one_is_news(store, two):
+    """PostgreSQL numbers events when they are written, and shows them when their transactions end."""
+    run, ended = two
+    run.finish()
+    event, runs = store.table.event, store.table.run
+    ids = dict(map(tuple, store.connection.execute(select(runs.c.uid, runs.c.id))))
+    last = store.connection.execute(select(func.max(event.c.id))).scalar() or 0
+
+    def write(uid, number):
+        row = {"id": number, "run_id": ids[uid], "writer_uid": "w", "seq": number, "at": datetime.now(UTC)}
+        store.connection.execute(insert(event).values(kind="note", **row))
+
+    watcher = Watcher(store)
+    write(run.uid, last + 2)
+    assert watcher.news() == ({run.uid}, set())
+    write(ended.uid, last + 1)
+    assert watcher.news() == ({ended.uid}, set())
+    assert watcher.news() is None

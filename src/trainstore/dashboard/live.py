@@ -111,7 +111,7 @@ class Live:
             status = statuses.get(uid) or has.status
             if news or status != has.status:
                 found[uid] = {"status": status, "anew": False, "curves": {}, **news}
-        told = {"version": now, "names": self._versions.names, "running": self._versions.running}
+        told = {"version": now, "names": self._versions.names_count, "running": self._versions.running}
         return {**told, "count": count, "table": table, "runs": found}
 
     def _table(
@@ -152,7 +152,7 @@ class Live:
 
     def _keys_of(self, reader: Reader, columns: Sequence[str]) -> Mapping[str, Key]:
         """What the ids of columns name: the same as long as no names are new."""
-        names, asked = self._versions.names, tuple(columns)
+        names, asked = self._versions.names_count, tuple(columns)
         with self._lock:
             known = self._keys
         if known[:2] == (names, asked):

@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select
 
 from trainstore.backends import Backend
-from trainstore.models import LOST_AFTER, Models
+from trainstore.models import Models
 from trainstore.queries.reader import Reader, among
+from trainstore.queries.run_source import heard_of, is_alive
 
 # Longer than a transaction lasts: the time at which a writer closed is older than the moment when others see it.
 RECENT = timedelta(minutes=10)
@@ -47,7 +48,7 @@ class Versions:
         self._seen_at: datetime | None = None
         self._writers: _Writers = {}
         self._events: set[int] = set()
-        self._last_event = 0
+        self._events_seen = (0, 0)  # the highest id, and how many of the last there are
         self._names: set[tuple[str, ...]] = set()
         self._runs: dict[int, str] = {}
         self._ids: dict[str, int] = {}
@@ -63,10 +64,14 @@ class Versions:
         Call it in the snapshot in which the rows are read that it is to stand for.
         """
         with self._lock:
+            seen_at = self._seen_at
+        # Not under the lock: other pages would wait for the database. One that saw less may then come after one that
+        # saw more; the next puts that right.
+        (now, count, last_run, events), writers = _seen(reader, (seen_at or datetime.now(UTC)) - RECENT)
+        with self._lock:
             first = self._seen_at is None
-            (now, count, last_run, last_event), writers = _seen(reader, (self._seen_at or datetime.now(UTC)) - RECENT)
-            recorded, opened = self._new_in_writers(writers)
-            edited = self._new_in_events(reader, last_event)
+            recorded = self._new_in_writers(writers)
+            edited = self._new_in_events(reader, events)
             changed = recorded | edited
             gone: list[str] = []
             if (count, last_run) != self._shape:
@@ -80,7 +85,7 @@ class Versions:
                 self._names = _metrics(reader, None) | _hyperparams(reader, None)
             else:
                 self._names |= _metrics(reader, recorded & self._runs.keys())
-                self._names |= _hyperparams(reader, (opened | edited) & self._runs.keys())
+                self._names |= _hyperparams(reader, (recorded | edited) & self._runs.keys())
             news = [self._runs[run] for run in changed]
             self._seen_at = now
             if news or gone or first:
@@ -89,7 +94,8 @@ class Versions:
                     self._changed.pop(uid, None)
                 self._note(self._gone, gone)
                 if not first:  # then everything is new, but nobody has an older version
-                    self._before |= {uid: self._changed.get(uid, 0) for uid in news}
+                    for uid in news:  # what seemed to be gone to one that saw less is there again
+                        self._before[uid] = self._gone.pop(uid, self._changed.get(uid, 0))
                     self._note(self._changed, news)
             return f"{self._name}.{self._number}"
 
@@ -115,7 +121,7 @@ class Versions:
             return frozenset(self._names)
 
     @property
-    def names(self) -> int:
+    def names_count(self) -> int:
         """How many metrics and hyperparameters have been seen: if it grows, a table may have more columns."""
         with self._lock:
             return len(self._names)
@@ -144,22 +150,21 @@ class Versions:
         with self._lock:
             return self._changed.get(uid, 0)
 
-    def _new_in_writers(self, writers: _Writers) -> tuple[set[int], set[int]]:
-        """The runs whose writers have done something, and those that have new ones; the first time it is all."""
+    def _new_in_writers(self, writers: _Writers) -> set[int]:
+        """The runs whose writers have done something; the first time it is all."""
         known, self._writers = self._writers, writers
         changed = {row[0] for uid, row in self._writers.items() if known.get(uid) != row}
         # One that was open and is not even among those that closed: nobody has asked for a long time.
-        changed |= {row[0] for uid, row in known.items() if uid not in self._writers and not row[2]}
-        return changed, {row[0] for uid, row in self._writers.items() if uid not in known}
+        return changed | {row[0] for uid, row in known.items() if uid not in self._writers and not row[2]}
 
-    def _new_in_events(self, reader: Reader, last: int) -> set[int]:
-        if last == self._last_event:
+    def _new_in_events(self, reader: Reader, seen: tuple[int, int]) -> set[int]:
+        if seen == self._events_seen:
             return set()
-        event = reader.models.event.c
-        rows = reader.rows(select(event.id, event.run_id).where(event.id > max(self._last_event - LATE, 0)))
+        event, (before, _), (last, _) = reader.models.event.c, self._events_seen, seen
+        rows = reader.rows(select(event.id, event.run_id).where(event.id > max(before - LATE, 0)))
         changed = {run for number, run in rows if number not in self._events}
         self._events = {number for number, _ in rows if number > last - LATE}
-        self._last_event = last
+        self._events_seen = seen
         return changed
 
     def _note(self, place: OrderedDict[Any, int], keys: Any) -> None:
@@ -172,38 +177,41 @@ class Versions:
 # The statements are made once: that takes longer than to run them.
 
 
-def _seen(reader: Reader, since: datetime) -> tuple[tuple[datetime, int, int, int], _Writers]:
+def _seen(reader: Reader, since: datetime) -> tuple[tuple[datetime, int, int, tuple[int, int]], _Writers]:
     """What there is at a glance, and the writers that are open, or have closed since then.
 
-    At a glance: the database's clock, how many runs there are, the highest id of one, and the highest id of an event.
+    At a glance: the database's clock, how many runs there are, the highest id of one; the highest id of an event, and
+    how many of the last `LATE` ids there are: one that was given earlier may be seen later.
     """
     rows = reader.rows(_seen_statement(reader.models, reader.backend), {"since": since})
-    now, count, last_run, last_event, *_ = rows[0]
+    now, count, last_run, last_event, late_events, *_ = rows[0]
     writers = {
-        uid: (run, acked, closed is not None, closed is None and heard_of > now - LOST_AFTER)
-        for *_, uid, run, acked, closed, heard_of in rows
+        uid: (run, acked, closed is not None, is_alive(closed, heard, now))
+        for *_, uid, run, acked, closed, heard in rows
         if uid is not None  # that there is none is a row, too
     }
-    return (now, count, last_run or 0, last_event or 0), writers
+    return (now, count, last_run or 0, (last_event or 0, late_events)), writers
 
 
 @lru_cache(maxsize=16)
 def _seen_statement(models: Models, backend: Backend) -> Select[Any]:
     run, event, writer = models.run.c, models.event.c, models.writer.c
-    last_event = select(func.max(event.id)).scalar_subquery()
+    last_event = select(func.max(models.event.alias("latest").c.id)).scalar_subquery()
+    late_events = select(func.count()).select_from(models.event).where(event.id > last_event - LATE).scalar_subquery()
     overview = (
         select(
             backend.now().label("now"),
             func.count().label("count"),
             func.max(run.id).label("last_run"),
             last_event.label("last_event"),
+            late_events.label("late_events"),
         )
         .select_from(models.run)
         .subquery("overview")
     )
     recent = writer.closed_at > bindparam("since", type_=writer.closed_at.type)
-    heard_of = func.coalesce(writer.heartbeat_at, writer.started_at)
-    return select(*overview.c, writer.uid, writer.run_id, writer.acked, writer.closed_at, heard_of).select_from(
+    columns = (writer.uid, writer.run_id, writer.acked, writer.closed_at, heard_of(models.writer))
+    return select(*overview.c, *columns).select_from(
         overview.outerjoin(models.writer, or_(writer.closed_at.is_(None), recent))
     )
 
