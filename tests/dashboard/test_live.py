@@ -248,6 +248,27 @@ def test_nothing_new_costs_next_to_nothing(store, answers):
         run.finish()
 
 
+def test_a_step_costs_a_few_statements(store, answers):
+    """However many runs are drawn."""
+    runs = [filled(store, f"run-{number}", 3) for number in range(20)]
+    page = Page(answers, runs=[run.uid for run in runs])
+    page.poll()
+    page.poll()
+    statements = []
+    for changed in (1, 20):
+        for run in runs[:changed]:
+            run.log({"loss": 0.1}, 3 + changed)
+            run.flush()
+        noted = []
+        listen(answers.store.engine, "before_cursor_execute", lambda *args, noted=noted: noted.append(args[2]))
+        page.poll()
+        statements.append(len([one for one in noted if one != "BEGIN"]))
+    assert statements[0] <= 12
+    assert statements[1] <= statements[0] + 19  # each run that has new steps is read on
+    for run in runs:
+        run.finish()
+
+
 def test_a_step_is_sent_as_one_point(store, answers):
     """And its run's row of the table; of no other run anything."""
     one, other = filled(store, "one", 3), filled(store, "other", 3)
@@ -394,6 +415,31 @@ def test_a_run_without_the_curve_is_fetched_when_it_has_it(store, answers):
     run.finish()
 
 
+def test_what_made_room_for_others_is_not_fetched_again_and_again(store, answers):
+    """More runs are drawn than fit into memory: only those that have changed are fetched."""
+    answers.cache._limit = 1  # byte
+    runs = [filled(store, name, 3) for name in ("one", "two")]
+    for run in runs:
+        run.finish()
+    page = Page(answers, runs=[run.uid for run in runs])
+    for _ in range(2):
+        page.poll()
+    sent = answers.live(
+        version=page.version,
+        runs={uid: {"generation": page.drawn[uid], "status": page.statuses[uid]} for uid in page.curves},
+        metrics=["loss"],
+    )
+    assert sent["runs"] == {}
+    store.set_tags(runs[0].uid, {"good": True})
+    with store.resume_run(runs[1].uid, step=2) as again:
+        again.log({"loss": 7.0}, 3)
+    page.poll()
+    page.poll()
+    assert_shows_the_store(page, store)
+    page.poll()
+    assert page.anew == set()
+
+
 def test_another_server_begins_anew(store, answers):
     """After a restart, versions and generations of the old one mean nothing."""
     run = filled(store, "run", 3)
@@ -427,7 +473,7 @@ def test_runs_that_never_were_are_not_remembered(store, answers):
         asked = {f"nobody {number} {place}": {} for place in range(500)}
         assert set(answers.live(runs=asked)["runs"]) == set(asked)
     answers.live(runs={run.uid: {}})
-    assert set(answers._live._followed) == {run.uid}
+    assert set(answers._live._up_to_date) == {run.uid}
     assert answers.cache.size == 0
     run.finish()
 

@@ -54,7 +54,7 @@ class Live:
     def __init__(self, store: TrainStore, columns: Columns, versions: Versions) -> None:
         self._store, self._columns, self._versions = store, columns, versions
         self._lock = threading.Lock()
-        self._followed: dict[str, int] = {}  # by uid the number of the version whose steps are in memory
+        self._up_to_date: dict[str, int] = {}  # by uid the number of the version whose steps are in memory
         self._counts: dict[tuple[str | None, str | None], tuple[object, int]] = {}
         self._told = Told(versions)
         self._ids: tuple[int, frozenset[str]] = (-1, frozenset())
@@ -101,7 +101,7 @@ class Live:
             wanted = {*changed, *(uid for uid, has in asked.items() if has.status is None)}
             statuses = {uid: shown.get(uid) for uid in wanted}
             statuses |= _statuses(reader, [uid for uid, status in statuses.items() if status is None])
-            self._follow(bring, reader, asked, self._versions.number_in(now))
+            self._bring_up_to_date(bring, reader, asked, self._versions.number_in(now))
         found: dict[str, dict[str, Any]] = {}
         for uid, has in asked.items():
             if uid in statuses and statuses[uid] is None:
@@ -191,24 +191,28 @@ class Live:
             self._counts[project, q] = (state, count)
         return count
 
-    def _follow(self, bring: Bring, reader: Reader, asked: Iterable[str], number: int) -> None:
+    def _bring_up_to_date(self, bring: Bring, reader: Reader, asked: Iterable[str], number: int) -> None:
         """Bring the columns of these runs up to date where they have changed."""
         versions = self._versions
         ids = {uid: versions.id_of(uid) for uid in asked}
         with self._lock:
-            stale = {uid: run for uid, run in ids.items() if versions.changed_in(uid) > self._followed.get(uid, -1)}
+            stale = {uid: run for uid, run in ids.items() if versions.changed_in(uid) > self._up_to_date.get(uid, -1)}
         done = bring(reader, stale) if stale else set()
         with self._lock:
             for uid in done:
                 if ids[uid] is not None:  # else it may be anything that somebody sends
-                    self._followed[uid] = max(number, self._followed.get(uid, 0))
+                    self._up_to_date[uid] = max(number, self._up_to_date.get(uid, 0))
 
     def _news(self, uid: str, has: Has, metrics: Sequence[str], x: str, *, changed: bool) -> dict[str, Any]:
         """What is new in the curves of a run; nothing if nothing is."""
         known = self._columns.known(uid)
         if known is None:
             # Not in memory (any more), so it has to be read; if nothing is drawn yet, once there may be something.
-            return {"anew": True} if changed or has.generation is not None else {}
+            # Unless the page has drawn what it was when it made room for others.
+            if changed:
+                return {"anew": True}
+            drawn = has.generation is None or self._columns.is_forgotten_in(uid, has.generation)
+            return {} if drawn else {"anew": True}
         anew = {"anew": True, "generation": known.generation, "last_step": known.last_step}
         if has.generation is None:
             return anew if any(metric in known.metrics for metric in metrics) else {}
