@@ -2,6 +2,7 @@
 
 import math
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from trainstore.dashboard import preview
 from trainstore.dashboard import superseded as module
 from trainstore.dashboard.answers import Answers
 from trainstore.dashboard.limits import LimitError
+from trainstore.dashboard.run_reading import summaries_of
 from trainstore.dashboard.superseded import Superseded
 from trainstore.errors import FilterError, InvalidArgumentError, RunNotFoundError
 from trainstore.queries import resolve_run
@@ -155,6 +157,30 @@ def test_a_preview_of_a_resumed_run_has_no_superseded_steps(store, long):
     assert max(np.diff([step for step, _ in found])) <= 20
 
 
+def test_a_long_run_that_begins_anew_has_no_curve_until_its_first_step(store, long):
+    """A resume from nothing supersedes all that was logged; the other runs of the question have their curves."""
+    uid = record(store, {step: {"loss": 1.0} for step in range(800)})
+    other = record(store, {1: {"loss": 3.0}})
+    run = store.resume_run(uid, step=-1)
+    answers = Answers(store)
+    assert [curve.head["run"] for curve in answers.series([uid, other], ["loss"])] == [other]
+    run.log({"loss": 2.0}, 0)
+    run.finish()
+    curve, _ = answers.series([uid, other], ["loss"])
+    assert (curve.head["exact"], points(curve)) == (True, [(0, 2.0)])
+
+
+def test_a_preview_of_a_run_without_current_steps_is_empty(store):
+    """They may have been superseded since they were counted."""
+    uid = record(store, {step: {"loss": 1.0} for step in range(5)})
+    run = store.resume_run(uid, step=-1)
+    with store.snapshot() as snapshot:
+        key = resolve_run(snapshot.reader, uid)
+        summary = summaries_of(snapshot.reader, [key.id])[key.id]
+        assert len(preview.previewed(snapshot.reader, key, summary, ["loss"], 100).step) == 0
+    run.finish()
+
+
 def test_a_long_run_of_texts_has_no_curves(store, long):
     """Nor is it read for them."""
     uid = record(store, {step: {"text": "a"} for step in range(800)})
@@ -231,6 +257,40 @@ def test_superseded_stretches_are_read_once(store, monkeypatch):
         for key in keys:
             list(small.of(snapshot.reader, key, frozenset()))
     assert reads == [uids[0], uids[1], uids[0]]
+
+
+def test_a_late_record_of_a_superseded_stretch_is_shown(store):
+    """Another process of the old attempt delivers what it had logged."""
+    with store.start_run() as run:
+        for step in range(10):
+            run.log({"loss": 1.0}, step)
+    store.resume_run(run.uid, step=4).finish()
+    answers = Answers(store)
+    assert answers.series([run.uid], ["late"], attempts="superseded") == []
+    with store.resume_run(run.uid, lineage=run.lineage, rank=1) as other:
+        other.log({"late": 2.0}, 8)
+    (curve,) = answers.series([run.uid], ["late"], attempts="superseded")
+    assert points(curve) == [(8, 2.0)]
+
+
+def test_two_runs_are_read_at_the_same_time(store, monkeypatch):
+    """A long superseded stretch keeps nobody waiting who asks for another run's."""
+    uids = [record(store, {step: {"loss": 1.0} for step in range(10)}) for _ in range(2)]
+    for uid in uids:
+        store.resume_run(uid, step=4).finish()
+    read, both = module.read_run, threading.Barrier(2, timeout=60)
+    monkeypatch.setattr(module, "read_run", lambda *given, **named: both.wait() is None or read(*given, **named))
+    answers, found = Answers(store), []
+
+    def ask(uid):
+        found.extend(answers.series([uid], ["loss"], attempts="superseded"))
+
+    threads = [threading.Thread(target=ask, args=(uid,)) for uid in uids]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 2
 
 
 # --- Groups ----------------------------------------------------------------------------------------------------------

@@ -49,11 +49,11 @@ def at_a_glance(reader: Reader, keys: Sequence[RunKey], summaries: Mapping[int, 
 
 
 def _count(reader: Reader, key: RunKey, summary: Summary) -> int:
-    """How many steps a run has, or more than `LONG`."""
+    """How many current steps a run has, or more than `LONG`."""
     most = max((row[1] for row in summary if row[0] != ATTEMPT), default=0)
     if most > LONG:
         return int(most)
-    log = reader.models.step_log.c
+    log = reader.models.current_step_log.c  # what a resume has superseded is not read
     some = select(log.step).where(log.run_id == key.id).limit(LONG + 1).subquery()
     return int(reader.rows(select(func.count()).select_from(some))[0][0])
 
@@ -110,10 +110,14 @@ def _steps(row: Sequence[object]) -> tuple[int, ...]:
 
 
 def _ends(reader: Reader, key: RunKey) -> tuple[int, int]:
-    """The first step, and the last one that is shown: a superseded attempt may have gone further."""
+    """The first step, and the last one that is shown: a superseded attempt may have gone further.
+
+    If none is shown, the last one lies before the first.
+    """
     log, run = reader.models.step_log.c, reader.models.run.c
     first = select(func.min(log.step)).where(log.run_id == key.id).scalar_subquery()
-    return tuple(reader.rows(select(first, run.last_step).where(run.id == key.id))[0])
+    begin, end = reader.rows(select(first, run.last_step).where(run.id == key.id))[0]
+    return (0, -1) if end is None else (begin, end)
 
 
 def _stride(first: int, last: int, count: int) -> int | None:
