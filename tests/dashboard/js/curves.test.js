@@ -93,6 +93,47 @@ test("a preview is shown until the exact curve is there", async () => {
   assert.equal(store.get(wish("loss")).curves[0].mean[0], 2);
 });
 
+/** Nothing waits: what is to be done later is done at once. Returns how to let everything happen. */
+function hurried(context) {
+  const real = globalThis.setTimeout;
+  context.mock.method(globalThis, "setTimeout", (act) => real(act, 0));
+  return async () => {
+    for (let i = 0; i < 10; i += 1) await new Promise((done) => real(done, 2));
+  };
+}
+
+const late = Object.assign(new Error("reading took longer than 30 s"), { status: 503, code: "deadline" });
+
+test("a run that cannot be read in time is left at its preview", async (context) => {
+  const settled = hurried(context);
+  const { store, asked } = kept({ uids: ["a"], answer(run, metric, query) {
+    if (query.exact) throw late;
+    return curve([0], [1], { run, metric, exact: false });
+  } });
+  store.want(wish("loss"));
+  await settled();
+  assert.deepEqual(asked.map((query) => query.exact), [undefined, 1]);
+  const { preview, tooLong, error } = store.get(wish("loss"));
+  assert.deepEqual([preview, tooLong, error], [true, true, null]);
+  store.refresh("a", null); // it has changed: then its preview has, too
+  await settled();
+  assert.deepEqual(asked.map((query) => query.exact), [undefined, 1, undefined]);
+  store.dispose();
+});
+
+test("of several runs those that were read in time become exact", async (context) => {
+  const settled = hurried(context);
+  const { store, asked } = kept({ answer(run, metric, query) {
+    if (query.exact) throw late;
+    return curve([0], [1], { run, metric, exact: run === "b" && asked.length > 3 });
+  } });
+  store.want(wish("loss"));
+  await settled();
+  assert.deepEqual(asked.map((query) => query.exact), [undefined, 1, 1, 1, undefined]);
+  assert.deepEqual(store.get(wish("loss")).curves.map(({ exact }) => exact), [false, true]);
+  store.dispose();
+});
+
 test("a failure is told, and tried again when asked", async () => {
   let broken = true;
   const { store } = kept({ uids: ["a"], answer(run, metric) {

@@ -54,7 +54,7 @@ export function wantCurves(metric, host, again) {
 /**
  * @param {string} metric
  * @param {Host} host
- * @returns {{curves: DrawnCurve[], loading: boolean, preview: boolean, error: any}}
+ * @returns {{curves: DrawnCurve[], loading: boolean, preview: boolean, tooLong: boolean, error: any}}
  */
 export function curvesToDraw(metric, host) {
   const { axis, old } = host.settings(metric);
@@ -72,8 +72,8 @@ export function curvesToDraw(metric, host) {
       return [{ whole: curve, part: zoomed, run: named, band: curve.label !== undefined, old: dotted }];
     });
   const replaced = old ? host.store.get({ metric, axis, range: null, old: true }).curves : [];
-  const { loading, preview, error } = whole;
-  return { curves: [...of(replaced, true), ...of(whole.curves, false)], loading, preview, error: error ?? part?.error ?? null };
+  const error = whole.error ?? part?.error ?? null;
+  return { ...whole, curves: [...of(replaced, true), ...of(whole.curves, false)], error };
 }
 
 /**

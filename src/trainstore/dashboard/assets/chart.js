@@ -48,20 +48,20 @@ export function chart(metric, host) {
    * @param {number} [ratio]
    */
   function compose(width, height, top, ratio = 0) {
-    const { curves, loading, preview, error } = curvesToDraw(metric, host);
+    const found = curvesToDraw(metric, host);
     const look = host.look();
     const pen = canvas.getContext("2d");
     pen.font = `${look.size}px ${look.font}`;
     const settings = host.settings(metric);
     const composed = composePicture({
-      ...{ curves, width, height, look, ratio, head: top },
+      ...{ curves: found.curves, width, height, look, ratio, head: top },
       options: settings,
       zoom: host.zoomOf(settings.axis),
       xLabel: axisName(),
       measure: (text) => pen.measureText(text).width,
-      ...marksToDraw(metric, host, curves),
+      ...marksToDraw(metric, host, found.curves),
     });
-    return { ...composed, curves, loading, preview, error };
+    return { ...composed, ...found };
   }
 
   function paint() {
@@ -90,7 +90,7 @@ export function chart(metric, host) {
   }
 
   /** @param {ReturnType<typeof compose>} composed */
-  function tell({ picture: shown, notes: said, weight, curves, loading, preview, error }) {
+  function tell({ picture: shown, notes: said, weight, curves, loading, preview, tooLong, error }) {
     const empty = !hasPoints(curves);
     const failed = error ? `could not be read: ${error.message ?? error}` : "";
     const runs = new Set(curves.map(({ run }) => run.uid)).size;
@@ -99,7 +99,7 @@ export function chart(metric, host) {
     const bands = curves.find(({ band }) => band);
     const words = [
       !empty && failed,
-      preview && "preview; the exact curve is being read",
+      preview && `preview; ${tooLong ? "the whole run takes too long to read" : "the exact curve is being read"}`,
       bands && `mean and ${host.settings(metric).band} of each group`,
       weight > 0 && shown.lines.some((line) => line.smooth) && `smoothed ${weight}`,
       ...said,
@@ -110,7 +110,7 @@ export function chart(metric, host) {
     if (error) (empty ? middle : notes).append(" ", retry);
     const what = `${metric} over ${axisName()}, ${runs} ${bands ? "group" : "run"}${runs === 1 ? "" : "s"}`;
     plot.setAttribute("aria-label", `${what}. Arrow keys read points, Enter fills the screen.`);
-    element.setAttribute("aria-busy", String(loading || preview));
+    element.setAttribute("aria-busy", String(loading || (preview && !tooLong)));
     setButtons();
   }
 

@@ -6,11 +6,12 @@
  * Which curves: of one metric over one axis, whole or in a range.
  * @typedef {{metric: string, axis: string, range: Range|null, old?: boolean}} Wish
  */
-/** @typedef {{curves: Curve[], state: "asked"|"ready"|"failed", exact: boolean, error: any, wish: Wish, uid: string, used: number}} Entry */
+/** @typedef {{curves: Curve[], state: "asked"|"ready"|"failed", exact: boolean, tooLong: boolean, deadlines: number, error: any, wish: Wish, uid: string, used: number}} Entry */
 
 const POINTS_AT_ONCE = 200_000; // buckets in one answer: 8 MB
 const MOST_METRICS = 50;
 const MOST_RUNS = 500;
+const MOST_DEADLINES = 3; // of several runs together: the server goes on with those that it has not read yet
 
 /**
  * What one request fetches: runs × metrics of the same axis and range, the first metric that waits and others that lack
@@ -48,6 +49,21 @@ export function nextBatch(queue, points) {
 export function mayPass(error) {
   const status = error?.status ?? 0;
   return status < 400 || status >= 500 || status === 429;
+}
+
+/**
+ * Whether to leave a curve as it is drawn, since the server cannot read its run in time. The entry remembers; one of
+ * several runs is asked for once more, without waiting for all steps: its own may have been read meanwhile.
+ * @param {Entry} entry
+ * @param {any} error
+ * @param {boolean} alone  One run was read.
+ */
+export function takesTooLong(entry, error, alone) {
+  if (error?.code !== "deadline") return false;
+  const known = entry.tooLong;
+  entry.deadlines += 1;
+  entry.tooLong = alone || entry.deadlines >= MOST_DEADLINES;
+  return alone || known;
 }
 
 /**

@@ -1,6 +1,6 @@
 // The curves that a panel's charts draw: fetched in batches when a chart asks for them, kept, and grown while runs go on.
 import { withLater } from "./buckets.js";
-import { emptyCurve, mayPass, nextBatch } from "./curve-batches.js";
+import { emptyCurve, mayPass, nextBatch, takesTooLong } from "./curve-batches.js";
 import { numberOf } from "./wire.js";
 
 /** @typedef {import("./types.js").Curve} Curve */
@@ -91,8 +91,9 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
       take(batch, found, group !== null);
     } catch (error) {
       for (const entry of batch) {
-        if (entry.curves.length) readLater(entry); // what is drawn is not wrong, only old
-        else Object.assign(entry, { state: "failed", error });
+        if (!entry.curves.length) Object.assign(entry, { state: "failed", error });
+        // What is drawn is not wrong, only old.
+        else if (mayPass(error) && !takesTooLong(entry, error, byRun.length === 1 && !group)) readLater(entry);
       }
       if (mayPass(error)) retryLater ??= setTimeout(retry, RETRY_AFTER);
     }
@@ -120,9 +121,9 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
       entry.curves = byKey.get(`${entry.wish.metric}\n${entry.uid}`) ?? [];
       entry.state = "ready";
       entry.error = null;
-      if (!entry.exact && entry.curves.some((curve) => curve.exact === false)) {
-        again.push(Object.assign(entry, { exact: true }));
-      }
+      const some = entry.curves.some((curve) => curve.exact === false);
+      if (!some) Object.assign(entry, { tooLong: false, deadlines: 0 });
+      if (some && !entry.exact && !entry.tooLong) again.push(Object.assign(entry, { exact: true }));
     }
     ask(again);
   }
@@ -135,7 +136,7 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
     const shown = old.filter((entry) => entry.state === "ready").sort((a, b) => b.used - a.used);
     const forgotten = new Set(shown.splice(MOST_READ_ANEW));
     for (const [key, entry] of entries) if (forgotten.has(entry)) entries.delete(key);
-    for (const entry of shown) entry.exact = true;
+    for (const entry of shown) entry.exact = !entry.tooLong;
     ask(shown, true);
   }
 
@@ -176,7 +177,7 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
           continue;
         }
         /** @type {Entry} */
-        const entry = { curves: [], state: "asked", exact: false, error: null, wish, uid, used: clock };
+        const entry = { curves: [], state: "asked", exact: false, tooLong: false, deadlines: 0, error: null, wish, uid, used: clock };
         entries.set(key, entry);
         missing.push(entry);
       }
@@ -194,6 +195,7 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
         curves,
         loading: found.some((entry) => entry && entry.state === "asked"),
         preview: curves.some((curve) => curve.exact === false),
+        tooLong: found.some((entry) => entry?.tooLong === true),
         error: found.find((entry) => entry?.state === "failed")?.error ?? null,
       };
     },
