@@ -107,7 +107,7 @@ class Lane:
     Args:
         name: For its threads.
         at_once: How many threads it has.
-        seconds: The time of each read, waiting included.
+        seconds: Seconds for each read, including the wait.
     """
 
     def __init__(self, name: str, at_once: int, seconds: float = READ_SECONDS) -> None:

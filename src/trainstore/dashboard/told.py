@@ -16,7 +16,7 @@ Cells = Mapping[str, Any]
 
 
 class Told:
-    """The rows that were told last, for each choice of columns.
+    """The rows sent last, for each choice of columns.
 
     Args:
         versions: Those of the rows.
@@ -31,7 +31,7 @@ class Told:
     def news(
         self, asked: tuple[str, ...], columns: Sequence[dict[str, Any]], since: int, number: int
     ) -> list[dict[str, Any]]:
-        """Of the columns of some rows those in which a page finds another cell than it has.
+        """The columns in which at least one cell differs from what the page has.
 
         Args:
             asked: Which columns were asked for.
