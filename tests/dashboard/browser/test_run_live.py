@@ -125,7 +125,7 @@ def test_the_newest_running_run_takes_the_page(train, serve, open_page):
 
 
 def test_a_run_is_edited_and_a_conflict_is_told(database, serve, open_page, tmp_path):
-    """Name, tags and notes; what somebody else wrote meanwhile is shown before it is overwritten."""
+    """Name, tags and notes; what somebody else wrote meanwhile is shown, and overwritten only where both wrote."""
     with TrainStore(database) as store:
         run = store.start_run("before", tags={"draft": True, "owner": "ann"})
         run.finish()
@@ -141,7 +141,10 @@ def test_a_run_is_edited_and_a_conflict_is_told(database, serve, open_page, tmp_
         page.get_by_label("Name").fill("after")
         page.get_by_label("Tags, one a line").fill("owner=ben\nseed=3")
         page.get_by_label("Notes").fill("mine")
+        page.keyboard.press("Escape")
+        assert "is not saved" in page.get_by_role("alert").inner_text()
         store.set_notes(run.uid, "theirs")
+        store.set_tags(run.uid, {"reviewed": True})
         page.get_by_role("button", name="Save").click()
         alert = page.get_by_role("alert")
         wait_until(page, lambda: "The notes are now: theirs" in alert.inner_text())
@@ -149,16 +152,33 @@ def test_a_run_is_edited_and_a_conflict_is_told(database, serve, open_page, tmp_
         page.get_by_role("button", name="Save").click()
         page.get_by_role("heading", name="after").wait_for()
         record = store.get_run(run.uid)
-        assert (record.name, record.notes, record.tags) == ("after", "mine", {"owner": "ben", "seed": 3})
+        assert (record.name, record.notes) == ("after", "mine")
+        assert record.tags == {"owner": "ben", "seed": 3, "reviewed": True}
         assert page.evaluate("document.activeElement.textContent") == "Edit"
 
         page.get_by_role("button", name="Edit").click()
         page.get_by_label("Tags, one a line").fill("=5")
         page.get_by_role("button", name="Save").click()
         assert "has no name before" in alert.inner_text()
+        page.get_by_role("button", name="Cancel").click()
+        page.get_by_role("heading", name="after").wait_for()
+        page.get_by_role("button", name="Edit").click()
         page.keyboard.press("Escape")
         page.get_by_role("heading", name="after").wait_for()
         settle(page)
+
+
+def test_a_run_that_is_deleted_leaves_its_page(database, serve, open_page):
+    """It does not go on for ever as it was last seen."""
+    with TrainStore(database) as store:
+        run = store.start_run("deleted")
+        run.finish()
+        page = open_page(serve(), f"#/run/{run.uid}")
+        page.watch.allowed.append("status of 404")
+        page.get_by_role("heading", name="deleted").wait_for()
+        settle(page)
+        store.delete_run(run.uid)
+        page.get_by_role("heading", name="There is no such run").wait_for(timeout=60_000)
 
 
 def test_without_edit_a_page_offers_none(train, serve, open_page):

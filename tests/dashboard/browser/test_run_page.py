@@ -177,6 +177,15 @@ def test_samples_stand_side_by_side(show):
     wait_until(page, lambda: cells.first.inner_text() == "there was a little king who had a cat")
     assert page.evaluate("document.activeElement.ariaValueText") == "step 300"
     assert "steps=300&steps=500" in page.url
+    slider = page.get_by_role("slider", name="Step of column 1")
+    box, head = slider.bounding_box(), page.locator(".step-head").first
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 1, box["y"] + box["height"] / 2, steps=5)
+    assert head.inner_text().startswith("step 100")
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    wait_until(page, lambda: "steps=300&steps=500" in page.url and head.inner_text().startswith("step 300"))
     page.get_by_role("button", name="Another step beside").click()
     wait_until(page, lambda: cells.count() == 3)
     page.get_by_role("button", name="Take step 300 away").click()

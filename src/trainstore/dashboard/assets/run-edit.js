@@ -23,7 +23,7 @@ function editableOf({ run }) {
  */
 export function editForm(source, detail, onDone) {
   let { etag } = detail;
-  let before = editableOf(detail);
+  const before = editableOf(detail);
   const { uid } = detail.run;
   const name = h("input", { type: "text", value: before.name, id: "edit-name", autocomplete: "off" });
   const tags = h("textarea", { value: tagsAsText(before.tags), id: "edit-tags", rows: 3, spellcheck: "false" });
@@ -68,10 +68,16 @@ export function editForm(source, detail, onDone) {
       problem,
       h("p", { class: "bad" }, "Not saved: somebody else has edited this run while you were writing."),
       said.map((text) => h("p", { class: "theirs" }, text)),
-      h("p", {}, "Save again to keep your text here, or cancel to keep theirs."),
+      h("p", {}, "Save again to put what you have changed in its place, or cancel to keep theirs."),
     );
     etag = now.etag;
-    before = editableOf(now);
+  };
+
+  const written = () => [name.value, tags.value, notes.value].join("\0");
+  const begun = written();
+  const leave = () => {
+    if (written() === begun) onDone(null);
+    else fill(problem, h("p", {}, "What you have written is not saved. Save it, or drop it with Cancel."));
   };
 
   const form = h(
@@ -83,7 +89,7 @@ export function editForm(source, detail, onDone) {
           event.preventDefault();
           save();
         },
-        keydown: (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && onDone(null),
+        keydown: (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && leave(),
       },
     }, // prettier-ignore
     h("h1", { class: "cut" }, `Edit ${before.name}`),

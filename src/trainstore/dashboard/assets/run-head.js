@@ -98,6 +98,7 @@ export function terminalCommands(uid, { store }) {
 export function runHead(context, edit) {
   const { state, source, meta } = context;
   const element = h("section", { class: "run-head", "aria-label": "The run" });
+  const started = h("span", {});
   const duration = h("span", {});
   const lastStep = h("span", { class: "last-step" });
   const speed = h("span", {});
@@ -110,6 +111,7 @@ export function runHead(context, edit) {
   const tick = () => {
     if (!shown) return;
     const now = databaseNow();
+    started.textContent = formatAgo(shown.run.started, now);
     duration.textContent = formatDuration(durationNow(shown.run, now));
     silence.textContent = silenceText(shown.run, since, now);
   };
@@ -122,7 +124,7 @@ export function runHead(context, edit) {
   const render = ({ run, attempts }) => {
     document.title = `${run.name} · trainstore`;
     const facts = /** @type {[string, string|HTMLElement, string?][]} */ ([
-      ["started", formatAgo(run.started, databaseNow()), formatTime(run.started)],
+      ["started", started, formatTime(run.started)],
       run.status === "running" || run.duration !== null
         ? [run.status === "running" ? "running for" : "took", duration]
         : ["last step at", run.last_step_at ? formatTime(run.last_step_at) : ""],
@@ -131,7 +133,7 @@ export function runHead(context, edit) {
       ["attempts", attempts.length > 1 ? formatNumber(attempts.length) : ""],
       ["model", run.model_name ?? ""],
       ["made from", run.parent ? relative(run.parent) : ""],
-      ["went on in", run.children.length ? h("span", {}, joined(run.children.map(relative))) : ""],
+      ["continued in", run.children.length ? h("span", {}, joined(run.children.map(relative))) : ""],
       ["project", h("a", { href: state.link("runs", "", { project: run.project }) }, run.project || "none")],
       ["uid", h("code", {}, run.uid.slice(0, 8)), `${run.uid}, id ${run.id}`],
     ]);

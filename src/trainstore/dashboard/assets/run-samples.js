@@ -78,21 +78,26 @@ export function samplesPanel({ source, state }, uid) {
 
   const stepHead = (/** @type {SampleSet} */ set, /** @type {number[]} */ steps, /** @type {number} */ step, /** @type {number} */ column) => {
     const place = set.steps.indexOf(step);
-    const move = (/** @type {number} */ to, push = true) => {
-      const next = steps.with(column, set.steps[Math.min(set.steps.length - 1, Math.max(0, to))]);
-      state.set({ steps: next }, { push });
+    const title = h("span", {}, `step ${formatNumber(step)}`);
+    const say = () => {
+      const to = set.steps[Number(slider.value)];
+      title.textContent = `step ${formatNumber(to)}`;
+      slider.setAttribute("aria-valuetext", `step ${to}`);
+    };
+    const move = () => {
+      state.set({ steps: steps.with(column, set.steps[Number(slider.value)]) });
       /** @type {HTMLElement|null} */ (element.querySelector(`[data-slider="${column}"]`))?.focus();
     };
     const slider = h("input", {
       type: "range", min: 0, max: set.steps.length - 1, value: place, "aria-label": `Step of column ${column + 1}`,
       "aria-valuetext": `step ${step}`, data: { slider: column }, disabled: set.steps.length < 2,
-      on: { input: (/** @type {any} */ event) => move(Number(event.target.value), false) },
+      on: { input: say, change: move }, // another table would take the slider from under the pointer
     }); // prettier-ignore
     const without = { steps: steps.filter((_, other) => other !== column) };
     return h(
       "th",
       { scope: "col" },
-      h("div", { class: "row step-head" }, h("span", {}, `step ${formatNumber(step)}`), slider,
+      h("div", { class: "row step-head" }, title, slider,
         steps.length > 1
           ? h("button", { type: "button", class: "plain small", "aria-label": `Take step ${step} away`,
               on: { click: () => state.set(without, { push: true }) } }, "✕")

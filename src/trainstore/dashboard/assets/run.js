@@ -123,8 +123,12 @@ function runView(context, uid, element) {
     try {
       const next = await source.run(uid);
       if (!isGone) show(next);
-    } catch (error) {
-      if (!isGone && !detail) fill(element, missing(context, uid, /** @type {any} */ (error), load));
+    } catch (/** @type {any} */ error) {
+      const isDeleted = error.status === 404;
+      if (isGone || (detail && !isDeleted)) return; // a page that shows the run waits until it can be read again
+      open?.panel.dispose();
+      [open, detail] = [null, null];
+      fill(element, missing(context, uid, error, load));
     }
   };
 
