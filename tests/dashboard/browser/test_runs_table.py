@@ -119,7 +119,24 @@ def test_columns_are_ordered_by_keys_and_taken_out(page_at):
     wait_until(page, lambda: headings(page)[4:] == ["loss", "seed", "started"])
     page.keyboard.press("Delete")
     wait_until(page, lambda: headings(page)[4:] == ["loss", "seed"])
+    assert page.evaluate("document.activeElement.dataset.key") == "item hp.seed"
     assert "cols=metric.loss&cols=hp.seed" in page.url
+
+
+def test_a_click_is_not_lost_to_a_table_that_changes_meanwhile(page_at):
+    """While the button is down the rows stay under it, as they must in a table that changes every second."""
+    page = page_at(experiments.eight, "#/runs?tab=table")
+    link = page.get_by_role("link", name="sweep-005")
+    box = link.bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.evaluate("location.hash = '#/runs?tab=table&sort=name'")
+    page.wait_for_timeout(200)
+    assert page.locator("[aria-sort=ascending]").count() == 0
+    page.mouse.up()
+    page.get_by_role("heading", name="sweep-005").wait_for()
+    page.go_back()
+    page.locator("[aria-sort=ascending]").wait_for()
 
 
 def test_the_divider_moves_by_keys_and_is_remembered(page_at):

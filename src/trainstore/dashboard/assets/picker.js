@@ -226,7 +226,10 @@ export function columnPicker(options) {
         event.preventDefault();
         if (event.altKey) move(place + step);
         else /** @type {HTMLElement|undefined} */ (chosen.children[place + step])?.focus();
-      } else if (event.key === "Delete" || event.key === "Backspace") flip(id);
+      } else if (event.key === "Delete" || event.key === "Backspace") {
+        flip(id);
+        /** @type {HTMLElement} */ (chosen.children[Math.min(place, chosen.children.length - 1)] ?? field).focus();
+      }
     };
     const drop = (/** @type {DragEvent} */ event) => {
       event.preventDefault();

@@ -2,6 +2,7 @@
 import { fill, h } from "./dom.js";
 import { formatCell } from "./format.js";
 import { groupedRows, nextSort, sortKeys, sortTexts, sortedRows } from "./order.js";
+import { heldWhilePressed } from "./pressed.js";
 import {
   cellText,
   columnWidth,
@@ -228,7 +229,9 @@ export function runsTable({ state, list, selection, columns, now }) {
 
   const leading = () => sortKeys(state.list("sort"))[0]?.id ?? "";
 
-  const show = () => {
+  const pressed = heldWhilePressed(grid.element);
+  const show = () => pressed.act(showNow);
+  const showNow = () => {
     arrange();
     styles = new Map(selection.shown.get().map((run) => [run.uid, run]));
     const held = lines; // the grid asks this model until it gets the next one
@@ -242,17 +245,22 @@ export function runsTable({ state, list, selection, columns, now }) {
     });
   };
 
+  const refreshNow = () => {
+    styles = new Map(selection.shown.get().map((run) => [run.uid, run]));
+    grid.refresh();
+  };
+
   return {
     element: grid.element,
     show,
-    refresh() {
-      styles = new Map(selection.shown.get().map((run) => [run.uid, run]));
-      grid.refresh();
-    },
+    refresh: () => pressed.act(refreshNow),
     focus: grid.focus,
     /** All runs, as the table shows them. */
     order: () => order,
-    dispose: grid.dispose,
+    dispose() {
+      pressed.dispose();
+      grid.dispose();
+    },
   };
 }
 

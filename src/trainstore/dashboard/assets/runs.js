@@ -125,7 +125,8 @@ export function runsPage({ source, meta, state, live, list }) {
   add(
     selection.shown.listen(() => {
       table.refresh();
-      announce(`${formatNumber(selection.shown.get().length)} runs in the charts`);
+      const n = selection.shown.get().length;
+      announce(`${formatNumber(n)} run${n === 1 ? "" : "s"} in the charts`);
     }),
   );
   add(addShortcut("t", "the table alone, and back", () => flip("table")));
