@@ -21,14 +21,31 @@ const LONG_ADDRESS = 4000; // characters of a query; above it goes into the body
 
 const BUSY = 429; // too many reads wait: this one is asked for again, as the server says
 const MOST_TRIES = 20;
+const ANSWER_MS = 45_000; // until an answer is whole; the server itself ends a read after 30 s,
+const EXPORT_MS = 660_000; // and an export after 600 s
 
-/** Take the token out of the address: it must not stay in the history, nor go along with a copied link. */
+let heldToken = ""; // also where the browser stores nothing
+
+/**
+ * Take the token out of the address: it must not stay in the history, nor go along with a copied link.
+ * @returns {boolean} Whether there was one.
+ */
 export function takeToken() {
-  const found = /[#&?]token=([^&]+)/.exec(location.hash);
-  if (!found) return;
-  saveToken(decodeURIComponent(found[1]));
-  const rest = location.hash.replace(/[&?]?token=[^&]+&?/, "").replace(/^#$/, "");
+  const found = /[#&?]token=([^&]*)/.exec(location.hash);
+  if (!found) return false;
+  saveToken(plainToken(found[1]));
+  const rest = location.hash.replace(/([#&?])token=[^&]*&?/, "$1").replace(/[#&?]$/, "");
   history.replaceState(null, "", location.pathname + location.search + rest);
+  return true;
+}
+
+/** @param {string} text */
+function plainToken(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // cut off while it was copied: the server will ask for the right one
+  }
 }
 
 /**
@@ -36,7 +53,20 @@ export function takeToken() {
  * @param {string} token
  */
 export function saveToken(token) {
-  sessionStorage.setItem(TOKEN_KEY, token);
+  heldToken = token;
+  try {
+    sessionStorage.setItem(TOKEN_KEY, token);
+  } catch {
+    // storage is blocked: the token lasts until the page is loaded again
+  }
+}
+
+function knownToken() {
+  try {
+    return heldToken || sessionStorage.getItem(TOKEN_KEY);
+  } catch {
+    return "";
+  }
 }
 
 /** @returns {import("./types.js").Source} */
@@ -54,7 +84,7 @@ export function httpSource() {
     live: (query) => sendJson("POST", "live", query),
     health: () => getJson("health", {}),
     edit: (uid, change, etag) => sendJson("PATCH", `runs/${encodeURIComponent(uid)}`, change, { "If-Match": etag }),
-    exported: async (which, table, format) => (await ask("export", { ...which, table, format })).blob(),
+    exported: (which, table, format) => ask("export", { ...which, table, format }, (answer) => answer.blob()),
   };
 }
 
@@ -62,8 +92,8 @@ export function httpSource() {
  * @param {string} route
  * @param {Record<string, any>} query
  */
-async function getJson(route, query) {
-  return (await ask(route, query)).json();
+function getJson(route, query) {
+  return ask(route, query, (answer) => answer.json());
 }
 
 /**
@@ -71,7 +101,7 @@ async function getJson(route, query) {
  * @param {Record<string, any>} query
  */
 async function getFrame(route, query) {
-  return curvesOfFrame(await (await ask(route, query)).arrayBuffer());
+  return curvesOfFrame(await ask(route, query, (answer) => answer.arrayBuffer()));
 }
 
 /**
@@ -80,37 +110,44 @@ async function getFrame(route, query) {
  * @param {unknown} body
  * @param {Record<string, string>} [headers]
  */
-async function sendJson(method, route, body, headers = {}) {
+function sendJson(method, route, body, headers = {}) {
   const sent = { method, body: JSON.stringify(body), headers: { "Content-Type": "application/json", ...headers } };
-  return (await request(route, sent)).json();
+  return request(route, sent, (answer) => answer.json());
 }
 
 /**
+ * @template T
  * @param {string} route
  * @param {Record<string, any>} query
+ * @param {(answer: Response) => Promise<T>} read
  */
-function ask(route, query) {
+function ask(route, query, read) {
   const text = queryOf(query);
-  if (text.length <= LONG_ADDRESS) return request(`${route}${text ? `?${text}` : ""}`, {});
+  if (text.length <= LONG_ADDRESS) return request(`${route}${text ? `?${text}` : ""}`, {}, read);
   const headers = { "Content-Type": "application/json" };
-  return request(route, { method: "POST", body: JSON.stringify(query), headers });
+  return request(route, { method: "POST", body: JSON.stringify(query), headers }, read);
 }
 
 /**
+ * @template T
  * @param {string} address
  * @param {RequestInit & {headers?: Record<string, string>}} options
+ * @param {(answer: Response) => Promise<T>} read  Of the body, which may break off, too.
+ * @returns {Promise<T>}
  */
-async function request(address, options) {
-  const token = sessionStorage.getItem(TOKEN_KEY);
+async function request(address, options, read) {
+  const token = knownToken();
   const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+  const most = address.startsWith("export") ? EXPORT_MS : ANSWER_MS;
   for (let tries = 1; ; tries += 1) {
     let answer;
     try {
-      answer = await fetch(`api/v1/${address}`, { ...options, headers });
+      answer = await fetch(`api/v1/${address}`, { ...options, headers, signal: AbortSignal.timeout(most) });
+      if (answer.ok) return await read(answer);
     } catch {
-      throw new ApiError(0, { code: "away", message: "the server does not answer", hint: "is trainstore ui running?" });
+      const message = answer ? "the answer broke off, or came from something else" : "the server does not answer";
+      throw new ApiError(0, { code: "away", message, hint: "is trainstore ui running?" });
     }
-    if (answer.ok) return answer;
     if (answer.status !== BUSY || tries === MOST_TRIES) {
       const body = await answer.json().catch(() => ({}));
       throw new ApiError(answer.status, body.error ?? {});
