@@ -1,7 +1,7 @@
 // The address is the state: what is set comes back, and nonsense is no error.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { formatHash, parseHash } from "../../../src/trainstore/dashboard/assets/router.js";
+import { formatHash, parseHash, startRouter } from "../../../src/trainstore/dashboard/assets/router.js";
 
 const plain = (/** @type {Map<string, string[]>} */ values) => Object.fromEntries(values);
 
@@ -30,4 +30,117 @@ test("nonsense is read as far as it goes", () => {
   assert.equal(parseHash("#/run/%E0%A4%A").place.uid, "%E0%A4%A");
   assert.deepEqual(plain(parseHash("#/runs?%%%&&=&smooth").values).smooth, [""]);
   assert.equal(parseHash("#/run/a?b?c=d").values.get("b?c")?.[0], "d");
+});
+
+/**
+ * A router in a browser with this address, where time stands still.
+ * @param {import("node:test").TestContext} context
+ * @param {string} hash
+ */
+function opened(context, hash) {
+  /** @type {any} */
+  const everywhere = globalThis;
+  /** @type {Record<string, () => void>} */
+  const events = {};
+  const place = { hash };
+  /** @type {string[]} */
+  const written = [];
+  const world = { time: 0, isStrict: false, timers: /** @type {any[]} */ ([]) };
+  const write = (/** @type {string} */ how) => (/** @type {any} */ _state, /** @type {string} */ _title, /** @type {string} */ next) => {
+    if (world.isStrict) throw new DOMException("too often", "SecurityError");
+    written.push(`${how} ${next}`);
+    place.hash = next;
+  };
+  everywhere.location = place;
+  everywhere.history = { pushState: write("push"), replaceState: write("replace") };
+  everywhere.addEventListener = (/** @type {string} */ name, /** @type {() => void} */ act) => (events[name] = act);
+  context.mock.method(performance, "now", () => world.time);
+  context.mock.method(everywhere, "setTimeout", (/** @type {any} */ act, /** @type {number} */ ms, /** @type {any[]} */ ...values) => {
+    return world.timers.push({ at: world.time + ms, act: () => act(...values) });
+  });
+  context.mock.method(everywhere, "clearTimeout", (/** @type {number|undefined} */ nr) => nr && delete world.timers[nr - 1]);
+  return {
+    ...startRouter(),
+    place,
+    written,
+    /** @param {number} ms */
+    pass(ms) {
+      world.time += ms;
+      for (const [nr, timer] of Object.entries(world.timers)) {
+        if (timer?.at > world.time) continue;
+        delete world.timers[Number(nr)];
+        timer.act();
+      }
+    },
+    /** @param {string} next */
+    goTo(next) {
+      place.hash = next;
+      events.popstate();
+      events.hashchange();
+    },
+    /** @param {boolean} isStrict */
+    refuse(isStrict) {
+      world.isStrict = isStrict;
+    },
+  };
+}
+
+test("who listens on every page learns of a new page's state; the old page does not", (context) => {
+  const { state, route, goTo } = opened(context, "#/runs?project=a&q=x");
+  /** @type {string[]} */
+  const told = [];
+  state.listen(["project", "q"], () => told.push(`bar ${state.text("project")} ${state.text("q")}`));
+  state.listen(["sort"], () => told.push("bar sort"));
+  const stop = state.listen(["q"], () => told.push("old page"));
+  route.listen(() => {
+    stop();
+    state.listen(["q"], () => told.push("new page")); // it has read the state already
+  });
+  goTo("#/run/1?project=b");
+  assert.deepEqual(told, ["bar b "]);
+});
+
+test("an address that changes all the time is written now and then, and is right in the end", (context) => {
+  const { state, written, pass } = opened(context, "#/runs");
+  for (let smooth = 1; smooth <= 300; smooth += 1) {
+    state.set({ smooth });
+    assert.equal(state.number("smooth", 0), smooth); // whatever the address says
+    assert.equal(state.hash(), `#/runs?smooth=${smooth}`);
+    pass(100);
+  }
+  assert.equal(written[0], "replace #/runs?smooth=1"); // a single change, at once
+  assert.ok(written.length < 100, `${written.length} in 30 seconds`);
+  pass(1000);
+  assert.equal(written.at(-1), "replace #/runs?smooth=300");
+});
+
+test("a step for Back is written at once, after what was still to be written", (context) => {
+  const { state, written } = opened(context, "#/runs");
+  state.set({ smooth: 1 });
+  state.set({ smooth: 2 });
+  state.set({ q: "x" }, { push: true });
+  assert.deepEqual(written, ["replace #/runs?smooth=1", "replace #/runs?smooth=2", "push #/runs?q=x&smooth=2"]);
+});
+
+test("what was still to be written is not written over another address", (context) => {
+  const { state, written, place, pass, goTo } = opened(context, "#/runs");
+  state.set({ smooth: 1 });
+  state.set({ smooth: 2 });
+  place.hash = "#/health"; // a link was followed; the event comes later
+  pass(1000);
+  goTo("#/health");
+  pass(1000);
+  assert.deepEqual(written, ["replace #/runs?smooth=1"]);
+});
+
+test("a browser that refuses to write the address is asked again, and who listens is told", (context) => {
+  const { state, written, pass, refuse } = opened(context, "#/runs");
+  let told = 0;
+  state.listen(["q"], () => (told += 1));
+  refuse(true);
+  state.set({ q: "x" });
+  assert.equal(told, 1);
+  refuse(false);
+  pass(1000);
+  assert.deepEqual(written, ["replace #/runs?q=x"]);
 });

@@ -172,7 +172,7 @@ export function chartState(state) {
     },
     /** The address of this page with one chart filling the screen. @param {string} metric */
     linkTo(metric) {
-      const { place, values } = parseHash(location.hash);
+      const { place, values } = parseHash(state.hash());
       values.set("full", [metric]);
       return location.href.replace(/#.*$/s, "") + formatHash(place, values);
     },

@@ -13,7 +13,10 @@ import { signal } from "./signals.js";
  *   name out. `push` makes a step for Back: for a decision, not for a slider on its way.
  * @property {(names: string[], act: () => void) => (() => void)} listen  Told when one of the names changes.
  * @property {(page: string, uid?: string, changes?: Record<string, any>) => string} link  The address of a page.
+ * @property {() => string} hash  The address of all this; the one in the browser may be a moment behind.
  */
+
+const ADDRESS_PAUSE = 350; // ms between two writings of the address: Safari throws after 100 of them in 30 s
 
 /**
  * @param {string} hash  Of an address, with "#" or without.
@@ -67,16 +70,20 @@ export function startRouter() {
   /** @type {Set<{names: string[], act: () => void}>} */
   const listeners = new Set();
 
-  const tell = (/** @type {Map<string, string[]>} */ old) => {
+  const address = addressWriter(() => formatHash(place, values));
+
+  /** @param {Map<string, string[]>} old @param {{names: string[], act: () => void}[]} whom */
+  const tell = (old, whom) => {
     const changed = new Set([...old.keys(), ...values.keys()].filter((name) => !equal(old.get(name), values.get(name))));
-    for (const { names, act } of [...listeners]) if (names.some((name) => changed.has(name))) act();
+    for (const one of whom) if (listeners.has(one) && one.names.some((name) => changed.has(name))) one.act();
   };
   const read = () => {
     const old = values;
+    const before = [...listeners]; // a new page has read the new state; the old one's listeners go with it
+    address.isRead();
     ({ place, values } = parseHash(location.hash));
-    const moved = route.get().page !== place.page || route.get().uid !== place.uid;
     route.set(place);
-    if (!moved) tell(old);
+    tell(old, before);
   };
   addEventListener("hashchange", read);
   addEventListener("popstate", read);
@@ -93,15 +100,15 @@ export function startRouter() {
     flag: (name) => values.get(name)?.[0] === "1",
     set(changes, { push = false } = {}) {
       const old = values;
+      if (push) address.flush(); // Back leads to the state as it was
       values = new Map(values);
       for (const [name, value] of Object.entries(changes)) {
         const texts = asTexts(value);
         if (texts.length) values.set(name, texts);
         else values.delete(name);
       }
-      const hash = formatHash(place, values);
-      if (hash !== location.hash) history[push ? "pushState" : "replaceState"](null, "", hash);
-      tell(old);
+      address.write(push);
+      tell(old, [...listeners]);
     },
     listen(names, act) {
       const entry = { names, act };
@@ -118,8 +125,55 @@ export function startRouter() {
       }
       return formatHash({ page, uid }, kept);
     },
+    hash: () => formatHash(place, values),
   };
   return { route, state };
+}
+
+/**
+ * Writes the address at once, but while it changes all the time, as under a slider, only so often as browsers allow.
+ * @param {() => string} wanted
+ */
+function addressWriter(wanted) {
+  let [seen, at] = [location.hash, -Infinity];
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  let timer;
+  const stop = () => {
+    clearTimeout(timer);
+    timer = undefined;
+  };
+  const put = (/** @type {boolean} */ push) => {
+    stop();
+    const hash = wanted();
+    if (location.hash !== seen || hash === seen) return; // another address was asked for, and is read in a moment
+    at = performance.now();
+    try {
+      history[push ? "pushState" : "replaceState"](null, "", hash);
+      seen = location.hash;
+    } catch {
+      later(); // too often, says the browser
+    }
+  };
+  const later = () => {
+    timer ??= setTimeout(put, Math.max(at + ADDRESS_PAUSE - performance.now(), 0), false);
+  };
+  const flush = () => {
+    if (timer !== undefined) put(false);
+  };
+  addEventListener("pagehide", flush);
+  return {
+    flush,
+    /** @param {boolean} push */
+    write(push) {
+      if (push || performance.now() - at >= ADDRESS_PAUSE) put(push);
+      else later();
+    },
+    /** The browser has changed it: what was to be written belongs to the address before. */
+    isRead() {
+      stop();
+      seen = location.hash;
+    },
+  };
 }
 
 /**
