@@ -87,7 +87,6 @@ function drawing(world, runs) {
     x: () => "step",
     onPoints: (uid, points, state) => told.push(["points", uid, points, state.generation]),
     onAnew: (uid) => told.push(["anew", uid]),
-    onGone: (uid) => told.push(["gone", uid]),
   });
   return { told, stop };
 }
@@ -129,7 +128,7 @@ test("a page that is hidden while it waits for an answer asks no more", async ()
 
 test("without answers it asks less and less often, but every half minute", async () => {
   const world = new World();
-  world.answer = () => Promise.reject(new Error("away"));
+  world.answer = () => Promise.reject(Object.assign(new Error("away"), { status: 0 }));
   await world.pass(100_000);
   assert.equal(world.live.status.get(), "away");
   assert.deepEqual(world.times(), [0, 2000, 6000, 14_000, 30_000, 60_000, 90_000]);
@@ -141,7 +140,7 @@ test("without answers it asks less and less often, but every half minute", async
 
 test("showing the page again does not wait for the end of a long pause", async () => {
   const world = new World();
-  world.answer = () => Promise.reject(new Error("away"));
+  world.answer = () => Promise.reject(Object.assign(new Error("away"), { status: 0 }));
   await world.pass(31_000);
   world.answer = () => ({});
   world.show(false);
@@ -190,12 +189,54 @@ test("a run that is to be fetched anew is not fetched again while that goes on",
   assert.equal(told.length, 3);
 });
 
-test("a run that was deleted is told", async () => {
+test("of a run that was deleted nothing is told, and its status is forgotten", async () => {
   const world = new World();
   const { told } = drawing(world, [{ uid: "a", generation: 5 }]);
-  world.answer = () => ({ runs: { a: { gone: true } } });
+  world.answer = () => ({ runs: { a: { status: "running", anew: false, curves: {} } } });
   await world.pass(0);
-  assert.deepEqual(told, [["gone", "a"]]);
+  world.answer = () => ({ runs: { a: { gone: true } } });
+  await world.pass(2000);
+  assert.deepEqual(world.asked.map(({ runs }) => runs.a.status), [null, "running", null]);
+  assert.deepEqual(told, []);
+});
+
+test("of more than fifty metrics none lags: each is asked for from the state that was drawn", async () => {
+  const world = new World();
+  const names = Array.from({ length: 120 }, (_, nr) => `m${nr}`);
+  const run = { uid: "a", generation: 5 };
+  /** @type {string[]} */
+  const told = [];
+  world.live.watch({
+    runs: () => [{ ...run }],
+    metrics: () => names,
+    x: () => "step",
+    onPoints(_uid, points, { generation }) {
+      told.push(...Object.keys(points));
+      run.generation = generation; // as if these were all that is drawn
+    },
+    onAnew() {},
+  });
+  world.answer = () => ({ runs: { a: { status: "running", anew: false, generation: 6, last_step: 9, curves: {} } } });
+  await world.pass(0);
+  assert.deepEqual(told, names);
+  assert.deepEqual(world.asked.map(({ metrics }) => metrics.length), [50, 50, 20]);
+  assert.deepEqual(world.asked.map(({ runs }) => runs.a.generation), [5, 5, 5]);
+});
+
+test("a refused token is told as such, and a fault of the page's own reaches the console", async (context) => {
+  const world = new World();
+  const said = context.mock.method(/** @type {any} */ (globalThis).console, "error", () => {});
+  world.answer = () => Promise.reject(Object.assign(new Error("the token is wrong"), { status: 401 }));
+  await world.pass(0);
+  assert.equal(world.live.status.get(), "refused");
+  world.answer = () => Promise.reject(Object.assign(new Error("away"), { status: 0 }));
+  await world.pass(2000);
+  assert.equal(world.live.status.get(), "away");
+  assert.equal(said.mock.callCount(), 0);
+  const fault = new TypeError("x is undefined");
+  world.answer = () => Promise.reject(fault);
+  await world.pass(4000);
+  assert.deepEqual(said.mock.calls.map((/** @type {any} */ call) => call.arguments), [[fault]]);
 });
 
 test("an answer for another axis than the one shown is dropped", async () => {
@@ -257,7 +298,7 @@ test("who shows no table learns that something has changed", async () => {
   assert.deepEqual(told, []); // the first version is no change
   world.answer = () => ({ version: "a.2" });
   await world.pass(2000);
-  assert.deepEqual(told, [[null, null, "a.2"]]);
+  assert.deepEqual(told, [[null, null, null]]);
   assert.equal(world.live.version.get(), "a.2");
 });
 

@@ -2,7 +2,10 @@
 import { signal } from "./signals.js";
 
 /** @typedef {import("./types.js").LiveAnswer} LiveAnswer */
-/** @typedef {"live"|"paused"|"away"|"idle"} LiveStatus  "idle": nothing is being recorded; "away": no answer came. */
+/**
+ * @typedef {"live"|"paused"|"away"|"idle"|"refused"} LiveStatus  "idle": nothing is being recorded; "away": no answer
+ *   came; "refused": the token is not the server's.
+ */
 /** @typedef {{generation: number, last_step: number, status: string}} RunState */
 /** @typedef {Record<string, {x: import("./types.js").Cell[], y: import("./types.js").Cell[], replaces_from?: number}>} NewPoints  By metric. */
 /** @typedef {{version: string, columns: string[]}} HeldTable */
@@ -17,13 +20,13 @@ import { signal } from "./signals.js";
  * @property {(uid: string, points: NewPoints, state: RunState) => void} onPoints  For every metric that was asked for:
  *   what is drawn from `replaces_from` on makes way for the points.
  * @property {(uid: string, generation: number|null) => void} onAnew  Its curves are to be fetched as at first.
- * @property {(uid: string) => void} [onGone]  The run was deleted.
  */
 /**
  * Who shows a table.
  * @typedef {Object} TableWatcher
  * @property {() => HeldTable|null} held  Its version and columns; null while it is being read.
- * @property {(change: TableChange|null, count: number|null, version: string) => void} onChange  null: nothing of it.
+ * @property {(change: TableChange|null, count: number|null, version: string|null) => void} onChange  No change: nothing
+ *   of this table. No version: something has changed, and this table was not asked about.
  */
 /**
  * What the page tells: tests have their own.
@@ -40,7 +43,8 @@ const POLL_PAUSE = 200; // ms, at least, from an answer to the next question
 const POLL_LONGEST = 30_000; // ms, between questions that get no answer
 const TOLD_AGAIN = 10_000; // ms, until a run that was to be fetched anew, and still is as it was, is told so again
 const POLL_RUNS = 500;
-const POLL_METRICS = 50;
+const POLL_METRICS = 50; // in one question
+const UNAUTHORIZED = 401;
 
 /** @type {Surroundings} */
 const ownSurroundings = {
@@ -84,9 +88,11 @@ export function startLive({ source, state }, surroundings = ownSurroundings) {
       const running = await ask();
       wait = POLL_EVERY;
       if (visible() && running !== null) status.set(running ? "live" : "idle");
-    } catch {
+    } catch (error) {
+      const code = /** @type {any} */ (error)?.status;
+      if (code === undefined) console.error(error); // not of the network: a fault of the page's own
       wait = Math.min(2 * wait, POLL_LONGEST);
-      if (visible()) status.set("away");
+      if (visible()) status.set(code === UNAUTHORIZED ? "refused" : "away");
     }
     busy = false;
     later(Math.max(wait - (now() - begun), POLL_PAUSE));
@@ -98,7 +104,7 @@ export function startLive({ source, state }, surroundings = ownSurroundings) {
     if (!visible()) status.set("paused");
   };
 
-  /** One question, or one for each that draws curves; how many runs are being recorded. */
+  /** One question, or those of each that draws curves; how many runs are being recorded. */
   const ask = async () => {
     const table = [...tables].find((one) => one.held()) ?? null;
     const held = table?.held() ?? null;
@@ -109,10 +115,10 @@ export function startLive({ source, state }, surroundings = ownSurroundings) {
       : {};
     /** @type {number|null} */
     let running = null;
-    const asked = [...watchers];
+    const asked = [...watchers].flatMap((watcher) => watcher.questions().map((question) => ({ watcher, question })));
     for (let place = 0; place < Math.max(asked.length, 1); place += 1) {
-      const watcher = asked[place];
-      const query = { ...common, ...(place ? {} : ofTable), ...watcher?.question() };
+      const { watcher, question } = asked[place] ?? {};
+      const query = { ...common, ...(place ? {} : ofTable), ...question };
       const answer = await source.live(query);
       if (disposed) return null;
       running = answer.running;
@@ -136,7 +142,7 @@ export function startLive({ source, state }, surroundings = ownSurroundings) {
       if (answer.version !== held.version) table.onChange(answer.table, answer.count, answer.version);
     }
     if (known === null || known === answer.version) return;
-    for (const other of tables) if (other !== table || !held) other.onChange(null, null, answer.version);
+    for (const other of tables) if (other !== table || !held) other.onChange(null, null, null);
   };
 
   const stopListening = surroundings.onVisible(() => {
@@ -209,15 +215,17 @@ function liveQuestion(watcher, now) {
   return {
     /** The table was read at another moment than the runs: their status may have changed between. */
     forget: () => statuses.clear(),
-    question() {
-      const runs = watcher.runs().slice(0, POLL_RUNS);
-      return {
-        x: watcher.x(),
-        metrics: watcher.metrics().slice(0, POLL_METRICS),
-        runs: Object.fromEntries(
-          runs.map(({ uid, generation }) => [uid, { generation, status: statuses.get(uid) ?? null }]),
-        ),
-      };
+    /** All from the same state of the runs: an answer to one moves that on. */
+    questions() {
+      const drawn = watcher.runs().slice(0, POLL_RUNS);
+      const runs = Object.fromEntries(
+        drawn.map(({ uid, generation }) => [uid, { generation, status: statuses.get(uid) ?? null }]),
+      );
+      const [x, metrics] = [watcher.x(), watcher.metrics()];
+      const count = Math.max(Math.ceil(metrics.length / POLL_METRICS), 1);
+      return Array.from({ length: count }, (_, part) => {
+        return { x, runs, metrics: metrics.slice(part * POLL_METRICS, (part + 1) * POLL_METRICS) };
+      });
     },
     /**
      * @param {LiveAnswer} answer
@@ -227,7 +235,6 @@ function liveQuestion(watcher, now) {
       for (const [uid, news] of Object.entries(answer.runs)) {
         if (news.gone) {
           statuses.delete(uid);
-          watcher.onGone?.(uid);
           continue;
         }
         statuses.set(uid, news.status);

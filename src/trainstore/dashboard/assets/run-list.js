@@ -1,6 +1,6 @@
 // The runs that the filter admits: first those in view, then all, then what changes while the page is open.
 import { noRows, patchedRows, heldRows, withMoreColumns } from "./rows.js";
-import { settled, signal } from "./signals.js";
+import { gathered, signal } from "./signals.js";
 import { ApiError } from "./source-http.js";
 
 /** @typedef {import("./types.js").ColumnInfo} ColumnInfo */
@@ -110,16 +110,23 @@ export function runList(source, state, mostRuns) {
     if (first && mine === round) usual.set(usualOf(first));
   };
   const readColumns = () => Promise.all([readInfos(), readUsual()]);
-  const soon = settled(COLUMNS_AGAIN, readColumns);
-  const late = settled(COLUMNS_AGAIN_OF_MANY, readColumns);
+  const soon = gathered(COLUMNS_AGAIN, readColumns);
+  const late = gathered(COLUMNS_AGAIN_OF_MANY, readColumns);
 
+  /** What was said about a column that could not be read is no longer so. */
+  const noneMissing = () => {
+    if (status.get().error?.elsewhere) say({ error: null });
+  };
   const readMissing = async () => {
     const missing = [...wanted].filter((id) => !rows.get().columns.has(id));
-    if (!missing.length || !status.get().whole) return;
+    if (!missing.length) return noneMissing();
+    if (!status.get().whole) return;
     const mine = round;
     try {
       const table = await source.runs({ ...which(), columns: ["uid", ...missing], limit: mostRuns });
-      if (mine === round) rows.set(withMoreColumns(rows.get(), table));
+      if (mine !== round) return;
+      rows.set(withMoreColumns(rows.get(), table));
+      noneMissing();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (mine === round) say({ error: Object.assign(error, { elsewhere: true }) });
@@ -154,7 +161,7 @@ export function runList(source, state, mostRuns) {
      * What has changed since that version.
      * @param {import("./live.js").TableChange|null} change
      * @param {number|null} count
-     * @param {string} now
+     * @param {string|null} now  null: the answer is not about these rows.
      */
     patch(change, count, now) {
       const { loading, error } = status.get();
@@ -166,6 +173,7 @@ export function runList(source, state, mostRuns) {
         load();
         return;
       }
+      if (now === null) return; // the next question is about these rows, from their version on
       version = now;
       if (!change) return;
       const before = rows.get().uids;

@@ -72,7 +72,7 @@ export function disposables() {
 }
 
 /**
- * `act`, at most once in `milliseconds`, the last call's arguments winning.
+ * `act`, as soon as no more call has come for so many milliseconds, with the last call's arguments.
  * @template {any[]} A
  * @param {number} milliseconds
  * @param {(...values: A) => void} act
@@ -85,5 +85,27 @@ export function settled(milliseconds, act) {
     timer = setTimeout(() => act(...values), milliseconds);
   };
   later.cancel = () => clearTimeout(timer);
+  return later;
+}
+
+/**
+ * `act`, so many milliseconds after the first call; those until then are one with it. However often it is called, it
+ * happens.
+ * @param {number} milliseconds
+ * @param {() => void} act
+ */
+export function gathered(milliseconds, act) {
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  let timer;
+  const later = () => {
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      act();
+    }, milliseconds);
+  };
+  later.cancel = () => {
+    clearTimeout(timer);
+    timer = undefined;
+  };
   return later;
 }
