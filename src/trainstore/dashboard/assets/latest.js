@@ -42,13 +42,14 @@ export function latestPage(context) {
   const stops = disposables();
   /** @type {(ReturnType<typeof latestView> & {uid: string})|null} */
   let view = null;
-  let isGone = false;
+  let [isGone, number] = [false, 0];
 
   const load = async () => {
+    const mine = ++number; // of two at once, the later one counts
     try {
       const uid = await newestRun(source, state.text("project"));
       const detail = uid && (await source.run(uid));
-      if (isGone) return;
+      if (isGone || mine !== number) return;
       if (!detail) return nothing(h("h1", {}, "No run yet"), h("p", {}, "As soon as a run starts, it is shown here."));
       if (view?.uid !== detail.run.uid) {
         view?.dispose();
@@ -57,7 +58,7 @@ export function latestPage(context) {
       }
       view.update(detail);
     } catch (error) {
-      if (!isGone && !view) nothing(h("h1", {}, "The newest run cannot be read"), h("p", {}, /** @type {Error} */ (error).message));
+      if (!isGone && mine === number && !view) nothing(h("h1", {}, "The newest run cannot be read"), h("p", {}, /** @type {Error} */ (error).message));
     }
   };
   /** @param {...HTMLElement} children */

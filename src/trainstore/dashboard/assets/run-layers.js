@@ -56,6 +56,7 @@ export function layersPanel({ source, state, meta }, uid) {
       note.textContent = left ? `The first ${formatNumber(layers.length)} of ${formatNumber(family.layers.length)} layers` : "";
       map.show(grid, family.name.replaceAll("_", " "));
     } catch (error) {
+      if (isGone || mine !== number) return;
       note.textContent = `The layers cannot be read: ${/** @type {Error} */ (error).message}`;
     }
   };
