@@ -214,7 +214,7 @@ def test_health_says_what_is_wrong_and_what_to_do(start_script, database, serve,
     page = open_page(dashboard, "#/health")
     page.get_by_role("heading", name="In order").wait_for()
     titles = page.get_by_role("heading", level=2).all_inner_texts()
-    assert titles == [title for title in ("Needs to be mended", "Worth a look", "In order") if title in titles]
+    assert titles == [title for title in ("Needs fixing", "Worth a look", "In order") if title in titles]
     assert page.locator(".health-page > .command code").inner_text().startswith("trainstore doctor")
     assert "trainstore recover --store" in page.locator(".findings").first.inner_text()
     page.get_by_role("button", name="Look again").click()

@@ -18,7 +18,7 @@ export function hasEmbeddedData() {
 export async function embeddedData() {
   const text = document.getElementById(DATA_ID)?.textContent ?? "";
   if (typeof DecompressionStream === "undefined") {
-    throw new Error("This browser is too old to unpack the data: Firefox 113, Safari 16.4 and Chrome 80 can.");
+    throw new Error("This browser is too old to unpack the data: this page needs Chrome 114, Firefox 125 or Safari 17.");
   }
   try {
     const packed = Uint8Array.from(atob(text.trim()), (character) => character.charCodeAt(0));

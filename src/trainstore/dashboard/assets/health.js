@@ -7,7 +7,7 @@ import { fill, h } from "./dom.js";
 const HEALTH_COMMAND = /^(.*?)(trainstore [a-z]+(?: [a-z]+)?)$/s; // what to do often ends with a command
 
 const HEALTH_LEVELS = /** @type {[level: string, title: string, sign: string, tone: string][]} */ ([
-  ["error", "Needs to be mended", "✕", "bad"],
+  ["error", "Needs fixing", "✕", "bad"],
   ["warning", "Worth a look", "!", "warn"],
   ["ok", "In order", "✓", "good"],
 ]);
@@ -49,7 +49,7 @@ export function healthPage({ source, meta }) {
 /** @param {DoctorsFinding[]} findings */
 function summaryLine(findings) {
   const bad = findings.filter(({ level }) => level !== "ok").length;
-  const text = bad === 0 ? "Everything is in order." : bad === 1 ? "One thing needs you." : `${bad} things need you.`;
+  const text = bad === 0 ? "Everything is in order." : bad === 1 ? "One thing needs attention." : `${bad} things need attention.`;
   return h("p", { class: bad ? "health-summary" : "health-summary good" }, text);
 }
 
