@@ -116,6 +116,31 @@ def test_a_filter_is_applied_kept_in_the_address_and_taken_back(page):
     wait_until(page, lambda: len(names(page)) == 2)
 
 
+def test_another_page_has_the_focus_a_title_and_the_filter_of_its_address(page):
+    """The bar follows the address; on a page without a table the filter is cleared, but no half of one is applied."""
+    field = page.get_by_role("combobox", name="Filter of runs")
+    type_filter(page, "status = finished")
+    wait_until(page, lambda: "q=status" in page.url)
+    page.get_by_role("link", name="Health", exact=True).click()
+    wait_until(page, lambda: page.title().startswith("Health · "))
+    assert page.evaluate("document.activeElement.id") == "page"
+    assert field.input_value() == "status = finished"
+    page.get_by_role("button", name="Clear the filter").click()
+    wait_until(page, lambda: page.url.endswith("#/health"))
+    field.fill("hp.learning_rate <")
+    field.blur()
+    assert page.url.endswith("#/health")
+    page.evaluate("location.hash = '#/runs?q=status+%3D+failed'")
+    wait_until(page, lambda: len(names(page)) == 1)
+    assert field.input_value() == "status = failed"
+    field.focus()
+    field.blur()
+    assert page.url.endswith("q=status+%3D+failed")
+    page.go_back()
+    wait_until(page, lambda: page.url.endswith("#/health"))
+    assert field.input_value() == ""
+
+
 def test_a_filter_that_cannot_be_read_says_where(page):
     """Under the field, with a proposal; the rows stay."""
     page.watch.allowed.append("status of 400")

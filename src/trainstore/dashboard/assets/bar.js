@@ -18,6 +18,7 @@ const LAMPS = {
   live: ["●", "live", "New steps and runs appear by themselves"],
   idle: ["●", "live", "Nothing is running; new runs appear by themselves"],
   paused: ["‖", "paused", "The page is hidden; it goes on when you look at it"],
+  refused: ["⚠", "token refused", "trainstore ui was started again with another token: open the link that it printed"],
   away: ["⚠", "no answer", "The database, or trainstore ui, does not answer; the page tries again by itself"],
 };
 
@@ -95,9 +96,9 @@ export function showBar(place, context, pages) {
   };
 
   const filter = source.can.filter
-    ? filterField(state, list, (q) => {
-        if (route.get().page !== "runs") {
-          if (q) location.hash = state.link("runs", "", { q });
+    ? filterField(state, list, (q, decided) => {
+        if (q && route.get().page !== "runs") {
+          if (decided) location.hash = state.link("runs", "", { q });
         } else if (q !== state.text("q")) state.set({ q }, { push: true });
       })
     : null;
@@ -146,6 +147,7 @@ export function showBar(place, context, pages) {
   );
   for (const draw of [drawLinks, drawProjects, drawCount]) draw();
   route.listen(() => {
+    filter?.reset();
     drawLinks();
     drawCount();
   });

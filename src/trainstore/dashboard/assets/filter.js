@@ -1,5 +1,5 @@
 // The filter field: what one types is completed; an error stands under the place that it is about.
-import { announce, fill, h } from "./dom.js";
+import { fill, h } from "./dom.js";
 import { filterTokens, looksWhole, proposalsAt } from "./filter-words.js";
 import { settled } from "./signals.js";
 
@@ -9,12 +9,13 @@ const EXAMPLE = "hp.lr < 1e-3 and not tag.bad";
 /**
  * @param {import("./router.js").State} state
  * @param {import("./run-list.js").RunList} list
- * @param {(q: string) => void} apply
+ * @param {(q: string, decided: boolean) => void} apply  Decided: more than that the field was left.
  */
 export function filterField(state, list, apply) {
   /** @type {import("./filter-words.js").Proposals} */
   let proposals = { from: 0, to: 0, items: [] };
   let marked = -1;
+  let isTyped = false; // and not yet applied
   const field = h("input", {
     type: "text",
     class: "filter-field",
@@ -62,14 +63,17 @@ export function filterField(state, list, apply) {
     field.removeAttribute("aria-activedescendant");
   };
 
-  const send = () => {
+  const send = (decided = true) => {
     later.cancel();
     hideList();
     clear.hidden = !field.value;
-    apply(field.value.trim());
+    isTyped = false;
+    apply(field.value.trim(), decided);
   };
   const later = settled(TRY_AFTER_MS, () => {
-    if (looksWhole(field.value) && field.value.trim() !== state.text("q")) apply(field.value.trim());
+    if (!looksWhole(field.value) || field.value.trim() === state.text("q")) return;
+    isTyped = false;
+    apply(field.value.trim(), true);
   });
 
   const valuesOf = (/** @type {string} */ id) => {
@@ -131,6 +135,7 @@ export function filterField(state, list, apply) {
     field.value = field.value.slice(0, from) + text + space + rest;
     const caret = from + text.length + 1;
     field.setSelectionRange(caret, caret);
+    isTyped = true;
     clear.hidden = false;
     propose();
     later();
@@ -180,11 +185,11 @@ export function filterField(state, list, apply) {
       ),
       h("p", {}, message),
       wrong.hint && h("p", { class: "muted" }, wrong.hint),
-    );
-    announce(message);
+    ); // it is an alert: read aloud as it appears
   };
 
   field.addEventListener("input", () => {
+    isTyped = true;
     clear.hidden = !field.value;
     propose();
     later();
@@ -193,13 +198,16 @@ export function filterField(state, list, apply) {
   field.addEventListener("click", () => field.value === "" && propose());
   field.addEventListener("blur", () => {
     hideList();
-    if (field.value.trim() !== state.text("q")) send();
+    if (isTyped && field.value.trim() !== state.text("q")) send(false);
   });
-  state.listen(["q"], () => {
-    if (document.activeElement !== field) field.value = state.text("q");
+  /** Show what the address says, but for what is just being typed. */
+  const reset = () => {
+    const isKept = isTyped && document.activeElement === field;
+    if (!isKept && field.value.trim() !== state.text("q")) field.value = state.text("q");
     clear.hidden = !field.value;
-  });
+  };
+  state.listen(["q"], reset);
   list.status.listen(tell);
   clear.hidden = !field.value;
-  return { element, focus: () => field.select() };
+  return { element, focus: () => field.select(), reset };
 }

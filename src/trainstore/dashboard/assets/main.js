@@ -24,8 +24,10 @@ const PAGES = {
   run: runPage,
   runs: runsPage,
 };
+const PAGE_TITLES = { compare: "Compare", health: "Health", latest: "Latest", run: "Run" }; // the first page has the store's
 const RETRY_MS = 3000;
 let retry = 0;
+let isStarted = false;
 
 async function begin() {
   clearTimeout(retry);
@@ -57,12 +59,12 @@ function soonBack({ status }) {
  * @param {HTMLElement} page
  */
 function start(source, meta, page) {
+  isStarted = true;
   setClock(source.can.live ? meta.now : NaN);
   const { route, state } = startRouter();
   const list = runList(source, state, meta.limits.runs);
   const live = source.can.live ? startLive({ source, state }) : null;
   const context = { source, meta, route, state, live, list };
-  document.title = meta.title || "trainstore";
   const pages = pagesOf(source);
   showBar(/** @type {HTMLElement} */ (document.getElementById("bar")), context, pages);
   startKeys();
@@ -72,6 +74,8 @@ function start(source, meta, page) {
     shown?.dispose();
     shown = null;
     const make = pages.includes(route.get().page) ? PAGES[route.get().page] : null;
+    const title = PAGE_TITLES[/** @type {"run"} */ (route.get().page)];
+    document.title = [title, meta.title || "trainstore"].filter(Boolean).join(" · "); // a run puts its name there
     try {
       shown = make ? make(context) : { element: noSuchPage(route.get().page), dispose() {} };
       fill(page, shown.element);
@@ -80,7 +84,11 @@ function start(source, meta, page) {
       throw error; // the console has the rest
     }
   };
-  route.listen(show);
+  route.listen(() => {
+    show();
+    const isBusy = document.activeElement?.matches("#bar input, #bar select"); // a filter is being typed, say
+    if (!isBusy) page.focus({ preventScroll: true }); // the link that was followed may be gone
+  });
   show();
 }
 
@@ -143,6 +151,16 @@ function tokenForm(again) {
   );
 }
 
+/** The link with the token may also be opened in a tab that shows a page already. */
+function takeLaterToken() {
+  if (!takeToken()) return;
+  if (isStarted) location.reload();
+  else begin();
+}
+
 startTheme();
-if (!hasEmbeddedData()) takeToken();
+if (!hasEmbeddedData()) {
+  takeToken();
+  for (const kind of ["popstate", "hashchange"]) addEventListener(kind, takeLaterToken); // before the router reads it
+}
 begin();
