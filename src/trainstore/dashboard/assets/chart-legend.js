@@ -1,8 +1,8 @@
 // What is drawn, above the charts: the runs, or groups of runs, each with a colour of its own in all charts.
-import { swatch } from "./chart-tip.js";
 import { assignColours } from "./colours.js";
 import { fill, h } from "./dom.js";
 import { formatNumber } from "./format.js";
+import { runLine } from "./run-line.js";
 
 /** @typedef {import("./types.js").ShownRun} ShownRun */
 
@@ -21,10 +21,9 @@ export function groupName(by, { group = [], label = "" }) {
 }
 
 /**
- * @param {() => import("./chart-draw.js").Look} look
  * @param {() => string[]} by  The columns that runs are grouped by.
  */
-export function chartLegend(look, by) {
+export function chartLegend(by) {
   /** @type {Map<string, ShownRun>} */
   const known = new Map();
   const element = h("ul", { class: "chart-legend", hidden: true });
@@ -59,7 +58,7 @@ export function chartLegend(look, by) {
       fill(
         element,
         all.slice(0, MOST_IN_LEGEND).map((one) => {
-          return h("li", {}, swatch(one, look().runs[one.colour]), h("span", { class: "cut" }, one.label || one.name));
+          return h("li", {}, runLine(one), h("span", { class: "cut" }, one.label || one.name));
         }),
         more > 0 && h("li", { class: "muted" }, `and ${more} more`),
       );

@@ -1,8 +1,8 @@
 // What stands beside a point of a chart: the values of the nearest runs.
-import { DASHES } from "./colours.js";
 import { firstNotBelow } from "./chart-draw.js";
 import { fill, h } from "./dom.js";
 import { formatDuration, formatNumber, formatTime } from "./format.js";
+import { runLine } from "./run-line.js";
 
 /** @typedef {import("./chart-draw.js").Picture} Picture */
 /** @typedef {import("./chart-draw.js").Line} Line */
@@ -57,7 +57,7 @@ export function showTip(tip, shown, readings, axis, facts) {
   const nearest = near[0];
   const x = nearest.line.x[nearest.i];
   const at = shown.x.pixel(x);
-  const rows = [...near].sort((a, b) => readValue(b) - readValue(a)).map((reading) => tipRow(shown, reading, nearest));
+  const rows = [...near].sort((a, b) => readValue(b) - readValue(a)).map((reading) => tipRow(reading, nearest));
   const smooth = near.some((reading) => reading.line.smooth);
   const heads = h("tr", {}, h("td"), h("td"), h("th", { scope: "col" }, "smoothed"), h("th", { scope: "col" }, "value"));
   fill(
@@ -92,31 +92,19 @@ function tipPlace(tip) {
 }
 
 /**
- * @param {Picture} shown
  * @param {Reading} reading
  * @param {Reading} nearest
  */
-function tipRow({ look }, reading, nearest) {
+function tipRow(reading, nearest) {
   const { line, i } = reading;
   const several = line.count[i] > 1 || line.band;
   const range = several ? ` ${formatNumber(line.low[i], 3)} … ${formatNumber(line.high[i], 3)}` : "";
   return h(
     "tr",
     { class: reading === nearest ? "nearest" : null },
-    h("td", {}, swatch(line.run, look.runs[line.run.colour])),
+    h("td", {}, runLine(line.run)),
     h("td", { class: "cut chart-tip-name" }, line.run.label || line.run.name),
     line.smooth && h("td", { class: "number" }, formatNumber(line.smooth[i])),
     h("td", { class: "number" }, formatNumber(line.mean[i]), h("span", { class: "muted" }, range)),
   );
-}
-
-/**
- * A run's line as a sign: its colour and its dash.
- * @param {{dash: number}} run
- * @param {string} colour
- */
-export function swatch(run, colour) {
-  const dash = DASHES[run.dash].join(" ") || null;
-  const line = { x1: 1, x2: 23, y1: 5, y2: 5, stroke: colour, "stroke-width": 2.5, "stroke-dasharray": dash };
-  return h("svg", { class: "swatch", width: 24, height: 10, "aria-hidden": "true" }, h("line", line));
 }

@@ -62,7 +62,7 @@ export function chartPanel({ source, state, runs, metrics, known = signal(metric
 
   /** @type {Map<string, ShownRun>} */
   let byUid = new Map();
-  const legend = chartLegend(() => look, () => state.list("group"));
+  const legend = chartLegend(() => state.list("group"));
   const host = {
     ...{ store, sync, settings: settings.of, common: settings.common, grouped: () => grouping() !== null },
     set: settings.set,

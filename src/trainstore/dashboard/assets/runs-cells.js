@@ -1,5 +1,4 @@
 // What the cells of the run table show.
-import { colourOf, DASHES } from "./colours.js";
 import { fill, h } from "./dom.js";
 import { formatAgo, formatCell, formatNumber, formatTime, signOf } from "./format.js";
 import { summaryOf } from "./order.js";
@@ -8,24 +7,6 @@ import { cellAt } from "./rows.js";
 /** @typedef {import("./rows.js").Rows} Rows */
 
 const DIGITS = 4;
-
-/**
- * The line that a run has in the charts.
- * @param {{colour: number, dash: number}|undefined} style  None: an empty place.
- */
-export function lineSample(style) {
-  if (!style) return h("span", { class: "line-sample" });
-  const line = h("line", {
-    x1: 1,
-    x2: 19,
-    y1: 5,
-    y2: 5,
-    "stroke-width": 3,
-    "stroke-dasharray": DASHES[style.dash].join(" "),
-  });
-  line.style.stroke = `var(${colourOf(style.colour)})`;
-  return h("svg", { class: "line-sample", width: 20, height: 10, "aria-hidden": "true" }, line);
-}
 
 /** @param {string} status */
 export function statusMark(status) {

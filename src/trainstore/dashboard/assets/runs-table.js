@@ -10,10 +10,10 @@ import {
   fillSummary,
   fillValue,
   groupTitle,
-  lineSample,
   statusMark,
 } from "./runs-cells.js";
 import { cellAt } from "./rows.js";
+import { runLine } from "./run-line.js";
 import { virtualTable } from "./table.js";
 
 /** @typedef {import("./order.js").RunGroup} RunGroup */
@@ -164,8 +164,9 @@ export function runsTable({ state, list, selection, columns, now }) {
     const [row] = line.members;
     const uid = rows.uids[row];
     if (id === "line") {
-      cell.title = styles.has(uid) ? "shown in the charts" : "";
-      return fill(cell, lineSample(styles.get(uid)));
+      const style = styles.get(uid);
+      cell.title = style ? "shown in the charts" : "";
+      return fill(cell, style && runLine(style));
     }
     if (id === "name") {
       const name = String(cellAt(rows, "name", row) || uid.slice(0, 8));
