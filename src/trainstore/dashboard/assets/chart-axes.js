@@ -98,16 +98,20 @@ export function paintSpanNames(pen, { x, plot, spans, look, lanes }) {
   pen.font = `${look.size}px ${look.font}`;
   pen.textBaseline = "top";
   pen.textAlign = "left";
+  let dark = false;
   for (const { from, to, label, kind } of spans) {
     if (kind !== "attempt") continue;
+    dark = !dark;
     const left = Math.max(plot.left, x.pixel(from)) + 4;
     const room = Math.min(plot.right, x.pixel(to)) - 2 - left;
     // The whole name, or as much as there is room for: "attempt 2, resumed at 1,200", "attempt 2", "2".
     const short = label.split(",")[0];
     const fitting = [label, short, short.replace(/\D+/, "")].find((text) => text && pen.measureText(text).width <= room);
     if (!fitting) continue;
-    pen.fillStyle = look.bg;
-    pen.fillRect(left - 1, lanes.spans - 1, pen.measureText(fitting).width + 2, look.size + 2);
+    for (const colour of dark ? [look.bg, look.shade] : [look.bg]) {
+      pen.fillStyle = colour;
+      pen.fillRect(left - 1, lanes.spans - 1, pen.measureText(fitting).width + 2, look.size + 2);
+    }
     pen.fillStyle = look.muted;
     pen.fillText(fitting, left, lanes.spans);
   }
