@@ -6,6 +6,7 @@ import { csvOf, csvText } from "../../../src/trainstore/dashboard/assets/chart-e
 import { metricNames, sectionsOf } from "../../../src/trainstore/dashboard/assets/chart-parts.js";
 import { groupName } from "../../../src/trainstore/dashboard/assets/chart-legend.js";
 import { carriedOver, composePicture } from "../../../src/trainstore/dashboard/assets/chart-picture.js";
+import { chartState } from "../../../src/trainstore/dashboard/assets/chart-state.js";
 import { readingsAt } from "../../../src/trainstore/dashboard/assets/chart-tip.js";
 import { weightAt } from "../../../src/trainstore/dashboard/assets/chart-controls.js";
 
@@ -60,6 +61,27 @@ test("a log axis leaves out what is not positive, and counts it", () => {
 test("a log x axis begins at the first step above 0", () => {
   const { picture: shown } = picture([drawn(curve([5, 6, 7], { x: [0, 1, 100] }))], { options: { logx: true } });
   assert.ok(shown.x.low > 0.9 && shown.x.low < 1);
+});
+
+test("on a log x axis a zoom that begins at or below 0 begins at the first step above 0", () => {
+  const curves = [drawn(curve([5, 6, 7], { x: [0, 1, 100] }))];
+  const ends = (zoom, logx) => {
+    const { x } = picture(curves, { options: { logx }, zoom }).picture;
+    return [x.low, x.high];
+  };
+  const [low, high] = ends(null, true);
+  assert.deepEqual(ends([0, 50], true), [low, 50]);
+  assert.deepEqual(ends([-9, -1], true), [low, high]);
+  assert.deepEqual(ends([2, 50], true), [2, 50]);
+  assert.deepEqual(ends([0, 50], false), [0, 50]);
+});
+
+test("a zoom that begins near 0 begins there in the address too", () => {
+  const changes = [];
+  const settings = chartState({ text: () => "", set: (change) => changes.push(change) });
+  settings.zoom("step", [0.001, 100]);
+  settings.zoom("step", [0, 123.456789]);
+  assert.deepEqual(changes, [{ zoom: "0.001,100" }, { zoom: "0,123.46" }]);
 });
 
 test("a curve of fewer than 64 points is drawn as it is, and the chart says so", () => {

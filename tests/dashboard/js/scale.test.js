@@ -45,6 +45,10 @@ test("log ticks are powers of ten, with 2 and 5 between where there is room", ()
   assert.ok(labels("log", 1e-300, 1e300, 6).length <= 8);
 });
 
+test("a log axis that begins at or below 0 has the ticks of a linear one", () => {
+  for (const low of [0, -100]) assert.deepEqual(labels("log", low, 500, 5), labels("linear", low, 500, 5));
+});
+
 test("ticks of times stand at whole hours and days of the reader's clock", () => {
   const noon = new Date(2026, 2, 5, 12).getTime() / 1000;
   assert.deepEqual(labels("time", noon, noon + 3600, 4), ["12:00", "12:15", "12:30", "12:45", "13:00"]);

@@ -94,6 +94,18 @@ export function wholeRange(curves, log) {
 }
 
 /**
+ * The ends of x that are drawn: a log axis has no place for a zoom's part at 0 and below.
+ * @param {Range|null} zoom
+ * @param {Range} whole
+ * @param {boolean} log
+ * @returns {Range}
+ */
+function drawnRange(zoom, whole, log) {
+  if (!zoom || !log || zoom[0] > 0) return zoom ?? whole;
+  return zoom[1] > whole[0] ? [whole[0], zoom[1]] : whole;
+}
+
+/**
  * The ends of y, of what is drawn between two x.
  * @param {Line[]} lines
  * @param {Range} across
@@ -142,7 +154,7 @@ export function rangeOfValues(lines, across, log) {
 export function composePicture({ curves, options, zoom, width, height, head, xLabel, look, measure, spans, points, ends, ratio }) {
   const weight = options.smooth ?? usualSmoothing(curves);
   const { lines, short } = linesOf(curves, weight, options.axis, ends);
-  const across = zoom ?? wholeRange(curves, options.logx);
+  const across = drawnRange(zoom, wholeRange(curves, options.logx), options.logx);
   const { range, hidden } = rangeOfValues(lines, across, options.logy);
   const odd = oddities(lines, across);
   const top = head + 8 + (odd.head ? LANE : 0);

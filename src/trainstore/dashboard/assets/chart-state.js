@@ -32,11 +32,12 @@ export function rangeOf(text) {
 }
 
 /**
- * Ends with no more digits than a screen shows.
+ * Ends with no more digits than a screen shows; a lower end that is near 0 keeps its own, which a log axis needs.
  * @param {Range} range
  */
 function shortRange(range) {
-  const decimals = Math.min(20, Math.max(0, 4 - Math.floor(Math.log10(range[1] - range[0]))));
+  const finest = Math.min(range[1] - range[0], Math.abs(range[0]) || Infinity);
+  const decimals = Math.min(20, Math.max(0, 4 - Math.floor(Math.log10(finest))));
   return range.map((end) => (Math.abs(end) < 1e15 ? Number(end.toFixed(decimals)) : end));
 }
 

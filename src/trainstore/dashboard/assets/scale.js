@@ -138,6 +138,7 @@ function linearTicks(low, high, count) {
  * @returns {Tick[]}
  */
 function logTicks(low, high, count) {
+  if (!(low > 0)) return linearTicks(low, high, count); // powers of ten would begin at -Infinity
   const first = Math.floor(Math.log10(low));
   const last = Math.ceil(Math.log10(high));
   const decades = last - first;
