@@ -12,7 +12,7 @@ function curve(x, y, { run = "a", metric = "loss", count = x.map(() => 1), exact
 }
 
 /** A store over a source that notes what it is asked for. */
-function kept({ uids = ["a", "b"], points = 100, answer = (run, metric) => curve([0, 1], [1, 2], { run, metric }) } = {}) {
+function kept({ uids = ["a", "b"], points = 100, preview = false, answer = (run, metric) => curve([0, 1], [1, 2], { run, metric }) } = {}) {
   const asked = [];
   const changed = [];
   let group = null;
@@ -24,7 +24,8 @@ function kept({ uids = ["a", "b"], points = 100, answer = (run, metric) => curve
       },
       async group(query) {
         asked.push(query);
-        return [{ ...curve([0], [1], { metric: query.metric }), run: undefined, label: "lr = 1", runs: 2 }];
+        const exact = !preview || Boolean(query.exact);
+        return [{ ...curve([0], [1], { metric: query.metric, exact }), run: undefined, label: "lr = 1", runs: 2 }];
       },
     },
     runs: () => uids,
@@ -170,6 +171,15 @@ test("groups are asked for by metric, of all runs that the filter finds", async 
     ["loss", ["hp.lr"], "sem", "not tag.bad", "p"], ["accuracy", ["hp.lr"], "sem", "not tag.bad", "p"],
   ]);
   assert.equal(store.get(wish("loss")).curves[0].label, "lr = 1");
+});
+
+test("a group's preview is shown until the exact curve is there", async () => {
+  const { store, asked, setGroup } = kept({ preview: true });
+  setGroup({ by: ["hp.lr"], band: "std", q: "", project: "" });
+  store.want(wish("loss"));
+  await arrived();
+  assert.deepEqual(asked.map((query) => query.exact), [undefined, 1]);
+  assert.equal(store.get(wish("loss")).preview, false);
 });
 
 test("a live run's points are added to the curves of its axis, zoomed ones up to their end", async () => {

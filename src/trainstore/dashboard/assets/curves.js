@@ -76,7 +76,7 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
     const byRun = [...new Set(batch.map((entry) => entry.uid))];
     const [lo, hi] = wish.range ?? [null, null];
     const group = grouping();
-    const common = { x: wish.axis, lo, hi, points: points() };
+    const common = { x: wish.axis, lo, hi, points: points(), ...(exact ? { exact: /** @type {const} */ (1) } : {}) };
     try {
       const found = group
         ? await source.group({ ...common, ...group, metric: wish.metric })
@@ -85,7 +85,6 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
             runs: byRun,
             metrics: [...byMetric],
             ...(wish.old ? { attempts: /** @type {const} */ ("superseded") } : {}),
-            ...(exact ? { exact: 1 } : {}),
           });
       if (asked !== age || stopped) return; // for what is shown no more
       take(batch, found, group !== null);

@@ -73,7 +73,7 @@
  * @property {{rank: number, host: string, pid: number, attempt: number, started: number, closed: number|null, heartbeat: number|null, alive: boolean}[]} writers
  */
 /** @typedef {{runs: string[], metrics: string[], x?: string, lo?: number|null, hi?: number|null, points?: number, attempts?: "current"|"superseded", exact?: 1}} CurvesQuery */
-/** @typedef {{metric: string, x?: string, lo?: number|null, hi?: number|null, points?: number, band?: string, by?: string[], q?: string, project?: string, runs?: string[], groups?: string[][]}} GroupQuery */
+/** @typedef {{metric: string, x?: string, lo?: number|null, hi?: number|null, points?: number, band?: string, by?: string[], q?: string, project?: string, runs?: string[], groups?: string[][], exact?: 1}} GroupQuery */
 /** @typedef {{project?: string, q?: string, columns?: string[], sort?: string[], offset?: number, limit?: number}} RunsQuery */
 /** @typedef {{check: string, level: "ok"|"warning"|"error", text: string}} Finding */
 /**
