@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { traceOf, visible } from "../../../src/trainstore/dashboard/assets/chart-draw.js";
 import { csvOf, csvText } from "../../../src/trainstore/dashboard/assets/chart-export.js";
 import { metricNames, sectionsOf } from "../../../src/trainstore/dashboard/assets/chart-parts.js";
+import { curvesToDraw } from "../../../src/trainstore/dashboard/assets/chart-content.js";
 import { groupName } from "../../../src/trainstore/dashboard/assets/chart-legend.js";
 import { carriedOver, composePicture } from "../../../src/trainstore/dashboard/assets/chart-picture.js";
 import { chartState } from "../../../src/trainstore/dashboard/assets/chart-state.js";
@@ -141,6 +142,18 @@ test("sections are by prefix, with what has none first, losses first, and pins a
   assert.deepEqual(sectionsOf(metrics, ["eval/loss", "gone"]).map((part) => part.metrics), [
     ["eval/loss"], ["loss", "train_loss", "accuracy"], ["eval/loss", "eval/accuracy"],
   ]);
+});
+
+test("a zoomed group is drawn with its own part, also where groups have no run", () => {
+  const group = (label, y) => curve(y, { run: "", label });
+  const kept = { whole: [group("a", [1, 2, 3]), group("b", [4, 5, 6])], part: [group("a", [2]), group("b", [5])] };
+  const { curves } = curvesToDraw("loss", {
+    settings: () => ({ axis: "step", old: false }),
+    zoomOf: () => [1, 1],
+    runOf: ({ label }) => ({ uid: label, name: label, label }),
+    store: { get: ({ range }) => ({ curves: kept[range ? "part" : "whole"], loading: false, preview: false, error: null }) },
+  });
+  assert.deepEqual(curves.map(({ whole, part }) => [whole.label, part.label]), [["a", "a"], ["b", "b"]]);
 });
 
 test("a group has the name that it has in the table", () => {

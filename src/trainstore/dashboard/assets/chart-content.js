@@ -61,7 +61,7 @@ export function curvesToDraw(metric, host) {
   const range = host.zoomOf(axis);
   const whole = host.store.get({ metric, axis, range: null });
   const part = range ? host.store.get({ metric, axis, range }) : null;
-  const nameOf = (/** @type {Curve} */ curve) => `${curve.run ?? curve.label}`;
+  const nameOf = (/** @type {Curve} */ curve) => `${curve.label ?? curve.run}`; // a report's groups have an empty run
   const parts = new Map(part?.curves.map((curve) => [nameOf(curve), curve]));
   const of = (/** @type {Curve[]} */ curves, /** @type {boolean} */ dotted) =>
     curves.flatMap((curve) => {
