@@ -8,7 +8,7 @@ import { curvesToDraw } from "../../../src/trainstore/dashboard/assets/chart-con
 import { groupName } from "../../../src/trainstore/dashboard/assets/chart-legend.js";
 import { carriedOver, composePicture } from "../../../src/trainstore/dashboard/assets/chart-picture.js";
 import { chartState } from "../../../src/trainstore/dashboard/assets/chart-state.js";
-import { readingsAt } from "../../../src/trainstore/dashboard/assets/chart-tip.js";
+import { reaches, readingsAt } from "../../../src/trainstore/dashboard/assets/chart-tip.js";
 import { weightAt } from "../../../src/trainstore/dashboard/assets/chart-controls.js";
 
 const look = { size: 11, font: "sans", runs: Array(8).fill("#000") };
@@ -132,9 +132,36 @@ test("a step has its place on another axis, between the points that are known", 
 });
 
 test("a reading takes the nearest point of each line, the nearest line first", () => {
-  const lines = picture([drawn(curve([0, 0, 0])), drawn(curve([5, 6, 7], { x: [0, 10, 20] }))]).picture.lines;
-  const found = readingsAt(lines, 6, (line, i) => Math.abs(line.mean[i] - 6));
+  const { lines, x } = picture([drawn(curve([0, 0, 0])), drawn(curve([5, 6, 7], { x: [0, 10, 20] }))]).picture;
+  const found = readingsAt(lines, x, 6, (line, i) => Math.abs(line.mean[i] - 6));
   assert.deepEqual(found.map(({ line, i }) => line.mean[i]), [6, 0]);
+});
+
+test("on a log axis the nearest point is the one that is drawn nearest", () => {
+  const nearest = (logx) => {
+    const { lines, x } = picture([drawn(curve([1, 2], { x: [1, 100] }))], { options: { logx } }).picture;
+    return readingsAt(lines, x, 30, () => 0)[0].line.x[readingsAt(lines, x, 30, () => 0)[0].i];
+  };
+  assert.deepEqual([nearest(false), nearest(true)], [1, 100]);
+});
+
+test("a point that has no place on a log axis is the last of the readings", () => {
+  const values = [[-1, -1, -1], [0, 0, 0], [5, 5, 5], [7, 7, 7]];
+  const { lines, x, y } = picture(values.map((one) => drawn(curve(one))), { options: { logy: true } }).picture;
+  const found = readingsAt(lines, x, 1, (line, i) => Math.abs(y.pixel(line.mean[i]) - y.pixel(7)));
+  assert.deepEqual(found.map(({ line, i }) => line.mean[i]).slice(0, 2), [7, 5]);
+  assert.deepEqual(found.slice(2).map(({ distance }) => distance), [Infinity, Infinity]);
+});
+
+test("a line reaches to its ends and a little further, and over any gap", () => {
+  const [long, short, one] = [curve([1, 2, 3], { x: [0, 500, 1000] }), curve([1, 2], { x: [400, 450] }), curve([1], { x: [100] })];
+  const { lines, x } = picture([long, short, one].map((whole) => drawn(whole))).picture;
+  const reached = (at) => readingsAt(lines, x, at, () => 0).map((reading) => reaches(reading, x, at));
+  assert.deepEqual(reached(100), [true, false, true]);
+  assert.deepEqual(reached(110), [true, false, true]);
+  assert.deepEqual(reached(300), [true, false, false]);
+  assert.deepEqual(reached(425), [true, true, false]);
+  assert.deepEqual(reached(900), [true, false, false]);
 });
 
 test("sections are by prefix, with what has none first, losses first, and pins above them", () => {

@@ -1,7 +1,7 @@
 // Pointing at charts: the line across all of them, the tip with the nearest runs, dragging a range, keys.
 import { segment } from "./chart-axes.js";
 import { firstAbove, firstNotBelow, paintHighlight } from "./chart-draw.js";
-import { formatAxisValue, readingsAt, readValue, showTip } from "./chart-tip.js";
+import { formatAxisValue, reaches, readingsAt, readValue, showTip } from "./chart-tip.js";
 import { announce, h } from "./dom.js";
 import { formatNumber } from "./format.js";
 import { signal } from "./signals.js";
@@ -16,7 +16,6 @@ const DRAGGED = 4; // pixels: less is a click
 const MARK_REACH = 5; // pixels
 /** @type {Record<string, string>} */
 const MARK_SIGNS = { checkpoint: "▲", event: "◆", resume: "▶", alert: "▼" };
-const DOT_REACH = 12; // pixels: a line that ended further away has no value here
 
 /**
  * What the charts of a panel have in common.
@@ -70,7 +69,8 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
     }
     const at = shown.x.pixel(pointed.x);
     const inside = at >= shown.plot.left - 1 && at <= shown.plot.right + 1;
-    const readings = inside ? readingsAt(shown.lines, pointed.x, nearness(shown)) : [];
+    const nearest = inside ? readingsAt(shown.lines, shown.x, pointed.x, nearness(shown)) : [];
+    const readings = nearest.filter((reading) => reaches(reading, shown.x, pointed.x));
     const chosen = own() && Number.isFinite(mouseY) && readings.length ? readings[0].line.run.uid : pointed.uid;
     const near = readings.find((reading) => reading.line.run.uid === chosen);
     if (own() && chosen !== pointed.uid) pointed.uid = chosen;
@@ -118,16 +118,14 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
       const y = shown.y ? shown.y.pixel((one.smooth ?? one.mean)[i]) : 0;
       const from = Number.isFinite(mouseY) ? mouseY : 0;
       const across = Math.max(0, Math.abs(shown.x.pixel(one.x[i]) - (Number.isFinite(mouseX) ? mouseX : 0)) - 12);
-      return Math.hypot(y - from, across) || 0;
+      return Math.hypot(y - from, across);
     };
   }
 
   /** @param {CanvasRenderingContext2D} pen @param {Picture} shown @param {Reading} reading */
   function dot(pen, shown, reading) {
     const [x, y] = [shown.x.pixel(reading.line.x[reading.i]), shown.y ? shown.y.pixel(readValue(reading)) : NaN];
-    const at = shown.x.pixel(sync.pointed.get()?.x ?? NaN);
-    const ended = reading.i === 0 ? x - at : reading.i === reading.line.x.length - 1 ? at - x : 0;
-    if (ended > DOT_REACH || !(x >= shown.plot.left - 1 && x <= shown.plot.right + 1) || !Number.isFinite(y)) return;
+    if (!(x >= shown.plot.left - 1 && x <= shown.plot.right + 1) || !Number.isFinite(y)) return;
     pen.fillStyle = shown.look.runs[reading.line.run.colour];
     pen.strokeStyle = shown.look.bg;
     pen.lineWidth = 1.5;
@@ -223,7 +221,7 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
     line = known >= 0 ? known : Math.min(line, lines.length - 1);
     line = Math.min(lines.length - 1, Math.max(0, line + between));
     const one = lines[line];
-    const [reading] = readingsAt([one], before?.axis === axis() ? before.x : shown.x.low, () => 0);
+    const [reading] = readingsAt([one], shown.x, before?.axis === axis() ? before.x : shown.x.low, () => 0);
     const from = firstNotBelow(one.x, shown.x.low);
     const to = Math.max(from, firstAbove(one.x, shown.x.high) - 1);
     const i = Math.min(Math.min(to, one.x.length - 1), Math.max(from, reading.i + (before ? along : 0)));

@@ -9,23 +9,40 @@ import { runLine } from "./run-line.js";
 /** @typedef {{line: Line, i: number, distance: number}} Reading */
 
 const TIP_RUNS = 8;
+const REACH = 12; // pixels: a line that ended further away has no value there
 
 /**
- * The point of each line that is nearest to x.
+ * The point of each line that is nearest to x, as it is drawn.
  * @param {Line[]} lines
+ * @param {import("./scale.js").Scale} across
  * @param {number} x
- * @param {(line: Line, i: number) => number} distance
+ * @param {(line: Line, i: number) => number} distance  NaN: the point has no place in the chart.
  * @returns {Reading[]} The nearest lines first.
  */
-export function readingsAt(lines, x, distance) {
+export function readingsAt(lines, across, x, distance) {
+  const at = across.pixel(x);
+  /** @type {Reading[]} */
   const found = [];
   for (const line of lines) {
     if (!line.x.length) continue;
     const right = Math.min(firstNotBelow(line.x, x), line.x.length - 1);
-    const i = right > 0 && x - line.x[right - 1] < line.x[right] - x ? right - 1 : right;
-    found.push({ line, i, distance: distance(line, i) });
+    const before = right > 0 && at - across.pixel(line.x[right - 1]) < across.pixel(line.x[right]) - at;
+    const i = before ? right - 1 : right;
+    const away = distance(line, i);
+    found.push({ line, i, distance: Number.isNaN(away) ? Infinity : away });
   }
-  return found.sort((a, b) => a.distance - b.distance);
+  return found.sort((a, b) => (a.distance === b.distance ? 0 : a.distance - b.distance)); // Infinity - Infinity is NaN
+}
+
+/**
+ * Whether a line has a value at x: not where it ended long before, or begins long after.
+ * @param {Reading} reading  Its nearest point.
+ * @param {import("./scale.js").Scale} across
+ * @param {number} x
+ */
+export function reaches({ line, i }, across, x) {
+  const beyond = across.pixel(x) - across.pixel(line.x[i]);
+  return (i > 0 || beyond >= -REACH) && (i < line.x.length - 1 || beyond <= REACH);
 }
 
 /** @param {Reading} reading */
