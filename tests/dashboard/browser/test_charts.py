@@ -213,6 +213,23 @@ def test_a_click_pins_the_tip(charts_of):
     assert tip(page, "eval_loss")[0]["step"] == before[0]["step"]
     plot(page, "eval_loss").press("Escape")
     plot(page, "eval_loss").locator(".chart-tip").wait_for(state="hidden")
+    point_at(page, "eval_loss", 0.4)
+    tip(page, "eval_loss")
+    assert plot(page, "eval_loss").locator(".chart-tip.pinned").count() == 0
+
+
+def test_a_pinned_chart_that_goes_away_lets_the_others_be_pointed_at(charts_of):
+    """As when the search finds it no more."""
+    page = charts_of()
+    point_at(page, "eval_loss", 0.3)
+    page.mouse.down()
+    page.mouse.up()
+    tip(page, "eval_loss")
+    page.get_by_label("search metrics").fill("eval_accuracy")
+    wait_until(page, lambda: page.locator("figure.chart").count() == 1)
+    settle(page)
+    point_at(page, "eval_accuracy", 0.3)
+    tip(page, "eval_accuracy")
 
 
 def test_dragging_zooms_all_charts_and_fetches_the_range(charts_of):

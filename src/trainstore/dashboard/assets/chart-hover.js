@@ -43,7 +43,7 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
   const self = {};
   const tip = h("div", { class: "chart-tip popup", hidden: true });
   plot.append(tip);
-  let [frame, mouseX, mouseY, line] = [0, NaN, NaN, 0];
+  let [frame, mouseX, mouseY, line] = [0, NaN, NaN, -1];
   let above = { line: /** @type {Line|null} */ (null), picture: /** @type {Picture|null} */ (null) };
   /** @type {{x: number, y: number, shift: boolean, moved: boolean}|null} */
   let drag = null;
@@ -145,7 +145,10 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
     pen.globalAlpha = 1;
   }
 
-  const stops = [sync.pointed.listen(later)];
+  const stops = [
+    sync.pointed.listen(later),
+    sync.pinned.listen((chart) => tip.classList.toggle("pinned", chart === self)),
+  ];
   const sizes = new ResizeObserver(later); // a tip that has grown may reach beyond its panel
   sizes.observe(tip);
   const at = (/** @type {PointerEvent|MouseEvent} */ event) => {
@@ -168,7 +171,6 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
     drag = null;
     if (!moved) {
       sync.pinned.set(sync.pinned.get() ? null : self);
-      tip.classList.toggle("pinned", sync.pinned.get() === self);
       point();
     } else if (shift && shown.y) {
       const [a, b] = [shown.y.value(y), shown.y.value(mouseY)];
@@ -199,6 +201,7 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
     plot.setPointerCapture(event.pointerId);
   });
   plot.addEventListener("pointerup", (event) => {
+    if (!drag) return; // in the tip
     at(event);
     finishDrag();
   });
@@ -206,7 +209,9 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
     drag = null;
     later();
   });
-  plot.addEventListener("dblclick", reset);
+  plot.addEventListener("dblclick", (event) => {
+    if (!tip.contains(/** @type {Node} */ (event.target))) reset(); // there it chooses a word
+  });
   plot.addEventListener("blur", () => {
     if (own() && !Number.isFinite(mouseX)) sync.pointed.set(null);
   });
@@ -217,8 +222,10 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
     const lines = shown ? shown.lines.filter((one) => one.x.length) : [];
     if (!shown || !lines.length) return announce("no values");
     const before = sync.pointed.get();
-    const known = lines.findIndex((one) => one.run.uid === before?.uid);
-    line = known >= 0 ? known : Math.min(line, lines.length - 1);
+    if (!lines[line] || (before && lines[line].run.uid !== before.uid)) {
+      const known = lines.map((one) => one.run.uid).lastIndexOf(before?.uid ?? ""); // its old stretches come before
+      line = known >= 0 ? known : Math.max(0, lines.findIndex((one) => !one.old));
+    }
     line = Math.min(lines.length - 1, Math.max(0, line + between));
     const one = lines[line];
     const [reading] = readingsAt([one], shown.x, before?.axis === axis() ? before.x : shown.x.low, () => 0);
@@ -261,6 +268,8 @@ export function attachHover({ plot, overlay, marked, picture, axis, sync, also, 
       cancelAnimationFrame(frame);
       sizes.disconnect();
       for (const stop of stops) stop();
+      if (sync.pinned.get() === self) sync.pinned.set(null); // it would keep the others from being pointed at
+      if (own()) sync.pointed.set(null);
     },
   };
 }
