@@ -448,6 +448,19 @@ def test_nonsense_in_the_address_is_taken_for_nothing(charts_of):
     query = "&smooth=x&zoom=3&zoom=b&points=-1&chart=%25&chart=m%3Dloss%26ymin%3Dx&cols-per-row=77&band=x&full=nothing"
     page = charts_of(experiments.eight, query)
     assert drawn(page, "loss") > 100
+    assert page.locator("html.chart-fills").count() == 0
+
+
+def test_a_menu_does_not_outlive_its_page(charts_of):
+    """Back closes it."""
+    page = charts_of()
+    page.evaluate("location.hash = location.hash + '&logy=1'")
+    settle(page)
+    page.get_by_label("more for loss", exact=True).click()
+    menu = page.get_by_role("dialog", name="settings of loss")
+    menu.wait_for()
+    page.go_back()
+    menu.wait_for(state="detached")
 
 
 def test_a_failed_read_is_said_and_can_be_tried_again(charts_of):
@@ -544,6 +557,7 @@ def test_a_link_to_one_chart_can_be_copied(charts_of):
     page.wait_for_selector(".chart-full")
     assert chart(page, "eval_loss").bounding_box()["width"] == 1440
     chart(page, "eval_loss").locator(".chart-legend").wait_for()
+    assert page.locator("html.chart-fills").count() == 1
 
 
 def test_nothing_is_said_of_runs_before_they_are_read(dashboard_of, open_page):

@@ -175,7 +175,13 @@ export function moreButton(state) {
  * @returns {() => void} How to close it.
  */
 function showMenu(button, menu) {
-  menu.addEventListener("toggle", (/** @type {any} */ event) => event.newState === "closed" && menu.remove());
+  const hide = () => menu.hidePopover(); // Back leads to another page
+  addEventListener("popstate", hide);
+  menu.addEventListener("toggle", (/** @type {any} */ event) => {
+    if (event.newState !== "closed") return;
+    removeEventListener("popstate", hide);
+    menu.remove();
+  });
   document.body.append(menu);
   menu.showPopover();
   const at = button.getBoundingClientRect();

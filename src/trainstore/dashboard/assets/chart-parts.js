@@ -40,6 +40,20 @@ export function sectionsOf(metrics, pins) {
   return pinned.length ? [{ name: PINNED, metrics: pinned }, ...sections] : sections;
 }
 
+/**
+ * Which chart: a pinned metric has two.
+ * @param {string} section
+ * @param {string} metric
+ */
+export function chartKey(section, metric) {
+  return `${section}\n${metric}`;
+}
+
+/** @param {string} key */
+export function metricOfKey(key) {
+  return key.slice(key.indexOf("\n") + 1);
+}
+
 /** @returns {import("./chart-draw.js").Look} The theme's colours, for a canvas. */
 export function currentLook() {
   const style = getComputedStyle(document.documentElement);

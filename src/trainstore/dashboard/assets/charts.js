@@ -4,7 +4,7 @@ import { moreButton, settingFields } from "./chart-controls.js";
 import { makeSync } from "./chart-hover.js";
 import { usualSmoothing } from "./chart-picture.js";
 import { chartState } from "./chart-state.js";
-import { currentLook, metricNames, PINNED, sectionsOf } from "./chart-parts.js";
+import { chartKey, currentLook, metricNames, metricOfKey, PINNED, sectionsOf } from "./chart-parts.js";
 import { chartLegend } from "./chart-legend.js";
 import { curveStore } from "./curves.js";
 import { fill, h, keyed } from "./dom.js";
@@ -88,7 +88,9 @@ export function chartPanel({ source, state, runs, metrics, known = signal(metric
 
   const search = h("input", { type: "search", placeholder: "metrics…", "aria-label": "search metrics", class: "chart-search" });
   search.value = state.text("metrics");
-  search.addEventListener("input", settled(120, () => state.set({ metrics: search.value })));
+  const searched = settled(120, () => state.set({ metrics: search.value }));
+  search.addEventListener("input", searched);
+  all.add(searched.cancel);
   const fields = settingFields({
     settings: settings.common,
     smoothing: () => smoothingOf(""),
@@ -157,6 +159,8 @@ export function chartPanel({ source, state, runs, metrics, known = signal(metric
     element.dataset.columns = count >= 1 && count <= 4 ? String(count) : "";
     columns.forEach((button, place) => button.setAttribute("aria-pressed", String(count === place + 1)));
     legend.place(sections, state.text("full"));
+    const fills = [...charts.keys()].some((key) => metricOfKey(key) === state.text("full"));
+    document.documentElement.classList.toggle("chart-fills", fills); // nothing scrolls beneath it
   }
 
   /** @param {boolean} some */
@@ -241,8 +245,7 @@ export function chartPanel({ source, state, runs, metrics, known = signal(metric
     each((one) => one.change());
   }));
   all.add(state.listen(["full"], () => {
-    document.documentElement.classList.toggle("chart-fills", state.text("full") !== "");
-    legend.place(sections, state.text("full"));
+    arrange();
     each((one) => one.invalidate());
     charts.forEach((one, key) => metricOfKey(key) === state.text("full") && one.focus());
   }));
@@ -281,17 +284,4 @@ export function chartPanel({ source, state, runs, metrics, known = signal(metric
   zoomed.hidden = !settings.zoomed();
   runsChanged();
   return { element, dispose: all.dispose };
-}
-
-/**
- * @param {string} section
- * @param {string} metric
- */
-function chartKey(section, metric) {
-  return `${section}\n${metric}`;
-}
-
-/** @param {string} key */
-function metricOfKey(key) {
-  return key.slice(key.indexOf("\n") + 1);
 }
