@@ -363,7 +363,7 @@ def test_the_search_the_pins_and_the_columns_are_in_the_address(charts_of):
     page.get_by_label("search metrics").fill("loss")
     wait_until(page, lambda: page.locator("figure.chart h3").all_inner_texts() == ["loss", "eval_loss"])
     page.get_by_label("pin eval_loss").click()
-    page.get_by_label("2 a row").click()
+    page.get_by_label("2 per row").click()
     assert page.locator("figure.chart h3").all_inner_texts() == ["eval_loss", "loss", "eval_loss"]
     page.reload()
     page.wait_for_selector(".chart-plot")

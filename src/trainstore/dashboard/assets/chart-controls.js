@@ -58,7 +58,7 @@ export function settingFields({ settings, smoothing, change, metrics, grouped, r
   const axis = h("select", { on: { change: () => change({ axis: axis.value }, true) } });
   const slider = h("input", { type: "range", min: 0, max: SLIDER_STEPS, step: 1, class: "chart-slider" });
   const weight = h("input", { type: "number", min: 0, max: MOST_SMOOTH, step: "any", class: "chart-number" });
-  const usual = h("button", { class: "plain small", title: "as many points need it" }, "auto");
+  const usual = h("button", { class: "plain small", title: "chosen by the number of points" }, "auto");
   slider.addEventListener("input", () => {
     weight.value = String(weightAt(Number(slider.value)));
     change({ smooth: weightAt(Number(slider.value)) }, false);

@@ -146,7 +146,7 @@ export function chart(metric, host) {
 
   async function copyLink() {
     const done = await copyText(host.linkTo(metric));
-    notes.textContent = done ? "the link is copied" : "the browser does not allow to copy; the link is the page's address";
+    notes.textContent = done ? "the link is copied" : "the browser does not allow copying; the link is the page's address";
     announce(notes.textContent);
   }
 
@@ -179,7 +179,6 @@ export function chart(metric, host) {
     invalidate();
   });
   sizes.observe(plot);
-  setButtons();
 
   function invalidate() {
     element.classList.toggle("chart-full", host.full() === metric);

@@ -98,7 +98,7 @@ export function chartPanel({ source, state, runs, metrics, known = signal(metric
     ...{ metrics: names.get, grouped: host.grouped, resumed: host.resumed },
   });
   const columns = [1, 2, 3, 4].map((count) =>
-    h("button", { "aria-label": `${count} a row`, title: `${count} a row`, on: { click: () => setColumns(count) } }, count),
+    h("button", { "aria-label": `${count} per row`, title: `${count} per row`, on: { click: () => setColumns(count) } }, count),
   );
   const zoomed = h("button", { title: "the whole range (0); back one step: z" }, "reset zoom");
   zoomed.addEventListener("click", () => settings.resetZoom());

@@ -32,7 +32,7 @@ export function copyButton(text, what = "command") {
     const done = await copyText(text);
     button.focus();
     button.textContent = done ? "Copied" : "Not allowed";
-    announce(done ? `The ${what} is copied` : "The browser does not allow to copy; select the text");
+    announce(done ? `The ${what} is copied` : "The browser does not allow copying; select the text");
     setTimeout(() => (button.textContent = "Copy"), 1500);
   });
   return button;

@@ -15,7 +15,8 @@ export function formatNumber(value, digits = 4) {
     const [mantissa, exponent] = value.toExponential(Math.max(0, digits - 1)).split("e");
     return minus(`${trimmed(mantissa)}e${exponent.replace("+", "")}`);
   }
-  return minus(trimmed(value.toPrecision(Math.max(digits, Math.ceil(Math.log10(size))))));
+  // By way of a number: 9999.7 has the text 1.000e+4 to four digits.
+  return minus(String(Number(value.toPrecision(Math.max(digits, Math.ceil(Math.log10(size)))))));
 }
 
 /** @param {number} value */
