@@ -41,7 +41,7 @@ def test_runs_are_named_or_filtered(trainstore, tmp_path, arguments, names):
     """By RUN, all of them, or by the filters of every command; the newest first."""
     code, out, err = trainstore("report", *arguments, "-o", tmp_path / "report.html")
     assert (code, err) == (0, "")
-    assert re.fullmatch(r".*report\.html: \d+ kB\n", out)
+    assert re.fullmatch(r".*report\.html: \d+\.\d kB\n", out)
     assert names_in(tmp_path / "report.html") == names
 
 
@@ -118,7 +118,7 @@ def test_the_files_mode_is_the_users(trainstore, tmp_path):
         (["first", "--metric", "evalloss", "-o", "x.html"], 1, "none of these runs has 'evalloss'"),
         (["first", "--points", "1", "-o", "x.html"], 2, "1 is not in the range"),
         (["first", "--max-mb", "0", "-o", "x.html"], 2, "0.0 is not in the range"),
-        (["first", "--max-mb", "0.001", "-o", "x.html"], 1, "more than the 1 kB that it may have"),
+        (["first", "--max-mb", "0.001", "-o", "x.html"], 1, "more than the 1.0 kB that it may have"),
         (["first", "-o", "gone/x.html"], 1, "does not exist"),
         (["first", "-o", "."], 1, "is a folder; name a file"),
     ],

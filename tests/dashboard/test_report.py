@@ -20,6 +20,7 @@ from trainstore.dashboard.answers import Answers
 from trainstore.dashboard.cells import plain
 from trainstore.dashboard.packing import FAITHFUL, unpacked
 from trainstore.dashboard.report import report_page
+from trainstore.doctor import Waiting
 from trainstore.errors import InvalidArgumentError
 
 ASSETS = Path(trainstore.dashboard.__file__).parent / "assets"
@@ -245,6 +246,15 @@ def test_where_a_run_was_made_is_left_out(store_of):
     assert whole["meta"]["store"]["url"] == store.url
 
 
+def test_what_waits_in_journals_is_left_out(eight, monkeypatch):
+    """The command that delivers it names the store, and helps nobody who is sent a report."""
+    monkeypatch.setattr("trainstore.dashboard.meta.waiting", lambda _: Waiting(1, 5))
+    assert Answers(eight).meta()["waiting"]["records"] == 5
+    for with_env in (False, True):
+        head, _ = Page(report_page(eight, "sweep-000", with_env=with_env)).data
+        assert head["meta"]["waiting"] is None
+
+
 def test_metrics_can_be_chosen(store_of):
     """Then nothing is told of the others: no curve, no column, no summary."""
     store = store_of(experiments.eight)
@@ -467,7 +477,7 @@ def test_an_existing_file_is_kept(eight, tmp_path):
         ({"points": 2.5}, "points 2.5"),
         ({"max_mb": 0}, "max_mb 0 is not above 0"),
         ({"max_mb": float("nan")}, "max_mb nan"),
-        ({"max_mb": 0.01}, r"would have 0.* MB, more than the 10 kB .*fewer.*max_mb"),
+        ({"max_mb": 0.01}, r"would have .* kB, more than the 10\.0 kB .*fewer.*max_mb"),
     ],
 )
 def test_what_cannot_be_written_is_refused(eight, tmp_path, options, told):

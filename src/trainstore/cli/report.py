@@ -81,6 +81,7 @@ def report(
                 chosen = uids_of(reader, conditions)
         if not chosen:
             raise TrainStoreError("no run matches; nothing was written")
+        from trainstore.backends.health import size_text
         from trainstore.dashboard.report import report_page
 
         many = len(chosen) >= (2 if sys.stdout.isatty() else MANY)
@@ -101,8 +102,4 @@ def report(
         return
     with new_file(target, force=force) as file:
         file.write(page)
-    click.echo(f"{visible(target)}: {_counted(len(page))}")
-
-
-def _counted(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+    click.echo(f"{visible(target)}: {size_text(len(page))}")

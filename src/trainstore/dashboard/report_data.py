@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from trainstore.backends.health import size_text
 from trainstore.dashboard import tables
 from trainstore.dashboard.cells import plain
 from trainstore.dashboard.comparing import samples
@@ -124,13 +125,9 @@ def check_size(size: int, most: int) -> None:
     """Raise `ReportTooLargeError` if that many bytes are too many."""
     if size > most:
         raise ReportTooLargeError(
-            f"the report would have {_megabytes(size)}, more than the {_megabytes(most)} that it may have; take fewer "
+            f"the report would have {size_text(size)}, more than the {size_text(most)} that it may have; take fewer "
             "runs, metrics or points, or allow more with max_mb (--max-mb)"
         )
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.0f} kB"
 
 
 # --- What is not for everybody ---------------------------------------------------------------------------------------
