@@ -13,11 +13,12 @@ from sqlalchemy.exc import DBAPIError
 
 from dashboard.serving import API, client_of
 from trainstore.dashboard.app import make_app
-from trainstore.dashboard.deadlines import WAITING, Lane
+from trainstore.dashboard.deadlines import WAITING, Deadline, Lane
 from trainstore.dashboard.downloads import DOWNLOADS, Downloads
-from trainstore.dashboard.reading import Reading
+from trainstore.dashboard.reading import Reading, WatchedStore
 from trainstore.dashboard.responses import ApiError
 from trainstore.dashboard.security import Access
+from trainstore.errors import PermissionDeniedError, StoreClosedError
 
 #: Statements that would take an hour.
 ENDLESS = {
@@ -90,6 +91,54 @@ def test_a_client_that_goes_away_stops_its_read(reading: Reading, endless: Calla
     with pytest.raises(ApiError) as caught:
         asyncio.run(reading.light.run(read, leaves))
     assert caught.value.code == "gone"
+
+
+def test_a_read_that_is_being_stopped_keeps_its_connection_until_then():
+    """Otherwise the order to stop could reach the next read on that connection."""
+    deadline = Deadline()
+    stopping, ended = threading.Event(), threading.Event()
+    met_another_read: list[bool] = []
+
+    def stop() -> None:
+        stopping.set()
+        met_another_read.append(ended.wait(0.3))
+
+    with deadline.stopping(stop):
+        thread = threading.Thread(target=deadline.stop)
+        thread.start()
+        assert stopping.wait(60)
+    ended.set()
+    thread.join(60)
+    assert met_another_read == [False]
+
+
+def test_stopping_a_read_holds_up_nobody_else(reading: Reading, monkeypatch: pytest.MonkeyPatch):
+    """The database may take seconds to hear of it; meanwhile other requests are answered."""
+    held_up: list[bool] = []
+    stop = Deadline.stop
+
+    def watched(deadline: Deadline) -> None:
+        try:
+            asyncio.get_running_loop()
+            held_up.append(True)
+        except RuntimeError:  # a thread without one
+            held_up.append(False)
+        stop(deadline)
+
+    monkeypatch.setattr(Deadline, "stop", watched)
+    release = threading.Event()
+
+    async def main() -> None:
+        read = asyncio.ensure_future(reading.light.run(lambda: release.wait(60), stays))
+        await asyncio.sleep(0.01)
+        read.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await read
+        release.set()
+
+    asyncio.run(main())
+    assert client_of(reading).get(f"{API}/export").status_code == 200
+    assert held_up == [False, False]
 
 
 def test_reads_end_with_the_server(recorded_url: str, endless: Callable[[Reading], Any]):
@@ -191,9 +240,10 @@ def test_light_reads_do_not_wait_behind_heavy_ones(reading: Reading):
             thread.join(60)
 
 
-def test_a_download_that_nobody_takes_ends(reading: Reading, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("limit", ["DOWNLOAD_SECONDS", "SEND_SECONDS"])
+def test_a_download_that_nobody_takes_ends(reading: Reading, monkeypatch: pytest.MonkeyPatch, limit: str):
     """It would hold old rows in the database, and a place; the next ones find both free."""
-    monkeypatch.setattr("trainstore.dashboard.downloads.DOWNLOAD_SECONDS", 0.3)
+    monkeypatch.setattr(f"trainstore.dashboard.downloads.{limit}", 0.3)
     app = make_app(reading, Access())
     path = f"{API}/export"
     scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""}
@@ -226,6 +276,26 @@ def test_no_more_downloads_than_there_are_places(reading: Reading):
     with pytest.raises(ApiError) as caught:
         downloads.begin(pieces(), "a.csv", "text/csv")
     assert caught.value.status == 429
+
+
+def test_a_dashboard_that_may_not_edit_leaves_nothing_open(recorded_url: str, monkeypatch: pytest.MonkeyPatch):
+    """If the store that would write is refused, the one that reads is closed, too."""
+    opened: list[WatchedStore] = []
+    begin = WatchedStore.__init__
+
+    def watched(store: WatchedStore, *arguments: Any, **options: Any) -> None:
+        begin(store, *arguments, **options)
+        opened.append(store)
+
+    def refuse(*_: object) -> None:
+        raise PermissionDeniedError("this user may only read")
+
+    monkeypatch.setattr(WatchedStore, "__init__", watched)
+    monkeypatch.setattr("trainstore.dashboard.reading.EditingStore", refuse)
+    with pytest.raises(PermissionDeniedError):
+        Reading(recorded_url, can_edit=True)
+    with pytest.raises(StoreClosedError):
+        opened[0].list_runs()
 
 
 def test_connections_only_read(reading: Reading, backend_name: str):

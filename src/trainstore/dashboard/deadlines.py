@@ -21,7 +21,7 @@ READ_SECONDS = 30.0  # of one read
 BODY_SECONDS = 10.0  # until a request's body has arrived
 BODY_LIMIT = 64 << 10  # bytes
 HEAVY_AT_ONCE = 4  # the light ones have threads of their own, so that live curves do not wait behind a long run
-LIGHT_AT_ONCE = 4  # both together: fewer than the connections of a store's pool
+LIGHT_AT_ONCE = 4  # with the other four and two downloads: the ten connections of a store's pool
 WAITING = 8  # in each lane
 STOPPED_STATUS = 499  # the client is gone: nobody reads this
 
@@ -73,17 +73,16 @@ class Deadline:
         return ApiError(STOPPED_STATUS, "gone", "the client went away")
 
     def stop(self) -> None:
-        """End the read now; from any thread."""
-        with self._lock:
+        """End the read now; from any thread. It may take a few seconds where a server has to be asked."""
+        with self._lock:  # `stopping` waits for it: after that, the connection may be another read's
             self._stopped = True
-            stops = list(self._stops)
-        for stop in stops:
-            with suppress(Exception):  # a connection may be lost, or just closed
-                stop()
+            for stop in self._stops:
+                with suppress(Exception):  # the connection may be lost
+                    stop()
 
     @contextmanager
     def stopping(self, stop: Callable[[], None]) -> Iterator[None]:
-        """While the block runs, `stop` calls this too."""
+        """While the block runs, `stop` calls this too; the block does not end in the middle of such a call."""
         with self._lock:
             self._stops.append(stop)
         try:
@@ -152,7 +151,7 @@ class Lane:
             watch.cancel()
             self._deadlines.discard(deadline)
             if not future.done():  # this request was cancelled
-                deadline.stop()
+                asyncio.get_running_loop().run_in_executor(None, deadline.stop)
 
     def close(self) -> None:
         """End every read, and the threads."""

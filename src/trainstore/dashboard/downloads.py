@@ -7,14 +7,15 @@ import threading
 from collections.abc import AsyncIterator, Callable, Generator
 from contextvars import copy_context
 
-from anyio import CancelScope, to_thread
+from anyio import CancelScope, fail_after, to_thread
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from trainstore.dashboard.deadlines import current_deadline
 from trainstore.dashboard.responses import ApiError
 
 DOWNLOAD_SECONDS = 600.0
+SEND_SECONDS = 30.0  # until the client takes a piece: meanwhile the database keeps old rows for it
 DOWNLOADS = 2  # at once: each keeps a connection to the database until the client has taken the last piece
 Pieces = Generator[bytes, None, None]
 
@@ -55,23 +56,37 @@ class Download(StreamingResponse):
         super().__init__(self._all(first), headers=headers, media_type=media_type)
         self._pieces, self._ended = pieces, ended
         self._deadline, self._context = current_deadline(), copy_context()
+        self._making = threading.Lock()
 
     async def _all(self, first: bytes) -> AsyncIterator[bytes]:
         piece: bytes | None = first
         while piece is not None:
             yield piece
-            piece = await to_thread.run_sync(self._context.run, self._next)
+            piece = await to_thread.run_sync(self._context.run, self._next, abandon_on_cancel=True)
 
     def _next(self) -> bytes | None:
-        return next(self._pieces, None)
+        with self._making:
+            return next(self._pieces, None)
+
+    def _close(self) -> None:
+        """Give the connection back; in a thread, as the database may have to be asked."""
+        self._deadline.stop()
+        with self._making:  # the last piece may still be on its way to its end
+            self._pieces.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it; at the end, or when the client has gone, give the connection back."""
+
+        async def send_in_time(message: Message) -> None:
+            with fail_after(SEND_SECONDS):
+                await send(message)
+
         try:
-            async with asyncio.timeout(DOWNLOAD_SECONDS):  # a client that takes nothing holds old rows in the database
-                await super().__call__(scope, receive, send)
+            async with asyncio.timeout(DOWNLOAD_SECONDS):
+                await super().__call__(scope, receive, send_in_time)
         finally:
-            self._deadline.stop()
-            with CancelScope(shield=True):
-                await to_thread.run_sync(self._pieces.close)
-            self._ended()
+            try:
+                with CancelScope(shield=True):
+                    await to_thread.run_sync(self._close)
+            finally:
+                self._ended()

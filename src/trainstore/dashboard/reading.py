@@ -97,13 +97,17 @@ class Reading:
         can_edit: Runs may be edited, by a second store that writes.
 
     Raises:
-        TrainStoreError: As `TrainStore` with ``read_only=True``.
+        TrainStoreError: As `TrainStore` with ``read_only=True``, and as `EditingStore`.
     """
 
     def __init__(self, url: str, prefix: str = "", *, can_edit: bool = False) -> None:
         self.store = WatchedStore(url, table_name_prefix=prefix, read_only=True)
         self.answers = Answers(self.store, can_edit=can_edit)
-        self.editing = EditingStore(url, prefix) if can_edit else None
+        try:
+            self.editing = EditingStore(url, prefix) if can_edit else None
+        except BaseException:
+            self.store.close()
+            raise
         self.downloads = Downloads()
         self.heavy = Lane("heavy", HEAVY_AT_ONCE)
         self.light = Lane("light", LIGHT_AT_ONCE)
