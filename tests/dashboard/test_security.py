@@ -11,7 +11,7 @@ import pytest
 
 from dashboard.serving import API, client_of, columns_of, uid_of
 from trainstore.dashboard.reading import Reading
-from trainstore.dashboard.security import HEADERS, Access, host_name
+from trainstore.dashboard.security import HEADERS, Access, host_name, is_host_name
 from trainstore.dashboard.server import Options
 from trainstore.store import TrainStore
 
@@ -245,3 +245,15 @@ def test_a_token_is_needed_where_others_can_connect_or_change(given: dict, neede
         assert len(token) >= 43  # 32 random bytes
         assert options.link(1, token).endswith(f"#/runs?token={token}")
         assert options.find_token() != token
+
+
+@pytest.mark.parametrize("name", ["box", "box.example", "My-Box_2", "10.0.0.1", "fe80::1", "[fe80::1]"])
+def test_names_of_servers_can_be_allowed(name: str):
+    """Each is then answered."""
+    assert is_host_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "box:8520", "http://box", "box/", "*", "b x", "bücher.example", "[::1]:8520"])
+def test_what_no_browser_sends_as_a_host_cannot_be_allowed(name: str):
+    """It would match nothing, and nobody would know why."""
+    assert not is_host_name(name)

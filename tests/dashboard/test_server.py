@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -11,26 +12,30 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import text
 
+import trainstore.backends
 from dashboard.serving import API, fill
 from fixtures.databases import migrate, opened
 from fixtures.processes import Script
 from migrations.test_scalarstop import PREFIX, written_by_scalarstop
 from recording.proxy import Proxy
 from recording.support import eventually
+from trainstore.cli.ui import ui as ui_command
+from trainstore.dashboard import serve
 from trainstore.dashboard.protocol import HEAD_LIMIT
 from trainstore.dashboard.reading import Reading
 from trainstore.dashboard.security import HEADERS
-from trainstore.dashboard.sockets import PORT
-from trainstore.errors import SchemaOutdatedError
+from trainstore.dashboard.sockets import PORT, bound_sockets, unix_socket
+from trainstore.errors import InvalidArgumentError, SchemaOutdatedError, TrainStoreError
 from trainstore.store import TrainStore
 
 UI = "import sys; from trainstore.cli import main; main(['ui', *sys.argv[1:]])"
@@ -142,6 +147,20 @@ def test_both_kinds_of_loopback_lead_to_it(ui: Callable[..., Ui], new_database: 
         pass
 
 
+def test_localhost_may_mean_ipv6_first(monkeypatch: pytest.MonkeyPatch):
+    """It is still one socket of each kind, on one port."""
+    look_up = socket.getaddrinfo
+
+    def ipv6_first(host: Any, port: int, *given: Any, **named: Any) -> Any:
+        return look_up("::1" if host == "localhost" else host, port, *given, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", ipv6_first)
+    with ExitStack() as opened:
+        first, *others = map(opened.enter_context, bound_sockets("localhost", 0))
+        assert first.family == socket.AF_INET
+        assert all(other.getsockname()[1] == first.getsockname()[1] for other in others)
+
+
 def test_a_port_that_is_taken_is_passed_over(ui: Callable[..., Ui], new_database: Callable[..., str]):
     """Unless the user has named it: then it is an error."""
     url = new_database("sqlite")
@@ -209,6 +228,31 @@ def test_a_socket_that_was_left_behind_is_replaced(
     assert "is no socket" in failing(url, "--uds", file)
     assert file.read_text() == "keep"
     assert "no socket can be made" in failing(url, "--uds", tmp_path / "nowhere" / "ui.sock")
+
+
+def test_an_error_while_serving_is_not_one_of_the_socket(tmp_path: Path):
+    """It is told as it is, and the socket is gone."""
+    path = tmp_path / "ui.sock"
+    with pytest.raises(OSError, match="too many open files"), unix_socket(path):
+        assert path.exists()
+        raise OSError("too many open files")
+    assert not path.exists()
+
+
+def test_a_socket_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nobody can tell then whether a program listens there."""
+    path = tmp_path / "ui.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    told = r"no socket can be made at .*ui\.sock: Permission denied"
+    with pytest.raises(TrainStoreError, match=told), unix_socket(path):
+        pass
+    assert path.exists()
 
 
 BROWSER = """#!{python}
@@ -290,8 +334,9 @@ def test_a_token_file_is_made_for_one_user_and_kept(
     file.chmod(0o640)
     assert "chmod 600" in failing(url, "--token-file", file)
     file.chmod(0o600)
-    file.write_text("short\n")
-    assert "holds no token" in failing(url, "--token-file", file)
+    for content in (b"short\n", b"\xff\xfe no text but long enough"):
+        file.write_bytes(content)
+        assert "holds no token" in failing(url, "--token-file", file)
 
 
 def test_a_token_of_the_environment_is_used(
@@ -396,7 +441,9 @@ def test_requests_are_told_without_what_they_ask_for(ui: Callable[..., Ui], reco
     [
         (["--host", "no.such.host.invalid"], "no.such.host.invalid"),
         (["--host", "192.0.2.1"], "192.0.2.1"),
-        (["--token-file", "/nowhere/token"], "/nowhere/token"),
+        (["--host", ""], "0.0.0.0"),
+        (["--token-file", "/nowhere/token"], "no token can be kept at /nowhere/token"),
+        (["--allow-host", "box:8520"], "'box:8520' is no name of a server"),
     ],
 )
 def test_what_cannot_be_used_is_named(
@@ -406,6 +453,41 @@ def test_what_cannot_be_used_is_named(
     said = failing(new_database("sqlite"), *arguments)
     assert said.startswith("Error: ")
     assert words in said
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"allow_hosts": "box"}, r"allow_hosts 'box' is one text: pass a list"),
+        ({"allow_hosts": ["http://box"]}, "'http://box' is no name of a server"),
+        ({"allow_hosts": [""]}, "'' is no name of a server"),
+        ({"port": 70_000}, "port 70000 is no whole number from 0 to 65,535"),
+        ({"port": -1}, "port -1"),
+        ({"port": True}, "port True"),
+        ({"port": "8520"}, "port '8520'"),
+        ({"host": ""}, "host '' is no address"),
+    ],
+)
+def test_what_python_cannot_serve_is_named(new_database: Callable[..., str], given: dict[str, Any], told: str):
+    """Before anything is opened, with what to pass instead."""
+    with pytest.raises(InvalidArgumentError, match=told):
+        serve(new_database("sqlite"), **given)
+
+
+def test_the_store_is_never_opened_to_write(recorded_url: str, monkeypatch: pytest.MonkeyPatch):
+    """Not even to see whether it is there."""
+    opened: list[bool] = []
+    open_backend = trainstore.backends.open_backend
+
+    def watched(*given: Any, read_only: bool = False, **named: Any) -> Any:
+        opened.append(read_only)
+        return open_backend(*given, read_only=read_only, **named)
+
+    monkeypatch.setattr("trainstore.backends.open_backend", watched)
+    monkeypatch.setattr("trainstore.dashboard.serve", lambda *_, **__: None)
+    answer = CliRunner().invoke(ui_command, [recorded_url])
+    assert answer.exit_code == 0, answer.output
+    assert opened == [True]
 
 
 # --- Stores ----------------------------------------------------------------------------------------------------------

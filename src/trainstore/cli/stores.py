@@ -70,14 +70,20 @@ def open_store(url: str, prefix: str, *, make: bool = False, make_tables: bool =
         yield store
 
 
-def check_exists(url: str, prefix: str, *, tables: bool) -> None:
+def check_exists(url: str, prefix: str, *, tables: bool, read_only: bool = False) -> None:
     """Refuse a mistyped path, database or prefix: opening it as a store would create a file or tables there.
+
+    Args:
+        url: What --store says.
+        prefix: What --prefix says.
+        tables: The database must have the store's tables.
+        read_only: Look by a connection that refuses to write.
 
     Raises the errors of `open_store`.
     """
     from trainstore import schema
 
-    with open_database(url, prefix) as database:
+    with open_database(url, prefix, read_only=read_only) as database:
         folder = ", which is a folder" if _is_folder(url) else ""
         if folder or not database.backend.exists():
             raise StoreUnavailableError(

@@ -57,7 +57,7 @@ def ui(
         if click.get_current_context().get_parameter_source("url") is ParameterSource.COMMANDLINE:
             raise click.UsageError("Name the store once: as the argument, or with --store.")
         url = place
-    check_exists(url, prefix, tables=True)
+    check_exists(url, prefix, tables=True, read_only=True)
     serve(
         url,
         prefix=prefix,

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainstore.defaults import default_prefix, default_store
-from trainstore.errors import TrainStoreError
+from trainstore.errors import InvalidArgumentError, TrainStoreError
 
 if TYPE_CHECKING:
     from trainstore.dashboard.report import write_report
@@ -75,7 +75,7 @@ def serve(
         prefix: Of the store's tables. None: ``TRAINSTORE_PREFIX``, else none.
         host: The address to listen on. Any other than this machine's loopback needs a token, which is then made.
         port: None: the first free one from 8520 on. 0: any free one.
-        allow_hosts: Further names by which a browser may call the server.
+        allow_hosts: Further names by which a browser may call the server, without a port.
         edit: Let runs be renamed, tagged and annotated. It needs a token, which is then made.
         token: Ask for a token on loopback, too: every user of this machine can connect to its ports.
         token_file: Where the token stands. The file is made, for this user alone, if it does not exist.
@@ -86,8 +86,11 @@ def serve(
         tell_request: Called with a line for each request, without its arguments.
 
     Raises:
+        InvalidArgumentError: A host, a port or a token file cannot be used.
         TrainStoreError: The extra is not installed; the port is taken; the store cannot be opened, as for `TrainStore`.
     """
+    if isinstance(allow_hosts, str):  # each of its letters would be a name
+        raise InvalidArgumentError(f"allow_hosts {allow_hosts!r} is one text: pass a list, [{allow_hosts!r}]")
     for package in ("starlette", "uvicorn"):
         try:
             import_module(package)

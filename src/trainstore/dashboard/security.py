@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ class Access:
 
     Attributes:
         hosts: Names by which the server may be called, in lower case, beside those of this machine's loopback.
-        any_address: It may also be called by any IP address: it is bound to all of them, and a page cannot be made to
-            come from an address that is not its own.
+        any_address: It may also be called by any IP address: it is bound to all of them, and DNS rebinding needs a
+            name; an address cannot be rebound.
         token: What requests of the API must carry; None: nothing.
     """
 
@@ -100,6 +101,11 @@ def host_name(host: str) -> str | None:
     except ValueError:
         return None
     return parts.hostname
+
+
+def is_host_name(name: str) -> bool:
+    """Whether a Host header could have this name: one of letters, digits, dots and hyphens, or an address."""
+    return re.fullmatch(r"[\w.-]+", name, re.ASCII) is not None or _is_address(name.strip("[]"))
 
 
 def is_loopback(host: str) -> bool:

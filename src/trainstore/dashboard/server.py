@@ -21,13 +21,15 @@ from trainstore.dashboard.app import make_app
 from trainstore.dashboard.browser import has_browser, opened_in_browser
 from trainstore.dashboard.protocol import HEAD_LIMIT, Protocol
 from trainstore.dashboard.reading import Reading
-from trainstore.dashboard.security import Access, is_loopback
+from trainstore.dashboard.security import Access, is_host_name, is_loopback
 from trainstore.dashboard.sockets import PORT, bound_sockets, unix_socket
 from trainstore.dashboard.tokens import new_token, token_from_environment, token_of
+from trainstore.errors import InvalidArgumentError
 
 SHUTDOWN_SECONDS = 2  # for answers that are on their way
 KEEP_ALIVE_SECONDS = 35  # longer than a page waits between two questions while the database is away
 ANY_ADDRESS = ("0.0.0.0", "::")
+LAST_PORT = 65_535
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -48,6 +50,21 @@ class Options:
     project: str | None
     tell: Callable[[str], None]
     tell_request: Callable[[str], None] | None
+
+    def __post_init__(self) -> None:
+        """Refuse what nobody could connect to."""
+        if not self.host:
+            raise InvalidArgumentError("host '' is no address: pass 127.0.0.1, or 0.0.0.0 for all of this machine's")
+        if self.port is not None and not (type(self.port) is int and 0 <= self.port <= LAST_PORT):
+            raise InvalidArgumentError(
+                f"port {self.port!r} is no whole number from 0 to {LAST_PORT:,}; leave it out for the first free one"
+            )
+        for name in self.allow_hosts:
+            if not is_host_name(name):
+                raise InvalidArgumentError(
+                    f"allow_hosts (--allow-host) {name!r} is no name of a server: pass it without http:// and port, as "
+                    "browsers send it, such as box.example"
+                )
 
     @property
     def is_open_to_others(self) -> bool:
@@ -135,7 +152,7 @@ def _signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, but that it leaves the signals to us: it would raise them again at the end."""
+    """uvicorn's server, which leaves signals to us: it would raise them again at the end."""
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         """Change nothing."""

@@ -19,7 +19,7 @@ PORTS_TRIED = 20
 
 
 def bound_sockets(host: str, port: int | None) -> list[socket.socket]:
-    """Sockets that listen: for this machine alone one of IPv4 and, where there is IPv6, one of that, on the same port.
+    """Sockets that listen: on loopback, one for IPv4 and, where available, one for IPv6, on the same port.
 
     Args:
         host: An address or a name.
@@ -43,7 +43,8 @@ def bound_sockets(host: str, port: int | None) -> list[socket.socket]:
 
 def _bound(host: str, port: int) -> list[socket.socket]:
     with ExitStack() as opened:
-        first = opened.enter_context(_listening(host, port))
+        # "localhost" may mean ::1 first, which is the second socket's.
+        first = opened.enter_context(_listening("127.0.0.1" if host in LOOPBACK else host, port))
         sockets = [first]
         if host in LOOPBACK and socket.has_ipv6:
             try:
@@ -61,7 +62,7 @@ def _listening(host: str, port: int) -> socket.socket:
     )[0]
     made = socket.socket(family, kind, protocol)
     try:
-        if os.name == "posix":  # elsewhere it lets another program take the port over
+        if os.name == "posix":  # elsewhere the option would let another program take over the port
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -90,23 +91,29 @@ def unix_socket(path: Path) -> Iterator[tuple[socket.socket, Path]]:
     _check_free(path)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".trainstore-") as folder:  # its mode is 0700
-            inside = os.path.join(folder, "s")
-            made.bind(inside)
-            os.chmod(inside, 0o600)
-            made.listen()
-            os.rename(inside, path)
-        own = os.stat(path).st_ino
+        own = _bind_privately(made, path)
         try:
             yield made, path
         finally:
             with suppress(OSError):
                 if os.stat(path).st_ino == own:
                     os.unlink(path)
-    except OSError as error:
-        raise TrainStoreError(f"no socket can be made at {path}: {error.strerror or error}") from None
     finally:
         made.close()
+
+
+def _bind_privately(made: socket.socket, path: Path) -> int:
+    """Let a socket listen at a path, for this user alone; its inode."""
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".trainstore-") as folder:  # its mode is 0700
+            inside = os.path.join(folder, "s")
+            made.bind(inside)
+            os.chmod(inside, 0o600)
+            made.listen()
+            os.rename(inside, path)
+        return os.stat(path).st_ino
+    except OSError as error:
+        raise _cannot_be_made(path, error) from None
 
 
 def _check_free(path: Path) -> None:
@@ -115,9 +122,18 @@ def _check_free(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise TrainStoreError(f"no socket can be made at {path}: {error.strerror or error}") from None
+        raise _cannot_be_made(path, error) from None
     if not stat.S_ISSOCK(mode):
         raise TrainStoreError(f"{path} exists and is no socket; name another file with --uds")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other, suppress(ConnectionRefusedError):
-        other.connect(str(path))
-        raise TrainStoreError(f"another program listens on {path}; name another file with --uds")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        try:
+            other.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):  # it was left behind, or has just gone
+            return
+        except OSError as error:
+            raise _cannot_be_made(path, error) from None
+    raise TrainStoreError(f"another program listens on {path}; name another file with --uds")
+
+
+def _cannot_be_made(path: Path, error: OSError) -> TrainStoreError:
+    return TrainStoreError(f"no socket can be made at {path}: {error.strerror or error}")
