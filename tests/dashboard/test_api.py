@@ -300,6 +300,14 @@ def test_a_request_that_cannot_be_answered_is_told_why(api: TestClient, asked: s
     assert words in error["message"]
 
 
+@pytest.mark.parametrize(("route", "more"), [("export", {}), ("group", {"metrics": ["loss"]}), ("compare", {})])
+def test_no_runs_are_not_all_runs(api: TestClient, route: str, more: dict[str, object]):
+    """A program that has chosen nothing does not get everything."""
+    answer = api.post(f"{API}/{route}", json={"runs": [], **more})
+    assert (answer.status_code, error_of(answer)["code"]) == (400, "argument")
+    assert "runs" in error_of(answer)["message"]
+
+
 def test_an_error_in_a_filter_has_its_place(api: TestClient):
     """The field of the page marks it."""
     error = error_of(api.get(f"{API}/runs", params={"q": "status = finished and hp.nope < 1"}))

@@ -41,6 +41,27 @@ def test_a_run_is_edited(editing: TestClient, recorded_url: str):
     assert (last["run"]["notes"], last["run"]["tags"]) in [(None, {}), ("", {})]
 
 
+def test_a_run_is_edited_by_whatever_names_it(editing: TestClient):
+    """As it is read; also by the name that it loses: the answer is that run."""
+    uid = uid_of(editing, "run 1")
+    number = editing.get(f"{API}/runs/{uid}").json()["run"]["id"]
+    for named, name in (("run 1", "first"), (uid[:8], "second"), (f"id:{number}", "third")):
+        assert editing.get(f"{API}/runs/{named}").json()["run"]["uid"] == uid
+        answer = editing.patch(f"{API}/runs/{named}", json={"name": name}, headers={"If-Match": "*"})
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["run"]["uid"], answer.json()["run"]["name"]) == (uid, name)
+
+
+def test_only_the_etag_of_the_answer_stands_for_a_run(editing: TestClient):
+    """The answer has no header ETag: it also holds steps and clocks. A weak tag is none that an edit may rely on."""
+    uid = uid_of(editing, "run 1")
+    read = editing.get(f"{API}/runs/{uid}")
+    assert "etag" not in read.headers
+    weak = {"If-Match": f'W/"{read.json()["etag"]}"'}
+    assert editing.patch(f"{API}/runs/{uid}", json={"name": "x"}, headers=weak).status_code == 412
+    assert editing.get(f"{API}/runs/{uid}").json()["run"]["name"] == "run 1"
+
+
 def test_an_edit_of_something_older_is_refused(editing: TestClient, recorded_url: str):
     """Nothing of it is stored."""
     uid = uid_of(editing, "run 1")

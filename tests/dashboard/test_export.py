@@ -6,10 +6,13 @@ import math
 
 import orjson
 import pytest
+from sqlalchemy import event
 
+from trainstore.dashboard import found
 from trainstore.dashboard.answers import Answers
+from trainstore.dashboard.export import TABLES
 from trainstore.errors import FilterError, InvalidArgumentError, RunNotFoundError
-from trainstore.queries import stream
+from trainstore.queries import reader, stream
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"]
 
@@ -80,6 +83,24 @@ def test_json_lines_hold_the_values_as_they_are(store, runs):
     lines = b"".join(Answers(store).export(runs[:1], form="jsonl")).splitlines()
     second = orjson.loads(lines[1])
     assert (second["loss"], second["=name"], second["step"]) == ("NaN", "+1", 2)
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("everything", [True, False])
+def test_many_runs_do_not_fill_one_statement(store, monkeypatch, table, everything):
+    """Databases take some tens of thousands of parameters; the runs are written into the statement, or in parts."""
+    uids = []
+    for number in range(40):
+        with store.start_run(f"run {number}", hyperparams={"lr": number}) as run:
+            run.log({"loss": 1.0}, 1)
+        uids.append(run.uid)
+    for module in (reader, found):
+        monkeypatch.setattr(module, "IN_LIMIT", 4)
+    sent = []
+    event.listen(store.engine, "before_cursor_execute", lambda *given: sent.append(len(given[3] or ())))
+    pieces = rows(Answers(store).export(None if everything else uids, table=table))
+    assert len(pieces) == {"events": 0}.get(table, 40)
+    assert 0 < max(sent) < 40
 
 
 def test_a_long_run_comes_in_pieces(store, runs, monkeypatch):

@@ -59,6 +59,15 @@ class Arguments:
             raise ApiError(413, "limit", f"{len(found):,} values of {name}; the limit is {most:,}", "ask for fewer")
         return found
 
+    def some(self, name: str, most: int | None = None) -> list[str] | None:
+        """As `texts`; None if the name is not given. An empty list is an error: it must not be taken for all."""
+        if name not in self._values:
+            return None
+        found = self.texts(name, most)
+        if not found:
+            raise ApiError(400, "argument", f"{name} is an empty list", f"name at least one, or leave {name} out")
+        return found
+
     def lists(self, name: str) -> list[list[str]]:
         """Several lists of texts; in an address the texts of each are joined by commas."""
         found = [one.split(",") if isinstance(one, str) else one for one in self.all(name)]

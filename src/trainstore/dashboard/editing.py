@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainstore import queries
+from trainstore.dashboard.found import find_run
 from trainstore.dashboard.responses import ApiError
 from trainstore.dashboard.run_details import etag_of
 from trainstore.errors import InvalidArgumentError
@@ -38,11 +39,11 @@ class EditingStore(TrainStore):
             self.close()
             raise
 
-    def edit_run(self, run: str, change: Mapping[str, Any], etag: str) -> None:
-        """Change a run's tags, notes and name.
+    def edit_run(self, run: str, change: Mapping[str, Any], etag: str) -> str:
+        """Change a run's tags, notes and name; its uid, as it may have been named by what has changed.
 
         Args:
-            run: Its uid.
+            run: As for `found.find_run`.
             change: ``tags``: values to set, by name; null removes a tag, and those that are not named stay. ``notes``:
                 a text; null or an empty one removes them. ``name``: a text that is not empty.
             etag: Of the run as it was when the change was made up; ``"*"``: whatever it was.
@@ -51,10 +52,11 @@ class EditingStore(TrainStore):
             ApiError: 412 if the run has been edited meanwhile.
             InvalidArgumentError: Another field, or a value that cannot be stored.
             RunNotFoundError: There is no such run.
+            RunNotUniqueError: There are several.
         """
         tags, removed, notes, name = _checked(change)
         with self._reader() as reader:
-            uid = queries.resolve_run(reader, run).uid
+            uid = find_run(reader, run).uid
         statements = self._service.statements
         with self._transaction() as connection:
             statements.lock_run(connection, uid)
@@ -67,6 +69,7 @@ class EditingStore(TrainStore):
                 edit_notes(connection, statements, uid, notes, append=False)
             if name is not None:
                 edit_name(connection, statements, uid, name)
+        return uid
 
 
 def _checked(change: Mapping[str, Any]) -> tuple[dict[str, Any], set[str], str | None, str | None]:

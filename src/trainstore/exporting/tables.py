@@ -9,6 +9,7 @@ from trainstore.exporting.formats import ABSENT, Column, Row, value_kind
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+    from sqlalchemy import BindParameter
 
     from trainstore.queries import Reader, RunKey
     from trainstore.store import TrainStore
@@ -52,7 +53,7 @@ class ExportTables:
     def _runs_table(self) -> Table:
         from trainstore import queries
 
-        chosen = None if self._all else self._store.table.run.c.uid.in_(self._uids)
+        chosen = None if self._all else self._store.table.run.c.id.in_(_in_the_text([key.id for key in self._keys]))
         return table_of(queries.list_runs(self._reader, metrics=self._metrics, where=chosen).iloc[::-1])
 
     def _hyperparams_table(self) -> Table:
@@ -119,6 +120,13 @@ class ExportTables:
                 ]
 
         return columns, pieces
+
+
+def _in_the_text(numbers: Sequence[int]) -> BindParameter[Sequence[int]]:
+    """The values of an IN list, written into the statement: databases take few parameters, but long statements."""
+    from sqlalchemy import Integer, bindparam
+
+    return bindparam(None, numbers, Integer(), expanding=True, literal_execute=True)
 
 
 def table_of(frame: DataFrame) -> Table:
