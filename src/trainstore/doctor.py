@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,19 +50,40 @@ def examine(url: str, prefix: str, *, full: bool) -> Iterator[Finding]:
         backend.close()
 
 
-def examine_open(reader: Reader, engine: Engine) -> Iterator[Finding]:
+class SchemaState(NamedTuple):
+    """What was found of a schema, and whether the store can be read with it."""
+
+    findings: Sequence[Finding]
+    is_readable: bool
+
+
+def examine_schema(backend: Backend, models: Models, engine: Engine) -> SchemaState:
+    """What `examine_open` has to know of the schema. It connects by itself, so it is asked before the snapshot."""
+    readable = False
+
+    def checked() -> Iterator[Finding]:
+        nonlocal readable
+        readable = yield from _Checks(backend, models, full=False).schema(engine)
+
+    findings = list(_until_error("database", checked()))
+    return SchemaState(findings, readable)
+
+
+def examine_open(reader: Reader, state: SchemaState) -> Iterator[Finding]:
     """What can be said at once of a store that is open: without its steps, and without its file's integrity.
 
     Args:
         reader: Of one snapshot.
-        engine: The store's.
+        state: Of the store's schema.
     """
     backend, models = reader.backend, reader.models
     yield Finding("ok", "trainstore", __version__)
     yield _named(backend, models)
     checks = _Checks(backend, models, full=False)
     yield from _until_error("place", backend.inspect_place())
-    yield from _until_error("database", checks.at_once(reader.connection, engine))
+    yield from state.findings
+    if state.is_readable:
+        yield from _until_error("database", checks.at_once(reader.connection))
     yield from _until_error("journals", checks.journals())
 
 
@@ -138,7 +159,7 @@ class _Checks:
             return
         engine = backend.create_engine()
         try:
-            if not (yield from self._schema(engine)):
+            if not (yield from self.schema(engine)):
                 return
             with backend.snapshot(engine) as connection:
                 self._store_uid = self._statements.store_uid(connection)
@@ -150,15 +171,14 @@ class _Checks:
         finally:
             engine.dispose()
 
-    def at_once(self, connection: Connection, engine: Engine) -> Iterator[Finding]:
-        """What of this takes no reading of steps, nor of the whole file."""
-        if (yield from self._schema(engine)):
-            self._store_uid = self._statements.store_uid(connection)
-            yield from self._backend.inspect_size(connection, self._models)
-            yield from self._runs(connection)
-            yield from self._missing_runs(connection)
+    def at_once(self, connection: Connection) -> Iterator[Finding]:
+        """What of this takes no reading of steps, nor of the whole file, if the schema can be read."""
+        self._store_uid = self._statements.store_uid(connection)
+        yield from self._backend.inspect_size(connection, self._models)
+        yield from self._runs(connection)
+        yield from self._missing_runs(connection)
 
-    def _schema(self, engine: Engine) -> Generator[Finding, None, bool]:
+    def schema(self, engine: Engine) -> Generator[Finding, None, bool]:
         """The schema's version and its tables; whether it can be read."""
         found = schema.current(engine, self._backend, self._models)
         if found is None:

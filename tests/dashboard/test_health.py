@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from sqlalchemy import event
 
 from trainstore import TrainStore
 from trainstore.dashboard.answers import Answers
@@ -85,6 +86,25 @@ def test_a_changed_schema_is_an_error(store, answers):
     with store.engine.begin() as connection:
         connection.exec_driver_sql("DROP INDEX ix_run_name")
     assert any("ix_run_name" in line for line in of(answers.health(), "schema", "error"))
+
+
+def test_one_connection_at_a_time_is_enough(store, database_url):
+    """The schema is looked at before the snapshot: many who ask at once would otherwise wait for each other."""
+    with TrainStore(database_url, read_only=True) as opened:
+        most, now = [0], [0]
+
+        def taken(*_):
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+
+        def given_back(*_):
+            now[0] -= 1
+
+        event.listen(opened.engine, "checkout", taken)
+        event.listen(opened.engine, "checkin", given_back)
+        found = Answers(opened).health()
+    assert of(found, "schema", "ok")
+    assert most == [1]
 
 
 def test_a_store_with_a_prefix_answers_everything(database_url):

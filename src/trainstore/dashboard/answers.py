@@ -15,6 +15,7 @@ from trainstore.dashboard.series import Part
 from trainstore.dashboard.superseded import Superseded
 from trainstore.dashboard.versions import Versions
 from trainstore.dashboard.wire import Curve
+from trainstore.doctor import examine_schema
 from trainstore.errors import InvalidArgumentError
 from trainstore.store import TrainStore
 
@@ -103,8 +104,9 @@ class Answers:
 
     def health(self) -> dict[str, Any]:
         """Whether the store is well: `health.health`."""
+        schema = examine_schema(self.store._backend, self.store._models, self.store.engine)
         with self.store.snapshot() as snapshot:
-            return health(snapshot.reader, self.store.engine)
+            return health(snapshot.reader, schema)
 
     def series(
         self,

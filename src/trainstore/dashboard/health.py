@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine
-
-from trainstore.doctor import examine_open
+from trainstore.doctor import SchemaState, examine_open
 from trainstore.queries.reader import Reader
 
 _LEVELS = {"ok": "ok", "warning": "warning", "problem": "error"}
 
 
-def health(reader: Reader, engine: Engine) -> dict[str, Any]:
+def health(reader: Reader, schema: SchemaState) -> dict[str, Any]:
     """The answer ``health``."""
     return {
         "findings": [
             {"check": found.check, "level": _LEVELS[found.level], "text": found.text, "fix": found.fix}
-            for found in examine_open(reader, engine)
+            for found in examine_open(reader, schema)
         ]
     }
