@@ -91,7 +91,6 @@ def _took(page: Any, act: str, done: str) -> float:
     return float(page.evaluate(code))
 
 
-BUTTON = "[...document.querySelectorAll('button')].find((one) => one.textContent.trim() === '%s').click()"
 BUTTON = "[...document.querySelectorAll('button')].find((one) => one.firstChild.textContent.trim() === '%s').click()"
 SORTED = "[role=columnheader][aria-sort]"
 PRESSED = ".toolbar-tools > button[aria-pressed=true]"

@@ -76,7 +76,7 @@ def number(value: float | None) -> Cell:
 
 
 def plain(value: Any) -> Any:
-    """Any value as JSON holds it: a NaN inside a list is a text, and so is an int that float64 would round."""
+    """Any value as plain JSON: a NaN inside a list is a text, and so is an int that float64 would round."""
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     if isinstance(value, int | float):
