@@ -233,9 +233,14 @@ def test_a_socket_that_was_left_behind_is_replaced(
 def test_an_error_while_serving_is_not_one_of_the_socket(tmp_path: Path):
     """It is told as it is, and the socket is gone."""
     path = tmp_path / "ui.sock"
-    with pytest.raises(OSError, match="too many open files"), unix_socket(path):
-        assert path.exists()
-        raise OSError("too many open files")
+
+    def serve_there() -> None:
+        with unix_socket(path):
+            assert path.exists()
+            raise OSError("too many open files")
+
+    with pytest.raises(OSError, match="too many open files"):
+        serve_there()
     assert not path.exists()
 
 

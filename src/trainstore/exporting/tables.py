@@ -122,11 +122,12 @@ class ExportTables:
         return columns, pieces
 
 
-def _in_the_text(numbers: Sequence[int]) -> BindParameter[Sequence[int]]:
+def _in_the_text(numbers: Sequence[int]) -> BindParameter[Any]:
     """The values of an IN list, written into the statement: databases take few parameters, but long statements."""
     from sqlalchemy import Integer, bindparam
 
-    return bindparam(None, numbers, Integer(), expanding=True, literal_execute=True)
+    values: Any = numbers
+    return bindparam(None, values, Integer(), expanding=True, literal_execute=True)
 
 
 def table_of(frame: DataFrame) -> Table:
