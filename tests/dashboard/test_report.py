@@ -340,6 +340,7 @@ def test_the_table_can_be_asked_as_the_server_can(eight, node, tmp_path):
             if column["id"] not in private and not column["id"].startswith("env.")
         }
         assert {column["id"]: column for column in found["columns"]} == known
+        assert [column["id"] for column in found["columns"]] == list(known)
         assert found["count"] == expected["count"]
 
 

@@ -115,6 +115,19 @@ def test_the_table_sorts_and_the_address_keeps_it(shown):
         assert min(tops)[1] in ("sweep-000", "sweep-001", "sweep-006")
 
 
+def test_it_has_the_columns_of_the_dashboard(shown, dashboard_of, open_page):
+    """The same ones in the same order: results before what is looked up."""
+    page = open_page(dashboard_of(experiments.eight), "#/runs?tab=table", width=1440)
+    settle(page)
+    headings = page.get_by_role("columnheader").all_inner_texts()
+    assert "eval_loss" in headings
+    report = shown(experiments.eight, "#/runs?tab=table", width=1440)
+    in_view = report.get_by_role("columnheader").all_inner_texts()
+    assert "eval_loss" in in_view
+    shared = min(len(headings), len(in_view))  # a column at the edge may be in view in one of them only
+    assert in_view[:shared] == headings[:shared]
+
+
 @pytest.mark.parametrize("x", ["epoch", "time", "relative"])
 def test_curves_on_every_axis(shown, x):
     """Chosen by the address as by the control."""

@@ -107,10 +107,11 @@ function tableOf(head, query) {
   const rows = rowsOf(head, query);
   const shown = rows.slice(query.offset ?? 0, query.limit ? (query.offset ?? 0) + query.limit : undefined);
   const asked = query.columns?.length ? query.columns : head.short;
-  const ids = asked.includes("*") ? null : new Set(["uid", "name", "status", "started", ...asked]);
-  const columns = head.table
-    .filter((/** @type {any} */ column) => !ids || ids.has(column.id))
-    .map((/** @type {any} */ column) => ({ ...column, values: shown.map((row) => column.values[row]) }));
+  const known = new Map(head.table.map((/** @type {any} */ column) => [column.id, column]));
+  const ids = new Set(["uid", "name", "status", "started", ...(asked.includes("*") ? known.keys() : asked)]);
+  const columns = [...ids]
+    .flatMap((id) => known.get(id) ?? [])
+    .map((column) => ({ ...column, values: shown.map((row) => column.values[row]) }));
   return { count: rows.length, version: FILE_VERSION, columns };
 }
 
