@@ -100,3 +100,11 @@ test("a value is spelled so that it is read as the same value", () => {
   assert.equal(spelledValue("-Infinity"), "-infinity");
   assert.equal(spelledValue(true), "true");
 });
+
+test("names that no run has come last", () => {
+  const some = [{ ...info("notes", "text"), filled: 0 }, info("tag.keynote", "text"), info("name", "text")];
+  const proposed = (/** @type {string} */ text) =>
+    proposalsAt(text, text.length, some, () => []).items.map((item) => item.text);
+  assert.deepEqual(proposed("note"), ["tag.keynote", "notes"]);
+  assert.deepEqual(proposed("").slice(0, 3), ["tag.keynote", "name", "notes"]);
+});

@@ -1,7 +1,7 @@
 // Which columns the picker shows, and in which order they go.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { columnTree, metricOf, movedItem } from "../../../src/trainstore/dashboard/assets/picker-tree.js";
+import { columnTree, firstFound, metricOf, movedItem } from "../../../src/trainstore/dashboard/assets/picker-tree.js";
 
 /** @param {string} id @param {string} group @param {boolean} varies @returns {any} */
 const info = (id, group, varies) => ({
@@ -48,4 +48,13 @@ test("the summaries of a metric belong to it, whatever dots its name has", () =>
   }
   assert.equal(metricOf(info('metric."a.min".max', "metric", true)), 'metric."a.min"');
   assert.equal(metricOf(info('metric."a.min"', "metric", true)), 'metric."a.min"');
+});
+
+test("Enter takes the column that is called so, else the first that is found", () => {
+  const label = (/** @type {string} */ id, /** @type {string} */ text) => ({ ...info(id, "hp", true), label: text });
+  const tree = (/** @type {string} */ search) => columnTree([label("hp.lr_end", "lr_end"), label("hp.lr", "lr")], search, false);
+  assert.equal(firstFound(tree("LR"), "LR")?.id, "hp.lr");
+  assert.equal(firstFound(tree("l"), "l")?.id, "hp.lr_end");
+  assert.equal(firstFound(tree("none"), "none"), null);
+  assert.equal(firstFound(tree(""), ""), null);
 });

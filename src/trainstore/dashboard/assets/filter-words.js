@@ -2,7 +2,7 @@
 // guesses what comes next, and the server's answer alone says whether a filter is right.
 
 /** @typedef {{kind: "text"|"operator"|"mark"|"word"|"open", text: string, from: number, to: number}} FilterToken */
-/** @typedef {{text: string, note: string, caret?: number}} Proposal */
+/** @typedef {{text: string, note: string, empty?: boolean}} Proposal  `empty`: no run has it. */
 /** @typedef {{from: number, to: number, items: Proposal[]}} Proposals  Which part of the text an item replaces. */
 
 const TOKENS = /'(?:[^']|'')*'|(?:[^\s()=!<>~,"']|"(?:[^"]|"")*")+|==|!=|<=|>=|[=<>~]|[(),]|["'].*|\S/gs;
@@ -30,6 +30,7 @@ const STATUSES = ["running", "finished", "failed", "interrupted", "pruned", "los
 const TIMES = ["-1h", "-1d", "-7d", "-30d"];
 const SPANS = ["1m", "10m", "1h", "1d"];
 const MOST_PROPOSALS = 50;
+const NO_MATCH = 10;
 
 /**
  * @param {string} text
@@ -141,7 +142,9 @@ function candidates({ wants, field, list }, infos, valuesOf) {
   const names = infos.map(({ id, kind, filled }) => ({
     text: id,
     note: `${kind}, ${filled} run${filled === 1 ? "" : "s"}`,
+    empty: filled === 0,
   }));
+  names.sort((a, b) => Number(a.empty) - Number(b.empty));
   return [...names, { text: "not", note: "the opposite" }];
 }
 
@@ -175,20 +178,21 @@ export function spelledValue(value) {
 }
 
 /**
- * Those that contain what is typed: first those that begin with it, or whose last part does.
+ * Those that contain what is typed: first those that begin with it, or whose last part does. What no run has is last.
  * @param {Proposal[]} all
  * @param {string} typed
  */
 function matching(all, typed) {
   const wanted = typed.toLowerCase().replace(/^["']/, "");
   if (!wanted) return all.slice(0, MOST_PROPOSALS);
-  const rank = (/** @type {Proposal} */ { text }) => {
+  const closeness = (/** @type {string} */ text) => {
     const plain = text.toLowerCase().replace(/^["']/, "");
     if (plain === wanted) return 0;
     if (plain.startsWith(wanted)) return 1;
-    return plain.split(".").some((part) => part.startsWith(wanted)) ? 2 : plain.includes(wanted) ? 3 : 9;
+    return plain.split(".").some((part) => part.startsWith(wanted)) ? 2 : plain.includes(wanted) ? 3 : NO_MATCH;
   };
-  const found = all.map((item) => ({ item, at: rank(item) })).filter(({ at }) => at < 9);
+  const rank = (/** @type {Proposal} */ { text, empty }) => closeness(text) + (empty ? NO_MATCH / 2 : 0);
+  const found = all.map((item) => ({ item, at: rank(item) })).filter(({ at }) => at < NO_MATCH);
   return found
     .sort((a, b) => a.at - b.at)
     .map(({ item }) => item)

@@ -32,6 +32,18 @@ export function columnTree(infos, search, differing) {
 }
 
 /**
+ * The column that Enter takes: the one that is called as the search says, else the first that it finds.
+ * @param {Map<string, ColumnInfo[]>} tree
+ * @param {string} search
+ */
+export function firstFound(tree, search) {
+  const all = [...tree.values()].flat();
+  const wanted = search.trim().toLowerCase();
+  if (!wanted) return null;
+  return all.find(({ id, label }) => [id, label].some((text) => text.toLowerCase() === wanted)) ?? all[0] ?? null;
+}
+
+/**
  * @param {string[]} ids
  * @param {number} from
  * @param {number} to

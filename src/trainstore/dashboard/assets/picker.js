@@ -1,6 +1,6 @@
 // Choose columns: a searchable tree of what there is, and the chosen ones in their order.
 import { announce, fill, h } from "./dom.js";
-import { GROUP_TITLES, columnTree, metricOf, movedItem } from "./picker-tree.js";
+import { GROUP_TITLES, columnTree, firstFound, metricOf, movedItem } from "./picker-tree.js";
 
 /** @typedef {import("./types.js").ColumnInfo} ColumnInfo */
 
@@ -24,12 +24,14 @@ export function columnPicker(options) {
   const field = h("input", {
     type: "search",
     placeholder: "Search columns",
+    title: "Enter takes the first that is found",
     "aria-label": "Search columns",
     on: {
       input: () => {
         search = field.value;
         draw();
       },
+      keydown: (/** @type {KeyboardEvent} */ event) => event.key === "Enter" && takeFirst(),
     },
   });
   const only = h("input", {
@@ -98,6 +100,15 @@ export function columnPicker(options) {
   const flip = (/** @type {string} */ id) => {
     const now = options.chosen();
     set(now.includes(id) ? now.filter((other) => other !== id) : [...now, id]);
+  };
+
+  const takeFirst = () => {
+    const found = firstFound(columnTree(options.infos(), search, differing), search);
+    if (!found) return;
+    const there = options.chosen().includes(found.id);
+    if (!there) flip(found.id);
+    announce(`${found.id} ${there ? "is there already" : "added"}`);
+    field.select(); // for the next one
   };
 
   const draw = () => {
