@@ -1,7 +1,6 @@
 // Curves that a panel keeps: asked for once and together, grown by what a live run sends.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { halved, pointsOf, withLater } from "../../../src/trainstore/dashboard/assets/buckets.js";
 import { curveStore } from "../../../src/trainstore/dashboard/assets/curves.js";
 
 const array = (values) => Float64Array.from(values);
@@ -216,42 +215,6 @@ test("a run that has changed is read anew, and drawn as it was meanwhile", async
   await arrived();
   assert.deepEqual(asked.map((query) => query.runs), [["a", "b"], ["a"]]);
   assert.deepEqual(store.get(wish("loss")).curves.map((one) => one.mean[0]), [9, 1]);
-});
-
-test("points from replaces_from on take the place of those before", () => {
-  const { curve: grown, exact } = withLater(curve([0, 1, 2, 3], [0, 1, 2, 3]), [2, 3], [20, 30], 2, 100);
-  assert.deepEqual([[...grown.x], [...grown.mean], exact], [[0, 1, 2, 3], [0, 1, 20, 30], true]);
-});
-
-test("the last row again takes the place of the last point", () => {
-  const { curve: grown } = withLater(curve([0, 1], [0, 1]), [1, 2], [5, 6], undefined, 100);
-  assert.deepEqual([[...grown.x], [...grown.mean]], [[0, 1, 2], [0, 5, 6]]);
-});
-
-test("a bucket of several points is not thrown away for its last one; a new read is asked for", () => {
-  const { curve: grown, exact } = withLater(curve([0, 9], [1, 2], { count: [1, 9] }), [9, 10], [7, 8], 9, 100);
-  assert.deepEqual([[...grown.x], [...grown.count], exact], [[0, 9, 10], [1, 9, 1], false]);
-});
-
-test("a curve that grows keeps its points, its extremes and its sum, in no more than twice the buckets", () => {
-  let grown = curve([], []);
-  let [low, high, sum] = [Infinity, -Infinity, 0];
-  for (let i = 0; i < 1000; i += 1) {
-    const y = Math.sin(i) * (i % 77);
-    [low, high, sum] = [Math.min(low, y), Math.max(high, y), sum + y];
-    grown = withLater(grown, [i], [y], undefined, 30).curve;
-  }
-  assert.ok(grown.x.length <= 60);
-  assert.equal(pointsOf(grown), 1000);
-  assert.deepEqual([Math.min(...grown.low), Math.max(...grown.high)], [low, high]);
-  const total = grown.mean.reduce((all, mean, i) => all + mean * grown.count[i], 0);
-  assert.ok(Math.abs(total - sum) < 1e-6);
-  assert.equal(grown.x.at(-1), 999);
-});
-
-test("half of an odd number of buckets keeps the last one", () => {
-  const half = halved(curve([0, 1, 2], [1, 3, 9], { count: [1, 3, 2] }));
-  assert.deepEqual([[...half.x], [...half.mean], [...half.count]], [[0.75, 2], [2.5, 9], [4, 2]]);
 });
 
 test("a run is drawn in the state of its oldest curve, of those that are shown", async () => {

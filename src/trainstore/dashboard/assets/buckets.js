@@ -11,7 +11,8 @@ const ARRAYS = /** @type {const} */ (["x", "mean", "low", "high", "count"]);
  * @param {ArrayLike<number>} y
  * @param {number|undefined} from  Points of the curve from this x on are replaced.
  * @param {number} points  Above twice as many buckets, neighbours become one.
- * @returns {{curve: Curve, exact: boolean}} Not exact: a bucket of several points had to lose one, which needs a new read.
+ * @returns {{curve: Curve, exact: boolean}} Not exact: a bucket of several points may have had to lose one, which needs a
+ *   new read.
  */
 export function withLater(curve, x, y, from, points) {
   let kept = curve.x.length;
@@ -27,6 +28,9 @@ export function withLater(curve, x, y, from, points) {
     }
     kept -= 1;
   }
+  // A bucket stands at the mean of its points: some may be cut, unless the next one, a point, is where the cut is.
+  const reaching = kept > 0 && kept < curve.x.length && curve.count[kept - 1] > 1;
+  if (reaching && curve.x[kept] !== start) exact = false;
   let oddKept = curve.oddX.length;
   while (oddKept && curve.oddX[oddKept - 1] >= start) oddKept -= 1;
   const [newX, newY, oddX, odd] = Array.from({ length: 4 }, () => /** @type {number[]} */ ([]));
@@ -45,7 +49,19 @@ export function withLater(curve, x, y, from, points) {
     oddX: joinedArray(curve.oddX, oddKept, oddX),
     odd: joinedArray(curve.odd, oddKept, odd),
   };
-  return { curve: joined.x.length > 2 * points ? halved(joined) : joined, exact };
+  const shown = joined.odd.length > 2 * points ? { ...joined, ...thinned(joined, points) } : joined;
+  return { curve: shown.x.length > 2 * points ? halved(shown) : shown, exact };
+}
+
+/**
+ * So many of the points that are not finite, evenly, the first and the last among them.
+ * @param {Curve} curve  Has more of them.
+ * @param {number} points
+ */
+function thinned({ oddX, odd }, points) {
+  const places = Array.from({ length: points }, (_, i) => Math.floor((i * (odd.length - 1)) / Math.max(1, points - 1)));
+  const chosen = (/** @type {Float64Array} */ values) => Float64Array.from(places, (place) => values[place]);
+  return { oddX: chosen(oddX), odd: chosen(odd) };
 }
 
 /**
