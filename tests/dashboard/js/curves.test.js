@@ -196,6 +196,47 @@ test("a live run's points are added to the curves of its axis, zoomed ones up to
   store.dispose();
 });
 
+test("what only tells a point's place is of one run, and is not read again while nobody asks", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const { store, asked, setRuns } = kept({ uids: ["a", "b"] });
+  const answered = async (after) => {
+    context.mock.timers.tick(after);
+    for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+    context.mock.timers.tick(1);
+    for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+  };
+  const aside = wish("loss", { axis: "time", aside: true });
+  store.want(aside, false, ["a"]);
+  await answered(1);
+  assert.deepEqual(asked.map(({ runs, x }) => [runs, x]), [[["a"], "time"]]);
+  store.append("a", "step", { loss: { x: [2], y: [5] } });
+  await answered(60_000);
+  assert.equal(asked.length, 1);
+  store.want(aside, false, ["a"]);
+  await answered(60_000);
+  assert.equal(asked.length, 2);
+  setRuns(["a"]);
+  store.want(wish("loss", { axis: "time" })); // now it is drawn
+  store.append("a", "step", { loss: { x: [3], y: [5] } });
+  await answered(60_000);
+  assert.equal(asked.length, 3);
+  store.dispose();
+});
+
+test("what was to be read again is not, once everything was forgotten", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const { store, asked } = kept({ uids: ["a"] });
+  store.want(wish("loss", { axis: "time" }));
+  context.mock.timers.tick(1);
+  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+  store.append("a", "step", { loss: { x: [2], y: [5] } });
+  store.clear();
+  context.mock.timers.tick(60_000);
+  context.mock.timers.tick(1);
+  assert.equal(asked.length, 1);
+  store.dispose();
+});
+
 test("a first point makes a curve", async () => {
   const { store } = kept({ uids: ["a"], answer: () => null });
   store.want(wish("loss"));

@@ -137,7 +137,7 @@ export function placesElsewhere(metric, host, { line, i }) {
   const { axis } = host.settings(metric);
   const others = line.band || line.old ? [] : AXES_TOLD.filter((name) => name !== axis);
   return others.flatMap((name) => {
-    host.store.want({ metric, axis: name, range: null });
+    host.store.want({ metric, axis: name, range: null, aside: true }, false, [line.run.uid]);
     const of = (/** @type {string} */ over) =>
       host.store.get({ metric, axis: over, range: null }).curves.find((curve) => curve.run === line.run.uid);
     const [from, to] = [of(axis), of(name)];

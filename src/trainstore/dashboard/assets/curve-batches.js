@@ -3,10 +3,23 @@
 /** @typedef {import("./types.js").Curve} Curve */
 /** @typedef {[number, number]} Range */
 /**
- * Which curves: of one metric over one axis, whole or in a range.
- * @typedef {{metric: string, axis: string, range: Range|null, old?: boolean}} Wish
+ * Which curves: of one metric over one axis, whole or in a range. `aside`: not to be drawn, only to tell where a point
+ * of another axis is; they are not read again while nobody asks.
+ * @typedef {{metric: string, axis: string, range: Range|null, old?: boolean, aside?: boolean}} Wish
  */
-/** @typedef {{curves: Curve[], state: "asked"|"ready"|"failed", exact: boolean, tooLong: boolean, deadlines: number, error: any, wish: Wish, uid: string, used: number}} Entry */
+/**
+ * @typedef {Object} Entry
+ * @property {Curve[]} curves
+ * @property {"asked"|"ready"|"failed"} state
+ * @property {boolean} exact
+ * @property {boolean} tooLong
+ * @property {number} deadlines
+ * @property {boolean} behind  The run has changed since; it is read again when it is wanted again.
+ * @property {any} error
+ * @property {Wish} wish
+ * @property {string} uid
+ * @property {number} used
+ */
 
 const POINTS_AT_ONCE = 200_000; // buckets in one answer: 8 MB
 const MOST_METRICS = 50;

@@ -89,6 +89,7 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
       if (asked !== age || stopped) return; // for what is shown no more
       take(batch, found, group !== null);
     } catch (error) {
+      if (asked !== age || stopped) return;
       for (const entry of batch) {
         if (!entry.curves.length) Object.assign(entry, { state: "failed", error });
         // What is drawn is not wrong, only old.
@@ -141,6 +142,7 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
 
   /** @param {Entry} entry */
   function readLater(entry) {
+    entry.behind = false;
     stale.add(entry);
     timer ??= setTimeout(() => {
       timer = undefined;
@@ -161,22 +163,25 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
      * Fetch what is missing of this.
      * @param {Wish} wish
      * @param {boolean} [again]  Also what was not there the last time.
+     * @param {string[]} [uids]  Of these runs only.
      */
-    want(wish, again = false) {
+    want(wish, again = false, uids = grouping() ? [ALL] : runs()) {
       const missing = [];
-      for (const uid of grouping() ? [ALL] : runs()) {
+      for (const uid of uids) {
         const key = keyOf(wish, uid);
         const known = entries.get(key);
         clock += 1;
         if (known) {
           known.used = clock;
+          if (!wish.aside) known.wish = wish;
+          if (known.behind) readLater(known);
           if (again && known.state === "ready" && !known.curves.length) {
             missing.push(Object.assign(known, { state: "asked" }));
           }
           continue;
         }
         /** @type {Entry} */
-        const entry = { curves: [], state: "asked", exact: false, tooLong: false, deadlines: 0, error: null, wish, uid, used: clock };
+        const entry = { curves: [], state: "asked", exact: false, tooLong: false, deadlines: 0, behind: false, ...{ error: null, wish, uid, used: clock } };
         entries.set(key, entry);
         missing.push(entry);
       }
@@ -203,6 +208,7 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
     clear() {
       age += 1;
       entries.clear();
+      stale.clear();
       queue = [];
     },
     /**
@@ -230,7 +236,9 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
      */
     refresh(uid, generation) {
       if (grouping() && generation !== null) grouped.set(uid, generation);
-      reread([...entries.values()].filter((entry) => entry.uid === uid || entry.uid === ALL));
+      const changed = [...entries.values()].filter((entry) => entry.uid === uid || entry.uid === ALL);
+      for (const entry of changed) entry.behind = entry.wish.aside === true;
+      reread(changed.filter((entry) => !entry.behind));
     },
     /**
      * A run's new points.
@@ -247,7 +255,8 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
         const more = news[entry.wish.metric];
         if (!more || entry.state !== "ready" || entry.wish.old || ![uid, ALL].includes(entry.uid)) continue;
         if (entry.uid === ALL || entry.wish.axis !== axis) {
-          readLater(entry);
+          if (entry.wish.aside) entry.behind = true;
+          else readLater(entry);
           continue;
         }
         const old = entry.curves[0] ?? emptyCurve(uid, entry.wish.metric);
