@@ -38,6 +38,14 @@ function kept({ uids = ["a", "b"], points = 100, preview = false, answer = (run,
 const wish = (metric, more = {}) => ({ metric, axis: "step", range: null, ...more });
 const arrived = () => new Promise((done) => setTimeout(done, 20));
 
+/** So much later, by mocked timers, and what was asked for then has come. */
+async function after(context, milliseconds) {
+  for (const time of [milliseconds, 1]) {
+    context.mock.timers.tick(time);
+    for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+  }
+}
+
 test("what several charts ask for in one moment is one request", async () => {
   const { store, asked } = kept();
   for (const metric of ["loss", "accuracy", "lr"]) store.want(wish(metric));
@@ -199,26 +207,20 @@ test("a live run's points are added to the curves of its axis, zoomed ones up to
 test("what only tells a point's place is of one run, and is not read again while nobody asks", async (context) => {
   context.mock.timers.enable({ apis: ["setTimeout"] });
   const { store, asked, setRuns } = kept({ uids: ["a", "b"] });
-  const answered = async (after) => {
-    context.mock.timers.tick(after);
-    for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
-    context.mock.timers.tick(1);
-    for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
-  };
   const aside = wish("loss", { axis: "time", aside: true });
   store.want(aside, false, ["a"]);
-  await answered(1);
+  await after(context, 1);
   assert.deepEqual(asked.map(({ runs, x }) => [runs, x]), [[["a"], "time"]]);
   store.append("a", "step", { loss: { x: [2], y: [5] } });
-  await answered(60_000);
+  await after(context, 60_000);
   assert.equal(asked.length, 1);
   store.want(aside, false, ["a"]);
-  await answered(60_000);
+  await after(context, 60_000);
   assert.equal(asked.length, 2);
   setRuns(["a"]);
   store.want(wish("loss", { axis: "time" })); // now it is drawn
   store.append("a", "step", { loss: { x: [3], y: [5] } });
-  await answered(60_000);
+  await after(context, 60_000);
   assert.equal(asked.length, 3);
   store.dispose();
 });
@@ -227,12 +229,10 @@ test("what was to be read again is not, once everything was forgotten", async (c
   context.mock.timers.enable({ apis: ["setTimeout"] });
   const { store, asked } = kept({ uids: ["a"] });
   store.want(wish("loss", { axis: "time" }));
-  context.mock.timers.tick(1);
-  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+  await after(context, 1);
   store.append("a", "step", { loss: { x: [2], y: [5] } });
   store.clear();
-  context.mock.timers.tick(60_000);
-  context.mock.timers.tick(1);
+  await after(context, 60_000);
   assert.equal(asked.length, 1);
   store.dispose();
 });
@@ -308,6 +308,22 @@ test("groups are read again when one of their runs has changed, and learn its st
   assert.deepEqual(store.drawn(["loss"], "step"), [{ uid: "a", generation: 4 }]);
   store.append("a", "step", { loss: { x: [2], y: [3], replaces_from: 2 } }, 5);
   assert.deepEqual(store.drawn(["loss"], "step"), [{ uid: "a", generation: 5 }]);
+  store.dispose();
+});
+
+test("groups in view are read again when any run has changed, others when they come into view", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const { store, asked, setGroup } = kept();
+  setGroup({ by: ["hp.lr"], band: "std", q: "", project: "" });
+  for (const metric of ["loss", "accuracy"]) store.want(wish(metric));
+  await after(context, 1);
+  store.groupsChanged(["loss"]);
+  store.groupsChanged(["loss"]);
+  await after(context, 60_000);
+  assert.deepEqual(asked.map(({ metric }) => metric), ["loss", "accuracy", "loss"]);
+  store.want(wish("accuracy"), true);
+  await after(context, 60_000);
+  assert.deepEqual(asked.map(({ metric }) => metric), ["loss", "accuracy", "loss", "accuracy"]);
   store.dispose();
 });
 

@@ -266,6 +266,7 @@ export function chartPanel({ source, state, runs, metrics, known = signal(metric
       onPoints: (uid, points, run) => store.append(uid, axis(), points, run.generation),
       onAnew: store.refresh,
     }));
+    all.add(live.onTable(() => store.groupsChanged(shownMetrics())));
   }
   if (!metrics) {
     const read = () => {

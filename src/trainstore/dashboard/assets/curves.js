@@ -241,6 +241,17 @@ export function curveStore({ source, runs, points, grouping, onChange }) {
       reread(changed.filter((entry) => !entry.behind));
     },
     /**
+     * Some run has changed: groups may have other runs, or more points of them.
+     * @param {string[]} metrics  Those in view; others are read when they come into view.
+     */
+    groupsChanged(metrics) {
+      for (const entry of entries.values()) {
+        if (entry.uid !== ALL || entry.state !== "ready") continue;
+        if (metrics.includes(entry.wish.metric)) readLater(entry);
+        else entry.behind = true;
+      }
+    },
+    /**
      * A run's new points.
      * @param {string} uid
      * @param {string} axis
