@@ -116,21 +116,21 @@ test("an address that changes all the time is written now and then, and is right
 
 test("a step for Back is written at once, after what was still to be written", (context) => {
   const { state, written } = opened(context, "#/runs");
-  state.set({ smooth: 1 });
-  state.set({ smooth: 2 });
+  for (let smooth = 1; smooth <= 50; smooth += 1) state.set({ smooth });
+  assert.ok(written.length < 50);
   state.set({ q: "x" }, { push: true });
-  assert.deepEqual(written, ["replace #/runs?smooth=1", "replace #/runs?smooth=2", "push #/runs?q=x&smooth=2"]);
+  assert.deepEqual(written.slice(-2), ["replace #/runs?smooth=50", "push #/runs?q=x&smooth=50"]);
 });
 
 test("what was still to be written is not written over another address", (context) => {
   const { state, written, place, pass, goTo } = opened(context, "#/runs");
-  state.set({ smooth: 1 });
-  state.set({ smooth: 2 });
+  for (let smooth = 1; smooth <= 50; smooth += 1) state.set({ smooth });
+  const before = [...written];
   place.hash = "#/health"; // a link was followed; the event comes later
   pass(1000);
   goTo("#/health");
   pass(1000);
-  assert.deepEqual(written, ["replace #/runs?smooth=1"]);
+  assert.deepEqual(written, before);
 });
 
 test("a browser that refuses to write the address is asked again, and who listens is told", (context) => {

@@ -16,7 +16,9 @@ import { signal } from "./signals.js";
  * @property {() => string} hash  The address of all this; the one in the browser may be a moment behind.
  */
 
-const ADDRESS_PAUSE = 350; // ms between two writings of the address: Safari throws after 100 of them in 30 s
+// Safari throws after the address was written 100 times in 30 s: so many times at once, then once in so many ms.
+const ADDRESS_BURST = 20;
+const ADDRESS_PAUSE = 400;
 
 /**
  * @param {string} hash  Of an address, with "#" or without.
@@ -135,18 +137,24 @@ export function startRouter() {
  * @param {() => string} wanted
  */
 function addressWriter(wanted) {
-  let [seen, at] = [location.hash, -Infinity];
+  let [seen, room, at] = [location.hash, ADDRESS_BURST, performance.now()];
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   let timer;
   const stop = () => {
     clearTimeout(timer);
     timer = undefined;
   };
+  const roomNow = () => {
+    const before = at;
+    at = performance.now();
+    room = Math.min(room + (at - before) / ADDRESS_PAUSE, ADDRESS_BURST);
+    return room;
+  };
   const put = (/** @type {boolean} */ push) => {
     stop();
     const hash = wanted();
     if (location.hash !== seen || hash === seen) return; // another address was asked for, and is read in a moment
-    at = performance.now();
+    room = Math.max(roomNow() - 1, 0);
     try {
       history[push ? "pushState" : "replaceState"](null, "", hash);
       seen = location.hash;
@@ -155,7 +163,7 @@ function addressWriter(wanted) {
     }
   };
   const later = () => {
-    timer ??= setTimeout(put, Math.max(at + ADDRESS_PAUSE - performance.now(), 0), false);
+    timer ??= setTimeout(put, ADDRESS_PAUSE, false);
   };
   const flush = () => {
     if (timer !== undefined) put(false);
@@ -165,7 +173,7 @@ function addressWriter(wanted) {
     flush,
     /** @param {boolean} push */
     write(push) {
-      if (push || performance.now() - at >= ADDRESS_PAUSE) put(push);
+      if (push || roomNow() >= 1) put(push);
       else later();
     },
     /** The browser has changed it: what was to be written belongs to the address before. */
