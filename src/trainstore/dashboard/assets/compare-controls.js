@@ -1,7 +1,8 @@
 // Choosing columns for axes, colour and size; and what is said when a read has failed.
 import { h } from "./dom.js";
+import { GROUP_TITLES } from "./picker-tree.js";
 
-const TITLES = { metric: "Metrics", hp: "Hyperparameters", mth: "Model", dbh: "Data", tag: "Tags", run: "Run", env: "Environment" };
+const OFFERED = /** @type {(keyof typeof GROUP_TITLES)[]} */ (["metric", "hp", "mth", "dbh", "tag", "run", "env"]);
 
 /**
  * @typedef {Object} Choice
@@ -20,7 +21,7 @@ export function axisChoice({ infos, groups }) {
   return h("div", { class: "row axis-choice" }, ...groups.map((choice) => {
     const select = h("select", { "aria-label": choice.title, on: { change: () => choice.choose(select.value) } },
       choice.empty === undefined ? null : h("option", { value: "" }, choice.empty),
-      ...Object.entries(TITLES).map(([group, title]) => optionsOf(infos, group, title)));
+      ...OFFERED.map((group) => optionsOf(infos, group, GROUP_TITLES[group])));
     select.value = choice.value;
     return h("span", { class: "row" }, h("label", { class: "row" }, h("span", { "aria-hidden": "true" }, choice.title), select),
       choice.log ? h("button", { class: "small", "aria-pressed": String(choice.log.on), "aria-label": `${choice.title}: log scale`,

@@ -2,14 +2,12 @@
 import { failedRead } from "./compare-controls.js";
 import { fill, h } from "./dom.js";
 import { formatNumber } from "./format.js";
+import { GROUP_TITLES } from "./picker-tree.js";
 import { runLine } from "./run-line.js";
 import { numberOf } from "./wire.js";
 
 const MOST_COMPARED = 50;
-const DIFF_GROUPS = {
-  hp: "Hyperparameters", metric: "Metrics, last values", mth: "Model", dbh: "Data", tag: "Tags", env: "Environment",
-  attempt: "Versions",
-};
+const DIFF_GROUPS = { ...GROUP_TITLES, metric: "Metrics, last values", attempt: "Versions" };
 
 /**
  * @param {{source: import("./types.js").Source, state: import("./router.js").State,
