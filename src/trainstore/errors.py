@@ -21,6 +21,7 @@
     ├── ModelNotFoundError (LookupError, TypeError)
     ├── RunActiveError                      deleting or closing a run that is being written
     ├── RunEndedError                       closing a run that has ended
+    ├── SourceError                         a source of an import or a merge that cannot be read, or is none
     └── JournalError                        a journal that cannot be read or written
 
     TrainStoreWarning (UserWarning)
@@ -129,6 +130,10 @@ class CheckpointError(TrainStoreError):
 
 class RunEndedError(TrainStoreError):
     """The run has a final status, which `TrainStore.close_run` does not change."""
+
+
+class SourceError(TrainStoreError):
+    """The source of an import or a merge cannot be read, or is not what was expected; the message says why."""
 
 
 class JournalError(TrainStoreError):

@@ -1,0 +1,152 @@
+"""What a reader tells of a foreign source: runs, the sessions in which they were recorded, and entries in order.
+
+There are two kinds of sessions. A *log* only grows at its end: its entries have positions (byte offsets, row ids) that
+stay the same while it grows, and an import reads on after the last position that is stored. A *table* may change
+anywhere: it has a ``stamp`` (a digest of its content), and if that is another than at the last import it is read as a
+whole; the import compares it with what is stored and adds what is missing.
+
+Values are given as the source has them; names, values and secrets are cleaned by the import.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from trainstore.importing.places import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Metrics of one step. Several of one step merge: the last value of each metric counts, the others are kept.
+
+    In a table, entries of one step follow each other (ascending steps); in a log they may come in any order.
+    """
+
+    at: int  # microseconds since 1970
+    step: int
+    metrics: Mapping[str, Any]
+    epoch: float | None = None
+    step_time: float | None = None  # seconds
+    details: Mapping[str, Any] | None = None
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparams:
+    """Hyperparameters, nested or flat, or other facts of a namespace of `models.NAMESPACES`; "tag" are tags."""
+
+    values: Mapping[str, Any]
+    namespace: str = "hp"
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """The run's notes, as of a time."""
+
+    at: int
+    text: str
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened: an alert, an artifact (as a link)."""
+
+    at: int
+    kind: str
+    step: int | None
+    details: Mapping[str, Any]
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The session's end: one of "finished", "failed", "interrupted", "pruned"."""
+
+    at: int
+    status: str
+    error: str | None = None
+    position: int = 0
+
+
+Entry = Step | Hyperparams | Notes | Event | End
+
+
+class Session(ABC):
+    """One stretch of a foreign run, by one process: it becomes a writer, and an attempt unless it joins one."""
+
+    identity: str  # the same wherever the source lies and however much it has grown; unique within the tool
+    started_at: int  # microseconds since 1970
+    host: str = ""
+    stamp: str | None = None  # of a table; None: a log
+    end_position: int | None = None  # of a log: its last position now, if that is known without reading
+    written_at: int | None = (
+        None  # when the source was last written (file's mtime, µs); None: it says itself how it ended
+    )
+    facts: Mapping[str, Any] = {}  # git_commit, git_dirty, command, versions (dict), as an attempt has them
+
+    def __init__(self) -> None:
+        #: What is there and is not kept, by what it is: {"histogram": 12}. Counted while reading.
+        self.left_out: Counter[str] = Counter()
+        #: What could not be read, each a line without the path: "torn at byte 812 of 1,040". Set while reading.
+        self.damage: list[str] = []
+
+    def opening(self) -> int | None:
+        """-1: begins from nothing; n: resumes after step n, later steps of before are superseded; None: joins.
+
+        Asked once, when the session is imported for the first time: only what can no longer change may decide it.
+        """
+        return -1
+
+    @abstractmethod
+    def entries(self, after: int = 0) -> Iterator[Entry]:
+        """Of a log: those with positions beyond ``after``, ascending. Of a table: all, ``after`` does not count."""
+
+
+@dataclass(slots=True)
+class ForeignRun:
+    """One run of a foreign source."""
+
+    identity: str  # as a session's
+    name: str
+    started_at: int  # microseconds since 1970
+    where: str  # what it was read from, relative to the source: "runs/a/events.out.tfevents.17…"
+    sessions: Sequence[Session]  # oldest first; at least one
+    uid: str | None = None  # the run's own UUID, if the tool gives it one; else made from the identity
+    project: str | None = None  # None: the name of the source's folder or file
+    parent: str | None = None  # the identity of the run that it continues, or its uid
+    parent_step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user may say about how a source is read. A reader ignores what does not concern it."""
+
+    deleted: bool = False  # MLflow: also what is in its trash
+    merge_subfolders: bool = False  # TensorBoard: subfolders made by add_scalars and add_hparams are their parent's
+    timezone: str | None = None  # Optuna, CSV: of times without one (IANA name); None: this machine's
+    step: str | None = None  # CSV, Parquet: the column of steps
+    run: str | None = None  # CSV, Parquet: the column that tells runs apart
+    time: str | None = None  # CSV, Parquet: the column of times
+
+
+class Reader(Protocol):
+    """A module of this package that reads one tool's files: ``tensorboard``, ``wandb``, …"""
+
+    TOOL: str  # "tensorboard": what --from takes, and run.source
+    LABEL: str  # "TensorBoard": as people write it
+
+    @staticmethod
+    def is_at(place: Place) -> bool:
+        """Whether the place holds something of this tool. Cheap: names, first bytes, names of tables."""
+        ...
+
+    @staticmethod
+    def runs(place: Place, options: Options) -> Iterator[ForeignRun]:
+        """Its runs, parents first. Raises `SourceError` if it cannot be read at all."""
+        ...

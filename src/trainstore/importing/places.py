@@ -1,0 +1,113 @@
+"""Where a foreign source lies: a file, a folder, or a database's URL; which files a folder holds."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+from trainstore.backends.urls import safe_url
+from trainstore.errors import SourceError
+
+MAX_FILES = 1_000_000
+
+
+@dataclass(frozen=True)
+class File:
+    """One regular file of a source."""
+
+    path: Path
+    relative: str  # to the source, with forward slashes; the file's own name if the source is the file
+    size: int  # bytes
+    modified: int  # microseconds since 1970
+
+    @property
+    def name(self) -> str:
+        """Its name without folders."""
+        return self.relative.rpartition("/")[2]
+
+    @property
+    def folder(self) -> str:
+        """The folder that it is in, relative to the source; "" for the source itself."""
+        return self.relative.rpartition("/")[0]
+
+    def open(self) -> BinaryIO:
+        """Open it for reading. Raises `SourceError`."""
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise SourceError(f"{self.relative} cannot be read: {error.strerror or error}") from None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A source that the user named: exactly one of ``path`` and ``url`` is set."""
+
+    path: Path | None
+    url: str | None = field(default=None, repr=False)  # it may hold a password
+
+    @classmethod
+    def of(cls, source: str | os.PathLike[str]) -> Place:
+        """The place that a path or a database's URL names. Raises `SourceError` if there is nothing to read."""
+        if isinstance(source, str) and "://" in source:
+            return cls(None, source)
+        path = Path(source).expanduser()
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            raise SourceError(f"{path} cannot be read: {error.strerror or error}") from None
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise SourceError(f"{path} is neither a file nor a folder")
+        return cls(path.absolute())
+
+    @property
+    def name(self) -> str:
+        """What its runs' project is called if the tool has no projects: the last folder, or the file without suffix."""
+        if self.path is None:
+            return safe_url(self.url or "").rpartition("/")[2]
+        resolved = self.path.resolve()
+        return resolved.name if resolved.is_dir() else resolved.stem
+
+    @cached_property
+    def files(self) -> list[File]:
+        """Its regular files, sorted by their relative paths; links that lead out of the source are not followed.
+
+        Links to folders are not followed at all, so that none leads in a circle.
+        """
+        if self.path is None:
+            return []
+        if self.path.is_file():
+            found = self.path.stat()
+            return [File(self.path, self.path.name, found.st_size, found.st_mtime_ns // 1_000)]
+        return sorted(self._below(self.path), key=lambda file: file.relative)
+
+    def again(self) -> Place:
+        """The same place, to be looked at anew: files come and grow."""
+        return Place(self.path, self.url)
+
+    def _below(self, root: Path) -> list[File]:
+        found: list[File] = []
+        real_root = root.resolve()
+        for folder, folders, names in os.walk(root, onerror=_refuse):
+            folders.sort()
+            for name in names:
+                path = Path(folder, name)
+                try:
+                    if path.is_symlink() and not path.resolve().is_relative_to(real_root):
+                        continue
+                    status = path.stat()
+                except OSError:
+                    continue  # it went away, or is a broken link
+                if stat.S_ISREG(status.st_mode):
+                    relative = path.relative_to(root).as_posix()
+                    found.append(File(path, relative, status.st_size, status.st_mtime_ns // 1_000))
+            if len(found) > MAX_FILES:
+                raise SourceError(f"{root} holds more than {MAX_FILES:,} files; name a folder inside it")
+        return found
+
+
+def _refuse(error: OSError) -> None:
+    raise SourceError(f"{error.filename} cannot be read: {error.strerror or error}")
