@@ -144,3 +144,22 @@ test("a browser that refuses to write the address is asked again, and who listen
   pass(1000);
   assert.deepEqual(written, ["replace #/runs?q=x"]);
 });
+
+test("quick changes of the same kind are one step for Back, and no others", (context) => {
+  const { state, written, pass } = opened(context, "#/runs");
+  const choose = (/** @type {string} */ run) => state.set({ runs: run }, { push: true, together: "runs" });
+  choose("a");
+  pass(500);
+  choose("b");
+  pass(1500);
+  choose("c");
+  state.set({ sort: "name" }, { push: true });
+  choose("d");
+  assert.deepEqual(written, [
+    "push #/runs?runs=a",
+    "replace #/runs?runs=b",
+    "push #/runs?runs=c",
+    "push #/runs?runs=c&sort=name",
+    "push #/runs?runs=d&sort=name",
+  ]);
+});

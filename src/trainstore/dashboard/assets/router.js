@@ -9,8 +9,9 @@ import { signal } from "./signals.js";
  * @property {(name: string) => string[]} list
  * @property {(name: string, usual: number) => number} number
  * @property {(name: string) => boolean} flag
- * @property {(changes: Record<string, any>, options?: {push?: boolean}) => void} set  null, "", false and [] take a
- *   name out. `push` makes a step for Back: for a decision, not for a slider on its way.
+ * @property {(changes: Record<string, any>, options?: {push?: boolean, together?: string}) => void} set  null, "", false
+ *   and [] take a name out. `push` makes a step for Back: for a decision, not for a slider on its way. Quick changes that
+ *   have the same `together` are one step.
  * @property {(names: string[], act: () => void) => (() => void)} listen  Told when one of the names changes.
  * @property {(page: string, uid?: string, changes?: Record<string, any>) => string} link  The address of a page.
  * @property {() => string} hash  The address of all this; the one in the browser may be a moment behind.
@@ -19,6 +20,7 @@ import { signal } from "./signals.js";
 // Safari throws after the address was written 100 times in 30 s: so many times at once, then once in so many ms.
 const ADDRESS_BURST = 20;
 const ADDRESS_PAUSE = 400;
+const TOGETHER_MS = 1000;
 
 /**
  * @param {string} hash  Of an address, with "#" or without.
@@ -71,6 +73,7 @@ export function startRouter() {
   const route = signal(place, (a, b) => a.page === b.page && a.uid === b.uid);
   /** @type {Set<{names: string[], act: () => void}>} */
   const listeners = new Set();
+  let latest = { together: "", at: 0 }; // the last step that was made
 
   const address = addressWriter(() => formatHash(place, values));
 
@@ -83,6 +86,7 @@ export function startRouter() {
     const old = values;
     const before = [...listeners]; // a new page has read the new state; the old one's listeners go with it
     address.isRead();
+    latest = { together: "", at: 0 };
     ({ place, values } = parseHash(location.hash));
     route.set(place);
     tell(old, before);
@@ -100,16 +104,20 @@ export function startRouter() {
       return text === undefined || text === "" || !Number.isFinite(value) ? usual : value;
     },
     flag: (name) => values.get(name)?.[0] === "1",
-    set(changes, { push = false } = {}) {
+    set(changes, { push = false, together = "" } = {}) {
       const old = values;
-      if (push) address.flush(); // Back leads to the state as it was
+      const now = performance.now();
+      const joins = together !== "" && together === latest.together && now - latest.at < TOGETHER_MS;
+      const steps = push && !joins;
+      if (steps) address.flush(); // Back leads to the state as it was
       values = new Map(values);
       for (const [name, value] of Object.entries(changes)) {
         const texts = asTexts(value);
         if (texts.length) values.set(name, texts);
         else values.delete(name);
       }
-      address.write(push);
+      address.write(steps);
+      if (push) latest = { together, at: now };
       tell(old, [...listeners]);
     },
     listen(names, act) {

@@ -12,6 +12,7 @@ const NONE = "none"; // in the address: nobody is chosen, not even the newest
 const SHORT_UID = 8;
 const MOST_FILTER = 10_000; // characters of a filter
 const MOST_UNKNOWN = 20; // each is looked for in all uids
+const CHOICE = { push: true, together: "runs" }; // one step for Back, however many boxes are clicked in a row
 
 /**
  * The uids that the address means, a part of one where it is that of one run alone; and the texts that mean none.
@@ -66,10 +67,22 @@ export function chosenFilter(texts, uids) {
  */
 export function runLabels(rows, uids) {
   const names = uids.map((uid) => String(cellAt(rows, "name", rows.place.get(uid) ?? -1) ?? uid.slice(0, SHORT_UID)));
-  /** @type {Map<string, number>} */
-  const uses = new Map();
-  for (const name of names) uses.set(name, (uses.get(name) ?? 0) + 1);
-  return names.map((name, place) => (uses.get(name) === 1 ? name : `${name} · ${uids[place].slice(0, 4)}`));
+  const twice = repeatedTexts(names);
+  return names.map((name, place) => (twice.has(name) ? `${name}${uidMark(uids[place])}` : name));
+}
+
+/**
+ * What tells a run from others of the same name.
+ * @param {string} uid
+ */
+export function uidMark(uid) {
+  return ` · ${uid.slice(0, 4)}`;
+}
+
+/** @param {import("./types.js").Cell[]} texts */
+export function repeatedTexts(texts) {
+  const once = new Set();
+  return new Set(texts.filter((text) => once.size === once.add(text).size));
 }
 
 /**
@@ -118,7 +131,7 @@ export function runSelection(state, list, most) {
     tooMany = uids.length - kept.length;
     const runs = [...shortUids(kept, list.rows.get().uids), ...hidden];
     cut = { of: runs.join(), left: tooMany };
-    state.set({ runs: runs.length ? runs : [NONE] });
+    state.set({ runs: runs.length ? runs : [NONE] }, CHOICE);
   };
 
   const stops = [list.rows.listen(update), state.listen(["runs"], update), list.status.listen(update)];
@@ -134,7 +147,7 @@ export function runSelection(state, list, most) {
     /** @param {string[]} uids  These and no others. */
     choose: (uids) => choose(uids),
     /** Back to the newest. */
-    usual: () => state.set({ runs: null }),
+    usual: () => state.set({ runs: null }, CHOICE),
     /**
      * Choose or leave out some runs; with `extend` all between the last one and this.
      * @param {string[]} uids
