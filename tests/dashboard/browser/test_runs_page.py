@@ -149,11 +149,27 @@ def test_a_filter_that_cannot_be_read_says_where(page):
     problem.wait_for()
     assert "learning_rate" in problem.inner_text()
     assert len(names(page)) == 8
+    page.get_by_text("The filter has an error; these are the runs of the one before.").wait_for()
     field = page.get_by_role("combobox", name="Filter of runs")
     assert field.get_attribute("aria-invalid") == "true"
     field.fill("")
     field.press("Enter")
     problem.wait_for(state="hidden")
+    page.get_by_text("runs of the one before").wait_for(state="hidden")
+
+
+def test_a_link_with_a_filter_that_cannot_be_read_says_why(page):
+    """And leads out."""
+    page.watch.allowed.append("status of 400")
+    type_filter(page, "hp.learning_rte < 1e-3")
+    page.get_by_role("alert").wait_for()
+    page.reload()
+    trouble = page.locator("main .empty")
+    trouble.get_by_role("heading", name="The filter has an error").wait_for()
+    assert "hp.learning_rte < 1e-3" in trouble.inner_text()
+    assert "learning_rate" in trouble.inner_text()
+    trouble.get_by_role("button", name="Clear the filter").click()
+    wait_until(page, lambda: len(names(page)) == 8)
 
 
 def test_the_filter_completes_names(page):
@@ -211,6 +227,19 @@ def test_a_run_leaves_the_charts_and_comes_back(page):
     wait_until(page, lambda: len(chosen(page)) == 8)
 
 
+def test_back_undoes_a_choice_of_runs(page):
+    """Boxes that are clicked right after each other are one step."""
+    page.evaluate(
+        """() => ["sweep-006", "sweep-005"].forEach((name) =>
+             document.querySelector(`[aria-label="Show ${name} in the charts"]`).click())"""
+    )
+    wait_until(page, lambda: page.url.count("runs=") == 6)
+    page.go_back()
+    wait_until(page, lambda: len(chosen(page)) == 8)
+    page.go_forward()
+    wait_until(page, lambda: len(chosen(page)) == 6)
+
+
 def test_runs_and_steps_are_saved_as_files(page):
     """All runs of the table, or the steps of those in the charts."""
     page.get_by_role("button", name="in the charts").click()
@@ -236,6 +265,19 @@ def test_groups_tell_mean_and_deviation_and_open(page):
     wait_until(page, lambda: names(page) == ["sweep-006", "sweep-005"])
 
 
+def test_a_group_is_marked_as_its_curve_is(page):
+    """And its runs, which have no curve then, are not."""
+    page.goto(re.sub("#.*", "#/runs?group=hp.optimizer", page.url))
+    whole(page)
+    page.get_by_role("button", name=re.compile("optimizer = lion")).click()
+    wait_until(page, lambda: len(names(page)) == 2)
+    colour = "(all) => all.map((one) => getComputedStyle(one).stroke)"
+    marks = page.locator(".grid-body .run-line line")
+    wait_until(page, lambda: marks.count() == 2)
+    drawn = page.locator(".chart-legend line")
+    assert sorted(marks.evaluate_all(colour)) == sorted(drawn.evaluate_all(colour))
+
+
 def test_columns_are_chosen_and_only_what_differs(page):
     """The picker adds one, the button keeps what tells runs apart."""
     page.keyboard.press("t")
@@ -252,6 +294,19 @@ def test_columns_are_chosen_and_only_what_differs(page):
     settle(page)
     assert page.get_by_role("columnheader", name="precision", exact=True).count() == 0
     assert page.get_by_role("columnheader", name="optimizer", exact=True).count() == 1
+
+
+def test_enter_takes_the_column_that_the_search_finds(page):
+    """In the picker of columns as in that of groups."""
+    page.get_by_role("button", name="Columns").click()
+    page.get_by_role("searchbox", name="Search columns").fill("precision")
+    page.keyboard.press("Enter")
+    assert "cols=hp.precision" in page.url
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Group").click()
+    page.get_by_role("searchbox", name="Search columns").fill("optimizer")
+    page.keyboard.press("Enter")
+    assert "group=hp.optimizer" in page.url
 
 
 def test_an_address_is_a_whole_state(page, open_page, dashboard_of):
@@ -304,6 +359,18 @@ def test_everything_can_be_done_by_keys(page):
     wait_until(page, lambda: not page.get_by_role("grid", name="Runs").is_visible())
     page.keyboard.press("c")
     page.get_by_role("grid", name="Runs").wait_for()
+
+
+def test_enter_opens_the_run_and_back_leads_to_its_row(page):
+    """From the cell with the box, too."""
+    page.keyboard.press("j")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", level=1, name="sweep-006").wait_for()
+    page.go_back()
+    whole(page)
+    row = page.get_by_role("row").filter(has_text="sweep-006")
+    wait_until(page, lambda: row.evaluate("(row) => row.contains(document.activeElement)"))
 
 
 def test_the_theme_is_the_readers_choice_and_is_remembered(page):

@@ -10,6 +10,7 @@ import pytest
 
 from fixtures import experiments
 from fixtures.browsers import Dashboard, settle, wait_until
+from trainstore import TrainStore
 
 KILLED = """
 import os, signal, sys
@@ -164,6 +165,56 @@ def test_a_column_that_is_not_there_is_told_beside_the_runs(page_at):
     assert page.get_by_role("link", name="sweep-006").is_visible()
     page.get_by_role("button", name="The usual columns and order").click()
     wait_until(page, lambda: "loss" in headings(page))
+
+
+def twins(store):
+    """Two runs of one name, and another."""
+    for name in ("twin", "twin", "only"):
+        with store.start_run(name=name) as run:
+            run.log({"loss": 1.0}, step=1)
+
+
+def test_runs_of_one_name_are_told_apart(page_at):
+    """By the beginning of their uid, as in the charts."""
+    page = page_at(twins, "#/runs")
+    names = page.locator("[role=gridcell] a").all_inner_texts()
+    assert names.count("only") == 1
+    assert len({name for name in names if re.fullmatch(r"twin · \w{4}", name)}) == 2
+    assert sorted(names) == sorted(page.locator(".chart-legend li .cut").all_inner_texts())
+
+
+def test_the_column_of_names_is_as_wide_as_they_are(page_at):
+    """No name is cut, and the results get the room; an edge tells of cells below it."""
+    page = page_at(experiments.eight, "#/runs", width=1366)
+    cut = "(all) => all.filter((one) => one.scrollWidth > one.clientWidth).length"
+    assert page.locator("[role=gridcell] a").evaluate_all(cut) == 0
+    assert page.get_by_role("columnheader", name="name").bounding_box()["width"] < 130
+    grid = page.get_by_role("grid", name="Runs")
+    assert "is-scrolled" not in grid.get_attribute("class")
+    grid.evaluate("(grid) => { grid.scrollLeft = 40; }")
+    wait_until(page, lambda: "is-scrolled" in grid.get_attribute("class"))
+
+
+def test_the_first_page_says_how_to_record_into_this_store(open_page, tmp_path):
+    """Its code, run elsewhere, makes a run appear; the command names the store, too."""
+    with TrainStore(tmp_path / "own.db"):
+        pass
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    dashboard = Dashboard(tmp_path, f"sqlite:///{tmp_path}/own.db")
+    try:
+        page = open_page(dashboard, "#/runs")
+        first = page.locator(".first-screen")
+        first.wait_for()
+        assert f"trainstore demo --store {tmp_path}/own.db" in first.inner_text()
+        code = first.locator("pre").inner_text()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TRAINSTORE_")}
+        subprocess.run([sys.executable, "-c", code], cwd=elsewhere, env=environment, timeout=60, check=True)
+        page.locator(".grid-body [role=row]").wait_for()
+        assert list(elsewhere.iterdir()) == []
+        settle(page)
+    finally:
+        dashboard.close()
 
 
 def test_what_a_killed_process_left_is_told_with_the_command(open_page, tmp_path):

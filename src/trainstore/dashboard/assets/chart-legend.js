@@ -2,9 +2,12 @@
 import { assignColours } from "./colours.js";
 import { fill, h } from "./dom.js";
 import { formatNumber } from "./format.js";
+import { groupKey } from "./order.js";
 import { runLine } from "./run-line.js";
+import { signal } from "./signals.js";
 
 /** @typedef {import("./types.js").ShownRun} ShownRun */
+/** @typedef {import("./signals.js").Signal<Map<string, ShownRun>>} GroupStyles  By `groupKey`; none without groups. */
 
 const MOST_IN_LEGEND = 40;
 
@@ -26,9 +29,14 @@ export function groupName(by, { group = [], label = "" }) {
 export function chartLegend(by) {
   /** @type {Map<string, ShownRun>} */
   const known = new Map();
+  /** @type {Map<string, ShownRun>} */
+  let byKey = new Map();
+  /** @type {GroupStyles} */
+  const styles = signal(byKey);
   const element = h("ul", { class: "chart-legend", hidden: true });
   return {
     element,
+    styles,
     /**
      * How a group is drawn. A metric that one of them lacks does not change the others' colours.
      * @param {import("./types.js").Curve} curve
@@ -43,6 +51,7 @@ export function chartLegend(by) {
       const label = curve.runs === undefined ? name : `${name} (${curve.runs})`;
       const group = { uid, name, status: "", label, ...style };
       known.set(uid, group);
+      byKey = new Map([...byKey, [groupKey(curve.group ?? []), group]]);
       return group;
     },
     /**
@@ -51,6 +60,7 @@ export function chartLegend(by) {
      */
     show(grouped, runs) {
       const all = grouped ? [...known.values()] : runs;
+      styles.set(byKey);
       const more = all.length - MOST_IN_LEGEND;
       element.hidden = !all.length;
       element.classList.toggle("of-runs", !grouped);
@@ -76,6 +86,8 @@ export function chartLegend(by) {
     },
     clear() {
       known.clear();
+      byKey = new Map();
+      styles.set(byKey);
       element.hidden = true;
     },
   };

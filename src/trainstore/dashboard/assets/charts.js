@@ -30,7 +30,7 @@ const FEW_RUNS = 10;
  * @param {MarksSignal} [options.marks]
  * @param {import("./types.js").Context["live"]} [options.live]
  * @param {boolean} [options.compact]  Without the controls.
- * @returns {import("./types.js").Page}
+ * @returns {import("./types.js").Page & {groups: import("./chart-legend.js").GroupStyles}}
  */
 export function chartPanel({ source, state, runs, metrics, known = signal(metrics !== undefined), marks, live, compact = false }) {
   const all = disposables();
@@ -284,5 +284,5 @@ export function chartPanel({ source, state, runs, metrics, known = signal(metric
   all.add(() => document.documentElement.classList.remove("chart-fills"));
   zoomed.hidden = !settings.zoomed();
   runsChanged();
-  return { element, dispose: all.dispose };
+  return { element, groups: legend.styles, dispose: all.dispose };
 }

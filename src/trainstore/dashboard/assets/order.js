@@ -128,6 +128,14 @@ function numeric(value) {
  */
 
 /**
+ * The same for a row of the table and for a group's curve.
+ * @param {Cell[]} values  Of the columns that runs are grouped by.
+ */
+export function groupKey(values) {
+  return JSON.stringify(values);
+}
+
+/**
  * Groups of runs with the same values, in the order in which the sorted table meets them, or by a column of numbers
  * by their means.
  * @param {Rows} rows
@@ -141,7 +149,7 @@ export function groupedRows(rows, order, by, keys) {
   const groups = new Map();
   for (const row of order) {
     const values = by.map((id) => cellAt(rows, id, row));
-    const key = JSON.stringify(values);
+    const key = groupKey(values);
     const group = groups.get(key) ?? { key, values, members: [] };
     group.members.push(row);
     groups.set(key, group);

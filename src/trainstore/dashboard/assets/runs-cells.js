@@ -7,6 +7,9 @@ import { cellAt } from "./rows.js";
 /** @typedef {import("./rows.js").Rows} Rows */
 
 const DIGITS = 4;
+const LEAST_NAME_WIDTH = 84; // pixels
+const MOST_NAME_WIDTH = 280;
+const ROOM_BESIDE_NAME = 22; // the cell's padding, the indent below a group
 
 /** @param {string} status */
 export function statusMark(status) {
@@ -118,6 +121,22 @@ export function columnWidth(label, texts) {
   return Math.round(Math.min(240, Math.max(64, 34 + 7 * label.length, 22 + 7.4 * longest)));
 }
 
+/** @type {CanvasRenderingContext2D|null} */
+let ruler = null;
+
+/**
+ * A width for the column of names: as wide as the longest of them, within limits.
+ * @param {string[]} names
+ */
+export function nameWidth(names) {
+  ruler ??= h("canvas").getContext("2d");
+  if (!ruler) return MOST_NAME_WIDTH;
+  const style = getComputedStyle(document.body);
+  ruler.font = `${style.fontSize} ${style.fontFamily}`;
+  const longest = Math.max(0, ...names.map((name) => ruler?.measureText(name).width ?? 0));
+  return Math.ceil(Math.min(MOST_NAME_WIDTH, Math.max(LEAST_NAME_WIDTH, longest + ROOM_BESIDE_NAME)));
+}
+
 /**
  * What the runs of a group have in common: "lr = 0.1, optimizer = adamw".
  * @param {Rows} rows
@@ -128,4 +147,17 @@ export function groupTitle(rows, by, values) {
   const names = by.map((id) => id.replace(/^(hp|tag|mth|dbh|env)\./, ""));
   const text = (/** @type {number} */ place) => formatCell(values[place], rows.columns.get(by[place])?.kind ?? "text");
   return names.map((name, place) => `${name} = ${values[place] === null ? "none" : text(place)}`).join(", ");
+}
+
+/**
+ * Headings: the short names, or the whole ones where two would be equal.
+ * @param {string[]} ids
+ * @param {import("./types.js").ColumnInfo[]} infos
+ * @returns {Map<string, string>}
+ */
+export function labelsOf(ids, infos) {
+  const known = new Map(infos.map(({ id, label }) => [id, label]));
+  const short = ids.map((id) => known.get(id) ?? id.replace(/^(hp|mth|dbh|env|tag|metric)\./, ""));
+  const twice = new Set(short.filter((label, place) => short.indexOf(label) !== place));
+  return new Map(ids.map((id, place) => [id, twice.has(short[place]) ? id : short[place]]));
 }

@@ -57,6 +57,38 @@ export function nothingFound(state) {
   );
 }
 
+/** The filter cannot be read, and there are runs of an earlier one. */
+export function staleNotice() {
+  return h(
+    "div",
+    { class: "row" },
+    h("span", { class: "warn", "aria-hidden": "true" }, "⚠"),
+    h("span", { class: "grow" }, "The filter has an error; these are the runs of the one before."),
+  );
+}
+
+/**
+ * The filter cannot be read, and there is nothing else to show.
+ * @param {import("./router.js").State} state
+ * @param {any} error
+ */
+export function filterTrouble(state, error) {
+  return h(
+    "div",
+    { class: "empty" },
+    h("h2", {}, "The filter has an error"),
+    h("p", {}, h("code", {}, state.text("q"))),
+    h("p", {}, withoutPlace(error.message)),
+    error.hint && h("p", {}, error.hint),
+    h("p", {}, h("button", { class: "primary", on: { click: () => state.set({ q: null }, { push: true }) } }, "Clear the filter")),
+  );
+}
+
+/** @param {string} message */
+function withoutPlace(message) {
+  return message.replace(/^\w+, character \d+: /, "");
+}
+
 /**
  * A read that failed, beside what is still shown.
  * @param {any} error
@@ -72,7 +104,7 @@ export function troubleNotice(error, again, usual) {
     h(
       "span",
       { class: "grow" },
-      error.message.replace(/^\w+, character \d+: /, ""),
+      withoutPlace(error.message),
       error.hint ? ` (${error.hint})` : "",
     ),
     ours

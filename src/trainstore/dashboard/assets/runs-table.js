@@ -10,10 +10,13 @@ import {
   fillSummary,
   fillValue,
   groupTitle,
+  labelsOf,
+  nameWidth,
   statusMark,
 } from "./runs-cells.js";
 import { cellAt } from "./rows.js";
 import { runLine } from "./run-line.js";
+import { repeatedTexts, uidMark } from "./selection.js";
 import { virtualTable } from "./table.js";
 
 /** @typedef {import("./order.js").RunGroup} RunGroup */
@@ -26,15 +29,19 @@ const WIDEST_NAME = 0.5; // of the table's width
 const NO_VALUES = [];
 const NARROW = 460; // pixels of a table in which names scroll along
 
+/** The row from which one went to a run's page: Back leads to it again. @type {string|null} */
+let leftRow = null;
+
 /**
  * @param {Object} parts
  * @param {import("./router.js").State} parts.state
  * @param {import("./run-list.js").RunList} parts.list
  * @param {ReturnType<typeof import("./selection.js").runSelection>} parts.selection
+ * @param {import("./chart-legend.js").GroupStyles} parts.groups  How the charts draw groups.
  * @param {() => string[]} parts.columns  The ids of those shown.
  * @param {() => number} parts.now  Seconds since 1970, by the database's clock.
  */
-export function runsTable({ state, list, selection, columns, now }) {
+export function runsTable({ state, list, selection, groups, columns, now }) {
   let rows = list.rows.get(); // those that the lines are of
   /** @type {Line[]} */
   let lines = [];
@@ -42,6 +49,8 @@ export function runsTable({ state, list, selection, columns, now }) {
   let order = [];
   /** @type {Map<string, {colour: number, dash: number}>} */
   let styles = new Map();
+  /** Names that several runs have. @type {Set<import("./types.js").Cell>} */
+  let repeated = new Set();
   /** @type {Set<string>} */
   const open = new Set();
   /** @type {WeakMap<import("./types.js").Cell[], {key: string, width: number}>} */
@@ -49,7 +58,23 @@ export function runsTable({ state, list, selection, columns, now }) {
   const grid = virtualTable("Runs", {
     toggle: (row, extend) => toggleLine(lines[row], extend),
     all: () => selection.choose(order),
+    open: (place) => openLine(lines[place]),
   });
+  const back = leftRow;
+  leftRow = null;
+  requestAnimationFrame(() => {
+    const isFree = document.activeElement === null || document.activeElement.contains(grid.element); // not elsewhere
+    if (back !== null && isFree) grid.focusRow(back);
+  });
+
+  const openLine = (/** @type {Line|undefined} */ line) => {
+    if (line?.group) flipGroup(line.group);
+    else if (line) location.hash = state.link("run", uidsOf(line)[0]);
+  };
+  const flipGroup = (/** @type {RunGroup} */ group) => {
+    if (!open.delete(group.key)) open.add(group.key);
+    show();
+  };
 
   const uidsOf = (/** @type {Line} */ line) => line.members.map((row) => rows.uids[row]);
   const toggleLine = (/** @type {Line|undefined} */ line, /** @type {boolean} */ extend) => {
@@ -58,6 +83,7 @@ export function runsTable({ state, list, selection, columns, now }) {
 
   const arrange = () => {
     rows = list.rows.get();
+    repeated = repeatedTexts(rows.columns.get("name")?.values ?? NO_VALUES);
     const keys = sortKeys(state.list("sort"));
     const by = state.list("group");
     const sorted = list.status.get().whole ? sortedRows(rows, keys) : rows.uids.map((_, row) => row);
@@ -66,9 +92,9 @@ export function runsTable({ state, list, selection, columns, now }) {
       lines = sorted.map((row) => ({ group: null, members: [row] }));
       return;
     }
-    const groups = groupedRows(rows, sorted, by, keys);
-    order = groups.flatMap((group) => group.members.map((row) => rows.uids[row]));
-    lines = groups.flatMap((group) => [
+    const found = groupedRows(rows, sorted, by, keys);
+    order = found.flatMap((group) => group.members.map((row) => rows.uids[row]));
+    lines = found.flatMap((group) => [
       { group, members: group.members },
       ...(open.has(group.key) ? group.members.map((row) => ({ group: null, members: [row] })) : []),
     ]);
@@ -112,7 +138,8 @@ export function runsTable({ state, list, selection, columns, now }) {
     const by = state.list("group");
     const titles = lines.flatMap(({ group }) => (group ? groupTitle(rows, by, group.values) : []));
     const name = { ...column("name", by.length ? "group" : "name"), frozen };
-    const room = Math.max(140, name.width, by.length ? columnWidth("", titles.slice(0, SAMPLE)) + 60 : 0);
+    const names = lines.filter(({ group }) => !group).slice(0, SAMPLE).map(({ members: [row] }) => nameOf(row).join(""));
+    const room = Math.max(nameWidth(names) + (by.length ? 18 : 0), by.length ? columnWidth("", titles.slice(0, SAMPLE)) + 60 : 0);
     return [
       { id: "select", label: "", kind: text, width: 32, frozen: true },
       { id: "line", label: "", kind: text, width: 30, frozen: true },
@@ -163,16 +190,14 @@ export function runsTable({ state, list, selection, columns, now }) {
     if (line.group) return fillGroup(cell, id, line.group);
     const [row] = line.members;
     const uid = rows.uids[row];
-    if (id === "line") {
-      const style = styles.get(uid);
-      cell.title = style ? "shown in the charts" : "";
-      return fill(cell, style && runLine(style));
-    }
+    const inGroup = state.list("group").length > 0;
+    if (id === "line") return fillLine(cell, inGroup ? undefined : styles.get(uid)); // charts draw groups, not their runs
     if (id === "name") {
-      const name = String(cellAt(rows, "name", row) || uid.slice(0, 8));
-      cell.title = name;
-      cell.classList.toggle("in-group", state.list("group").length > 0);
-      return fill(cell, h("a", { class: "cut", href: state.link("run", uid) }, name));
+      const [name, mark] = nameOf(row);
+      cell.title = mark ? `${name} · ${uid}` : name;
+      cell.classList.toggle("in-group", inGroup);
+      const text = [name, mark && h("span", { class: "muted" }, mark)];
+      return fill(cell, h("a", { class: "cut", href: state.link("run", uid) }, text));
     }
     if (id === "status") {
       const status = String(cellAt(rows, "status", row) ?? "");
@@ -180,6 +205,18 @@ export function runsTable({ state, list, selection, columns, now }) {
       return fill(cell, statusMark(status));
     }
     fillValue(cell, id, cellAt(rows, id, row), kind, now());
+  };
+
+  /** A run's name, and what tells it from others of that name. */
+  const nameOf = (/** @type {number} */ row) => {
+    const name = cellAt(rows, "name", row);
+    const uid = rows.uids[row];
+    return [String(name || uid.slice(0, 8)), name && repeated.has(name) ? uidMark(uid) : ""];
+  };
+
+  const fillLine = (/** @type {HTMLElement} */ cell, /** @type {{colour: number, dash: number}|undefined} */ style) => {
+    cell.title = style ? "shown in the charts" : "";
+    fill(cell, style && runLine(style));
   };
 
   const fillBox = (/** @type {HTMLElement} */ cell, /** @type {Line} */ line) => {
@@ -195,20 +232,16 @@ export function runsTable({ state, list, selection, columns, now }) {
   };
 
   const fillGroup = (/** @type {HTMLElement} */ cell, /** @type {string} */ id, /** @type {RunGroup} */ group) => {
-    if (id === "line") return fill(cell);
+    if (id === "line") return fillLine(cell, groups.get().get(group.key));
     if (id === "status") return fillStatuses(cell, rows, group.members);
     if (id !== "name") return fillNumbers(cell, id, group);
     const is = open.has(group.key);
     const text = groupTitle(rows, state.list("group"), group.values);
-    const flip = () => {
-      if (!open.delete(group.key)) open.add(group.key);
-      show();
-    };
     fill(
       cell,
       h(
         "button",
-        { class: "plain group-button", "aria-expanded": String(is), on: { click: flip } },
+        { class: "plain group-button", "aria-expanded": String(is), on: { click: () => flipGroup(group) } },
         h("span", { "aria-hidden": "true" }, is ? "▾ " : "▸ "),
         h("span", { class: "cut" }, text),
         h("span", { class: "count" }, String(group.members.length)),
@@ -260,20 +293,8 @@ export function runsTable({ state, list, selection, columns, now }) {
     order: () => order,
     dispose() {
       pressed.dispose();
+      leftRow = grid.focused();
       grid.dispose();
     },
   };
-}
-
-/**
- * Headings: the short names, or the whole ones where two would be equal.
- * @param {string[]} ids
- * @param {import("./types.js").ColumnInfo[]} infos
- * @returns {Map<string, string>}
- */
-export function labelsOf(ids, infos) {
-  const known = new Map(infos.map(({ id, label }) => [id, label]));
-  const short = ids.map((id) => known.get(id) ?? id.replace(/^(hp|mth|dbh|env|tag|metric)\./, ""));
-  const twice = new Set(short.filter((label, place) => short.indexOf(label) !== place));
-  return new Map(ids.map((id, place) => [id, twice.has(short[place]) ? id : short[place]]));
 }

@@ -6,7 +6,7 @@ import { divider } from "./divider.js";
 import { announce, fill, h } from "./dom.js";
 import { formatNumber } from "./format.js";
 import { addShortcut } from "./keys.js";
-import { firstScreen, nothingFound, troubleNotice, waitingNotice } from "./runs-empty.js";
+import { filterTrouble, firstScreen, nothingFound, staleNotice, troubleNotice, waitingNotice } from "./runs-empty.js";
 import { runsTable } from "./runs-table.js";
 import { runsToolbar } from "./runs-toolbar.js";
 import { runSelection } from "./selection.js";
@@ -25,7 +25,6 @@ export function runsPage({ source, meta, state, live, list }) {
   const { add, dispose } = disposables();
   const columns = shownColumns(state, list);
   const selection = runSelection(state, list, meta.limits.curves_runs);
-  const table = runsTable({ state, list, selection, columns: columns.get, now: databaseNow });
   const left = h("div", { class: "runs-table" });
 
   const waiting = waitingRecords({ source, meta, live });
@@ -49,6 +48,7 @@ export function runsPage({ source, meta, state, live, list }) {
     }),
   );
   const charts = chartPanel({ source, state, runs: selection.shown, metrics, known, live });
+  const table = runsTable({ state, list, selection, groups: charts.groups, columns: columns.get, now: databaseNow });
   fill(parts, left, line, h("div", { class: "runs-charts" }, charts.element));
   const toolbar = runsToolbar({ source, state, list, selection, columns, order: table.order, limit: meta.limits.curves_runs });
   const element = h(
@@ -75,6 +75,8 @@ export function runsPage({ source, meta, state, live, list }) {
     toolbar.view(element.dataset.view, narrow);
   };
 
+  /** Whether it is the filter that cannot be read. */
+  const ofFilter = (/** @type {any} */ error) => error?.code === "filter" && !error.elsewhere && source.can.filter;
   /** @type {any} What the notice says; it is made once, so that its button keeps the focus. */
   let said = null;
   const say = (/** @type {any} */ error) => {
@@ -83,7 +85,7 @@ export function runsPage({ source, meta, state, live, list }) {
     said = error ?? left;
     notice.hidden = !said;
     const usual = () => state.set({ cols: null, sort: null, group: null });
-    if (error) fill(notice, troubleNotice(error, list.load, usual));
+    if (error) fill(notice, ofFilter(error) ? staleNotice() : troubleNotice(error, list.load, usual));
     else if (left) fill(notice, waitingNotice(left, waiting.close));
   };
 
@@ -95,9 +97,11 @@ export function runsPage({ source, meta, state, live, list }) {
     element.classList.toggle("is-new", count === null);
     element.setAttribute("aria-busy", String(loading));
     left.dataset.whole = String(whole && !loading);
-    const elsewhere = error && (error.code !== "filter" || error.elsewhere || !source.can.filter) ? error : null;
-    say(elsewhere);
-    if (first) fill(left, firstScreen(meta));
+    const wrong = ofFilter(error);
+    element.classList.toggle("is-old", wrong && !loading);
+    say(wrong && !count ? null : error);
+    if (wrong && !count) fill(left, filterTrouble(state, error));
+    else if (first) fill(left, firstScreen(meta));
     else if (count === 0) fill(left, nothingFound(state));
     else if (count === null && !error) fill(left, h("p", { class: "loading" }, "Reading the runs…"));
     else if (count === null) fill(left, h("p", { class: "empty" }, "No runs could be read."));
@@ -129,6 +133,7 @@ export function runsPage({ source, meta, state, live, list }) {
       announce(`${formatNumber(n)} run${n === 1 ? "" : "s"} in the charts`);
     }),
   );
+  add(charts.groups.listen(() => table.refresh()));
   add(addShortcut("t", "the table alone, and back", () => flip("table")));
   add(addShortcut("c", "the charts alone, and back", () => flip("charts")));
   add(addShortcut("j", "to the table", table.focus));

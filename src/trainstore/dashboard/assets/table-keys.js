@@ -1,4 +1,10 @@
-// Where the cursor of a grid goes by a key.
+// Where the cursor of a grid goes: by a key, or with its row.
+
+/**
+ * Keys that do something with a row, but on these controls, which have them for themselves.
+ * @type {Record<string, string>}
+ */
+export const CONTROLS_OF_KEYS = { " ": "button", Enter: "a, button" };
 
 /** @type {Record<string, (cursor: import("./table.js").GridCursor, size: {rows: number, columns: number, page: number}) => import("./table.js").GridCursor>} */
 const GRID_MOVES = {
@@ -30,4 +36,16 @@ export function cursorAfter(cursor, key, control, size) {
     row: Math.min(Math.max(next.row, -1), size.rows - 1),
     column: Math.min(Math.max(next.column, 0), Math.max(0, size.columns - 1)),
   };
+}
+
+/**
+ * Where the row of a key is; the old place if it is gone.
+ * @param {import("./table.js").GridModel} model
+ * @param {string|null} key
+ * @param {number} old
+ */
+export function rowOfKey(model, key, old) {
+  if (key === null) return old < 0 ? -1 : Math.min(old, Math.max(0, model.length - 1));
+  for (let row = 0; row < model.length; row += 1) if (model.key(row) === key) return row;
+  return Math.min(old, Math.max(0, model.length - 1));
 }

@@ -1,6 +1,6 @@
 // A grid of which only the rows and columns in view exist: thousands of both scroll as smoothly as ten.
 import { h, setProperties } from "./dom.js";
-import { cursorAfter } from "./table-keys.js";
+import { CONTROLS_OF_KEYS, cursorAfter, rowOfKey } from "./table-keys.js";
 
 /**
  * @typedef {Object} GridColumn
@@ -23,6 +23,7 @@ import { cursorAfter } from "./table-keys.js";
  * @typedef {Object} GridActions
  * @property {(row: number, extend: boolean) => void} toggle  Space, or a click on the first column.
  * @property {() => void} all  Ctrl and a.
+ * @property {(row: number) => void} open  Enter, where no link or button has it.
  */
 /** @typedef {{row: number, column: number}} GridCursor  Row −1 is the heading. */
 
@@ -89,6 +90,7 @@ export function virtualTable(label, act) {
     const places = columnsInView();
     const moved = all || places.length !== shown.length || places.some((place, index) => place !== shown[index]);
     shown = places;
+    element.classList.toggle("is-scrolled", element.scrollLeft > 0);
     const focused = element.contains(document.activeElement);
     if (moved) fillCells(head, all, putHead);
     const wanted = rowsToShow();
@@ -192,9 +194,11 @@ export function virtualTable(label, act) {
       act.all();
       return;
     }
-    if (event.key === " " && cursor.row >= 0 && !(/** @type {Element} */ (event.target).matches("button"))) {
+    const controls = CONTROLS_OF_KEYS[event.key];
+    if (controls && cursor.row >= 0 && !(/** @type {Element} */ (event.target).matches(controls))) {
       event.preventDefault();
-      act.toggle(cursor.row, event.shiftKey);
+      if (event.key === " ") act.toggle(cursor.row, event.shiftKey);
+      else act.open(cursor.row);
       return;
     }
     const size = { rows: model.length, columns: model.columns.length, page: rowsInView().count };
@@ -265,6 +269,13 @@ export function virtualTable(label, act) {
       paint(true);
     },
     refresh: () => paint(true),
+    /** The key of the row that has the focus. */
+    focused: () => (element.contains(document.activeElement) && cursor.row >= 0 ? model.key(cursor.row) : null),
+    /** @param {string} key  Of a row: to it, if it is there. */
+    focusRow(key) {
+      const row = rowOfKey(model, key, -1);
+      if (row >= 0) moveTo({ ...cursor, row });
+    },
     focus: () => moveTo({ ...cursor, row: Math.min(Math.max(cursor.row, 0), model.length - 1) }),
     dispose() {
       cancelAnimationFrame(frame);
@@ -272,17 +283,6 @@ export function virtualTable(label, act) {
       rows = new Map();
     },
   };
-}
-
-/**
- * @param {GridModel} model
- * @param {string|null} key
- * @param {number} old
- */
-function rowOfKey(model, key, old) {
-  if (key === null) return old < 0 ? -1 : Math.min(old, Math.max(0, model.length - 1));
-  for (let row = 0; row < model.length; row += 1) if (model.key(row) === key) return row;
-  return Math.min(old, Math.max(0, model.length - 1));
 }
 
 /**
