@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from importing.writers import Single, event, frame, proto, scalar, start, tensor, text, version
 from trainstore.errors import SourceError
 from trainstore.importing import tensorboard
-from trainstore.importing.foreign import Entry, Event, ForeignRun, Hyperparams, Options, Step
+from trainstore.importing.foreign import Entry, Event, ForeignRun, Hyperparams, Options, Step, Unread
 from trainstore.importing.places import Place
 
 SAMPLE = Path(__file__).parent / "samples" / "tensorboard"
@@ -25,7 +25,8 @@ T = 1_780_000_000.0
 
 
 def runs(source: Path, **options: Any) -> dict[str, ForeignRun]:
-    found = {run.name: run for run in tensorboard.runs(Place.of(source), Options(**options))}
+    read = tensorboard.runs(Place.of(source), Options(**options))
+    found = {run.name: run for run in read if isinstance(run, ForeignRun)}
     assert all(run.sessions for run in found.values())
     return found
 
@@ -386,9 +387,21 @@ def test_sources_without_anything_to_read_say_so(tmp_path: Path) -> None:
     write(tmp_path, b"x", name=NAME + ".gz")
     with pytest.raises(SourceError, match=r"tfevents.*\.gz is compressed; unpack it first"):
         runs(tmp_path)
-    write(tmp_path, b"no event file")
     with pytest.raises(SourceError, match=r"tfevents.* is not an event file"):
-        runs(tmp_path)
+        runs(write(tmp_path / "text", b"no event file, but a text" * 10))
+
+
+def test_files_that_are_not_read_are_named_beside_those_that_are(tmp_path: Path) -> None:
+    """A compressed file and one that is no event file do not keep the others from being read."""
+    write(tmp_path / "a", version(T), *series(0, 3))
+    write(tmp_path / "a", b"x", name=NAME + ".gz")
+    write(tmp_path / "b", b"no event file, but a text" * 10)
+    found = list(tensorboard.runs(Place.of(tmp_path), Options()))
+    assert [(one.where, one.why) for one in found if isinstance(one, Unread)] == [
+        (f"a/{NAME}.gz", "is compressed; unpack it first"),
+        (f"b/{NAME}", "is not an event file, or its beginning is damaged"),
+    ]
+    assert [run.name for run in found if isinstance(run, ForeignRun)] == ["a"]
 
 
 @pytest.fixture(scope="module")

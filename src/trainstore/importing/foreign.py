@@ -124,6 +124,14 @@ class ForeignRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """Something of the tool in the source that is not read: the report names it with the reason."""
+
+    where: str  # relative to the source
+    why: str  # "is compressed; unpack it first"
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What the user may say about how a source is read. A reader ignores what does not concern it."""
 
@@ -147,6 +155,6 @@ class Reader(Protocol):
         ...
 
     @staticmethod
-    def runs(place: Place, options: Options) -> Iterator[ForeignRun]:
-        """Its runs, parents first. Raises `SourceError` if it cannot be read at all."""
+    def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
+        """Its runs, parents first, and what is not read. Raises `SourceError` if nothing of it can be read."""
         ...

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
 from trainstore.errors import SourceError
-from trainstore.importing.foreign import Entry, ForeignRun, Options, Session
+from trainstore.importing.foreign import Entry, ForeignRun, Options, Session, Unread
 from trainstore.importing.places import File, Place
 from trainstore.importing.tfevents import PLACES, Beginning, EventFile
 
@@ -21,6 +21,7 @@ TOOL = "tensorboard"
 LABEL = "TensorBoard"
 
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_ENOUGH = 100  # bytes that hold the first event
 _HPARAMS_FOLDER = re.compile(r"\d{9,}\.\d+\Z")  # as add_hparams names it: the time
 
 
@@ -29,21 +30,24 @@ def is_at(place: Place) -> bool:
     return any("tfevents" in file.name for file in place.files)
 
 
-def runs(place: Place, options: Options) -> Iterator[ForeignRun]:
+def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
     """Its runs, those of enclosing folders first."""
     named = [file for file in place.files if "tfevents" in file.name and not file.name.endswith(".profile-empty")]
     if not named:
         raise SourceError(f"{place.name} holds no event files (their names have “tfevents” in them)")
-    files = [file for file in named if not file.name.endswith(_COMPRESSED)]
-    if not files:
-        raise SourceError(f"{named[0].relative} is compressed; unpack it first")
     folders: dict[str, _Folder] = {}
-    for file in files:
-        beginning = EventFile(file).beginning()
+    unread: list[Unread] = []
+    for file in named:
+        beginning = None if file.name.endswith(_COMPRESSED) else EventFile(file).beginning()
         if beginning is not None:
             folders.setdefault(file.folder, _Folder(file.folder)).add(file, beginning)
-    if not folders and any(file.size for file in files):
-        raise SourceError(f"{files[0].relative} is not an event file, or its beginning is damaged")
+        elif file.name.endswith(_COMPRESSED):
+            unread.append(Unread(file.relative, "is compressed; unpack it first"))
+        elif file.size > _ENOUGH:  # a shorter one may be about to be written
+            unread.append(Unread(file.relative, "is not an event file, or its beginning is damaged"))
+    if not folders and unread:
+        raise SourceError(f"{unread[0].where} {unread[0].why}")
+    yield from unread
     yield from _runs(place, sorted(folders.values(), key=lambda folder: folder.path), options)
 
 
