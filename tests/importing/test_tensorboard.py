@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,48 +13,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from importing.reading import SAMPLES, entries_of, events, hyperparams, runs_of, truth, unread_of
 from importing.writers import Single, event, frame, proto, scalar, start, tensor, text, version
 from trainstore.errors import SourceError
 from trainstore.importing import tensorboard
-from trainstore.importing.foreign import Entry, Event, ForeignRun, Hyperparams, Options, Step, Unread
+from trainstore.importing.foreign import Entry, ForeignRun, Hyperparams, Step
 from trainstore.importing.places import Place
 
-SAMPLE = Path(__file__).parent / "samples" / "tensorboard"
 NAME = "events.out.tfevents.1780000000.host"
 T = 1_780_000_000.0
 
 
 def runs(source: Path, **options: Any) -> dict[str, ForeignRun]:
-    read = tensorboard.runs(Place.of(source), Options(**options))
-    found = {run.name: run for run in read if isinstance(run, ForeignRun)}
-    assert all(run.sessions for run in found.values())
-    return found
+    return runs_of(tensorboard, source, **options)
 
 
 def points(entries: Iterable[Entry]) -> list[tuple[str, int, Any]]:
-    """Metric, step and value of each point; NaN and infinities as text."""
+    """Metric, step and value of each point, in their order; NaN and infinities as text."""
     return [
         (name, entry.step, value if math.isfinite(value) else str(value))
         for entry in entries
         if isinstance(entry, Step)
         for name, value in entry.metrics.items()
     ]
-
-
-def hyperparams(entries: Iterable[Entry]) -> dict[str, Any]:
-    return {name: value for entry in entries if isinstance(entry, Hyperparams) for name, value in entry.values.items()}
-
-
-def ascending(entries: Iterable[Entry]) -> Iterator[Entry]:
-    last = 0
-    for entry in entries:
-        assert entry.position > last
-        last = entry.position
-        yield entry
-
-
-def all_of(run: ForeignRun) -> list[Entry]:
-    return [entry for session in run.sessions for entry in ascending(session.entries())]
 
 
 def write(folder: Path, *events: bytes, name: str = NAME) -> Path:
@@ -70,12 +51,11 @@ def series(begin: int, end: int, *, at: float = T, tag: str = "loss") -> list[by
 
 def test_the_sample_s_runs_have_every_point_of_the_truth() -> None:
     """Runs, points, times, texts, hyperparameters, sessions and what is torn are as the sample's makers logged them."""
-    found = runs(SAMPLE / "runs")
-    truth = json.loads((SAMPLE / "truth.json").read_text())["runs"]
-    assert set(found) == {run["source_id"] for run in truth}
-    for run in truth:
+    found = runs(SAMPLES / "tensorboard" / "runs")
+    assert set(found) == {run["source_id"] for run in truth("tensorboard")}
+    for run in truth("tensorboard"):
         name = run["source_id"]
-        entries = all_of(found[name])
+        entries = entries_of(found[name])
         words = {"NaN": "nan", "Infinity": "inf", "-Infinity": "-inf"}
         expected = [(tag, step, words.get(value, value), at) for tag, step, value, at in run["points"]]
         timed = [
@@ -86,7 +66,7 @@ def test_the_sample_s_runs_have_every_point_of_the_truth() -> None:
         ]
         assert sorted(map(str, timed)) == sorted(map(str, expected)), name
         assert hyperparams(entries) == run["params"]
-        texts = [[e.details["tag"], e.step, e.details["text"]] for e in entries if isinstance(e, Event)]
+        texts = [[e.details["tag"], e.step, e.details["text"]] for e in events(entries)]
         assert texts == run.get("texts", [])
     assert [session.opening() for session in found["resumed"].sessions] == [-1, 20]
     assert found["hparams/trial-1"].parent == found["hparams"].identity
@@ -122,7 +102,7 @@ def test_a_single_file_is_a_run_named_after_its_folder(tmp_path: Path) -> None:
     """The file's own name would say nothing."""
     path = write(tmp_path / "resnet", version(T), *series(0, 3))
     ((name, run),) = runs(path).items()
-    assert (name, run.project, len(points(all_of(run)))) == ("resnet", "resnet", 3)
+    assert (name, run.project, len(points(entries_of(run)))) == ("resnet", "resnet", 3)
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64", "packed", "content"])
@@ -140,7 +120,7 @@ def test_scalars_may_be_tensors(tmp_path: Path, kind: str) -> None:
 
     numbers = [0.0, 0.5, 0.5, math.nan, -math.inf, 0.1, 0.0]
     write(tmp_path, version(T), *(event(T + s, s, value(number, s == 0)) for s, number in enumerate(numbers)))
-    read = points(all_of(runs(tmp_path)[tmp_path.name]))
+    read = points(entries_of(runs(tmp_path)[tmp_path.name]))
     single = kind in ("float32", "packed")
     expected = [struct.unpack("<f", struct.pack("<f", number))[0] if single else number for number in numbers]
     assert [value for _, _, value in read] == [v if math.isfinite(v) else str(v) for v in expected]
@@ -151,7 +131,7 @@ def test_a_metric_that_is_always_zero_is_read(tmp_path: Path) -> None:
     tags = ["\0\0\0\0", "zero", "x" * 300]
     write(tmp_path, version(T), *(event(T, s, scalar(tag, 0.0)) for s in range(300) for tag in tags))
     (run,) = runs(tmp_path).values()
-    assert points(all_of(run)) == [(tag, step, 0.0) for step in range(300) for tag in tags]
+    assert points(entries_of(run)) == [(tag, step, 0.0) for step in range(300) for tag in tags]
 
 
 def test_values_of_one_step_are_one_entry_and_a_value_again_is_another(tmp_path: Path) -> None:
@@ -164,7 +144,7 @@ def test_values_of_one_step_are_one_entry_and_a_value_again_is_another(tmp_path:
         event(T + 3, 1, scalar("a", 8.0), scalar("b", 9.0), scalar("a", 10.0)),
     )
     (run,) = runs(tmp_path).values()
-    steps = [(entry.step, entry.metrics) for entry in all_of(run) if isinstance(entry, Step)]
+    steps = [(entry.step, entry.metrics) for entry in entries_of(run) if isinstance(entry, Step)]
     assert steps == [
         (0, {"a": 0.0, "b": 0.0}),
         (1, {"a": 1.0, "b": 1.0}),
@@ -191,9 +171,9 @@ def test_what_is_no_number_is_counted(tmp_path: Path) -> None:
         frame(proto((1, T), (8, b"run metadata"))),
     )
     (run,) = runs(tmp_path).values()
-    entries = all_of(run)
+    entries = entries_of(run)
     assert points(entries) == [("loss", 0, 1.0)]
-    assert [e.details for e in entries if isinstance(e, Event)] == [{"tag": "short", "text": "a text"}]
+    assert [e.details for e in events(entries)] == [{"tag": "short", "text": "a text"}]
     assert run.sessions[0].left_out == {
         "image": 1,
         "histogram": 1,
@@ -221,10 +201,10 @@ def test_a_trainer_s_arguments_become_hyperparameters(tmp_path: Path) -> None:
         event(T, 0, text("args/text_summary", "{not JSON")),
     )
     (run,) = runs(tmp_path).values()
-    first, *others = all_of(run)
+    first, *others = entries_of(run)
     assert isinstance(first, Hyperparams)
     assert first.values == {"learning_rate": 5e-5, "optim_args": None}
-    assert [entry.details["tag"] for entry in others if isinstance(entry, Event)] == ["model_config", "args"]
+    assert [entry.details["tag"] for entry in events(others)] == ["model_config", "args"]
 
 
 def restarted(folder: Path, *events: bytes, name: str = NAME + ".2") -> list[int | None]:
@@ -294,7 +274,7 @@ def test_curves_and_hyperparameters_in_subfolders_join_their_parent_if_asked(tmp
     assert sorted(merged) == ["r", "r/later", "r/trial"]
     run = merged["r"]
     assert [session.opening() for session in run.sessions] == [-1, None, None, None]
-    entries = all_of(run)
+    entries = entries_of(run)
     assert {name for name, _, _ in points(entries)} == {"loss", "rates/lr/low", "rates/lr/high/er", "hp/acc"}
     assert [entry.values for entry in entries if isinstance(entry, Hyperparams)] == [{"lr": 0.5}]
 
@@ -314,18 +294,18 @@ def test_reading_goes_on_after_any_entry_and_after_any_cut(tmp_path: Path) -> No
     )
     write(tmp_path, data)
     (run,) = runs(tmp_path).values()
-    whole = all_of(run)
+    whole = entries_of(run)
     for entry in whole:
         rest = list(run.sessions[0].entries(entry.position))
         assert rest == [other for other in whole if other.position > entry.position]
-    texts = [entry for entry in whole if isinstance(entry, Event)]
+    texts = events(whole)
     for cut in range(len(version(T)), len(data)):
         write(tmp_path, data[:cut])
         (begun,) = runs(tmp_path).values()
-        before = all_of(begun)
+        before = entries_of(begun)
         after = list(run.sessions[0].entries(before[-1].position if before else 0)) if write(tmp_path, data) else []
         assert points(before + after) == points(whole)
-        assert [entry for entry in before + after if isinstance(entry, Event)] == texts
+        assert events(before + after) == texts
         assert begun.identity == run.identity
 
 
@@ -349,7 +329,7 @@ def test_no_bytes_of_an_event_raise(tmp_path_factory: pytest.TempPathFactory, da
         changed.append(frame(bytes(mutable[: data.draw(st.integers(0, len(mutable)))])))
     write(folder, version(T), *changed, data.draw(st.binary(max_size=30)))
     (run,) = runs(folder).values()
-    all_of(run)
+    entries_of(run)
     assert run.sessions[0].opening() == -1
 
 
@@ -365,7 +345,7 @@ def test_hyperparameters_that_are_nested_without_end_are_damage(tmp_path: Path) 
 
     write(tmp_path, version(T), nested(10), nested(3_000), *series(0, 1))
     (run,) = runs(tmp_path).values()
-    first, step = all_of(run)
+    first, step = entries_of(run)
     assert str(hyperparams([first])["x"]) == "[" * 10 + "1.0" + "]" * 10
     assert isinstance(step, Step)
     assert run.sessions[0].damage == [f"the record at byte {len(version(T) + nested(10))} is no event"]
@@ -377,7 +357,7 @@ def test_a_time_that_is_none_becomes_the_file_s(tmp_path: Path) -> None:
     path = write(tmp_path, version(T), *(event(at, step, scalar("loss", 1.0)) for step, at in enumerate(times)))
     (run,) = runs(tmp_path).values()
     modified = path.stat().st_mtime_ns // 1_000
-    assert [entry.at for entry in all_of(run) if isinstance(entry, Step)] == [modified] * 5
+    assert [entry.at for entry in entries_of(run) if isinstance(entry, Step)] == [modified] * 5
 
 
 def test_sources_without_anything_to_read_say_so(tmp_path: Path) -> None:
@@ -396,12 +376,11 @@ def test_files_that_are_not_read_are_named_beside_those_that_are(tmp_path: Path)
     write(tmp_path / "a", version(T), *series(0, 3))
     write(tmp_path / "a", b"x", name=NAME + ".gz")
     write(tmp_path / "b", b"no event file, but a text" * 10)
-    found = list(tensorboard.runs(Place.of(tmp_path), Options()))
-    assert [(one.where, one.why) for one in found if isinstance(one, Unread)] == [
-        (f"a/{NAME}.gz", "is compressed; unpack it first"),
-        (f"b/{NAME}", "is not an event file, or its beginning is damaged"),
-    ]
-    assert [run.name for run in found if isinstance(run, ForeignRun)] == ["a"]
+    assert unread_of(tensorboard, tmp_path) == {
+        f"a/{NAME}.gz": "is compressed; unpack it first",
+        f"b/{NAME}": "is not an event file, or its beginning is damaged",
+    }
+    assert list(runs(tmp_path)) == ["a"]
 
 
 @pytest.fixture(scope="module")
@@ -436,14 +415,14 @@ def test_torch_s_files_are_read_as_tensorboard_reads_them(torch_folder: Path) ->
                 (tag, e.step, tensor_util.make_ndarray(e.tensor_proto).item())  # type: ignore[no-untyped-call]
                 for e in theirs.Tensors(tag)  # type: ignore[no-untyped-call]
             ]
-        assert sorted(points(all_of(run))) == sorted(expected)
-    assert any(step for _, step, _ in points(all_of(found["run"])))
+        assert sorted(points(entries_of(run))) == sorted(expected)
+    assert any(step for _, step, _ in points(entries_of(found["run"])))
 
 
 def test_torch_s_subfolders_are_merged(torch_folder: Path) -> None:
     """``add_scalars`` and ``add_hparams`` of torch itself are known."""
     ((name, run),) = runs(torch_folder, merge_subfolders=True).items()
-    entries = all_of(run)
+    entries = entries_of(run)
     assert name == "run"
     assert {metric for metric, _, _ in points(entries)} == {"loss", "new", "double", "group/a", "group/b", "acc"}
     assert [entry.values for entry in entries if isinstance(entry, Hyperparams)] == [

@@ -16,6 +16,7 @@ class Single(float):
 
 
 Value = int | float | str | bytes
+Field = tuple[int, Value]
 
 
 def varint(value: int) -> bytes:
@@ -28,7 +29,7 @@ def varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
-def proto(*fields: tuple[int, Value]) -> bytes:
+def proto(*fields: Field) -> bytes:
     """A protobuf message: ints are varints, floats doubles, text and bytes have their length before them."""
     out = []
     for number, value in fields:
@@ -104,19 +105,54 @@ def start(wall_time: float, step: int) -> bytes:
     return frame(proto((1, wall_time), (2, step), (7, proto((1, 1)))))
 
 
-# --- W&B ---
+# --- W&B: each function returns a record; `log(WANDB_HEADER, records)` is the file ---
 
 WANDB_HEADER = b":W&B" + struct.pack("<HB", 0xBEE1, 0)
 
 
-def wandb_item(name: str, value: Any, *nested: str) -> bytes:
-    """An item of a history, a summary or a configuration."""
-    names = [(2, part) for part in (name, *nested)] if nested else [(1, name)]
-    return proto(*names, (16, value if isinstance(value, str) else json.dumps(value)))
+def wandb_items(values: Mapping[str, Any], *, own: bool = False, key: int = 1) -> bytes:
+    """Items of a history, a summary or a configuration; ``own``: with the field that the user's keys have."""
+    return proto(*((key, proto((1 if own else 2, name), (16, json.dumps(value)))) for name, value in values.items()))
 
 
-def wandb_history(step: int, at: float, values: Mapping[str, Any]) -> bytes:
-    """A row of a history."""
-    rows = {**values, "_step": step, "_timestamp": at}
-    items = [(1, proto((2, name), (16, json.dumps(value)))) for name, value in rows.items()]
-    return proto((1, step), (2, proto(*items, (2, proto((1, step))))))
+def wandb_run(started_at: float, run: str = "abc", config: Mapping[str, Any] | None = None, *others: Field) -> bytes:
+    """The record that a run begins with."""
+    seconds, nanos = divmod(round(started_at * 1_000_000), 1_000_000)
+    time = proto((1, seconds), (2, nanos * 1_000))
+    return _wandb(17, proto((1, run), (3, "p"), (4, wandb_items(config or {}, own=True)), (17, time), *others))
+
+
+def wandb_row(step: int, at: float, values: Mapping[str, Any]) -> bytes:
+    """A row of the history."""
+    return _wandb(
+        2, wandb_items({**values, "_step": step, "_timestamp": at, "_runtime": 1.5}) + proto((2, proto((1, step))))
+    )
+
+
+def wandb_axis(metric: str, axis: str) -> bytes:
+    """What ``define_metric(metric, step_metric=axis)`` writes."""
+    return _wandb(12, proto((2 if metric.endswith("*") else 1, metric), (4, axis), (6, proto((1, 1)))))
+
+
+def wandb_summary(values: Mapping[str, Any], *, own: bool = True) -> bytes:
+    """A summary: what the user set, or what W&B made of a row."""
+    return _wandb(3, wandb_items(values, own=own))
+
+
+def wandb_config(values: Mapping[str, Any]) -> bytes:
+    """A change of the configuration."""
+    return _wandb(5, wandb_items(values, own=True))
+
+
+def wandb_exit(code: int) -> bytes:
+    """The end of a run."""
+    return _wandb(18, proto((1, code)) if code else b"")
+
+
+def wandb_record(kind: int, *fields: Field) -> bytes:
+    """Any other record."""
+    return _wandb(kind, proto(*fields))
+
+
+def _wandb(kind: int, body: bytes) -> bytes:
+    return proto((1, 1), (kind, body), (200, proto((1, "abc"))))

@@ -15,7 +15,8 @@ from pathlib import PurePosixPath
 from trainstore.errors import SourceError
 from trainstore.importing.foreign import Entry, ForeignRun, Options, Session, Unread
 from trainstore.importing.places import File, Place
-from trainstore.importing.tfevents import PLACES, Beginning, EventFile
+from trainstore.importing.positions import position_of
+from trainstore.importing.tfevents import Beginning, EventFile
 
 TOOL = "tensorboard"
 LABEL = "TensorBoard"
@@ -160,7 +161,7 @@ class _FileSession(Session):
             self.identity += f":{file.folder}"
         taken.add(self.identity)
         self.started_at = events.microseconds(beginning.wall_time)
-        self.end_position = file.size * PLACES
+        self.end_position = position_of(file.size)
         self.written_at = file.modified
         self._beginning = beginning
         self._events = events

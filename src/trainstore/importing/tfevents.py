@@ -10,11 +10,12 @@ import json
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from trainstore.importing.foreign import Entry, Event, Hyperparams, Step
 from trainstore.importing.places import File
+from trainstore.importing.positions import PLACES, offset_of, placed, position_of
 from trainstore.importing.wire import (
     FIXED64,
     MAX_DEPTH,
@@ -32,7 +33,6 @@ from trainstore.importing.wire import (
 MAX_STEP = 2**63 - 2
 MAX_TEXT = 10_000  # characters of a text that is kept
 MAX_METRICS = 1_000  # in one entry; a step may have more than one entry
-PLACES = 64  # positions of a byte: several entries may come from one record
 _LAST_TIME = 253_402_300_000.0  # the year 9999
 
 _FLOAT, _DOUBLE, _STRING = 1, 2, 7  # tensors' types that are read
@@ -120,7 +120,7 @@ class EventFile:
         metrics: dict[str, Any] = {}
         step = at = last = 0
         with self._file.open() as file:
-            for begin, end, payload in Frames(file, self._file.size, damage).read(after // PLACES):
+            for begin, end, payload in Frames(file, self._file.size, damage).read(offset_of(after)):
                 one = self._scalar(payload)
                 if one is None:
                     try:
@@ -146,7 +146,7 @@ class EventFile:
                 if not metrics:
                     at = self.microseconds(wall_time)
                 metrics[metric] = value
-                last = end * PLACES
+                last = position_of(end)
         if metrics:
             yield Step(at, step, metrics, position=last)
 
@@ -189,8 +189,7 @@ class EventFile:
                 parsed.left_out.append("long text")
         parsed.left_out += ["value too many in one event"] * max(0, len(entries) - PLACES)
         del entries[PLACES:]
-        places = [*(begin * PLACES + place for place in range(1, len(entries))), end * PLACES]
-        return [_placed(entry, place) for entry, place in zip(entries, places, strict=bool(entries))]
+        return placed(entries, begin, end)
 
     def _scalar(self, payload: bytes) -> tuple[float, int, str, float] | None:
         """Wall time, step, metric and value of an event like one that was parsed before."""
@@ -381,8 +380,3 @@ def _json_object(content: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def _placed(entry: Any, position: int) -> Entry:
-    placed: Entry = replace(entry, position=position)
-    return placed

@@ -1,0 +1,237 @@
+"""W&B's folders of a run, as they lie on the disk: ``offline-run-…`` and ``run-…``, each with its log.
+
+A run is what has one id; each folder is a session of it. A later one supersedes what follows its first step, unless the
+ones before were still written when it began.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from trainstore.errors import SourceError
+from trainstore.importing.foreign import Entry, ForeignRun, Options, Session, Step, Unread
+from trainstore.importing.places import File, Place
+from trainstore.importing.positions import placed, position_of
+from trainstore.importing.wandb_log import EXIT, HISTORY, METRIC, RUN, Log, RunRecord, record_of, run_record
+from trainstore.importing.wire import MalformedError, log_records, tell
+
+TOOL = "wandb"
+LABEL = "Weights & Biases"
+
+_HEADER = struct.Struct("<4sHB")
+_IDENT = (b":W&B", 0xBEE1)
+_VERSION = 0
+_FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-[^/]+\Z")
+
+
+def is_at(place: Place) -> bool:
+    """Whether there are logs of W&B, or the folders in which it keeps them."""
+    return any(file.name.endswith(".wandb") or _run_folder(file) for file in place.files)
+
+
+def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
+    """Its runs, the oldest first."""
+    logs: dict[str, _Log] = {}  # the longest of a session: a folder may have been copied
+    unread: list[Unread] = []
+    for file in place.files:
+        if file.name.endswith(".wandb"):
+            found = _opened(file)
+            if isinstance(found, Unread):
+                unread.append(found)
+            elif found and found.file.size > (logs[found.identity].file.size if found.identity in logs else -1):
+                logs[found.identity] = found
+    with_log = {file.folder for file in place.files if file.name.endswith(".wandb")}
+    for folder in sorted({folder for file in place.files if (folder := _run_folder(file))} - with_log):
+        unread.append(Unread(folder, "has no .wandb file: its history is only on W&B's server"))
+    if not logs and unread:
+        raise SourceError(f"{unread[0].where} {unread[0].why}")
+    if not logs:
+        raise SourceError(f"{place.name} holds no W&B logs (run-….wandb)")
+    yield from unread
+    by_run: dict[str, list[_Log]] = {}
+    for log in sorted(logs.values(), key=lambda log: (log.run.started_at, log.file.relative)):
+        by_run.setdefault(log.run_identity, []).append(log)
+    for identity, parts in by_run.items():
+        yield _run(identity, parts)
+
+
+def _run(identity: str, logs: list[_Log]) -> ForeignRun:
+    first = logs[0].run
+    sessions: list[_LogSession] = []
+    for log in logs:
+        session = _LogSession(log, list(sessions))
+        if not sessions or session.is_decided():
+            sessions.append(session)
+    branch = first.branch if first.branch and first.branch[0] != first.id else None
+    return ForeignRun(
+        identity=identity,
+        name=first.name or first.id,
+        started_at=sessions[0].started_at,
+        where=logs[0].file.relative,
+        sessions=sessions,
+        project=first.project or None,
+        parent=f"{first.project}/{branch[0]}" if branch else None,
+        parent_step=branch[1] if branch else None,
+    )
+
+
+def _run_folder(file: File) -> str:
+    """The folder of a run that a file lies in; "" if none."""
+    for folder in PurePosixPath(file.relative).parents:
+        if _FOLDER.match(folder.name):
+            return str(folder)
+    return ""
+
+
+@dataclass(frozen=True)
+class _Log:
+    file: File
+    run: RunRecord
+
+    @property
+    def run_identity(self) -> str:
+        return f"{self.run.project}/{self.run.id}"
+
+    @property
+    def identity(self) -> str:
+        """Of the session: where it lies does not count."""
+        return f"{self.run_identity}:{self.run.started_at}"
+
+    def records(self, damage: list[str]) -> Iterator[tuple[int, int, int, bytes]]:
+        """Where each record begins and ends, its kind and its content."""
+        return _records(self.file, damage)
+
+
+def _records(file: File, damage: list[str]) -> Iterator[tuple[int, int, int, bytes]]:
+    with file.open() as opened:
+        for begin, end, payload in log_records(opened, file.size, damage):
+            try:
+                kind, body = record_of(payload)
+            except MalformedError:
+                tell(damage, f"the record at byte {begin:,} is no record of W&B")
+                continue
+            yield begin, end, kind, body
+
+
+def _opened(file: File) -> _Log | Unread | None:
+    """A log whose run is known; None if it is not there yet."""
+    with file.open() as opened:
+        head = opened.read(_HEADER.size)
+    if len(head) < _HEADER.size:
+        return None
+    ident, magic, version = _HEADER.unpack(head)
+    if (ident, magic) != _IDENT:
+        return Unread(file.relative, "is not a log of W&B")
+    if version != _VERSION:
+        return Unread(file.relative, f"is of version {version} of W&B's format, which this trainstore does not know")
+    damage: list[str] = []
+    for count, (_, _, kind, body) in enumerate(_records(file, damage)):
+        if kind == RUN:
+            try:
+                run = run_record(body)
+            except MalformedError:
+                continue
+            if run.id:
+                return _Log(file, run)
+        if count > 1_000:
+            break
+    return Unread(file.relative, f"does not say which run it is of; it {damage[0]}") if damage else None
+
+
+class _LogSession(Session):
+    def __init__(self, log: _Log, earlier: list[_LogSession]) -> None:
+        super().__init__()
+        self.identity = log.identity
+        self.started_at = log.run.started_at or log.file.modified
+        self.host = log.run.host
+        self.end_position = position_of(log.file.size)
+        commit = {"git_commit": log.run.commit} if log.run.commit else {}
+        self.facts = {"versions": log.run.versions, **commit}
+        self._log = log
+        self._earlier = earlier
+
+    def is_decided(self) -> bool:
+        """Whether the log says enough for `opening`, whatever is added to it."""
+        branch = self._log.run.branch
+        return bool(branch and branch[0] == self._log.run.id) or any(self._beginning())
+
+    def opening(self) -> int | None:
+        """See the module's docstring. A rewound run (``resume_from``) says itself from which step it goes on."""
+        run = self._log.run
+        if not self._earlier:
+            return -1
+        if run.branch and run.branch[0] == run.id:
+            return run.branch[1]
+        first, _ = self._beginning()
+        if first is None or any(earlier.last_at() > self.started_at for earlier in self._earlier):
+            return None
+        return first - 1
+
+    def last_at(self) -> int:
+        """When its last row was logged."""
+        log = Log(self._log.run, self.left_out.copy())
+        last = None
+        for _, _, kind, body in self._log.records([]):
+            last = body if kind == HISTORY else last
+        if last is not None:
+            _try(log.see, last)
+        return log.at
+
+    def _beginning(self) -> tuple[int | None, bool]:
+        """The first step, and whether the log has an end without one."""
+        log = Log(self._log.run, self.left_out.copy())
+        for _, _, kind, body in self._log.records([]):
+            if kind in (METRIC, HISTORY):
+                try:
+                    entries = log.read(kind, body)
+                except MalformedError:
+                    continue
+                steps = [entry.step for entry in entries if isinstance(entry, Step)]
+                if steps:
+                    return min(steps), True
+            if kind == EXIT:
+                return None, True
+        return None, False
+
+    def entries(self, after: int = 0) -> Iterator[Entry]:
+        """The log's entries after a position. What was defined before it is read, rows are passed over."""
+        log = Log(self._log.run, self.left_out)
+        row: bytes | None = None  # the last one before the position
+        for begin, end, kind, body in self._log.records(self.damage):
+            try:
+                passed = position_of(end) <= after
+                if row is not None and not (passed and kind != METRIC):
+                    log.see(row)
+                    row = None
+                if passed:
+                    row = body if kind == HISTORY else row
+                    log.begun = log.begun or kind == RUN
+                    if kind == METRIC:
+                        log.define(body)
+                    continue
+                if kind == EXIT and after:
+                    log = self._again(end)
+                entries = placed(log.read(kind, body), begin, end)
+            except MalformedError:
+                tell(self.damage, f"the record at byte {begin:,} is damaged")
+                continue
+            yield from (entry for entry in entries if entry.position > after)
+
+    def _again(self, until: int) -> Log:
+        """What a log knows that has read everything before an offset: the end needs the whole history's names."""
+        log = Log(self._log.run, self.left_out.copy())
+        for _, end, kind, body in self._log.records([]):
+            if end >= until:
+                break
+            _try(log.read, kind, body)
+        return log
+
+
+def _try(read: Callable[..., object], *arguments: object) -> None:
+    with suppress(MalformedError):
+        read(*arguments)
