@@ -183,7 +183,7 @@ def test_what_is_no_number_is_counted(tmp_path: Path) -> None:
         "tensor": 1,
         "long text": 1,
         "text": 1,
-        "value of an unknown kind": 1,
+        "unknown value": 1,
         "number at a negative step": 1,
         "graph": 1,
         "run metadata": 1,

@@ -168,7 +168,7 @@ def test_what_is_no_number_is_kept_as_it_is_or_counted(tmp_path: Path) -> None:
         "histogram": 1,
         "table": 1,
         "system metric": 2,
-        "line of console output": 1,
+        "console line": 1,
     }
 
 
@@ -187,7 +187,7 @@ def test_a_summary_that_was_set_by_hand_is_logged_at_the_last_step(tmp_path: Pat
     run = only(tmp_path)
     entries = entries_of(run)
     assert steps(entries)[-1] == (2, {"best": 0.5, "where": "here"})
-    assert run.sessions[0].left_out == {"summary of a metric": 1, "table": 1}
+    assert run.sessions[0].left_out == {"summary value": 1, "table": 1}
     for before in entries[:-1]:  # the end needs what was read long ago
         rest = list(only(tmp_path).sessions[0].entries(before.position))
         assert rest == entries[entries.index(before) + 1 :]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from importing.writers import frame, log, proto, varint
-from trainstore.importing import wire
+from trainstore.importing import blocks, wire
 
 PAYLOADS = st.lists(st.binary(max_size=300) | st.binary(min_size=200, max_size=4_500), max_size=8)
 HEADER = b":W&B\xe1\xbe\0"
@@ -26,7 +26,7 @@ def frames(data: bytes, start: int = 0, chunk: int = wire.CHUNK) -> tuple[list[b
 
 def records(data: bytes, start: int = 7) -> tuple[list[bytes], list[str]]:
     damage: list[str] = []
-    return [body for _, _, body in wire.log_records(io.BytesIO(data), len(data), damage, start)], damage
+    return [body for _, _, body in blocks.log_records(io.BytesIO(data), len(data), damage, start)], damage
 
 
 @given(st.lists(st.tuples(st.integers(1, 2**29 - 1), st.integers(-(2**63), 2**63 - 1) | st.floats() | st.binary())))
@@ -174,17 +174,17 @@ def test_what_is_told_about_a_file_has_an_end() -> None:
     assert damage[-1] == "more of it is damaged"
 
 
-LONG = st.lists(st.integers(0, 3 * wire.BLOCK), max_size=6) | st.lists(st.integers(0, 60), max_size=60)
+LONG = st.lists(st.integers(0, 3 * blocks.BLOCK), max_size=6) | st.lists(st.integers(0, 60), max_size=60)
 
 
 @given(LONG, st.integers(0, 20))
 def test_a_log_s_records_come_back_from_any_of_them_on(sizes: list[int], at_end: int) -> None:
     """Records within a block, over several, and at a block's very end are read, from any record on."""
-    sizes = [wire.BLOCK - 7 - 7 - at_end, *sizes]  # the second record begins within the last bytes of a block
+    sizes = [blocks.BLOCK - 7 - 7 - at_end, *sizes]  # the second record begins within the last bytes of a block
     bodies = [bytes([number % 256]) * size for number, size in enumerate(sizes)]
     data = log(HEADER, bodies)
     assert records(data) == (bodies, [])
-    ends = [end for _, end, _ in wire.log_records(io.BytesIO(data), len(data), [])]
+    ends = [end for _, end, _ in blocks.log_records(io.BytesIO(data), len(data), [])]
     for count, end in enumerate(ends):
         assert records(data, end) == (bodies[count + 1 :], [])
 
@@ -194,7 +194,7 @@ def test_a_torn_log_gives_the_records_before(sizes: list[int], data: st.DataObje
     """A log that is cut anywhere gives the records that are whole."""
     bodies = [bytes([number]) * size for number, size in enumerate(sizes)]
     whole = log(HEADER, bodies)
-    ends = [end for _, end, _ in wire.log_records(io.BytesIO(whole), len(whole), [])]
+    ends = [end for _, end, _ in blocks.log_records(io.BytesIO(whole), len(whole), [])]
     cut = data.draw(st.integers(7, len(whole)))
     read, _ = records(whole[:cut])
     assert read == bodies[: sum(end <= cut for end in ends)]
@@ -205,11 +205,11 @@ def test_a_flipped_bit_costs_the_rest_of_a_block(sizes: list[int], data: st.Data
     """Records that lie in other blocks are read, and those of the block before the damage."""
     bodies = [struct.pack("<I", number) + bytes(size) for number, size in enumerate([*sizes, 10])]
     whole = bytearray(log(HEADER, bodies))
-    spans = [(begin, end) for begin, end, _ in wire.log_records(io.BytesIO(whole), len(whole), [])]
+    spans = [(begin, end) for begin, end, _ in blocks.log_records(io.BytesIO(whole), len(whole), [])]
     place = data.draw(st.integers(7, len(whole) - 1))
     whole[place] ^= 1 << data.draw(st.integers(0, 7))
     read, _ = records(bytes(whole))
-    block_end = (place // wire.BLOCK + 1) * wire.BLOCK
+    block_end = (place // blocks.BLOCK + 1) * blocks.BLOCK
     for (begin, end), body in zip(spans, bodies, strict=True):
         if end <= place or begin >= block_end:
             assert body in read
@@ -224,7 +224,7 @@ def test_any_bytes_are_read_as_a_log(data: bytes, start: int) -> None:
 
 def test_a_record_that_is_too_long_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """A record of many blocks is put together up to a limit; above it, it is named and the next one is read."""
-    monkeypatch.setattr(wire, "MAX_RECORD", 100_000)
+    monkeypatch.setattr(blocks, "MAX_RECORD", 100_000)
     bodies = [b"a", bytes(90_000), bytes(200_000), b"b"]
     read, damage = records(log(HEADER, bodies))
     assert read == [b"a", bytes(90_000), b"b"]

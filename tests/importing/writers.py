@@ -8,7 +8,8 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from trainstore.importing.wire import BLOCK, masked_crc
+from trainstore.importing.blocks import BLOCK
+from trainstore.importing.wire import masked_crc
 
 
 class Single(float):

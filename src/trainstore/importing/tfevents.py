@@ -18,6 +18,7 @@ from trainstore.importing.places import File
 from trainstore.importing.positions import PLACES, offset_of, placed, position_of
 from trainstore.importing.wire import (
     FIXED64,
+    LAST_SECOND,
     MAX_DEPTH,
     Frames,
     MalformedError,
@@ -33,7 +34,6 @@ from trainstore.importing.wire import (
 MAX_STEP = 2**63 - 2
 MAX_TEXT = 10_000  # characters of a text that is kept
 MAX_METRICS = 1_000  # in one entry; a step may have more than one entry
-_LAST_TIME = 253_402_300_000.0  # the year 9999
 
 _FLOAT, _DOUBLE, _STRING = 1, 2, 7  # tensors' types that are read
 _MEDIA = {4: "image", 5: "histogram", 6: "audio"}
@@ -160,7 +160,7 @@ class EventFile:
 
     def microseconds(self, wall_time: float) -> int:
         """A time in seconds; the file's own if it is none."""
-        return int(wall_time * 1e6) if 0 < wall_time < _LAST_TIME else self._file.modified
+        return int(wall_time * 1e6) if 0 < wall_time < LAST_SECOND else self._file.modified
 
     def _entries(self, parsed: Parsed, begin: int, end: int) -> list[Entry]:
         """An event's entries. The last one's position is the event's end: reading goes on there."""
@@ -187,7 +187,7 @@ class EventFile:
                 entries.append(Event(at, "text", step, {"tag": tag.removesuffix(_TEXT), "text": content}))
             else:
                 parsed.left_out.append("long text")
-        parsed.left_out += ["value too many in one event"] * max(0, len(entries) - PLACES)
+        parsed.left_out += ["superfluous value"] * max(0, len(entries) - PLACES)
         del entries[PLACES:]
         return placed(entries, begin, end)
 
@@ -299,7 +299,7 @@ def _parse_value(value: bytes, parsed: Parsed) -> None:
     elif tensor:
         _parse_tensor(tag, plugin, tensor, parsed)
     else:
-        parsed.left_out.append(plugin or "value of an unknown kind")
+        parsed.left_out.append(plugin or "unknown value")
 
 
 def _plugin(metadata: bytes) -> tuple[str, bytes]:

@@ -7,24 +7,23 @@ ones before were still written when it began.
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from trainstore.errors import SourceError
+from trainstore.importing.blocks import header, log_records
 from trainstore.importing.foreign import Entry, ForeignRun, Options, Session, Step, Unread
 from trainstore.importing.places import File, Place
 from trainstore.importing.positions import placed, position_of
 from trainstore.importing.wandb_log import EXIT, HISTORY, METRIC, RUN, Log, RunRecord, record_of, run_record
-from trainstore.importing.wire import MalformedError, log_records, tell
+from trainstore.importing.wire import MalformedError, tell
 
 TOOL = "wandb"
 LABEL = "Weights & Biases"
 
-_HEADER = struct.Struct("<4sHB")
-_IDENT = (b":W&B", 0xBEE1)
+_IDENT = [b":W&B", 0xBEE1]
 _VERSION = 0
 _FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-[^/]+\Z")
 
@@ -120,12 +119,11 @@ def _records(file: File, damage: list[str]) -> Iterator[tuple[int, int, int, byt
 
 def _opened(file: File) -> _Log | Unread | None:
     """A log whose run is known; None if it is not there yet."""
-    with file.open() as opened:
-        head = opened.read(_HEADER.size)
-    if len(head) < _HEADER.size:
+    head = header(file)
+    if head is None:
         return None
-    ident, magic, version = _HEADER.unpack(head)
-    if (ident, magic) != _IDENT:
+    *ident, version = head
+    if ident != _IDENT:
         return Unread(file.relative, "is not a log of W&B")
     if version != _VERSION:
         return Unread(file.relative, f"is of version {version} of W&B's format, which this trainstore does not know")

@@ -14,16 +14,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainstore.importing.foreign import End, Event, Hyperparams, Notes, Step
-from trainstore.importing.wire import MalformedError, double, fields, message, number, text
+from trainstore.importing.wire import LAST_SECOND, MalformedError, double, fields, message, number, text, timestamp
 
 HISTORY, SUMMARY, CONFIG, STATS, ARTIFACT, ALERT, METRIC, RUN, EXIT, USED = 2, 3, 5, 7, 8, 10, 12, 17, 18, 25
-_LEFT_OUT = {4: "line of console output", 13: "line of console output"}
+_LEFT_OUT = {4: "console line", 13: "console line"}
 _ENVELOPE = (1, 16, 19, 200)  # fields of a record beside its content
 _INTERNAL = ("_step", "_runtime", "_timestamp", "_wandb")
 _AXIS = re.compile(r"(?:.*[/._])?(?:step|steps|iter|iteration|iterations|update|updates)\Z", re.DOTALL)
 _LEVELS = {"WARN": "warn", "ERROR": "error"}
 _MAX_STEP = 2**63 - 2
-_MAX_TIME = 253_402_300_000  # seconds: the year 9999
 _INTERRUPTED = 255  # the exit code that W&B writes after Ctrl-C
 
 RawEntry = Step | Hyperparams | Notes | Event | End
@@ -87,7 +86,7 @@ def run_record(body: bytes) -> RunRecord:
         elif key == 13:
             run.host = text(value)
         elif key == 17:
-            run.started_at = _timestamp(message(value))
+            run.started_at = timestamp(value)
         elif key == 19:
             run.versions = _versions(message(value))
         elif key == 21:
@@ -246,7 +245,7 @@ class Log:
             if isinstance(value, dict) and "_type" in value:
                 self._count(_media(value["_type"]))
             elif name in self._names:
-                self._count("summary of a metric")
+                self._count("summary value")
             else:
                 own[name] = value
         if own:
@@ -331,19 +330,8 @@ def _used(body: bytes) -> dict[str, Any]:
     return {names[key]: text(value) for key, _, value in fields(body) if key in names} | {"used": True}
 
 
-def _timestamp(body: bytes) -> int:
-    seconds = nanos = 0
-    for key, _, value in fields(body):
-        if key == 1:
-            seconds = number(value)
-        elif key == 2:
-            nanos = number(value)
-    known = 0 < seconds < _MAX_TIME and 0 <= nanos < 1_000_000_000
-    return seconds * 1_000_000 + nanos // 1_000 if known else 0
-
-
 def _microseconds(seconds: object, otherwise: int) -> int:
-    known = isinstance(seconds, (int, float)) and 0 < seconds < _MAX_TIME
+    known = isinstance(seconds, (int, float)) and 0 < seconds < LAST_SECOND
     return int(float(seconds) * 1e6) if known else otherwise  # type: ignore[arg-type]
 
 
@@ -358,7 +346,7 @@ def _whole(value: object, otherwise: int) -> int:
 def _media(kind: object) -> str:
     """What W&B's type of a value is called in the report: "image-file" → "image"."""
     name = str(kind)[:100]
-    return "image" if name == "images/separated" else name.removesuffix("-file") or "value of an unknown kind"
+    return "image" if name == "images/separated" else name.removesuffix("-file") or "unknown value"
 
 
 def _json(content: str) -> Any:
