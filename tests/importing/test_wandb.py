@@ -376,7 +376,7 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
     assert list(runs_of(wandb, tmp_path)) == ["abc"]
     assert unread_of(wandb, tmp_path) == {
         "a.wandb": "is not a log of W&B",
-        "b.wandb": "is of version 7 of W&B's format, which this trainstore does not know",
+        "b.wandb": "is of version 7 of W&B's format; only version 0 can be read",
         "wandb/run-20260101_000000-xyz": "has no .wandb file: its history is only on W&B's server",
     }
 

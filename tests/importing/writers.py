@@ -157,3 +157,34 @@ def wandb_record(kind: int, *fields: Field) -> bytes:
 
 def _wandb(kind: int, body: bytes) -> bytes:
     return proto((1, 1), (kind, body), (200, proto((1, "abc"))))
+
+
+# --- SwanLab: each function returns a record; `log(SWANLAB_HEADER, records)` is the file ---
+
+SWANLAB_HEADER = b":SWL" + struct.pack("<HB", 0xE1D6, 2)
+
+
+def swanlab_time(at: float) -> bytes:
+    """A time in seconds, as a message."""
+    seconds, nanos = divmod(round(at * 1_000_000), 1_000_000)
+    return proto((1, seconds), (2, nanos * 1_000))
+
+
+def swanlab_start(at: float, run: str = "abc", *others: Field) -> bytes:
+    """The record that a run begins with."""
+    return swanlab_record(10, at, (1, "p"), *others, (10, run), (12, swanlab_time(at)))
+
+
+def swanlab_scalar(name: str, step: int, at: float, value: float) -> bytes:
+    """A number of one metric."""
+    return swanlab_record(13, at, (1, name), (2, step), (3, 1), (4, swanlab_time(at)), (5, proto((1, float(value)))))
+
+
+def swanlab_finish(at: float, state: int, error: str = "") -> bytes:
+    """The end of a run."""
+    return swanlab_record(11, at, (1, state), (2, error), (3, swanlab_time(at)))
+
+
+def swanlab_record(kind: int, at: float, *fields: Field) -> bytes:
+    """Any record."""
+    return proto((1, 1), (2, swanlab_time(at)), (kind, proto(*fields)))

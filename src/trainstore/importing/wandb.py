@@ -17,7 +17,8 @@ from trainstore.importing.blocks import header, log_records
 from trainstore.importing.foreign import Entry, ForeignRun, Options, Session, Step, Unread
 from trainstore.importing.places import File, Place
 from trainstore.importing.positions import placed, position_of
-from trainstore.importing.wandb_log import EXIT, HISTORY, METRIC, RUN, Log, RunRecord, record_of, run_record
+from trainstore.importing.wandb_log import Log
+from trainstore.importing.wandb_records import EXIT, HISTORY, METRIC, RUN, RunRecord, record_of, run_record
 from trainstore.importing.wire import MalformedError, tell
 
 TOOL = "wandb"
@@ -126,7 +127,7 @@ def _opened(file: File) -> _Log | Unread | None:
     if ident != _IDENT:
         return Unread(file.relative, "is not a log of W&B")
     if version != _VERSION:
-        return Unread(file.relative, f"is of version {version} of W&B's format, which this trainstore does not know")
+        return Unread(file.relative, f"is of version {version} of W&B's format; only version {_VERSION} can be read")
     damage: list[str] = []
     for count, (_, _, kind, body) in enumerate(_records(file, damage)):
         if kind == RUN:

@@ -1,4 +1,4 @@
-"""What the records of a W&B log say: rows of the history, configuration, alerts, artifacts, the end.
+"""What the records of a W&B log come to: rows of the history, configuration, alerts, artifacts, the end.
 
 W&B counts the calls of ``log`` as steps. Where ``define_metric`` names a metric as the axis of others and that is
 a step (``train/global_step``), its values are the steps. An epoch is none: many rows have the same.
@@ -6,110 +6,40 @@ a step (``train/global_step``), its values are the steps. An epoch is none: many
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from trainstore.importing.foreign import End, Event, Hyperparams, Notes, Step
-from trainstore.importing.wire import LAST_SECOND, MalformedError, double, fields, message, number, text, timestamp
+from trainstore.importing.wandb_records import (
+    ALERT,
+    ARTIFACT,
+    CONFIG,
+    EXIT,
+    HISTORY,
+    MAX_STEP,
+    METRIC,
+    RUN,
+    STATS,
+    SUMMARY,
+    USED,
+    RunRecord,
+    alert,
+    artifact,
+    config_of,
+    own_summary,
+    row_of,
+    run_record,
+    used_artifact,
+)
+from trainstore.importing.wire import LAST_SECOND, fields, number, text
 
-HISTORY, SUMMARY, CONFIG, STATS, ARTIFACT, ALERT, METRIC, RUN, EXIT, USED = 2, 3, 5, 7, 8, 10, 12, 17, 18, 25
 _LEFT_OUT = {4: "console line", 13: "console line"}
-_ENVELOPE = (1, 16, 19, 200)  # fields of a record beside its content
 _INTERNAL = ("_step", "_runtime", "_timestamp", "_wandb")
 _AXIS = re.compile(r"(?:.*[/._])?(?:step|steps|iter|iteration|iterations|update|updates)\Z", re.DOTALL)
-_LEVELS = {"WARN": "warn", "ERROR": "error"}
-_MAX_STEP = 2**63 - 2
 _INTERRUPTED = 255  # the exit code that W&B writes after Ctrl-C
 
 RawEntry = Step | Hyperparams | Notes | Event | End
-
-
-@dataclass(slots=True)
-class RunRecord:
-    """The record that a run begins with."""
-
-    id: str = ""
-    project: str = ""
-    name: str = ""
-    notes: str = ""
-    group: str = ""
-    job_type: str = ""
-    sweep: str = ""
-    host: str = ""
-    tags: list[str] = field(default_factory=list)
-    config: dict[str, Any] = field(default_factory=dict)
-    started_at: int = 0  # microseconds since 1970
-    commit: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
-    branch: tuple[str, int] | None = None  # the run and the step that it goes on from
-
-    def tag_values(self) -> dict[str, Any]:
-        """Its tags, group, kind of job and sweep as tags."""
-        named = {"group": self.group, "job_type": self.job_type, "sweep": self.sweep}
-        return {**dict.fromkeys(self.tags, True), **{name: value for name, value in named.items() if value}}
-
-
-def record_of(payload: bytes) -> tuple[int, bytes]:
-    """The kind of a record and its content. Raises `MalformedError`."""
-    for key, _, value in fields(payload):
-        if key not in _ENVELOPE:
-            return key, message(value)
-    return 0, b""
-
-
-def run_record(body: bytes) -> RunRecord:
-    """Read a run's record. Raises `MalformedError`."""
-    run = RunRecord()
-    for key, _, value in fields(body):
-        if key == 1:
-            run.id = text(value)
-        elif key == 3:
-            run.project = text(value)
-        elif key == 4:
-            run.config = _config(message(value))
-        elif key == 6:
-            run.group = text(value)
-        elif key == 7:
-            run.job_type = text(value)
-        elif key == 8:
-            run.name = text(value)
-        elif key == 9:
-            run.notes = text(value)
-        elif key == 10:
-            run.tags.append(text(value))
-        elif key == 12:
-            run.sweep = text(value)
-        elif key == 13:
-            run.host = text(value)
-        elif key == 17:
-            run.started_at = timestamp(value)
-        elif key == 19:
-            run.versions = _versions(message(value))
-        elif key == 21:
-            run.commit = "".join(text(one) for inner, _, one in fields(message(value)) if inner == 2)
-        elif key == 23:
-            run.branch = _branch(message(value))
-    return run
-
-
-def items(body: bytes, wanted: int = 1) -> Iterator[tuple[list[str], str, bool]]:
-    """The items of a history, summary or configuration: the parts of a name, JSON, whether the name is one part."""
-    for key, _, value in fields(body):
-        if key == wanted:
-            parts: list[str] = []
-            content, single = "", False
-            for inner, _, one in fields(message(value)):
-                if inner in (1, 2):
-                    parts.append(text(one))
-                    single = inner == 1
-                elif inner == 16:
-                    content = text(one)
-            if parts and parts[0]:
-                yield parts, content, single
 
 
 class Log:
@@ -121,6 +51,7 @@ class Log:
         self._axes: dict[str, str] = {}  # metric → its axis
         self._patterns: dict[str, str] = {}  # beginning of metrics' names → their axis
         self._known: dict[str, str | None] = {}
+        self._texts: dict[bytes, str] = {}  # names as they are written
         self._names: set[str] = set()  # of metrics in the history
         self._summary: dict[str, Any] = {}  # what was set by hand
         self._last = -1  # the highest step so far
@@ -135,16 +66,16 @@ class Log:
         if kind == METRIC:
             self.define(body)
         elif kind == SUMMARY:
-            self._summarise(body)
+            self._summary.update(own for own in own_summary(body) if own[0] not in _INTERNAL)
         elif kind == CONFIG:
             self._count("removed hyperparameter", sum(key == 2 for key, _, _ in fields(body)))
-            return _hyperparams(_config(body))
+            return _hyperparams(config_of(body))
         elif kind == RUN:
             return self._begin(run_record(body))
         elif kind == ALERT:
-            return [Event(self.at, "alert", self.step, _alert(body))]
+            return [Event(self.at, "alert", self.step, alert(body))]
         elif kind in (ARTIFACT, USED):
-            return [Event(self.at, "artifact", self.step, _artifact(body) if kind == ARTIFACT else _used(body))]
+            return [Event(self.at, "artifact", self.step, artifact(body) if kind == ARTIFACT else used_artifact(body))]
         elif kind == EXIT:
             return self._end(body)
         elif kind == STATS:
@@ -192,13 +123,7 @@ class Log:
         return entries
 
     def _row(self, body: bytes) -> list[RawEntry]:
-        row: dict[str, Any] = {}
-        counted = 0
-        for parts, content, _ in items(body):
-            row[".".join(parts)] = _json(content)
-        for key, _, value in fields(body):
-            if key == 2:
-                counted = sum(number(one) for inner, _, one in fields(message(value)) if inner == 1)
+        row, counted = row_of(body, self._texts)
         counted = _whole(row.get("_step"), counted)
         if counted < 0:
             self._count("row at a negative step")
@@ -206,13 +131,16 @@ class Log:
         self.at = _microseconds(row.get("_timestamp"), self.at)
         by_step: dict[int, dict[str, Any]] = {}
         for name, value in row.items():
-            if name.partition(".")[0] in _INTERNAL:
+            if name[:1] == "_" and name.partition(".")[0] in _INTERNAL:
                 continue
             self._names.add(name)
             if isinstance(value, dict) and "_type" in value:
                 self._count(_media(value["_type"]))
                 continue
-            by_step.setdefault(self._step_of(name, row, counted), {})[name] = value
+            step = self._step_of(name, row, counted) if self._axes or self._patterns else counted
+            if step not in by_step:
+                by_step[step] = {}
+            by_step[step][name] = value
         self.step = max(by_step, default=counted)
         self._last = max(self._last, self.step)
         return [Step(self.at, step, by_step[step]) for step in sorted(by_step)]
@@ -230,12 +158,6 @@ class Log:
             self._known[name] = axis
         axis = self._known[name]
         return counted if axis is None else _whole(row.get(axis), counted)
-
-    def _summarise(self, body: bytes) -> None:
-        """Keep what was set by hand; W&B itself writes the last row's values, in another field."""
-        for parts, content, single in items(body):
-            if single and parts[0] not in _INTERNAL:
-                self._summary[".".join(parts)] = _json(content)
 
     def _end(self, body: bytes) -> list[RawEntry]:
         code = sum(number(value) for key, _, value in fields(body) if key == 1)
@@ -263,73 +185,6 @@ def _hyperparams(values: dict[str, Any]) -> list[RawEntry]:
     return [Hyperparams(values)] if values else []
 
 
-def _config(body: bytes) -> dict[str, Any]:
-    config: dict[str, Any] = {}
-    for parts, content, _ in items(body):
-        if parts[0] == "_wandb":
-            continue
-        place = config
-        for part in parts[:-1]:
-            below = place.setdefault(part, {})
-            place = below if isinstance(below, dict) else place.setdefault(part + ".", {})
-        place[parts[-1]] = _json(content)
-    return config
-
-
-def _versions(telemetry: bytes) -> dict[str, str]:
-    found = {}
-    for key, _, value in fields(telemetry):
-        if key == 4:
-            found["python"] = text(value)
-        elif key == 5:
-            found["wandb"] = text(value)
-    return found
-
-
-def _branch(body: bytes) -> tuple[str, int] | None:
-    run, step = "", 0.0
-    for key, _, value in fields(body):
-        if key == 1:
-            run = text(value)
-        elif key == 2:
-            step = double(value)
-    return (run, int(step)) if run and 0 <= step <= _MAX_STEP else None
-
-
-def _alert(body: bytes) -> dict[str, Any]:
-    found = {"title": "", "text": "", "level": "info"}
-    for key, _, value in fields(body):
-        if key in (1, 2):
-            found["title" if key == 1 else "text"] = text(value)
-        elif key == 3:
-            found["level"] = _LEVELS.get(text(value), "info")
-    return found
-
-
-def _artifact(body: bytes) -> dict[str, Any]:
-    """An artifact as a link: its name, kind, digest, aliases, and how much it holds."""
-    found: dict[str, Any] = {}
-    names = {4: "type", 5: "name", 6: "digest", 7: "description"}
-    for key, _, value in fields(body):
-        if key in names:
-            found[names[key]] = text(value)
-        elif key == 11:
-            found.setdefault("aliases", []).append(text(value))
-        elif key == 12:
-            sizes = [_entry_size(message(entry)) for inner, _, entry in fields(message(value)) if inner == 4]
-            found |= {"files": len(sizes), "size": sum(sizes)}
-    return {key: value for key, value in found.items() if value not in ("", [])}
-
-
-def _entry_size(entry: bytes) -> int:
-    return sum(number(value) for key, _, value in fields(entry) if key == 4)
-
-
-def _used(body: bytes) -> dict[str, Any]:
-    names = {1: "id", 2: "type", 3: "name"}
-    return {names[key]: text(value) for key, _, value in fields(body) if key in names} | {"used": True}
-
-
 def _microseconds(seconds: object, otherwise: int) -> int:
     known = isinstance(seconds, (int, float)) and 0 < seconds < LAST_SECOND
     return int(float(seconds) * 1e6) if known else otherwise  # type: ignore[arg-type]
@@ -339,7 +194,7 @@ def _whole(value: object, otherwise: int) -> int:
     """A step that a JSON value is."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    known = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_STEP
+    known = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEP
     return value if known else otherwise  # type: ignore[return-value]
 
 
@@ -347,10 +202,3 @@ def _media(kind: object) -> str:
     """What W&B's type of a value is called in the report: "image-file" → "image"."""
     name = str(kind)[:100]
     return "image" if name == "images/separated" else name.removesuffix("-file") or "unknown value"
-
-
-def _json(content: str) -> Any:
-    try:
-        return json.loads(content) if content else None
-    except (ValueError, RecursionError):
-        raise MalformedError("a value is no JSON") from None
