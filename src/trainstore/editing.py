@@ -44,7 +44,7 @@ class EditMethods:
     def delete_run(self, run: Any, *, force: bool = False) -> None:
         """Delete a run with its attempts, steps, summaries, hyperparameters, events and writers.
 
-        Runs that started from its checkpoints stay; their parent becomes null.
+        Runs that started from its checkpoints stay, and keep its uid as their parent.
 
         Args:
             run: A handle, a record, a uid, an id, or a name that only one run has.

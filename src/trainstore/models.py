@@ -94,12 +94,14 @@ class RunColumns(_Columns):
     notes: Mapped[str | None] = mapped_column(Text)
     # A name in ``model``, if ScalarStop's tables are used; no foreign key, as a run may begin before its model.
     model_name: Mapped[str | None] = mapped_column(Text)
+    # The run whose checkpoint this one started from, here or not: it may be in another store, not here yet, or deleted.
+    parent_uid: Mapped[str | None] = mapped_column(String(36))
     parent_step: Mapped[int | None] = mapped_column(WholeNumber)
 
     @declared_attr
     @classmethod
     def parent_run_id(cls) -> Mapped[int | None]:
-        """The run whose checkpoint this one started from."""
+        """The run that ``parent_uid`` names, while it is here."""
         return mapped_column(ForeignKey(f"{cls._key('run')}.id", ondelete="SET NULL"))
 
     @declared_attr.directive
@@ -109,6 +111,7 @@ class RunColumns(_Columns):
             Index(None, "project"),
             Index(None, "started_at"),
             Index(None, "name"),
+            Index(None, "parent_uid"),
             Index(None, "parent_run_id"),
             {"sqlite_autoincrement": True},
         )
@@ -258,6 +261,34 @@ class EventColumns(_Columns):
         return (UniqueConstraint("run_id", "writer_uid", "seq"), {"sqlite_autoincrement": True})
 
 
+class DeletedRunColumns(_Columns):
+    """A run that was deleted here: merging, copying and importing do not bring it back (recording/deletion.py)."""
+
+    name_ = "deleted_run"
+    uid: Mapped[str] = mapped_column(String(36), primary_key=True)
+    deleted_at: Mapped[datetime] = mapped_column(UTCDateTime)  # the last time; later than every attempt it had
+    revived_at: Mapped[datetime | None] = mapped_column(
+        UTCDateTime
+    )  # when it was brought back on purpose, the last time
+
+
+class NotificationColumns(_Columns):
+    """An event that is sent to somebody, so that nobody sends it twice."""
+
+    name_ = "notification"
+    writer_uid: Mapped[str] = mapped_column(String(36), primary_key=True)  # with seq: the event
+    seq: Mapped[int] = mapped_column(WholeNumber, primary_key=True, autoincrement=False)
+    target: Mapped[str] = mapped_column(String(64), primary_key=True)  # a hash of where it is sent
+    claimed_at: Mapped[datetime] = mapped_column(UTCDateTime)  # by the process that sends it; the database's clock
+    sent_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+    @declared_attr
+    @classmethod
+    def run_id(cls) -> Mapped[int]:
+        """The run that the event belongs to."""
+        return mapped_column(ForeignKey(f"{cls._key('run')}.id", ondelete="CASCADE"), index=True)
+
+
 class DatablobColumns(_Columns):
     """ScalarStop: a data set and how it was made."""
 
@@ -334,6 +365,8 @@ _MIXINS: dict[str, type[_Columns]] = {
     "Hyperparam": HyperparamColumns,
     "Writer": WriterColumns,
     "Event": EventColumns,
+    "DeletedRun": DeletedRunColumns,
+    "Notification": NotificationColumns,
     "Datablob": DatablobColumns,
     "ModelTemplate": ModelTemplateColumns,
     "Model": ModelColumns,
@@ -424,6 +457,8 @@ MetricSummary = _default.MetricSummary
 Hyperparam = _default.Hyperparam
 Writer = _default.Writer
 Event = _default.Event
+DeletedRun = _default.DeletedRun
+Notification = _default.Notification
 Datablob = _default.Datablob
 ModelTemplate = _default.ModelTemplate
 Model = _default.Model

@@ -59,7 +59,7 @@ def test_a_run_has_its_facts(store, detail):
     assert found["children"] == [{"uid": child.uid, "name": "child", "step": 7}]
     assert detail(child.uid)["run"]["children"] == []
     store.delete_run(parent.uid)
-    assert detail(run.uid)["run"]["parent"] is None
+    assert detail(run.uid)["run"]["parent"] == {"uid": parent.uid, "name": None, "step": 1}
 
 
 def test_a_run_that_has_logged_nothing_is_shown_too(store, detail):

@@ -8,6 +8,7 @@ from pathlib import Path
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from fixtures.revisions import AFTER, HEAD
 from trainstore.schema import migrations_directory
 
 # The alembic command, with one more column in the models.
@@ -29,13 +30,13 @@ def test_a_draft_has_the_prefix_and_no_generated_comments(tmp_path, monkeypatch)
     monkeypatch.setenv("TRAINSTORE_URL", f"sqlite:///{tmp_path}/old.db")
     monkeypatch.delenv("TRAINSTORE_PREFIX", raising=False)
     alembic = [sys.executable, "-c", CHANGED, "-c", str(tmp_path / "alembic.ini")]
-    subprocess.run([*alembic, "upgrade", "0001"], check=True)
-    subprocess.run([*alembic, "revision", "--autogenerate", "--rev-id", "0002", "-m", "rooms"], check=True)
-    draft = (migrations / "versions" / "0002_rooms.py").read_text()
+    subprocess.run([*alembic, "upgrade", HEAD], check=True)
+    subprocess.run([*alembic, "revision", "--autogenerate", "--rev-id", AFTER, "-m", "rooms"], check=True)
+    draft = (migrations / "versions" / f"{AFTER}_rooms.py").read_text()
     assert 'op.batch_alter_table(f"{p}attempt", schema=None)' in draft
     assert "batch_op.create_index(f\"ix_{p}attempt_room\", ['room'], unique=False)" in draft
     assert 'batch_op.drop_index(f"ix_{p}attempt_room")' in draft
     assert "###" not in draft
     config = Config()
     config.set_main_option("script_location", str(migrations))
-    assert ScriptDirectory.from_config(config).get_current_head() == "0002"
+    assert ScriptDirectory.from_config(config).get_current_head() == AFTER

@@ -76,6 +76,7 @@ def test_wheel_holds_what_it_needs(installed: Installation):
         "trainstore/migrations/env.py",
         "trainstore/migrations/script.py.mako",
         "trainstore/migrations/versions/0001_initial.py",
+        "trainstore/migrations/versions/0002_parents_and_deleted_runs.py",
     } <= names
     assert {name.split("/")[0] for name in names} == {"trainstore", "trainstore-0.1.0.dist-info"}
     assert not [name for name in names if name.endswith((".pyc", ".db", "~"))]

@@ -48,7 +48,7 @@ def fill(builder: Builder) -> None:
     """Runs with everything that a run may have."""
     parent = builder.run("parent", notes="first", ended_at=START + timedelta(minutes=9), last_step=7)
     builder.run(
-        "child", minutes=1, status="failed", error="ValueError: it's", parent_run_id=builder.run_id(parent),
+        "child", minutes=1, status="failed", error="ValueError: it's", parent_uid=parent,
         parent_step=3, model_name="m", project="other",
         hyperparams={
             "hp.lr": 1e-4, "hp.epochs": 3, "hp.fp16": True, "hp.optim": "adamw", "hp.none": None, "hp.big": 1e17,

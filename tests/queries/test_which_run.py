@@ -141,7 +141,7 @@ def test_the_record_of_a_run(builder: Builder) -> None:
     builder.run(
         "x",
         status="running",
-        parent_run_id=builder.run_id(parent),
+        parent_uid=parent,
         parent_step=2,
         hyperparams={"hp.betas": [1, 2.5], "hp.inf": math.inf, "tag.t": True},
         metrics={"loss": 0.5},

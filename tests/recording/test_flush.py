@@ -140,20 +140,65 @@ def test_the_earliest_writer_says_when_the_run_began(desk: Desk, run_uid: str) -
     assert desk.run(run_uid).started_at == time_of(START + 2)
 
 
-def test_a_run_names_the_run_it_started_from(desk: Desk, run_uid: str) -> None:
-    """A parent is stored where the database knows it; where it was deleted, the run is stored without."""
-    parent = opener(str(uuid.uuid4()), first_attempt())
+def child_of(parent_uid: str, run_uid: str | None = None) -> HandJournal:
+    """A run that began from step 7 of another."""
+    journal = opener(run_uid or str(uuid.uuid4()), first_attempt())
+    journal.records[0] |= {"parent": parent_uid, "parent_step": 7}
+    return journal
+
+
+def parent_of(desk: Desk, journal: HandJournal) -> tuple[Any, Any, Any]:
+    run = desk.run(journal.run_uid)
+    return run.parent_uid, run.parent_run_id, run.parent_step
+
+
+def test_a_run_names_the_run_it_started_from(desk: Desk) -> None:
+    """By its uid, whether the database knows that run or not, and by its id while the database does."""
+    parent, elsewhere = opener(str(uuid.uuid4()), first_attempt()), str(uuid.uuid4())
     desk.deliver(parent)
-    child, orphan = opener(run_uid, first_attempt()), opener(str(uuid.uuid4()), first_attempt())
-    child.records[0] |= {"parent": parent.run_uid, "parent_step": 7}
-    orphan.records[0] |= {"parent": str(uuid.uuid4()), "parent_step": 7}
+    child, orphan = child_of(parent.run_uid), child_of(elsewhere)
     for journal in (child, orphan):
         desk.deliver(journal)
-    assert desk.run(run_uid).parent_run_id == desk.run(parent.run_uid).id
-    assert desk.run(run_uid).parent_step == 7
-    assert desk.run(orphan.run_uid).parent_run_id is None
+    assert parent_of(desk, child) == (parent.run_uid, desk.run(parent.run_uid).id, 7)
+    assert parent_of(desk, orphan) == (elsewhere, None, 7)
     desk.forget(parent.run_uid)
-    assert desk.run(run_uid).parent_run_id is None
+    assert parent_of(desk, child) == (parent.run_uid, None, 7)
+
+
+def test_a_parent_that_comes_later_finds_its_children(desk: Desk) -> None:
+    """All of them, those that ended too; the children of others stay as they are."""
+    parent, other = opener(str(uuid.uuid4()), first_attempt()), str(uuid.uuid4())
+    ended, begun, foreign = child_of(parent.run_uid), child_of(parent.run_uid), child_of(other)
+    ended.status("finished")
+    for journal in (ended, begun, foreign, parent):
+        desk.deliver(journal)
+    found = desk.run(parent.run_uid)
+    assert parent_of(desk, ended) == parent_of(desk, begun) == (parent.run_uid, found.id, 7)
+    assert parent_of(desk, foreign) == (other, None, 7)
+    assert (found.parent_uid, found.parent_run_id, found.parent_step) == (None, None, None)
+
+
+def test_a_parent_that_came_at_the_same_moment_is_found_at_the_end(desk: Desk) -> None:
+    """If neither transaction saw the other's run, the child asks again when it ends."""
+    parent = opener(str(uuid.uuid4()), first_attempt())
+    desk.deliver(parent)
+    child = child_of(parent.run_uid)
+    desk.deliver(child)
+    with desk.connection.begin():
+        desk.connection.execute(desk.models.run.update().values(parent_run_id=None))
+    child.status("finished")
+    desk.deliver(child)
+    assert parent_of(desk, child) == (parent.run_uid, desk.run(parent.run_uid).id, 7)
+
+
+def test_a_run_learns_its_parent_from_the_journal_that_began_it(desk: Desk, run_uid: str) -> None:
+    """A writer that came first, with a checkpoint alone, did not know it."""
+    parent = opener(str(uuid.uuid4()), first_attempt())
+    first = child_of(parent.run_uid, run_uid)
+    later = opener(run_uid, next_attempt(first.attempt, 3))
+    for journal in (parent, later, first):
+        desk.deliver(journal)
+    assert parent_of(desk, first) == (parent.run_uid, desk.run(parent.run_uid).id, 7)
 
 
 # --- Steps -----------------------------------------------------------------------------------------------------------

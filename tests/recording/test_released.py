@@ -92,7 +92,7 @@ def check(store: TrainStore, runs: dict[str, Any]) -> None:
 
 def test_a_store_is_read(released_url: str, expected: Any) -> None:
     """Every run, hyperparameter, tag, note, step and event of a released version's store reads as it was recorded."""
-    with TrainStore(released_url) as store:
+    with TrainStore(released_url, auto_upgrade=True) as store:
         check(store, expected["stored"])
 
 
@@ -100,7 +100,7 @@ def test_journals_are_recovered_once(released_url: str, expected: Any, leave_jou
     """A killed process's journals reach the store whole; delivered a second time they change nothing."""
     for _ in range(2):
         leave_journals()
-        with TrainStore(released_url) as store:
+        with TrainStore(released_url, auto_upgrade=True) as store:
             assert store.recovered.failed == {}
             assert store.recovered.live == []
             assert sorted(store.recovered.runs) == sorted(store.get_run(name).uid for name in ("killed", "unheard"))
@@ -110,7 +110,7 @@ def test_journals_are_recovered_once(released_url: str, expected: Any, leave_jou
 def test_a_run_is_continued(released_url: str, expected: Any, leave_journals: Callable[[], None]) -> None:
     """A lost run goes on from a step, and finishes; a run that is new stands beside those of the older version."""
     leave_journals()
-    with TrainStore(released_url) as store:
+    with TrainStore(released_url, auto_upgrade=True) as store:
         with store.resume_run("killed", step=12) as run:
             for step in range(13, 16):
                 run.log({"loss": 100.0 + step, "wave": 0}, step=step, epoch=step / 10)
@@ -121,7 +121,7 @@ def test_a_run_is_continued(released_url: str, expected: Any, leave_journals: Ca
     later = [[step, step / 10, {"loss": 100.0 + step, "wave": 0}] for step in range(13, 16)]
     steps, marks = [*killed["steps"][:13], *later], [*killed["marks"], *range(13, 16)]
     continued = {**killed, "status": "finished", "attempts": 3, "steps": steps, "marks": marks}
-    with TrainStore(released_url) as store:
+    with TrainStore(released_url, auto_upgrade=True) as store:
         assert store.list_step_logs("new")["loss"].tolist() == [1.0]
         store.delete_run("new")
         check(store, {**expected["recovered"], "killed": continued})

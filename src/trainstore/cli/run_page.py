@@ -36,8 +36,7 @@ def print_page(reader: Reader, record: RunRecord, *, everything: bool = False) -
     lines = facts(record, queries.steps_per_second(reader, record))
     lines.pop("attempts", None)
     if record.parent_uid is not None:
-        parent = queries.get_run(reader, record.parent_uid)
-        lines["parent"] = at_step(f"{parent.name} (id {parent.run_id})", record.parent_step)
+        lines["parent"] = at_step(_parent(reader, record.parent_uid), record.parent_step)
     if len(children):
         names = [f"{child['name']} (id {child['run_id']})" for child in records(children)]
         lines["children"] = ", ".join(names[:5]) + (f", … {len(names)} in all" if len(names) > 5 else "")
@@ -57,6 +56,18 @@ def print_page(reader: Reader, record: RunRecord, *, everything: bool = False) -
     there = [name for name in SECTIONS if _has(record, events, name)]
     samples = "--samples, " if has_samples(reader, record, record.last_step) else ""
     console.print(f"More: {samples}--all, or --section {', '.join(there)}", style="dim", markup=False)
+
+
+def _parent(reader: Reader, uid: str) -> str:
+    """Its name, if it is here: it may be in another store, or deleted."""
+    from trainstore import queries
+    from trainstore.errors import RunNotFoundError
+
+    try:
+        parent = queries.get_run(reader, uid)
+    except RunNotFoundError:
+        return f"{uid}, which is not in this store"
+    return f"{parent.name} (id {parent.run_id})"
 
 
 def _has(record: RunRecord, events: DataFrame, section: str) -> bool:

@@ -188,7 +188,7 @@ def _parent(reader: Reader, uid: str | None, step: int | None) -> dict[str, Any]
 def _children(reader: Reader, key: RunKey) -> list[dict[str, Any]]:
     """The runs that began from this run's checkpoints, in the order in which they started."""
     run = reader.models.run.c
-    statement = select(run.uid, run.name, run.parent_step).where(run.parent_run_id == key.id)
+    statement = select(run.uid, run.name, run.parent_step).where(run.parent_uid == key.uid)
     rows = reader.rows(statement.order_by(run.started_at, run.id))
     return [{"uid": uid, "name": name, "step": step} for uid, name, step in rows]
 

@@ -64,5 +64,5 @@ def list_children(reader: Reader, run: object) -> DataFrame:
     """The runs that began from a checkpoint of a run, in the order in which they started."""
     table = reader.models.run.c
     statement = select(table.id, table.uid, table.name, table.parent_step)
-    asked = statement.where(table.parent_run_id == resolve_run(reader, run).id).order_by(table.started_at, table.id)
+    asked = statement.where(table.parent_uid == resolve_run(reader, run).uid).order_by(table.started_at, table.id)
     return frame(CHILD_COLUMNS, [tuple(row) for row in reader.rows(asked)])

@@ -19,7 +19,7 @@ from trainstore.queries.main_columns import SHORT_COLUMNS, Asked, asked_for, by_
 from trainstore.queries.metric_names import better_direction
 from trainstore.queries.reader import Reader, RunKey, among, resolve_run
 from trainstore.queries.records import RunRecord
-from trainstore.queries.run_source import alias, liveness, run_source
+from trainstore.queries.run_source import liveness, run_source
 from trainstore.queries.sorting import in_order
 from trainstore.queries.suggestions import closest_metrics
 from trainstore.values import INT64_MAX, index_of, stored_name
@@ -196,14 +196,12 @@ def _source(reader: Reader, chosen: RunFilter) -> Select[Any]:
 def _all_runs(models: Models, *more: ColumnElement[Any]) -> tuple[Select[Any], ColumnElement[str]]:
     """All runs with their columns, and the status among these. Made once: it takes longer than a short query."""
     run, attempt = models.run, models.attempt
-    parent = alias(run, "parent")
     source = run_source(models)
     r, h = run.c, source.head.c
     attempts = select(func.count()).where(attempt.c.run_id == r.id).correlate(run).scalar_subquery()
-    parent_uid = select(parent.c.uid).where(parent.c.id == r.parent_run_id).correlate(run).scalar_subquery()
     columns = (
         r.id, r.project, r.name, source.status, r.started_at, r.ended_at, r.last_step, attempts, r.source,
-        r.error, r.notes, r.model_name, parent_uid, r.parent_step, h.host, h.command, h.git_commit, h.git_dirty,
+        r.error, r.notes, r.model_name, r.parent_uid, r.parent_step, h.host, h.command, h.git_commit, h.git_dirty,
         r.uid,
     )  # fmt: skip
     return source.statement.with_only_columns(*columns, *more, maintain_column_froms=True), source.status

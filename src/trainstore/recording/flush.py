@@ -102,13 +102,11 @@ class _Flush:
     def _lock_run(self, run_records: list[tuple[int, Record]]) -> Any:
         if not self.source.seen and run_records:
             record = run_records[0][1]
-            parent = record.get("parent")
             values = {name: record.get(name) for name in ("uid", "project", "name", "source", "notes", "model_name")}
             values |= {
                 "status": "running",
                 "started_at": time_of(record["started_at"]),
-                "parent_run_id": self.sql.run_id(self.connection, parent) if parent else None,
-                "parent_step": record.get("parent_step"),
+                **self._parent_of(record),
             }
             self.sql.insert_run(self.connection, values)
             if self.source.counts_namesakes:
@@ -116,11 +114,22 @@ class _Flush:
         run = self.sql.lock_run(self.connection, self.source.run_uid, self.source.writer_uid)
         if run is None:
             raise RunDeletedError(f"run {self.source.run_uid} was deleted")
+        if not self.source.seen and run_records:
+            self.sql.adopt_children(self.connection, run.id, run.uid)
         for _, record in run_records:
             if time_of(record["started_at"]) < run.started_at:
                 self.sql.update_run(self.connection, run.id, {"started_at": time_of(record["started_at"])})
+            if record.get("parent") and run.parent_uid is None:
+                # Another writer made the run from a checkpoint, which does not tell its parent.
+                self.sql.update_run(self.connection, run.id, self._parent_of(record))
             self._insert_writer(run.id, record["writer"])
         return run
+
+    def _parent_of(self, record: Record) -> dict[str, Any]:
+        """The columns that say which run this one began from. Its id is unknown until that run arrives."""
+        uid = record.get("parent")
+        found = self.sql.run_id(self.connection, uid) if uid else None
+        return {"parent_uid": uid, "parent_step": record.get("parent_step"), "parent_run_id": found}
 
     def _insert_writer(self, run_id: int, writer: Record) -> None:
         values = {name: writer.get(name) for name in ("uid", "rank", "host", "username", "pid")}
@@ -356,6 +365,10 @@ class _Flush:
             self.attempt.closed_at = time_of(record["at"])
             self.changed.add(self.attempt.attempt)
         self.sql.close_writer(self.connection, self.source.writer_uid)
+        if self.run.parent_uid is not None and self.run.parent_run_id is None:
+            # If both runs arrived at the same moment, neither transaction saw the other's.
+            parent = self.sql.run_id(self.connection, self.run.parent_uid)
+            self.sql.update_run(self.connection, self.run_id, {"parent_run_id": parent})
 
     def _show_head(self) -> None:
         """The run shows what its head says."""

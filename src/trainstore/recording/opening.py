@@ -148,5 +148,5 @@ def known_run(
     lineage = [[a.uid, a.start_step, microseconds_of(a.opened_at)] for a in tree.lineage(tree.head)]
     latest = max(microseconds_of(attempt.opened_at) for attempt in tree.by_number.values())
     record = {name: row[name] for name in ("uid", "project", "name", "source", "notes", "model_name", "parent_step")}
-    record |= {"started_at": microseconds_of(row["started_at"]), "parent": row["parent"]}
+    record |= {"started_at": microseconds_of(row["started_at"]), "parent": row["parent_uid"]}
     return record, lineage, row["last_step"], latest

@@ -34,12 +34,15 @@ class Statements:
         self.models = models
         self.backend = backend
         run, writer, attempt, summary = models.run, models.writer, models.attempt, models.metric_summary
-        shown = (run.c.id, run.c.status, run.c.started_at, run.c.ended_at, run.c.error, run.c.last_step)
+        names = ("id", "uid", "status", "started_at", "ended_at", "error", "last_step", "parent_uid", "parent_run_id")
+        shown = [run.c[name] for name in names]
         revision = select(models.trainstore_version.c.version_num).limit(1).scalar_subquery().label("revision")
         number = select(writer.c.attempt).where(writer.c.uid == bindparam("_writer")).scalar_subquery().label("attempt")
         self._lock_run = backend.lock_rows(select(*shown, number, revision).where(run.c.uid == bindparam("_uid")))
         self._count_named = select(func.count()).where(run.c.name == bindparam("_name"))
         self._update_run = update(run).where(run.c.id == bindparam("_id"))
+        orphans = (run.c.parent_uid == bindparam("_parent"), run.c.parent_run_id.is_(None))
+        self._adopt_children = update(run).where(*orphans)
         self._update_writer = update(writer).where(writer.c.uid == bindparam("_uid"))
         self._advance = self._update_writer.where(writer.c.acked == bindparam("_low"))
         self._advance_and_beat = self._advance.values(heartbeat_at=backend.now())
@@ -95,15 +98,14 @@ class Statements:
         count: int = connection.execute(self._count_named, {"_name": name}).scalar_one()
         return count
 
+    def adopt_children(self, connection: Connection, run_id: int, uid: str) -> None:
+        """Give a run that has just arrived to those that were waiting for it as their parent."""
+        connection.execute(self._adopt_children, {"_parent": uid, "parent_run_id": run_id})
+
     def run_record(self, connection: Connection, run_id: int) -> dict[str, Any]:
-        """The columns of a run, and the uid of its parent."""
-        run, parent = self.models.run, self.models.run.alias("parent_run")
-        statement = (
-            select(run, parent.c.uid.label("parent"))
-            .join_from(run, parent, parent.c.id == run.c.parent_run_id, isouter=True)
-            .where(run.c.id == run_id)
-        )
-        return dict(connection.execute(statement).one()._mapping)
+        """The columns of a run."""
+        run = self.models.run
+        return dict(connection.execute(select(run).where(run.c.id == run_id)).one()._mapping)
 
     def load_labels(self, connection: Connection, run_id: int) -> dict[str, Any]:
         """The name and the notes of a run."""

@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from trainstore.backends import Backend, open_backend
 from trainstore.errors import RunNotFoundError
+from trainstore.recording.deletion import deleted_runs
 from trainstore.store import TrainStore
 from trainstore.testing.base import AT, VALUES, ContractBase, Database, same
 
@@ -162,7 +163,7 @@ class Recording(ContractBase):
         assert frame.loc["failed", "error"] == "because failed é"
 
     def test_deletion(self, contract_store: TrainStore) -> None:
-        """A deleted run leaves no row in any table; other runs stay, a child of it loses its parent."""
+        """A deleted run leaves no row in any table; other runs stay, a child of it keeps its parent's uid."""
         with contract_store.start_run(name="kept", hyperparams={"lr": 1}) as kept:
             kept.log({"loss": 1.0}, step=0)
         kept_rows = self._rows(contract_store)
@@ -175,7 +176,11 @@ class Recording(ContractBase):
         contract_store.delete_run(gone)
         with pytest.raises(RunNotFoundError):
             contract_store.get_run(gone)
-        assert contract_store.get_run(child).parent_uid is None
+        with contract_store.engine.connect() as connection:
+            (tombstone,) = deleted_runs(connection, contract_store.models).values()
+        assert tombstone.uid == gone.uid
+        assert tombstone.holds(None)
+        assert contract_store.get_run(child).parent_uid == gone.uid
         contract_store.delete_run(child)
         assert self._rows(contract_store) == kept_rows
         assert contract_store.list_step_logs(kept)["loss"].tolist() == [1.0]
@@ -203,8 +208,10 @@ class Recording(ContractBase):
 
     @staticmethod
     def _rows(store: TrainStore) -> dict[str, int]:
-        """The number of rows of every table that belongs to runs."""
-        tables = store.models.metadata.tables
+        """The number of rows of every table that belongs to runs; of deleted ones a row is kept on purpose."""
+        tables = {
+            name: table for name, table in store.models.metadata.tables.items() if table is not store.models.deleted_run
+        }
         with store.engine.connect() as connection:
             return {
                 name: connection.execute(select(func.count()).select_from(table)).scalar_one()

@@ -26,6 +26,12 @@ CREATE TABLE datablob (
     datablob_last_modified timestamp with time zone NOT NULL
 );
 
+CREATE TABLE deleted_run (
+    uid character varying(36) NOT NULL,
+    deleted_at timestamp with time zone NOT NULL,
+    revived_at timestamp with time zone
+);
+
 CREATE TABLE event (
     id bigint DEFAULT nextval('event_id_seq'::regclass) NOT NULL,
     writer_uid character varying(36) NOT NULL,
@@ -84,6 +90,15 @@ CREATE TABLE model_template (
     model_template_last_modified timestamp with time zone NOT NULL
 );
 
+CREATE TABLE notification (
+    writer_uid character varying(36) NOT NULL,
+    seq bigint NOT NULL,
+    target character varying(64) NOT NULL,
+    claimed_at timestamp with time zone NOT NULL,
+    sent_at timestamp with time zone,
+    run_id bigint NOT NULL
+);
+
 CREATE TABLE run (
     id bigint DEFAULT nextval('run_id_seq'::regclass) NOT NULL,
     uid character varying(36) NOT NULL,
@@ -98,7 +113,8 @@ CREATE TABLE run (
     notes text,
     model_name text,
     parent_step bigint,
-    parent_run_id bigint
+    parent_run_id bigint,
+    parent_uid character varying(36)
 );
 
 CREATE TABLE step_log (
@@ -149,6 +165,8 @@ ALTER TABLE model_epoch ADD CONSTRAINT fk_model_epoch_model_name FOREIGN KEY (mo
 
 ALTER TABLE model ADD CONSTRAINT fk_model_model_template_name FOREIGN KEY (model_template_name) REFERENCES model_template(model_template_name) ON UPDATE CASCADE ON DELETE CASCADE;
 
+ALTER TABLE notification ADD CONSTRAINT fk_notification_run_id FOREIGN KEY (run_id) REFERENCES run(id) ON DELETE CASCADE;
+
 ALTER TABLE run ADD CONSTRAINT fk_run_parent_run_id FOREIGN KEY (parent_run_id) REFERENCES run(id) ON DELETE SET NULL;
 
 ALTER TABLE step_log ADD CONSTRAINT fk_step_log_run_id_attempt FOREIGN KEY (run_id, attempt) REFERENCES attempt(run_id, attempt) ON DELETE CASCADE;
@@ -158,6 +176,8 @@ ALTER TABLE writer ADD CONSTRAINT fk_writer_run_id FOREIGN KEY (run_id) REFERENC
 ALTER TABLE attempt ADD CONSTRAINT pk_attempt PRIMARY KEY (run_id, attempt);
 
 ALTER TABLE datablob ADD CONSTRAINT pk_datablob PRIMARY KEY (datablob_name);
+
+ALTER TABLE deleted_run ADD CONSTRAINT pk_deleted_run PRIMARY KEY (uid);
 
 ALTER TABLE event ADD CONSTRAINT pk_event PRIMARY KEY (id);
 
@@ -170,6 +190,8 @@ ALTER TABLE model ADD CONSTRAINT pk_model PRIMARY KEY (model_name);
 ALTER TABLE model_epoch ADD CONSTRAINT pk_model_epoch PRIMARY KEY (model_epoch_id);
 
 ALTER TABLE model_template ADD CONSTRAINT pk_model_template PRIMARY KEY (model_template_name);
+
+ALTER TABLE notification ADD CONSTRAINT pk_notification PRIMARY KEY (writer_uid, seq, target);
 
 ALTER TABLE run ADD CONSTRAINT pk_run PRIMARY KEY (id);
 
@@ -195,9 +217,13 @@ CREATE INDEX ix_metric_summary_metric_max ON public.metric_summary USING btree (
 
 CREATE INDEX ix_metric_summary_metric_min ON public.metric_summary USING btree (metric, min);
 
+CREATE INDEX ix_notification_run_id ON public.notification USING btree (run_id);
+
 CREATE INDEX ix_run_name ON public.run USING btree (name);
 
 CREATE INDEX ix_run_parent_run_id ON public.run USING btree (parent_run_id);
+
+CREATE INDEX ix_run_parent_uid ON public.run USING btree (parent_uid);
 
 CREATE INDEX ix_run_project ON public.run USING btree (project);
 
@@ -208,6 +234,8 @@ CREATE INDEX ix_writer_run_id ON public.writer USING btree (run_id);
 CREATE UNIQUE INDEX pk_attempt ON public.attempt USING btree (run_id, attempt);
 
 CREATE UNIQUE INDEX pk_datablob ON public.datablob USING btree (datablob_name);
+
+CREATE UNIQUE INDEX pk_deleted_run ON public.deleted_run USING btree (uid);
 
 CREATE UNIQUE INDEX pk_event ON public.event USING btree (id);
 
@@ -220,6 +248,8 @@ CREATE UNIQUE INDEX pk_model ON public.model USING btree (model_name);
 CREATE UNIQUE INDEX pk_model_epoch ON public.model_epoch USING btree (model_epoch_id);
 
 CREATE UNIQUE INDEX pk_model_template ON public.model_template USING btree (model_template_name);
+
+CREATE UNIQUE INDEX pk_notification ON public.notification USING btree (writer_uid, seq, target);
 
 CREATE UNIQUE INDEX pk_run ON public.run USING btree (id);
 

@@ -30,6 +30,13 @@ CREATE TABLE datablob (
 	CONSTRAINT pk_datablob PRIMARY KEY (datablob_name)
 );
 
+CREATE TABLE deleted_run (
+	uid VARCHAR(36) NOT NULL,
+	deleted_at DATETIME NOT NULL,
+	revived_at DATETIME,
+	CONSTRAINT pk_deleted_run PRIMARY KEY (uid)
+);
+
 CREATE TABLE event (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
 	writer_uid VARCHAR(36) NOT NULL,
@@ -107,6 +114,17 @@ CREATE TABLE model_template (
 	CONSTRAINT pk_model_template PRIMARY KEY (model_template_name)
 );
 
+CREATE TABLE notification (
+	writer_uid VARCHAR(36) NOT NULL,
+	seq BIGINT NOT NULL,
+	target VARCHAR(64) NOT NULL,
+	claimed_at DATETIME NOT NULL,
+	sent_at DATETIME,
+	run_id INTEGER NOT NULL,
+	CONSTRAINT pk_notification PRIMARY KEY (writer_uid, seq, target),
+	CONSTRAINT fk_notification_run_id FOREIGN KEY(run_id) REFERENCES run (id) ON DELETE CASCADE
+);
+
 CREATE TABLE run (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
 	uid VARCHAR(36) NOT NULL,
@@ -121,7 +139,7 @@ CREATE TABLE run (
 	notes TEXT,
 	model_name TEXT,
 	parent_step BIGINT,
-	parent_run_id INTEGER,
+	parent_run_id INTEGER, parent_uid VARCHAR(36),
 	CONSTRAINT uq_run_uid UNIQUE (uid),
 	CONSTRAINT fk_run_parent_run_id FOREIGN KEY(parent_run_id) REFERENCES run (id) ON DELETE SET NULL
 );
@@ -172,9 +190,13 @@ CREATE INDEX ix_metric_summary_metric_max ON metric_summary (metric, max);
 
 CREATE INDEX ix_metric_summary_metric_min ON metric_summary (metric, min);
 
+CREATE INDEX ix_notification_run_id ON notification (run_id);
+
 CREATE INDEX ix_run_name ON run (name);
 
 CREATE INDEX ix_run_parent_run_id ON run (parent_run_id);
+
+CREATE INDEX ix_run_parent_uid ON run (parent_uid);
 
 CREATE INDEX ix_run_project ON run (project);
 

@@ -118,7 +118,14 @@ export function runHead(context, edit) {
   const timer = setInterval(tick, 1000);
 
   const relative = (/** @type {import("./types.js").Relative} */ { uid, name, step }) =>
-    h("span", {}, h("a", { href: state.link("run", uid) }, name), step === null ? "" : ` at step ${formatNumber(step)}`);
+    h(
+      "span",
+      {},
+      name === null
+        ? h("code", { title: `${uid}: not in this store` }, uid.slice(0, 8))
+        : h("a", { href: state.link("run", uid) }, name),
+      step === null ? "" : ` at step ${formatNumber(step)}`,
+    );
 
   /** @param {RunDetail} detail */
   const render = ({ run, attempts }) => {

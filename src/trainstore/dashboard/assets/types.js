@@ -61,7 +61,7 @@
 /** @typedef {{at: number, step: number|null, kind: string, attempt: number|null, details: any}} RunEvent */
 /** @typedef {{namespace: string, key: string, id: string, value: any, kind: Kind, usual?: boolean}} Fact  `usual`: a default. */
 /** @typedef {{metric: string, count: number, nonfinite: number, min: Cell, min_step: number|null, max: Cell, max_step: number|null, last: Cell, last_step: number|null}} MetricSummary */
-/** @typedef {{uid: string, name: string, step: number|null}} Relative */
+/** @typedef {{uid: string, name: string|null, step: number|null}} Relative  `name`: null if it is not in this store. */
 /**
  * @typedef {Object} RunDetail
  * @property {{uid: string, id: number, name: string, project: string, status: string, started: number, ended: number|null, duration: number|null, last_step: number|null, notes: string|null, tags: Record<string, any>, source: string, error: string|null, model_name: string|null, parent: Relative|null, children: Relative[], steps_per_second?: number|null, step_interval?: number|null, last_step_at?: number|null}} run  `step_interval`: seconds between two logged steps, usually.
