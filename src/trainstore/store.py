@@ -40,6 +40,7 @@ from trainstore.pickling import StoreAddress
 from trainstore.queries import Reader
 from trainstore.querying import QueryMethods, Snapshot
 from trainstore.recording import opening
+from trainstore.recording.deletion import deleted_at
 from trainstore.recording.recovery import Recovered
 from trainstore.recording.service import RecordingService
 from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
@@ -289,14 +290,14 @@ class TrainStore(QueryMethods, EditMethods, ScalarStopMethods):
         self._check_open()
         step = None if step is None else opening.step_of("step", step, lowest=-1)
         opening.check_resume(step, lineage)
-        known = self._known_run(run, lineage)
+        known, latest = self._known_run(run, lineage)
         if known is not None:
-            record, ancestors, last_step, latest, status = known
+            record, ancestors, last_step, status = known
             ancestors = ancestors if lineage is None else [list(entry) for entry in lineage]
         else:
             assert lineage is not None
             record = opening.new_run(project=project, name=name, source=source, uid=opening.uid_of(run))
-            ancestors, last_step, latest, status = [list(entry) for entry in lineage], None, 0, None
+            ancestors, last_step, status = [list(entry) for entry in lineage], None, None
         if step is None:
             attempt = opening.joined_attempt(ancestors)
             next_step = 0 if last_step is None else last_step + 1
@@ -561,20 +562,30 @@ class TrainStore(QueryMethods, EditMethods, ScalarStopMethods):
 
     def _known_run(
         self, run: Any, lineage: Sequence[Sequence[Any]] | None
-    ) -> tuple[dict[str, Any], opening.Lineage, int | None, int, str | None] | None:
-        """What the database has of a run to be resumed: its record, the head's lineage, its last step, the time of its
-        latest attempt, and its status. None if it has no such run, or cannot be reached, and a lineage is given."""
+    ) -> tuple[tuple[dict[str, Any], opening.Lineage, int | None, str | None] | None, int]:
+        """What the database has of a run to be resumed: its record, the head's lineage, its last step and its status.
+
+        None if it has no such run, or cannot be reached, and a lineage is given. And the latest time that it knows of
+        the run, that of its deletion too: the new attempt is later.
+        """
+        statements = self._service.statements
         try:
             with self._reader() as reader:
-                if lineage is not None:
-                    opening.check_lineage(reader.connection, self._service.statements, self._uid_of(run), lineage)
-                key = queries.resolve_run(reader, run)
-                found = opening.known_run(reader.connection, self._service.statements, key.id)
-                return *found, queries.shown_status(reader, key.id)
-        except (LookupError, StoreUnavailableError):
+                try:
+                    if lineage is not None:
+                        opening.check_lineage(reader.connection, statements, self._uid_of(run), lineage)
+                    key = queries.resolve_run(reader, run)
+                except LookupError:
+                    if lineage is None:
+                        raise
+                    return None, deleted_at(reader.connection, self._models, opening.uid_of(run))
+                record, ancestors, last_step, latest = opening.known_run(reader.connection, statements, key.id)
+                latest = max(latest, deleted_at(reader.connection, self._models, key.uid))
+                return (record, ancestors, last_step, queries.shown_status(reader, key.id)), latest
+        except StoreUnavailableError:
             if lineage is None:
                 raise
-            return None
+            return None, 0
 
 
 def _renew_in_child() -> None:

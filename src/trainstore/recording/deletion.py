@@ -17,6 +17,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from trainstore.errors import RunActiveError
 from trainstore.models import Models
 from trainstore.recording.statements import Statements
+from trainstore.values import microseconds_of
 
 _MOMENT = timedelta(microseconds=1)
 _MANY = 500  # uids in one IN list
@@ -82,6 +83,12 @@ def latest_of(connection: Connection, models: Models, run_id: int) -> datetime |
     return max((time for time in begun if time is not None), default=None)
 
 
+def deleted_at(connection: Connection, models: Models, uid: str) -> int:
+    """When a run was deleted, in microseconds since 1970, if this is remembered; else 0."""
+    found = deleted_runs(connection, models, [uid]).get(uid)
+    return 0 if found is None else microseconds_of(found.deleted_at)
+
+
 def unite(connection: Connection, statements: Statements, tombstones: Iterable[Tombstone]) -> None:
     """Remember these too. Of each run the greater of both times is kept, so it does not matter who comes first."""
     found = sorted(tombstones, key=lambda tombstone: tombstone.uid)  # in one order: nobody waits in a circle
@@ -112,4 +119,4 @@ def _later(connection: Connection, statements: Statements, uid: str, latest: dat
     known = [] if latest is None else [latest]
     for before in deleted_runs(connection, statements.models, [uid]).values():
         known += [before.deleted_at] if before.revived_at is None else [before.deleted_at, before.revived_at]
-    return max(statements.now(connection), *(time + _MOMENT for time in known))
+    return max([statements.now(connection), *(time + _MOMENT for time in known)])
