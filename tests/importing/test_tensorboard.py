@@ -428,3 +428,14 @@ def test_torch_s_subfolders_are_merged(torch_folder: Path) -> None:
     assert [entry.values for entry in entries if isinstance(entry, Hyperparams)] == [
         {"lr": 0.1, "name": "x", "flag": True}
     ]
+
+
+def test_what_is_not_kept_has_an_end_and_can_be_printed(tmp_path: Path) -> None:
+    """A file that names ten thousand plugins is told in a few lines, without control characters."""
+    write(tmp_path, version(T), *(event(T, 0, tensor("x", b"\x08\x03", f"\x1b[31m{name}")) for name in range(10_000)))
+    (run,) = runs(tmp_path).values()
+    assert entries_of(run) == []
+    left_out = run.sessions[0].left_out
+    assert sum(left_out.values()) == 10_000
+    assert len(left_out) <= 31
+    assert all(name.isprintable() for name in left_out)

@@ -326,6 +326,29 @@ def test_reading_goes_on_after_any_entry_and_after_any_cut(tmp_path: Path) -> No
         assert list(only(tmp_path).sessions[0].entries(entry.position)) == whole[count + 1 :]
 
 
+def test_following_a_log_reads_only_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has read a log goes on where it was, and knows axes, names and summary."""
+    records = [
+        wandb_run(T),
+        wandb_axis("train/*", "train/step"),
+        *(wandb_row(s, T + s, {"train/loss": s, "train/step": 10 * s}) for s in range(2_000)),
+        wandb_summary({"best": 1.0}),
+        wandb_exit(0),
+    ]
+    path = write(tmp_path, *records)
+    whole = entries_of(only(tmp_path))
+    read: list[int] = []
+    original = wandb.record_of
+    monkeypatch.setattr(wandb, "_READ", {})
+    monkeypatch.setattr(wandb, "record_of", lambda payload: read.append(1) or original(payload))
+    found: list[Entry] = []
+    for count in (500, 1_000, 1_500, len(records)):
+        path.write_bytes(log(WANDB_HEADER, records[:count]))
+        found += only(tmp_path).sessions[0].entries(found[-1].position if found else 0)
+    assert found == whole
+    assert len(read) < len(records) + 50
+
+
 def test_a_log_that_is_torn_or_damaged_gives_what_is_whole(tmp_path: Path) -> None:
     """A cut is told; a flipped bit costs the rest of its block of 32 KiB and is told."""
     path = write(tmp_path, wandb_run(T), *rows(0, 1_000))

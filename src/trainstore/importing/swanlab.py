@@ -20,7 +20,7 @@ from trainstore.importing.foreign import End, Entry, ForeignRun, Hyperparams, No
 from trainstore.importing.places import File, Place
 from trainstore.importing.positions import offset_of, placed, position_of
 from trainstore.importing.texts import read_yaml
-from trainstore.importing.wire import MalformedError, double, fields, message, number, tell, text, timestamp
+from trainstore.importing.wire import MalformedError, double, fields, message, number, tally, tell, text, timestamp
 
 TOOL = "swanlab"
 LABEL = "SwanLab"
@@ -255,7 +255,7 @@ class _LogSession(Session):
                 tell(self.damage, f"the record at byte {record.begin:,} is damaged")
                 continue
             if value is None or not 0 <= its_step <= _MAX_STEP or _is_system(name):
-                self.left_out[_reason(name, value)] += 1
+                tally(self.left_out, _reason(name, value))
                 continue
             if its_step != step or name in metrics or len(metrics) >= _MAX_METRICS:
                 if metrics:
@@ -278,7 +278,7 @@ class _LogSession(Session):
         if record.kind == _FINISH:
             return [self._end(record)]
         if record.kind in _LEFT_OUT:
-            self.left_out[_LEFT_OUT[record.kind]] += 1
+            tally(self.left_out, _LEFT_OUT[record.kind])
         return []
 
     def _end(self, record: _Record) -> End:

@@ -26,6 +26,7 @@ from trainstore.importing.wire import (
     fields,
     message,
     number,
+    tally,
     tell,
     text,
     varint,
@@ -33,6 +34,7 @@ from trainstore.importing.wire import (
 
 MAX_STEP = 2**63 - 2
 MAX_TEXT = 10_000  # characters of a text that is kept
+_MAX_LAYOUT = 1_000  # bytes of an event whose form is remembered
 MAX_METRICS = 1_000  # in one entry; a step may have more than one entry
 
 _FLOAT, _DOUBLE, _STRING = 1, 2, 7  # tensors' types that are read
@@ -130,7 +132,8 @@ class EventFile:
                         continue
                     if not parsed.is_scalar:
                         entries = self._entries(parsed, begin, end)
-                        left_out.update(parsed.left_out)
+                        for what in parsed.left_out:
+                            tally(left_out, what)
                         if entries and metrics:
                             yield Step(at, step, metrics, position=last)
                             metrics = {}
@@ -242,7 +245,7 @@ class EventFile:
 
     def _parse(self, payload: bytes) -> Parsed:
         parsed = _parse(payload)
-        if parsed.is_scalar and len(payload) >= 12 and payload[0] == 9:
+        if parsed.is_scalar and 12 <= len(payload) <= _MAX_LAYOUT and payload[0] == 9:
             self._learn(payload, parsed)
         return parsed
 
@@ -311,7 +314,7 @@ def _plugin(metadata: bytes) -> tuple[str, bytes]:
                     name = text(part)
                 elif inner == 2:
                     content = message(part)
-    return name[:100], content
+    return name, content
 
 
 def _parse_tensor(tag: str, plugin: str, tensor: bytes, parsed: Parsed) -> None:

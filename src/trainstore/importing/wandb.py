@@ -26,6 +26,9 @@ LABEL = "Weights & Biases"
 
 _IDENT = [b":W&B", 0xBEE1]
 _VERSION = 0
+# How far this process has read a log, and what it knew there: so that following a long one need not read it again.
+_READ: dict[str, tuple[int, Log]] = {}
+_REMEMBERED = 100
 _FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-[^/]+\Z")
 
 
@@ -102,14 +105,14 @@ class _Log:
         """Of the session: where it lies does not count."""
         return f"{self.run_identity}:{self.run.started_at}"
 
-    def records(self, damage: list[str]) -> Iterator[tuple[int, int, int, bytes]]:
+    def records(self, damage: list[str], start: int = 0) -> Iterator[tuple[int, int, int, bytes]]:
         """Where each record begins and ends, its kind and its content."""
-        return _records(self.file, damage)
+        return _records(self.file, damage, start)
 
 
-def _records(file: File, damage: list[str]) -> Iterator[tuple[int, int, int, bytes]]:
+def _records(file: File, damage: list[str], start: int = 0) -> Iterator[tuple[int, int, int, bytes]]:
     with file.open() as opened:
-        for begin, end, payload in log_records(opened, file.size, damage):
+        for begin, end, payload in log_records(opened, file.size, damage, start):
             try:
                 kind, body = record_of(payload)
             except MalformedError:
@@ -199,9 +202,10 @@ class _LogSession(Session):
 
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """The log's entries after a position. What was defined before it is read, rows are passed over."""
-        log = Log(self._log.run, self.left_out)
+        log, start = self._resumed(after)
         row: bytes | None = None  # the last one before the position
-        for begin, end, kind, body in self._log.records(self.damage):
+        for begin, end, kind, body in self._log.records(self.damage, start):
+            start = end
             try:
                 passed = position_of(end) <= after
                 if row is not None and not (passed and kind != METRIC):
@@ -213,17 +217,30 @@ class _LogSession(Session):
                     if kind == METRIC:
                         log.define(body)
                     continue
-                if kind == EXIT and after:
+                if kind == EXIT and not log.complete:
                     log = self._again(end)
                 entries = placed(log.read(kind, body), begin, end)
             except MalformedError:
                 tell(self.damage, f"the record at byte {begin:,} is damaged")
                 continue
             yield from (entry for entry in entries if entry.position > after)
+        if row is None:
+            _remember(self._key, start, log)
+
+    @property
+    def _key(self) -> str:
+        return f"{self._log.file.path}:{self.identity}"
+
+    def _resumed(self, after: int) -> tuple[Log, int]:
+        """What was known where this process read up to last time, and that place; else the beginning."""
+        start, log = _READ.get(self._key, (0, None))
+        if log is None or not start or position_of(start) > after:
+            return Log(self._log.run, self.left_out, complete=not after), 0
+        return log.copy(self.left_out), start
 
     def _again(self, until: int) -> Log:
         """What a log knows that has read everything before an offset: the end needs the whole history's names."""
-        log = Log(self._log.run, self.left_out.copy())
+        log = Log(self._log.run, self.left_out.copy(), complete=True)
         for _, end, kind, body in self._log.records([]):
             if end >= until:
                 break
@@ -234,3 +251,10 @@ class _LogSession(Session):
 def _try(read: Callable[..., object], *arguments: object) -> None:
     with suppress(MalformedError):
         read(*arguments)
+
+
+def _remember(key: str, offset: int, log: Log) -> None:
+    _READ.pop(key, None)
+    _READ[key] = offset, log
+    if len(_READ) > _REMEMBERED:
+        del _READ[next(iter(_READ))]

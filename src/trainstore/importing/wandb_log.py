@@ -6,6 +6,7 @@ a step (``train/global_step``), its values are the steps. An epoch is none: many
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import Counter
 from typing import Any
@@ -32,7 +33,7 @@ from trainstore.importing.wandb_records import (
     run_record,
     used_artifact,
 )
-from trainstore.importing.wire import LAST_SECOND, fields, number, text
+from trainstore.importing.wire import LAST_SECOND, fields, number, tally, text
 
 _LEFT_OUT = {4: "console line", 13: "console line"}
 _INTERNAL = ("_step", "_runtime", "_timestamp", "_wandb")
@@ -45,7 +46,7 @@ RawEntry = Step | Hyperparams | Notes | Event | End
 class Log:
     """Reads the records of one log in their order, and remembers what later ones need."""
 
-    def __init__(self, run: RunRecord, left_out: Counter[str]) -> None:
+    def __init__(self, run: RunRecord, left_out: Counter[str], *, complete: bool = False) -> None:
         self._run = run
         self._left_out = left_out
         self._axes: dict[str, str] = {}  # metric → its axis
@@ -55,9 +56,18 @@ class Log:
         self._names: set[str] = set()  # of metrics in the history
         self._summary: dict[str, Any] = {}  # what was set by hand
         self._last = -1  # the highest step so far
+        self.complete = complete  # whether all rows and summaries so far were read
         self.begun = False  # whether the run's first record was read
         self.step: int | None = None  # of the last row
         self.at = run.started_at  # likewise
+
+    def copy(self, left_out: Counter[str]) -> Log:
+        """The same, to read on."""
+        log = copy.copy(self)
+        log._left_out = left_out
+        log._axes, log._patterns, log._known = dict(self._axes), dict(self._patterns), {}
+        log._names, log._summary = set(self._names), dict(self._summary)
+        return log
 
     def read(self, kind: int, body: bytes) -> list[RawEntry]:
         """The entries of a record. Raises `MalformedError`."""
@@ -85,8 +95,7 @@ class Log:
         return []
 
     def _count(self, what: str, number: int = 1) -> None:
-        if number:
-            self._left_out[what] += number
+        tally(self._left_out, what, number)
 
     def define(self, body: bytes) -> None:
         """Read which metric is the axis of which."""

@@ -7,6 +7,7 @@ anything is read by it, and nothing here raises anything but `SourceError`, or `
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 MAX_DEPTH = 64  # of messages within messages
 LAST_SECOND = 253_402_300_000  # since 1970: the year 9999
 MAX_RECORD = 64 << 20  # bytes; a longer one is passed over and named
+MAX_KINDS = 30  # of what is not kept of one file
 MAX_DAMAGE = 20  # lines about one file
 CHUNK = 1 << 20
 CHECKED = 4_096  # the CRC of frames up to this many bytes is checked; longer ones hold pictures, not numbers
@@ -113,6 +115,16 @@ def tell(damage: list[str], line: str) -> None:
     """Add what is wrong with a file, once, and not without end."""
     if len(damage) < MAX_DAMAGE and line not in damage:
         damage.append(line if len(damage) < MAX_DAMAGE - 1 else "more of it is damaged")
+
+
+def tally(left_out: Counter[str], what: str, count: int = 1) -> None:
+    """Count what is not kept. The source may have called it so: names without end are counted together."""
+    if count and what not in left_out:
+        what = "".join(letter if letter.isprintable() else "�" for letter in what[:60]) or "unknown value"
+        if what not in left_out and len(left_out) >= MAX_KINDS:
+            what = "other value"
+    if count:
+        left_out[what] += count
 
 
 # --- TFRecord: {u64 length, u32 masked CRC-32C of it, payload, u32 masked CRC-32C of the payload} ---
