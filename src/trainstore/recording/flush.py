@@ -356,9 +356,18 @@ class _Flush:
         apply_edits(self.connection, self.sql, self.run_id, self.attempt.attempt, edits)
 
     def _set_status(self, record: Record) -> None:
-        """The end of a writer. The opener sets its attempt's status; another rank may only turn running into failed."""
+        """The end of a writer. The opener sets its attempt's status; another rank may only turn running into failed.
+
+        "running" opens both again: an import had taken a source for ended, and it goes on.
+        """
         status = record["status"]
         opener = self.attempt.uid == self.source.writer_uid
+        if status == "running":
+            if opener:
+                self.attempt.status, self.attempt.error, self.attempt.closed_at = status, None, None
+                self.changed.add(self.attempt.attempt)
+            self.sql.reopen_writer(self.connection, self.source.writer_uid)
+            return
         if status is not None and (opener or (status == "failed" and self.attempt.status == "running")):
             self.attempt.status = status
             self.attempt.error = record.get("error")

@@ -110,7 +110,10 @@ def event_record(event: str, at: int, step: int | None, details: dict[str, Json]
 
 
 def status_record(status: str | None, error: str | None, at: int) -> Record:
-    """The end of the writer, and the status of its attempt; None leaves the attempt's status as it is."""
+    """The end of the writer, and the status of its attempt; None leaves the attempt's status as it is.
+
+    "running" is no end: it takes back one that an import assumed. No journal has it.
+    """
     return {"kind": "status", "status": status, "error": error, "at": at}
 
 

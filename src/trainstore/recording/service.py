@@ -84,6 +84,11 @@ class RecordingService:
         """The journals of this store on this machine, each with its ``meta.json``."""
         return self._places.journals(self.store_uid)
 
+    def holds(self, path: Path) -> bool:
+        """Whether a path lies in a folder of this store's journals, or is one."""
+        real = path.resolve()
+        return any(real.is_relative_to(root.resolve()) for root in self._places.roots())
+
     def is_recorded_here(self, run_uid: str) -> bool:
         """Whether a live process on this machine holds a journal of this run."""
         return any(meta.get("run_uid") == run_uid and journals.is_live(folder) for folder, meta in self.journals())
@@ -175,6 +180,16 @@ class RecordingService:
         self._check_writable()
         with self._engine.connect() as connection, self.backend.writing(connection):
             yield connection
+        _open.add(self)
+        self._delivery.settle_soon()
+
+    def connect(self) -> Connection:
+        """A writer's connection, for records that have no journal (an import's); `release` takes it back."""
+        return self._connect()
+
+    def release(self, connection: Connection) -> None:
+        """Close a connection of `connect`."""
+        connection.close()
         _open.add(self)
         self._delivery.settle_soon()
 

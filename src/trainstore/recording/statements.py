@@ -157,6 +157,10 @@ class Statements:
         """Mark the writer as closed, unless it already is."""
         connection.execute(self._close_writer, {"_uid": uid})
 
+    def reopen_writer(self, connection: Connection, uid: str) -> None:
+        """Mark the writer as open."""
+        connection.execute(self._update_writer, {"_uid": uid, "closed_at": None})
+
     def advance(self, connection: Connection, uid: str, low: int, high: int, *, heartbeat: bool) -> bool:
         """Move the watermark from ``low`` to ``high``; False if it stands elsewhere."""
         statement = self._advance_and_beat if heartbeat else self._advance

@@ -1,0 +1,69 @@
+"""The readers, one module of this package for each tool, and which of them a place is for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from trainstore.errors import InvalidArgumentError, SourceError
+from trainstore.importing.foreign import Reader
+from trainstore.importing.places import Place
+from trainstore.values import plain_text
+
+#: Modules; each is imported when it is needed. Sorted.
+READERS = (
+    "tensorboard",
+)  # fmt: skip
+
+_SHOWN = 5  # names of what lies in a folder
+
+
+def tools() -> list[str]:
+    """What ``--from`` takes."""
+    return [_module(name).TOOL for name in READERS]
+
+
+def reader_of(place: Place, tool: str | None = None) -> Reader:
+    """The reader of a tool, or the one whose files lie at a place.
+
+    Raises:
+        InvalidArgumentError: There is no reader of this tool.
+        SourceError: Nothing at the place is known, or several tools' files lie there.
+    """
+    readers = [_module(name) for name in READERS]
+    if tool is not None:
+        wanted = tool.strip().lower()
+        for reader in readers:
+            if wanted in (reader.TOOL, reader.LABEL.lower()):
+                return reader
+        raise InvalidArgumentError(
+            f"there is no reader for {plain_text(tool, 100)!r}; there are {', '.join(reader.TOOL for reader in readers)}"
+        )
+    found = [reader for reader in readers if reader.is_at(place)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        labels = " and ".join(reader.LABEL for reader in found)
+        choices = " or ".join(f"--from {reader.TOOL}" for reader in found)
+        raise SourceError(f"{place.shown} holds files of {labels}; say which to import: {choices}")
+    raise SourceError(
+        f"{place.shown} is of none of the tools that can be imported "
+        f"({', '.join(reader.LABEL for reader in readers)}); {_what_lies_at(place)}"
+    )
+
+
+def _module(name: str) -> Reader:
+    return cast(Reader, import_module(f"{__package__}.{name}"))
+
+
+def _what_lies_at(place: Place) -> str:
+    if place.path is None:
+        return "none of their tables are there; if you know which tool wrote it, name it with --from"
+    if place.path.is_file():
+        size = place.files[0].size
+        return "it is an empty file" if not size else f"it is a file of {size:,} bytes"
+    names = [file.relative for file in place.files[: _SHOWN + 1]]
+    if not names:
+        return "it is an empty folder"
+    more = f" and {len(place.files) - _SHOWN:,} more" if len(place.files) > _SHOWN else ""
+    return f"it holds {', '.join(names[:_SHOWN])}{more}"

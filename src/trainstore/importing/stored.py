@@ -1,0 +1,113 @@
+"""What the store knows of a foreign run already: the run, its writers, what their imports said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from trainstore.recording.attempts import AttemptTree
+from trainstore.recording.statements import Statements
+from trainstore.values import microseconds_of
+
+EVENT = "import"  # the kind of the event that an import leaves
+PLACES = 8  # record numbers of one position of a log: the entry's, and those of what the import adds there
+_IN_LIMIT = 500
+
+
+@dataclass(slots=True)
+class StoredWriter:
+    """One session that was imported, perhaps not to its end."""
+
+    run_uid: str
+    acked: int
+    attempt: int
+    closed_at: datetime | None
+    last: Mapping[str, Any] = field(default_factory=dict)  # the details of its latest import event
+    last_seq: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    damage: list[str] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its last import came to its end."""
+        return self.acked == self.last_seq
+
+    @property
+    def read_to(self) -> int:
+        """The position of a log up to which the import events account for everything."""
+        return self.last_seq // PLACES
+
+    @property
+    def is_assumed(self) -> bool:
+        """Whether its end is not the source's word."""
+        return self.last.get("status") == "assumed"
+
+
+@dataclass(slots=True)
+class StoredRun:
+    """A run in the store, or None in place of its id; and the writers of its sessions, wherever they are."""
+
+    id: int | None
+    source: str | None
+    project: str
+    name: str
+    tree: AttemptTree
+    writers: dict[str, StoredWriter]
+
+    def own(self, writer_uid: str, run_uid: str) -> StoredWriter | None:
+        """The writer, if it is this run's."""
+        writer = self.writers.get(writer_uid)
+        return writer if writer is not None and writer.run_uid == run_uid else None
+
+    def lineage(self, writer: StoredWriter) -> list[list[Any]]:
+        """The attempts that a writer's goes back to, root first, and itself, as records have them."""
+        attempt = self.tree.by_number[writer.attempt]
+        return [[one.uid, one.start_step, microseconds_of(one.opened_at)] for one in self.tree.lineage(attempt)]
+
+
+def look(connection: Connection, statements: Statements, run_uid: str, writer_uids: Sequence[str]) -> StoredRun:
+    """Read what is known of a run and of the writers of its sessions."""
+    run = statements.models.run.c
+    row = connection.execute(
+        select(run.id, run.source, run.project, run.name).where(run.uid == run_uid)
+    ).first()
+    writers = _writers(connection, statements, writer_uids)
+    if row is None:
+        return StoredRun(None, None, "", "", AttemptTree(()), writers)
+    for event in statements.load_events(connection, row.id, (EVENT,)):
+        writer = writers.get(event.writer_uid)
+        if writer is None or writer.run_uid != run_uid or not isinstance(event.details, dict):
+            continue
+        _take(writer, event.seq, event.details)
+    tree = statements.load_attempts(connection, row.id)
+    return StoredRun(row.id, row.source, row.project, row.name, tree, writers)
+
+
+def _writers(connection: Connection, statements: Statements, uids: Sequence[str]) -> dict[str, StoredWriter]:
+    run, writer = statements.models.run, statements.models.writer
+    columns = (writer.c.uid, run.c.uid.label("run_uid"), writer.c.acked, writer.c.attempt, writer.c.closed_at)
+    base = select(*columns).join_from(writer, run)
+    found: dict[str, StoredWriter] = {}
+    for begin in range(0, len(uids), _IN_LIMIT):
+        for uid, *others in connection.execute(base.where(writer.c.uid.in_(uids[begin : begin + _IN_LIMIT]))):
+            found[uid] = StoredWriter(*others)
+    return found
+
+
+def _take(writer: StoredWriter, seq: int, details: Mapping[str, Any]) -> None:
+    left_out, damage = details.get("left_out"), details.get("damage")
+    counts = Counter({str(k): int(v) for k, v in left_out.items()} if isinstance(left_out, dict) else {})
+    lines = [str(line) for line in damage] if isinstance(damage, list) else []
+    if "stamp" in details:  # a table is read as a whole each time
+        if seq > writer.last_seq:
+            writer.left_out, writer.damage = counts, lines
+    else:
+        writer.left_out.update(counts)
+        writer.damage += [line for line in lines if line not in writer.damage]
+    if seq > writer.last_seq:
+        writer.last, writer.last_seq = details, seq
