@@ -4,3 +4,90 @@ An importer is a writer whose journal is the foreign source: a reader (one modul
 in order and with numbers (`foreign`), and `bringing` gives it to the same delivery that journals go through. What is
 imported already is known by the writer's watermark, so an import may be killed, repeated or continued at any time.
 """
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from trainstore.errors import InvalidArgumentError
+from trainstore.importing.foreign import Options
+from trainstore.importing.importer import Importer
+from trainstore.importing.places import Place
+from trainstore.importing.readers import tools
+from trainstore.importing.reports import Imported, ImportedRun
+
+if TYPE_CHECKING:
+    from trainstore.store import TrainStore
+
+__all__ = ["Imported", "ImportedRun", "import_runs", "tools"]
+
+
+def import_runs(
+    store: TrainStore,
+    source: str | os.PathLike[str],
+    *,
+    tool: str | None = None,
+    project: str | None = None,
+    dry_run: bool = False,
+    follow: bool = False,
+    until: Callable[[], bool] | None = None,
+    revive: bool = False,
+    deleted: bool = False,
+    merge_subfolders: bool = False,
+    timezone: str | None = None,
+    step: str | None = None,
+    run: str | None = None,
+    time: str | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Imported:
+    """Import the runs of another tracker's folder, file or database.
+
+    Imported again, a source brings only what is new in it. An import may be interrupted at any time, and goes on when
+    it is run again. Nothing is written to the source.
+
+    Args:
+        store: Where the runs go.
+        source: A folder, a file, or a database's URL.
+        tool: Which tool wrote it (see `tools`). None: found out from what lies there.
+        project: Of the runs that are new. None: what the source calls the project, or the source's own name.
+        dry_run: Only read and report; nothing is written.
+        follow: Go on while the source grows, until every run of it has ended or Ctrl-C is pressed.
+        until: With ``follow``, it is asked after each look at the source; True ends it.
+        revive: Also runs that were deleted from the store.
+        deleted: MLflow: also runs in its trash.
+        merge_subfolders: TensorBoard: what ``add_scalars`` and ``add_hparams`` put into subfolders belongs to the
+            run of the folder above.
+        timezone: Optuna, CSV: the time zone of times that have none, as an IANA name. None: this machine's.
+        step: CSV, Parquet: the column of steps.
+        run: CSV, Parquet: the column that tells runs apart.
+        time: CSV, Parquet: the column of times.
+        on_progress: Called now and then with a run's name, how many runs are done and how many points were brought.
+
+    Returns:
+        What was imported, and what could not be.
+
+    Raises:
+        SourceError: The source cannot be read, is of no tool that is known, or of several.
+        InvalidArgumentError: An argument that cannot be used.
+        ReadOnlyStoreError, PermissionDeniedError, StoreUnavailableError: The store cannot be written.
+    """
+    if not isinstance(source, str | os.PathLike) or not str(source):
+        raise InvalidArgumentError(f"source {source!r} is neither a path nor a URL")
+    if project is not None and not (isinstance(project, str) and project):
+        raise InvalidArgumentError(f"project {project!r} cannot be used: pass a str that is not empty")
+    if dry_run and follow:
+        raise InvalidArgumentError("dry_run writes nothing, so there is nothing to follow: leave out one of them")
+    importer = Importer(
+        store,
+        Place.of(source),
+        Options(deleted, merge_subfolders, timezone, step, run, time),
+        tool=tool,
+        project=project,
+        dry_run=dry_run,
+        revive=revive,
+        on_progress=on_progress,
+    )
+    with importer:
+        return importer.follow(until) if follow else importer.bring_all()

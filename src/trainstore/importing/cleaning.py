@@ -44,14 +44,11 @@ class Cleaner:
 
     def _step(self, entry: Step) -> Record:
         given = entry.metrics
-        clean: dict[str, Json]
-        if type(given) is dict and self._metrics.are_plain(given):
-            clean = given
-        else:
-            clean = self._metrics.clean(given, _ignore)
-        step = entry.step
-        if type(step) is not int or not 0 <= step <= MAX_STEP:
-            details = {"reason": _REASON, "step": redact(canonical(step)), "metrics": clean}
+        plain = type(given) is dict and self._metrics.are_plain(given)
+        clean: dict[str, Json] = dict(given) if plain else self._metrics.clean(given, _ignore)
+        step = index_of(entry.step)
+        if step is None or not 0 <= step <= MAX_STEP:
+            details = {"reason": _REASON, "step": redact(canonical(entry.step)), "metrics": clean}
             return event_record("refused", time_within(entry.at), None, details)
         record = step_record(time_within(entry.at), step, clean)
         for name in ("epoch", "step_time"):
@@ -70,9 +67,7 @@ class Cleaner:
         return status_record(status, error, time_within(entry.at))
 
 
-def run_fields(
-    run: ForeignRun, uid: str, *, project: str, source: str, parent: str | None
-) -> dict[str, Any]:
+def run_fields(run: ForeignRun, uid: str, *, project: str, source: str, parent: str | None) -> dict[str, Any]:
     """The fields of a run's record, as `opening.new_run` makes them."""
     step = index_of(run.parent_step)
     return {

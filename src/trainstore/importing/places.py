@@ -71,6 +71,11 @@ class Place:
         resolved = self.path.resolve()
         return resolved.name if resolved.is_dir() else resolved.stem
 
+    @property
+    def shown(self) -> str:
+        """The path, or the URL without its password, for a message."""
+        return str(self.path) if self.path is not None else safe_url(self.url or "")
+
     @cached_property
     def files(self) -> list[File]:
         """Its regular files, sorted by their relative paths; links that lead out of the source are not followed.

@@ -13,6 +13,7 @@ from trainstore.values import plain_text
 #: Modules; each is imported when it is needed. Sorted.
 READERS = (
     "tensorboard",
+    "wandb",
 )  # fmt: skip
 
 _SHOWN = 5  # names of what lies in a folder
@@ -36,9 +37,8 @@ def reader_of(place: Place, tool: str | None = None) -> Reader:
         for reader in readers:
             if wanted in (reader.TOOL, reader.LABEL.lower()):
                 return reader
-        raise InvalidArgumentError(
-            f"there is no reader for {plain_text(tool, 100)!r}; there are {', '.join(reader.TOOL for reader in readers)}"
-        )
+        known = ", ".join(reader.TOOL for reader in readers)
+        raise InvalidArgumentError(f"there is no reader for {plain_text(tool, 100)!r}; there are {known}")
     found = [reader for reader in readers if reader.is_at(place)]
     if len(found) == 1:
         return found[0]

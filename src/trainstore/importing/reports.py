@@ -20,7 +20,7 @@ class ImportedRun:
     where: str
     """What it was read from, relative to the source."""
     state: str = "unchanged"
-    """"new", "updated", "unchanged" or "skipped"."""
+    """One of "new", "updated", "unchanged" and "skipped"."""
     reason: str | None = None
     """Why it was skipped."""
     points: int = 0

@@ -73,9 +73,7 @@ class StoredRun:
 def look(connection: Connection, statements: Statements, run_uid: str, writer_uids: Sequence[str]) -> StoredRun:
     """Read what is known of a run and of the writers of its sessions."""
     run = statements.models.run.c
-    row = connection.execute(
-        select(run.id, run.source, run.project, run.name).where(run.uid == run_uid)
-    ).first()
+    row = connection.execute(select(run.id, run.source, run.project, run.name).where(run.uid == run_uid)).first()
     writers = _writers(connection, statements, writer_uids)
     if row is None:
         return StoredRun(None, None, "", "", AttemptTree(()), writers)
