@@ -78,7 +78,7 @@ def prepare(
         upgrade(engine, backend, models)
         on_created()
     elif version != HEAD:
-        _check_known(version, backend)
+        check_known(version, backend)
         if backend.read_only or not (backend.upgrades_on_open if auto_upgrade is None else auto_upgrade):
             or_else = "" if backend.read_only else " (or pass auto_upgrade=True)"
             raise SchemaOutdatedError(
@@ -106,13 +106,13 @@ def before_upgrade(connection: Connection, backend: Backend, models: Models) -> 
     Runs under the migration lock. Tables that ScalarStop made are taken over. ``migrations/env.py`` calls it too, so
     that ``alembic upgrade`` is as careful as the library.
     """
-    version = _version(connection, models)  # again, now that nobody else can change it
+    version = revision_of(connection, models)  # again, now that nobody else can change it
     if version is None:
-        if not _of_scalarstop(connection, backend, models):
+        if not of_scalarstop(connection, backend, models):
             return True
         found = "scalarstop"
     else:
-        _check_known(version, backend)
+        check_known(version, backend)
         if version == HEAD:
             return False
         found = version
@@ -126,7 +126,7 @@ def before_upgrade(connection: Connection, backend: Backend, models: Models) -> 
 def current(engine: Engine, backend: Backend, models: Models) -> str | None:
     """The revision of the schema, or None if there is none."""
     with _rights_explained(backend, models), backend.asking(engine) as connection:
-        return _version(connection, models)
+        return revision_of(connection, models)
 
 
 def check(engine: Engine, backend: Backend, models: Models) -> list[str]:
@@ -138,7 +138,7 @@ def check(engine: Engine, backend: Backend, models: Models) -> list[str]:
     from alembic.migration import MigrationContext
 
     with backend.reading(engine) as connection:
-        version = _version(connection, models)
+        version = revision_of(connection, models)
         if version != HEAD:
             raise SchemaError(
                 f"the schema of {backend.safe_url} is at {version or 'no revision'}, not at {HEAD}; "
@@ -197,7 +197,7 @@ def create_view(operations: Any) -> None:
 # --- How -------------------------------------------------------------------------------------------------------------
 
 
-def _version(connection: Connection, models: Models) -> str | None:
+def revision_of(connection: Connection, models: Models) -> str | None:
     """The revision in the version table; None if the table is missing or empty."""
     if not inspect(connection).has_table(models.trainstore_version.name):
         return None
@@ -243,7 +243,7 @@ def _rights_explained(backend: Backend, models: Models) -> Iterator[None]:
         ) from None
 
 
-def _of_scalarstop(connection: Connection, backend: Backend, models: Models) -> bool:
+def of_scalarstop(connection: Connection, backend: Backend, models: Models) -> bool:
     """Whether existing tables with our names are ScalarStop's; False if there are none.
 
     Raises `SchemaForeignError` if they are somebody else's. ScalarStop's are recognised by names, keys and columns, of
@@ -273,7 +273,8 @@ def _is_scalarstops(inspector: Inspector, models: Models, name: str) -> bool:
     )
 
 
-def _check_known(version: str, backend: Backend) -> None:
+def check_known(version: str, backend: Backend) -> None:
+    """Raise `SchemaTooNewError` if there is no such revision."""
     from alembic.script import ScriptDirectory
 
     known = {script.revision for script in ScriptDirectory(str(migrations_directory())).walk_revisions()}

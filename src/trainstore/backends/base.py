@@ -324,6 +324,32 @@ class Backend:
         """A JSON column as text that is the same for equal values."""
         return cast(column, Text())
 
+    # --- As the source of a merge -----------------------------------------------------------------------------------
+
+    @contextmanager
+    def as_source(self) -> Iterator[Connection]:
+        """A connection whose statements all see the database at one moment, and by which nothing can be written.
+
+        Unlike `snapshot`, it leaves no trace of having been there, not even beside a file.
+        """
+        engine = self.create_engine()
+        try:
+            with self.snapshot(engine) as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+    def copy_in(self, folder: Path) -> Backend | None:
+        """A copy of the database in a folder, to be changed and thrown away; None if only the original can be upgraded.
+
+        The original is read as `as_source` reads it.
+        """
+        return None
+
+    def place_of(self, connection: Connection) -> str:
+        """Text that is the same for connections to one database, however its URL is spelled."""
+        return self.identity
+
     # --- Schema ----------------------------------------------------------------------------------------------------
 
     def back_up(self, target: Path, models: Models) -> None:

@@ -253,6 +253,13 @@ class PostgreSQLBackend(Backend):
         value = column.op("->")(cast(name, Text()))
         return case((func.jsonb_typeof(value) == "number", cast(value, Double())), else_=None)
 
+    def place_of(self, connection: Connection) -> str:
+        """The server, known by the moment of its start, and the schema: a host has many names."""
+        row = connection.exec_driver_sql(
+            "SELECT pg_postmaster_start_time(), current_database(), current_schema()"
+        ).one()
+        return f"{row[0]}/{row[1]}/{row[2]}"
+
     # --- Schema ----------------------------------------------------------------------------------------------------
 
     @contextmanager

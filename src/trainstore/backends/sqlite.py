@@ -69,11 +69,13 @@ from trainstore.backends.sqlite_files import (
     quoted_path,
     unquoted_path,
 )
+from trainstore.backends.sqlite_source import copy_source, open_source
 from trainstore.backends.urls import safe_url
 from trainstore.column_types import JsonType, UTCDateTime
 from trainstore.errors import (
     BackupError,
     NetworkFileSystemError,
+    SourceError,
     StoreUnavailableError,
     StoreURLError,
     TrainStoreError,
@@ -376,6 +378,21 @@ class SQLiteBackend(Backend):
         """The stored text itself."""
         return type_coerce(column, String())
 
+    # --- As the source of a merge -----------------------------------------------------------------------------------
+
+    @contextmanager
+    def as_source(self) -> Iterator[Connection]:
+        """The file as of one moment, without a byte written in it or beside it."""
+        if self.path is None:
+            raise SourceError("a store in memory can only be read by the store object that has it: pass that")
+        with open_source(self.path, lenient=False) as connection:
+            yield connection
+
+    def copy_in(self, folder: Path) -> SQLiteBackend | None:
+        """The file, and what is in its -wal."""
+        assert self.path is not None
+        return _ThrownAway(URL.create("sqlite", database=str(copy_source(self.path, folder))))
+
     # --- Schema ----------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -453,6 +470,16 @@ class SQLiteBackend(Backend):
         cause = error.orig if isinstance(error, DBAPIError) else None
         code = getattr(cause, "sqlite_errorcode", None)
         return code is not None and code & 0xFF == sqlite3.SQLITE_READONLY
+
+
+class _ThrownAway(SQLiteBackend):
+    """A copy in a temporary folder, which needs no copy of its own before it is upgraded."""
+
+    def copy_before_upgrade(self, connection: Connection, revision: str) -> Path | None:
+        return None
+
+    def check_recording(self) -> None:
+        """The folder may lie anywhere: nobody else uses the file."""
 
 
 def _parameter(value: Any) -> Any:

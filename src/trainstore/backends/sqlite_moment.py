@@ -104,6 +104,11 @@ class SQLiteFile:
     def copy_into(self, folder: Path) -> Path:
         """Copy it, and what belongs to it, as of one moment. Raises `SourceError`."""
         target = folder / "source.db"
+        if not self._has_room_in(folder):
+            raise SourceError(
+                f"{plain(self.path)} must be copied to be read, and there is too little room in "
+                f"{plain(folder.parent)}; name another folder by TMPDIR, or close the program that writes the file"
+            )
         try:
             if not any(self._is_copied(target, number) for number in range(TRIES)):
                 with self._shared_lock():
@@ -119,7 +124,7 @@ class SQLiteFile:
                 f"there: {error.strerror or error}; name another folder by TMPDIR"
             ) from None
 
-    def has_room_in(self, folder: Path) -> bool:
+    def _has_room_in(self, folder: Path) -> bool:
         """Whether a copy fits there; holes in the file take no room."""
         room = shutil.disk_usage(folder).free - SPARE
         beside = [self.beside(ending) for ending in (WAL, JOURNAL)]

@@ -58,14 +58,15 @@ def open_source(path: Path, *, deadline: float = DEADLINE, lenient: bool = True)
                 check_unchanged(connection)
             return
         with tempfile.TemporaryDirectory(prefix="trainstore-source-") as folder:
-            if not file.has_room_in(Path(folder)):
-                raise SourceError(
-                    f"{plain(path)} is being written, so it must be copied to be read, and there is too little room in "
-                    f"{plain(Path(folder).parent)}; name another folder by TMPDIR, or close the program that writes it"
-                )
             copy = file.copy_into(Path(folder))
             with _connected(path, f"file:{quote(os.fsencode(copy))}?mode=rw", deadline, lenient) as connection:
                 yield connection
+
+
+def copy_source(path: Path, folder: Path) -> Path:
+    """Copy an SQLite file as of one moment, with what is in its ``-wal``; the copy's path. Raises `SourceError`."""
+    with opened(path) as file:
+        return file.copy_into(folder)
 
 
 def check_unchanged(connection: Connection) -> None:
