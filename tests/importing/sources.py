@@ -20,6 +20,7 @@ def _by_folders(names: list[str]) -> list[str]:
 
 
 SOURCES = [
+    Source("swanlab", "swanlog", is_log=True),
     Source("tensorboard", "runs", is_log=True, name=lambda run: run["source_id"]),
     Source("wandb", "wandb", is_log=True, points=_wandb, written=_by_folders),
 ]
