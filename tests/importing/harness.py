@@ -51,6 +51,7 @@ class Source:
     options: dict[str, Any] = field(default_factory=dict)
     name: Callable[[Truth], str] = _name  # what a run of the truth is called in the store
     points: Callable[[Truth], Iterable[Sequence[Any]]] = _points  # [metric, step, value, …]
+    apart: str | None = None  # the axis that the reader gives beside the metrics; the report does not count it
     skips: Callable[[Truth], bool] = lambda _: False  # runs of the truth that are not to be imported
     #: For growing logs: the files in the order in which they were written.
     written: Callable[[list[str]], list[str]] = sorted

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from importing.harness import Source, Truth
+from importing.reading import SAMPLES
 
 
 def _wandb(run: Truth) -> Iterable[Sequence[Any]]:
@@ -19,8 +21,17 @@ def _by_folders(names: list[str]) -> list[str]:
     return sorted(names, key=lambda name: name.split("/"))
 
 
+def _trainer_state(run: Truth) -> Iterable[Sequence[Any]]:
+    """The truth names no epochs; the last checkpoint has them."""
+    files = (SAMPLES / "trainer_state" / run["source_id"]).rglob("trainer_state.json")
+    history = max((json.loads(file.read_bytes())["log_history"] for file in files), key=len)
+    epochs = {entry["step"]: entry["epoch"] for entry in history}
+    return [*run["points"], *(("epoch", step, epoch) for step, epoch in epochs.items())]
+
+
 SOURCES = [
     Source("swanlab", "swanlog", is_log=True),
     Source("tensorboard", "runs", is_log=True, name=lambda run: run["source_id"]),
+    Source("trainer_state", "", points=_trainer_state, apart="epoch"),
     Source("wandb", "wandb", is_log=True, points=_wandb, written=_by_folders),
 ]

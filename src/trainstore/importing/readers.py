@@ -14,6 +14,7 @@ from trainstore.values import plain_text
 READERS = (
     "swanlab",
     "tensorboard",
+    "trainer_state",
     "wandb",
 )  # fmt: skip
 
