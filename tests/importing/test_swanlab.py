@@ -192,7 +192,7 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "c.swanlab").write_bytes(SWANLAB_HEADER)
     write(tmp_path, swanlab_start(T), *series(0, 1))
     assert list(runs_of(swanlab, tmp_path)) == ["abc"]
-    assert set(unread_of(swanlab, tmp_path)) == {"a.swanlab", "b.swanlab"}
+    assert set(unread_of(swanlab, tmp_path)) == {"a.swanlab", "b.swanlab", "c.swanlab"}
 
 
 @given(st.data())

@@ -247,10 +247,13 @@ def test_a_later_file_is_a_session_once_its_beginning_decides_how_it_opens(tmp_p
     """Until a second file has its first scalar, it is not told; an empty or torn first one is no run yet."""
     write(tmp_path, version(T), *series(0, 10))
     assert restarted(tmp_path, version(T + 50)) == [-1]
+    why = "has no number yet that would tell whether it resumes the files before it"
+    assert unread_of(tensorboard, tmp_path) == {f"{NAME}.2": why}
     assert restarted(tmp_path, version(T + 50), *series(5, 6, at=T + 50)) == [-1, 5]
     write(tmp_path / "empty")
     write(tmp_path / "torn", version(T)[:-3], name=NAME)
     assert len(runs(tmp_path)) == 1
+    assert set(unread_of(tensorboard, tmp_path)) == {f"empty/{NAME}", f"torn/{NAME}"}
 
 
 def test_curves_and_hyperparameters_in_subfolders_join_their_parent_if_asked(tmp_path: Path) -> None:
@@ -367,7 +370,7 @@ def test_sources_without_anything_to_read_say_so(tmp_path: Path) -> None:
     write(tmp_path, b"x", name=NAME + ".gz")
     with pytest.raises(SourceError, match=r"tfevents.*\.gz is compressed; unpack it first"):
         runs(tmp_path)
-    with pytest.raises(SourceError, match=r"tfevents.* is not an event file"):
+    with pytest.raises(SourceError, match=r"tfevents.* holds no whole event; it has just begun, or is no"):
         runs(write(tmp_path / "text", b"no event file, but a text" * 10))
 
 
@@ -378,7 +381,7 @@ def test_files_that_are_not_read_are_named_beside_those_that_are(tmp_path: Path)
     write(tmp_path / "b", b"no event file, but a text" * 10)
     assert unread_of(tensorboard, tmp_path) == {
         f"a/{NAME}.gz": "is compressed; unpack it first",
-        f"b/{NAME}": "is not an event file, or its beginning is damaged",
+        f"b/{NAME}": "holds no whole event; it has just begun, or is no event file",
     }
     assert list(runs(tmp_path)) == ["a"]
 

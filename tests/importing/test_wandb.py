@@ -265,6 +265,8 @@ def test_later_folders_of_one_id_supersede_what_follows_their_first_step(tmp_pat
     write(tmp_path / "b", wandb_run(T), *rows(0, 26), wandb_exit(255))
     write(tmp_path / "a", wandb_run(T + 100), wandb_axis("loss", "step"))
     assert openings(tmp_path) == [-1]
+    why = "has no row yet that would tell where it resumes its run"
+    assert unread_of(wandb, tmp_path) == {"a/run-abc.wandb": why}
     write(tmp_path / "a", wandb_run(T + 100), *rows(21, 30, T + 100))
     assert openings(tmp_path) == [-1, 20]
     write(tmp_path / "c", wandb_run(T + 200), wandb_exit(1))
@@ -397,7 +399,10 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.wandb").write_bytes(b":W&B" + struct.pack("<HB", 0xBEE1, 7))
     (tmp_path / "c.wandb").write_bytes(b"")
     assert list(runs_of(wandb, tmp_path)) == ["abc"]
+    (tmp_path / "d.wandb").write_bytes(WANDB_HEADER)
     assert unread_of(wandb, tmp_path) == {
+        "c.wandb": "is empty",
+        "d.wandb": "does not say yet which run it is of",
         "a.wandb": "is not a log of W&B",
         "b.wandb": "is of version 7 of W&B's format; only version 0 can be read",
         "wandb/run-20260101_000000-xyz": "has no .wandb file: its history is only on W&B's server",

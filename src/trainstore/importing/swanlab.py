@@ -7,7 +7,6 @@ follow each other come as one entry.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,7 +33,7 @@ _CONFIG = 1  # the kind of file that the configuration is
 _STATUSES = {1: "finished", 2: "failed", 3: "interrupted"}
 _MAX_STEP = 2**63 - 2
 _MAX_METRICS = 1_000  # in one entry
-_FOLDER = re.compile(r"run-\d{8}_\d{6}-[^/]+\Z")
+_UNSAID = "does not say yet which run it is of"
 
 
 def is_at(place: Place) -> bool:
@@ -52,7 +51,7 @@ def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
             found = _opened(file, configs.get(str(PurePosixPath(file.folder, "files"))))
             if isinstance(found, Unread):
                 unread.append(found)
-            elif found and (found.identity not in logs or found.file.size > logs[found.identity].file.size):
+            elif found.identity not in logs or found.file.size > logs[found.identity].file.size:
                 logs[found.identity] = found
     if not logs and unread:
         raise SourceError(f"{unread[0].where} {unread[0].why}")
@@ -63,17 +62,19 @@ def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
     for log in sorted(logs.values(), key=lambda log: (log.start.at, log.file.relative)):
         by_run.setdefault(log.run_identity, []).append(log)
     for identity, parts in by_run.items():
-        yield _run(identity, parts)
+        yield from _run(identity, parts)
 
 
-def _run(identity: str, logs: list[_Log]) -> ForeignRun:
+def _run(identity: str, logs: list[_Log]) -> Iterator[ForeignRun | Unread]:
     sessions: list[_LogSession] = []
     for log in logs:
         session = _LogSession(log, list(sessions))
         if not sessions or session.is_decided():
             sessions.append(session)
+        else:
+            yield Unread(log.file.relative, "has no number yet that would tell where it resumes its run")
     start = logs[0].start
-    return ForeignRun(
+    yield ForeignRun(
         identity=identity,
         name=start.name or start.id,
         started_at=sessions[0].started_at,
@@ -136,11 +137,11 @@ def _records(file: File, damage: list[str], after: int = 0) -> Iterator[_Record]
             yield record
 
 
-def _opened(file: File, config: File | None) -> _Log | Unread | None:
-    """A log whose run is known; None if it is not there yet."""
+def _opened(file: File, config: File | None) -> _Log | Unread:
+    """A log whose run is known."""
     head = header(file)
     if head is None:
-        return None
+        return Unread(file.relative, "has just begun, or is torn at its beginning" if file.size else "is empty")
     *ident, version = head
     if ident != _IDENT:
         return Unread(file.relative, "is not a log of SwanLab")
@@ -157,7 +158,7 @@ def _opened(file: File, config: File | None) -> _Log | Unread | None:
                     return _Log(file, config, start)
         if count > 1_000:
             break
-    return Unread(file.relative, f"does not say which run it is of; it {damage[0]}") if damage else None
+    return Unread(file.relative, f"does not say which run it is of: {damage[0]}" if damage else _UNSAID)
 
 
 def _start(body: bytes) -> _Start:

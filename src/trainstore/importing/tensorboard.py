@@ -22,7 +22,6 @@ TOOL = "tensorboard"
 LABEL = "TensorBoard"
 
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
-_ENOUGH = 100  # bytes that hold the first event
 _HPARAMS_FOLDER = re.compile(r"\d{9,}\.\d+\Z")  # as add_hparams names it: the time
 
 
@@ -39,16 +38,23 @@ def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
     folders: dict[str, _Folder] = {}
     unread: list[Unread] = []
     for file in named:
-        beginning = None if file.name.endswith(_COMPRESSED) else EventFile(file).beginning()
+        if file.name.endswith(_COMPRESSED):
+            unread.append(Unread(file.relative, "is compressed; unpack it first"))
+            continue
+        beginning = EventFile(file).beginning()
         if beginning is not None:
             folders.setdefault(file.folder, _Folder(file.folder)).add(file, beginning)
-        elif file.name.endswith(_COMPRESSED):
-            unread.append(Unread(file.relative, "is compressed; unpack it first"))
-        elif file.size > _ENOUGH:  # a shorter one may be about to be written
-            unread.append(Unread(file.relative, "is not an event file, or its beginning is damaged"))
+        elif not file.size:
+            unread.append(Unread(file.relative, "is empty"))
+        else:
+            unread.append(Unread(file.relative, "holds no whole event; it has just begun, or is no event file"))
     if not folders and unread:
         raise SourceError(f"{unread[0].where} {unread[0].why}")
     yield from unread
+    for folder in folders.values():
+        for file, beginning in folder.files[1:]:
+            if not beginning.decided:
+                yield Unread(file.relative, "has no number yet that would tell whether it resumes the files before it")
     yield from _runs(place, sorted(folders.values(), key=lambda folder: folder.path), options)
 
 

@@ -29,6 +29,7 @@ _VERSION = 0
 # How far this process has read a log, and what it knew there: so that following a long one need not read it again.
 _READ: dict[str, tuple[int, Log]] = {}
 _REMEMBERED = 100
+_UNSAID = "does not say yet which run it is of"
 _FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-[^/]+\Z")
 
 
@@ -46,7 +47,7 @@ def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
             found = _opened(file)
             if isinstance(found, Unread):
                 unread.append(found)
-            elif found and found.file.size > (logs[found.identity].file.size if found.identity in logs else -1):
+            elif found.identity not in logs or found.file.size > logs[found.identity].file.size:
                 logs[found.identity] = found
     with_log = {file.folder for file in place.files if file.name.endswith(".wandb")}
     for folder in sorted({folder for file in place.files if (folder := _run_folder(file))} - with_log):
@@ -60,18 +61,20 @@ def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
     for log in sorted(logs.values(), key=lambda log: (log.run.started_at, log.file.relative)):
         by_run.setdefault(log.run_identity, []).append(log)
     for identity, parts in by_run.items():
-        yield _run(identity, parts)
+        yield from _run(identity, parts)
 
 
-def _run(identity: str, logs: list[_Log]) -> ForeignRun:
+def _run(identity: str, logs: list[_Log]) -> Iterator[ForeignRun | Unread]:
     first = logs[0].run
     sessions: list[_LogSession] = []
     for log in logs:
         session = _LogSession(log, list(sessions))
         if not sessions or session.is_decided():
             sessions.append(session)
+        else:
+            yield Unread(log.file.relative, "has no row yet that would tell where it resumes its run")
     branch = first.branch if first.branch and first.branch[0] != first.id else None
-    return ForeignRun(
+    yield ForeignRun(
         identity=identity,
         name=first.name or first.id,
         started_at=sessions[0].started_at,
@@ -121,11 +124,11 @@ def _records(file: File, damage: list[str], start: int = 0) -> Iterator[tuple[in
             yield begin, end, kind, body
 
 
-def _opened(file: File) -> _Log | Unread | None:
-    """A log whose run is known; None if it is not there yet."""
+def _opened(file: File) -> _Log | Unread:
+    """A log whose run is known."""
     head = header(file)
     if head is None:
-        return None
+        return Unread(file.relative, "has just begun, or is torn at its beginning" if file.size else "is empty")
     *ident, version = head
     if ident != _IDENT:
         return Unread(file.relative, "is not a log of W&B")
@@ -142,7 +145,7 @@ def _opened(file: File) -> _Log | Unread | None:
                 return _Log(file, run)
         if count > 1_000:
             break
-    return Unread(file.relative, f"does not say which run it is of; it {damage[0]}") if damage else None
+    return Unread(file.relative, f"does not say which run it is of: {damage[0]}" if damage else _UNSAID)
 
 
 class _LogSession(Session):
