@@ -10,6 +10,10 @@ from importing.harness import Source, Truth
 from importing.reading import SAMPLES
 
 
+def _by_source(run: Truth) -> str:
+    return str(run["source_id"])
+
+
 def _wandb(run: Truth) -> Iterable[Sequence[Any]]:
     """The step that counts is that of the axis; what the user put into the summary is logged at the last step."""
     points = [(name, 10 * step + 10 if "axis" in run else step, value) for name, step, value in run["points"]]
@@ -29,9 +33,15 @@ def _trainer_state(run: Truth) -> Iterable[Sequence[Any]]:
     return [*run["points"], *(("epoch", step, epoch) for step, epoch in epochs.items())]
 
 
+def _lightning(run: Truth) -> Iterable[Sequence[Any]]:
+    """The truth's points have no epochs; its calls do."""
+    return [*run["points"], *{("epoch", step, values["epoch"]) for step, values in run["calls"]}]
+
+
 SOURCES = [
+    Source("lightning_csv", "", reads_as="lightning", points=_lightning, name=_by_source, apart="epoch"),
     Source("swanlab", "swanlog", is_log=True),
-    Source("tensorboard", "runs", is_log=True, name=lambda run: run["source_id"]),
+    Source("tensorboard", "runs", is_log=True, name=_by_source),
     Source("trainer_state", "", points=_trainer_state, apart="epoch"),
     Source("wandb", "wandb", is_log=True, points=_wandb, written=_by_folders),
 ]
