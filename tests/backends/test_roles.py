@@ -33,6 +33,7 @@ from trainstore.errors import (
 )
 from trainstore.models import VIEW_NAME, models_for
 from trainstore.recording import delivery_thread
+from trainstore.recording.deletion import deleted_runs, latest_of
 from trainstore.run import ActiveRun
 from trainstore.store import TrainStore
 
@@ -332,6 +333,54 @@ def test_upgrade(roles: Roles, role: str, newer_trainstore):
             assert connection.execute(select(func.count()).select_from(view)).scalar_one() == 1
 
 
+def test_tables_of_a_later_revision_get_their_rights_by_themselves(postgres_server: PostgresServer):
+    """An upgrade from 0001 by the owner is enough: the script need not run again."""
+    database = postgres_server.create()
+    roles = make_roles(postgres_server, database)
+    try:
+        with opened(roles.url("owner")) as older:
+            schema.upgrade(*older, "0001")
+        roles.run_script()
+        with opened(roles.url("owner")) as older:
+            schema.upgrade(*older)
+        for role in ROLES:
+            for table in ("deleted_run", "notification"):
+                refused = {right for right in ON_TABLES if roles.execute(role, on_table(right, table))}
+                assert refused == set(ON_TABLES) - RIGHTS[role], (role, table)
+        with TrainStore(roles.url("writer")) as store:
+            record(store)
+            elsewhere = str(uuid.uuid4())
+            child = store.start_run(name="child", parent=elsewhere, parent_step=3)
+            assert child.finish(timeout=60)
+        with TrainStore(roles.url("reader"), read_only=True) as store:
+            assert store.get_run("child").parent_uid == elsewhere
+    finally:
+        postgres_server.drop(database)
+        drop_roles(roles)
+
+
+def test_the_writer_makes_no_tombstone_and_takes_up_a_deleted_run(roles: Roles):
+    """It may not delete. From a checkpoint it goes on with a run that the owner deleted, which is then there again."""
+    with TrainStore(roles.url("writer")) as store:
+        run = store.start_run(name="taken up")
+        run.log({"loss": 1.0}, step=5)
+        assert run.finish(timeout=60)
+        with pytest.raises(PermissionDeniedError, match="the right to DELETE"):
+            store.delete_run(run)
+        with store.engine.connect() as connection:
+            assert deleted_runs(connection, store.models) == {}
+    with TrainStore(roles.url("owner")) as store:
+        store.delete_run(run)
+    with TrainStore(roles.url("writer")) as store:
+        again = store.resume_run(run.uid, step=5, lineage=run.lineage)
+        again.log({"loss": 0.5})
+        assert again.finish(timeout=60)
+    with TrainStore(roles.url("reader"), read_only=True) as store, store.engine.connect() as connection:
+        tombstone = deleted_runs(connection, store.models)[run.uid]
+        assert tombstone.holds(None)
+        assert not tombstone.holds(latest_of(connection, store.models, store.get_run(run.uid).run_id))
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_new_store(roles: Roles, role: str):
     """Tables of another prefix are made by the owner alone, whose default rights let the others in at once."""
@@ -417,8 +466,16 @@ ON_TABLES = {
     "INDEX": "CREATE INDEX ON {table} ({column})",
     "DROP": "DROP TABLE {table} CASCADE",
 }
+#: What each may of these, on most tables.
+RIGHTS = {"owner": set(ON_TABLES), "writer": {"SELECT", "INSERT", "UPDATE"}, "reader": {"SELECT"}}
 #: What no training writes: the writer reads it.
 FIXED = {"store", "trainstore_version"}
+
+
+def on_table(right: str, name: str) -> str:
+    """The statement that tries a right on a table."""
+    column = next(iter(models_for("").metadata.tables[name].primary_key.columns)).name
+    return ON_TABLES[right].format(table=name, column=column)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -428,13 +485,10 @@ def test_every_table(roles: Roles, role: str):
     assert len(tables) == len(models_for("").table_names) - 1
     found, expected = {}, {}
     for table in tables:
-        for right, statement in ON_TABLES.items():
-            allowed = {"SELECT": EVERYBODY, "INSERT": RECORDING, "UPDATE": RECORDING}.get(right, OWNER)
-            if right != "SELECT" and table.name in FIXED:
-                allowed = OWNER
-            sql = statement.format(table=table.name, column=next(iter(table.primary_key.columns)).name)
-            found[right, table.name] = roles.execute(role, sql)
-            expected[right, table.name] = None if role in allowed else "42501"
+        for right in ON_TABLES:
+            allowed = right in (RIGHTS["reader"] if role == "writer" and table.name in FIXED else RIGHTS[role])
+            found[right, table.name] = roles.execute(role, on_table(right, table.name))
+            expected[right, table.name] = None if allowed else "42501"
     assert found == expected
 
 
