@@ -23,6 +23,7 @@ from trainstore.backends.health import Finding, check_place, check_private
 from trainstore.errors import SchemaError, TrainStoreError
 from trainstore.models import LOST_AFTER, Models, models_for
 from trainstore.queries import Reader
+from trainstore.recording.deletion import deleted_runs
 from trainstore.recording.journal import ASIDE, JournalPlaces, hostname, is_live, last_record
 from trainstore.recording.statements import Statements
 from trainstore.recording.summary import summarize
@@ -251,15 +252,21 @@ class _Checks:
         return {name: summary for name, summary in stored.items() if summary.count} == recomputed, read
 
     def _missing_runs(self, connection: Connection) -> Iterator[Finding]:
-        """Journals whose run was in the store once: the database may be an older copy."""
-        for folder, meta in self._places.journals(self._store_uid):
-            if meta.get("seen") and self._statements.writer_acked(connection, folder.name) is None:
+        """Journals whose run was in the store once and was not deleted: the database may be an older copy."""
+        missing = {
+            folder: str(meta.get("run_uid"))
+            for folder, meta in self._places.journals(self._store_uid)
+            if meta.get("seen") and self._statements.writer_acked(connection, folder.name) is None
+        }
+        deleted = deleted_runs(connection, self._models, missing.values())
+        for folder, uid in missing.items():
+            if uid not in deleted:
                 yield Finding(
                     "warning",
                     "journals",
-                    f"run {meta.get('run_uid')} of {folder} was in the store and is missing now: it was deleted, or "
-                    "the file was copied or moved without its -wal",
-                    "if the file was copied or moved: copy the -wal of its old place too, or restore a backup",
+                    f"run {uid} of {folder} was in the store and is missing now, but was not deleted: the file was "
+                    "copied or moved without its -wal, or is an older one",
+                    "copy the -wal of its old place too, or restore a newer backup",
                 )
 
     # --- Journals ----------------------------------------------------------------------------------------------------

@@ -44,7 +44,8 @@ class EditMethods:
     def delete_run(self, run: Any, *, force: bool = False) -> None:
         """Delete a run with its attempts, steps, summaries, hyperparameters, events and writers.
 
-        Runs that started from its checkpoints stay, and keep its uid as their parent.
+        Runs that started from its checkpoints stay, and keep its uid as their parent. The run is remembered as deleted
+        (in the table ``deleted_run``), so that merging and importing do not bring it back.
 
         Args:
             run: A handle, a record, a uid, an id, or a name that only one run has.

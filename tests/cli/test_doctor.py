@@ -9,6 +9,8 @@ from sqlalchemy import delete, text, update
 
 from fixtures.databases import opened
 from trainstore import TrainStore
+from trainstore.recording.deletion import delete_run
+from trainstore.recording.statements import Statements
 from trainstore.schema import HEAD
 
 
@@ -185,6 +187,35 @@ def test_journals_that_are_left(examine, database_url, start_script, tmp_path):
     journal.chmod(0o755)
     code, findings = examine()
     assert any("others may get at" in line for line in of(findings, "journals", "warning"))
+
+
+def test_runs_that_are_missing(examine, database_url, start_script):
+    """Their journals say that they were in the store; only what nobody deleted is a warning."""
+    process = start_script(
+        """
+        import sys
+        from trainstore import TrainStore
+        from trainstore.recording import delivery_thread
+        store = TrainStore(sys.argv[1])
+        for name in ("deleted", "missing"):
+            run = store.start_run(name=name)
+            assert run.flush(60)
+            delivery_thread.INTERVAL = 3600.0
+            run.log({"loss": 1.0}, step=0)
+            print(run.uid, flush=True)
+        sys.stdin.read()
+        """,
+        database_url,
+    )
+    deleted, missing = process.wait_for(""), process.wait_for("")
+    process.kill()
+    with opened(database_url) as database, database.engine.begin() as connection:
+        statements = Statements(database.models, database.backend)
+        delete_run(connection, statements, statements.run_id(connection, deleted), deleted, force=True)
+        connection.execute(delete(database.models.run))
+    _, findings = examine()
+    (told,) = [text for text in of(findings, "journals", "warning") if "was in the store" in text]
+    assert f"run {missing} of " in told
 
 
 def test_lost_runs_are_named(examine, database_url):

@@ -172,6 +172,7 @@ def rm(
     """Delete RUNs, or all runs that match filters, with their steps, hyperparameters, metrics, attempts and events.
 
     Shows what will be deleted and asks for confirmation. Runs that started from their checkpoints are kept.
+    Merging and importing do not bring a deleted run back, unless they are asked to.
     """
     from trainstore.errors import RunActiveError
 
