@@ -127,7 +127,7 @@ class Comparison:
             event.run_id == self._run_id, event.writer_uid == writer_uid, event.kind != EVENT
         )
         found: Counter[int] = Counter()
-        for kind, at, step, details in connection.execute(statement.execution_options(yield_per=1_000)):
+        for kind, at, step, details in connection.execute(statement):
             if kind == "note" and isinstance(details, dict) and details.keys() == {"set", "removed", "before"}:
                 details = {"notes": details["set"].get("notes", "")}  # as its record had it
             found[_key(kind, microseconds_of(at), step, details)] += 1
