@@ -181,3 +181,16 @@ def test_many_hyperparameters_stand_in_several_columns(builder: Builder, call):
     assert long not in called.out
     assert "Metrics (5 more)" in lines(called)
     assert long in call("show", "r", "--section", "hyperparams").out
+
+
+def test_an_import_is_told_in_words(call, database_url, monkeypatch):
+    """What was brought, what was not kept and what is damaged; somebody's own event of this name is shown as it is."""
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    monkeypatch.setenv("COLUMNS", "160")
+    with TrainStore(database_url) as store, store.start_run(name="brought") as run:
+        details = {"tool": "wandb", "source": "a/b.wandb", "points": 1200, "left_out": {"image": 3}, "damage": ["torn"]}
+        run.log_event("import", details={**details, "read_to": 640, "status": "assumed"})
+        run.log_event("import", details={"mine": 1})
+    shown = call("show", "brought", "--section", "events").out
+    assert "1,200 points from wandb: a/b.wandb; not kept: 3 × image; torn; its end is assumed" in shown
+    assert "{'mine': 1}" in shown

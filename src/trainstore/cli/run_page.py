@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainstore.cli.printing import MAX_CELL, cell, new_console, print_table, records
@@ -154,7 +154,21 @@ def _event_text(kind: str, details: Any) -> str:
     """What an event is about."""
     if kind == "alert" and isinstance(details, dict):
         return ": ".join(str(details[part]) for part in ("level", "title", "text") if details.get(part))
+    if kind == "import" and isinstance(details, dict) and isinstance(details.get("points"), int):
+        return "; ".join(_import_parts(details))
     return "" if details is None else str(details)
+
+
+def _import_parts(details: dict[str, Any]) -> Iterator[str]:
+    """What an import says; somebody's own event may have the same name, so anything may be in it."""
+    points, left_out, damage = details["points"], details.get("left_out"), details.get("damage")
+    yield f"{points:,} point{'' if points == 1 else 's'} from {details.get('tool')}: {details.get('source')}"
+    if isinstance(left_out, dict) and left_out:
+        yield f"not kept: {', '.join(f'{count} × {what}' for what, count in left_out.items())}"
+    if isinstance(damage, list):
+        yield from map(str, damage)
+    if details.get("status") == "assumed":
+        yield "its end is assumed"
 
 
 def _print_events(events: DataFrame) -> None:

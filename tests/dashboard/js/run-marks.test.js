@@ -150,6 +150,10 @@ test("an event is a line of text, whatever its details are", () => {
     [event("tag", null, { set: { owner: "ann" }, removed: ["draft"], before: { owner: "ben", draft: true } }),
       "owner ben → ann, draft removed"],
     [event("checkpoint", 1, { path: "<b>" }), "<b>"],
+    [event("import", null, { tool: "wandb", source: "a/run.wandb", read_to: 640, points: 1 }), "1 point from wandb: a/run.wandb"],
+    [event("import", null, { tool: "t", source: "b", points: 20, left_out: { image: 3 }, damage: ["torn"], status: "assumed" }),
+      "20 points from t: b; not kept: 3 × image; torn; its end is assumed"],
+    [event("import", null, { mine: true }), "mine true"],
     [event("alert", 1, { title: "only", text: "", level: "info" }), "info: only"],
   ]; // prettier-ignore
   for (const [one, text] of texts) assert.equal(eventText(one), text);

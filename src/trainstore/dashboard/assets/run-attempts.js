@@ -169,7 +169,7 @@ function writersTable({ writers, attempts }) {
   const row = (/** @type {typeof writers[number]} */ writer) => {
     const closed = lost.has(writer.attempt) ? "attempt lost" : "closed"; // by somebody else, then
     const state = writer.closed !== null ? closed : writer.alive ? "alive" : "not heard from";
-    const cells = [writer.attempt, writer.rank, writer.host, writer.pid, formatTime(writer.started), state];
+    const cells = [writer.attempt, writer.rank, writer.host, writer.pid || null, formatTime(writer.started), state];
     return h("tr", {}, cells.map((cell, place) => h("td", { class: place === 2 || place > 3 ? "" : "number" }, cell)));
   };
   const heads = ["attempt", "rank", "host", "pid", "since", "state"];

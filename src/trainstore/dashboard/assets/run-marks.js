@@ -177,6 +177,7 @@ export function eventText({ kind, details }) {
   if (typeof details !== "object") return String(details);
   if (kind === "alert") return ["level", "title", "text"].map((part) => details[part]).filter(Boolean).join(": ");
   if (EDITS.has(kind)) return editText(details);
+  if (kind === "import" && typeof details.points === "number") return importText(details);
   if (kind === "checkpoint" && typeof details.path === "string") return details.path;
   return Object.entries(details)
     .map(([name, value]) => `${name.replaceAll("_", " ")} ${listed(value)}`)
@@ -187,6 +188,22 @@ export function eventText({ kind, details }) {
 function listed(value) {
   const isPlain = Array.isArray(value) && value.every((one) => typeof one !== "object");
   return isPlain ? value.map(plainValue).join(" ") : plainValue(value);
+}
+
+/**
+ * Somebody's own event may have the same name, so anything may be in it.
+ * @param {Record<string, any>} details
+ */
+function importText({ tool, source, points, left_out: leftOut, damage, status }) {
+  const left = Object.entries(leftOut ?? {}).map(([what, count]) => `${plainValue(count)} × ${what}`);
+  return [
+    `${formatNumber(points)} point${points === 1 ? "" : "s"} from ${tool}: ${source}`,
+    left.length ? `not kept: ${left.join(", ")}` : "",
+    Array.isArray(damage) ? damage.map(plainValue).join("; ") : "",
+    status === "assumed" ? "its end is assumed" : "",
+  ]
+    .filter(Boolean)
+    .join("; ");
 }
 
 /** @param {{set?: Record<string, unknown>, removed?: string[], before?: Record<string, unknown>}} details */
