@@ -85,9 +85,8 @@ class Session(ABC):
     host: str = ""
     stamp: str | None = None  # of a table; None: a log
     end_position: int | None = None  # of a log: its last position now, if that is known without reading
-    written_at: int | None = (
-        None  # when the source was last written (file's mtime, µs); None: it says itself how it ended
-    )
+    written_at: int | None = None  # when the source was last written (file's mtime, µs); None: that says nothing
+    says_its_end: bool = False  # without a word of its end it was not finished: it runs, or was killed
     facts: Mapping[str, Any] = {}  # git_commit, git_dirty, command, versions (dict), as an attempt has them
 
     def __init__(self) -> None:

@@ -296,7 +296,7 @@ class SessionImport:
         is_resumed = any(one.resumed_from == attempt.attempt for one in self.run.stored.tree.by_number.values())
         if is_opener and is_resumed:
             status = "interrupted"
-        elif writer.closed_at is None and self._is_quiet():
+        elif writer.closed_at is None and not self.session.says_its_end and self._is_quiet():
             status = "finished"
         else:
             return None

@@ -207,6 +207,7 @@ class _LogSession(Session):
         self.identity = log.identity
         self.started_at = log.start.at or log.file.modified
         self.end_position = position_of(log.file.size)
+        self.written_at, self.says_its_end = log.file.modified, True
         self._log = log
         self._earlier = earlier
 

@@ -155,6 +155,7 @@ class _LogSession(Session):
         self.started_at = log.run.started_at or log.file.modified
         self.host = log.run.host
         self.end_position = position_of(log.file.size)
+        self.written_at, self.says_its_end = log.file.modified, True
         commit = {"git_commit": log.run.commit} if log.run.commit else {}
         self.facts = {"versions": log.run.versions, **commit}
         self._log = log
