@@ -8,6 +8,7 @@ any other, so a floor is measured in the same round, on the same machine, as wha
 from __future__ import annotations
 
 import gc
+import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -48,6 +49,9 @@ class Size:
     curves: int = 50  # runs of a chart
     curve_steps: int = 2_000  # of each of them
     long_steps: int = 1_000_000  # of the longest run of a chart
+    imported_runs: int = 100  # of an MLflow database
+    imported_steps: int = 1_667  # of each of them
+    imported_long: int = 1_666_667  # steps of 6 metrics in one event file
     watched_seconds: float = 30  # that a training is watched
     watched_steps: int = 3_000  # of each training of a pair, one of them watched
     watched_pairs: int = 7
@@ -60,6 +64,7 @@ TINY = Size(
     short_runs=2, processes=2, process_steps=100, runs=60, many_runs=120,
     series_steps=400, deep_runs=3, few_steps=10, many_steps=50, disk_steps=200, memory_steps=2_000, calls=2,
     shown_runs=150, curves=12, curve_steps=120, long_steps=6_000,
+    imported_runs=3, imported_steps=50, imported_long=2_000,
     watched_seconds=3, watched_steps=30, watched_pairs=1,
 )  # fmt: skip
 
@@ -68,7 +73,7 @@ TINY = Size(
 class Place:
     """Where a case works: an empty folder, the connection string of a store, and how much to do.
 
-    The store is empty, or a copy of what the case's ``stored`` made.
+    The store is empty, or a copy of what the case's ``stored`` made: a store, or a database to import from.
     """
 
     folder: Path
@@ -129,6 +134,13 @@ def seconds_of(function: Callable[[], Any], calls: int = 1) -> tuple[float, Any]
         answer = function()
         times.append(time.perf_counter() - began)
     return sorted(times)[len(times) // 2], answer
+
+
+def memory_mib(name: str) -> float:
+    """A figure of this process in MiB: VmRSS, what is resident now; VmHWM, the most that ever was."""
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) / 1024
 
 
 def is_sqlite(url: str) -> bool:

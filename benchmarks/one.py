@@ -22,6 +22,7 @@ GROUPS = (
     "reading",
     "storage",
     "startup",
+    "importing",
     "dashboard",
     "dashboard_pages",
     "dashboard_live",

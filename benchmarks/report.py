@@ -69,6 +69,11 @@ FLOORS = """
   page does, with a table and 50 runs × 6 curves, one of which logs ten steps a second. The time that a step takes to be
   on a page counts from the moment when `log()` returned to the answer that has it. For what an open page adds to a
   training, {watched_pairs} pairs of trainings of the same work, one of each pair with a page open.
+- Imported: everything from the source to the disk, into a new SQLite store; a TensorBoard event file with an event for
+  each value, and an MLflow database with {imported_runs} runs × {imported_steps:,} steps × 6 metrics.
+  `EventAccumulator` reads the same file and stores nothing. MLflow's floor is the sum of two things: raw `sqlite3`
+  fetches the metrics run by run, in the order of their steps; and delivery stores the same points, which are records in
+  memory before the clock starts.
 - Start-up: the time of a whole process; the floor is Python that prints one number.
 
 A query's time is the median of {calls} calls, after a first one that is not counted.

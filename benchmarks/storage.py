@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from sqlalchemy import make_url
 
-from benchmarks.cases import BOTH, Cases, Figures, Place, check, is_sqlite, raw_connection
+from benchmarks.cases import BOTH, Cases, Figures, Place, check, is_sqlite, memory_mib, raw_connection
 from benchmarks.workload import TRAINER_METRICS, NarrowTable, metrics_of, points_of, trainer_metrics
 from trainstore import TrainStore
 
@@ -56,13 +55,6 @@ def _narrow(place: Place, *, keyed: bool) -> Figures:
     return {"bytes_a_step": _bytes_of(place.url, "point") / steps}
 
 
-def _memory(name: str) -> float:
-    """A figure of this process in MiB: VmRSS, what is resident now; VmHWM, the most that ever was."""
-    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) / 1024
-
-
 @case()
 def memory(place: Place) -> Figures:
     """One run logs without a pause; what it needs at most, beyond what it needed after its first records."""
@@ -71,11 +63,11 @@ def memory(place: Place) -> Figures:
         run = store.start_run()
         run.log(metrics_of(0), 0)
         run.flush()
-        before = _memory("VmRSS")
+        before = memory_mib("VmRSS")
         for step in range(1, steps):
             run.log(metrics_of(step), step)
         check("finished in time", run.finish(timeout=300), True)
-        grown = _memory("VmHWM") - before
+        grown = memory_mib("VmHWM") - before
         check("values", int(store.list_metrics(run)["count"].sum()), 6 * steps)
         check("the current step", store.get_current_step(run), steps - 1)
     return {"mib": grown}

@@ -7,11 +7,13 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, make_url
 
 from benchmarks.cases import Size, is_sqlite, raw_connection
+from benchmarks.sources import mlflow_database
 from benchmarks.workload import METRICS, NarrowTable, metrics_of, points_of
 from trainstore import TrainStore
 from trainstore.backends import open_backend
@@ -85,6 +87,11 @@ def fill_narrow(url: str, steps: int) -> None:
         table = NarrowTable(connection, url, keyed=True)
         table.create()
         table.write(points_of(map(metrics_of, range(steps))))
+
+
+def fill_mlflow(url: str, size: Size) -> None:
+    """An MLflow database: what is imported, not a store."""
+    mlflow_database(Path(str(make_url(url).database)), size.imported_runs, size.imported_steps)
 
 
 def _fill(
@@ -185,5 +192,6 @@ STORES: dict[str, Callable[[str, Size], None]] = {
     "many_steps": lambda url, size: fill_steps(url, size.deep_runs, size.many_steps),
     "series": lambda url, size: fill_steps(url, 1, size.series_steps),
     "dashboard": fill_dashboard,
+    "mlflow": fill_mlflow,
     "narrow_series": lambda url, size: fill_narrow(url, size.series_steps),
 }

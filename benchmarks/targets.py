@@ -184,6 +184,13 @@ ROWS = [
         "processor time that an open page adds to a training", "dashboard_live.trained.more_percent", "%", None,
         limit=(1, 1),
     ),
+    Row("60,000 TensorBoard scalars imported", "importing.tensorboard.s", "s", None, limit=2),
+    Row(
+        "the same", "importing.tensorboard.s", "s", "importing.tensorboard_reader.s", at_most=1,
+        than="`EventAccumulator` reading them",
+    ),
+    Row("the same again, nothing new", "importing.tensorboard.again_s", "s", limit=1),
+    Row("memory that an import of 10 million points adds", "importing.memory.mib", "MiB", limit=100),
     Row("`import trainstore`", "startup.import_trainstore.s", "s", "startup.interpreter.s", limit=0.15),
     Row("`trainstore --help`", "startup.command_help.s", "s", "startup.interpreter.s", limit=0.4),
     Row("`trainstore runs`, the newest 50 of 2,000", "startup.command_runs.s", "s", "startup.interpreter.s", limit=1.2),
