@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ def overview(runs: DataFrame) -> DataFrame:
     interesting = [name for name in hyperparams if name not in _UNINTERESTING]
     silent |= set(hyperparams) - set(interesting[:MOST_HYPERPARAMS])
     shown = runs[[name for name in names if name not in silent]].reset_index()
-    return shown.rename(columns=_title)
+    return shown.rename(columns=_titles(["run_id", *names]))
 
 
 def by_importance(runs: DataFrame) -> list[str]:
@@ -50,11 +51,15 @@ def by_importance(runs: DataFrame) -> list[str]:
     others = [name for name in names if "__" in name and name not in metrics and name not in _UNINTERESTING]
     first = ["run_id", "name", "sort_metric_value", "status", *metrics[:1], *others[:1], *metrics[1:2], "last_step"]
     first += ["sort_metric_step", "project", *others[1:2], "started_at", *metrics[2:], *others[2:]]
-    return [_title(name) for name in dict.fromkeys((*first, *names)) if name in names]
+    titles = _titles(names)
+    return [titles[name] for name in dict.fromkeys((*first, *names)) if name in names]
 
 
-def _title(name: str) -> str:
-    return _SHORT.get(name, name.removeprefix("metric__").removeprefix("hp__"))
+def _titles(names: Sequence[str]) -> dict[str, str]:
+    """Short titles of columns; a hyperparameter or metric called like another column keeps its prefix."""
+    titles = {name: _SHORT.get(name, name.removeprefix("metric__").removeprefix("hp__")) for name in names}
+    count = Counter(titles.values())
+    return {name: name if "__" in name and count[title] > 1 else title for name, title in titles.items()}
 
 
 def value_text(value: Any) -> str:

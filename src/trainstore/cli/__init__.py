@@ -62,6 +62,7 @@ COMMANDS = {
     "rm": "edit:rm",
     "report": "report:report",
     "export": "export:export",
+    "import": "import_:import_",
     "backup": "backup:backup",
     "recover": "recover:recover",
     "doctor": "doctor:doctor",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from trainstore.errors import InvalidArgumentError
 from trainstore.importing.foreign import Options
-from trainstore.importing.importer import Importer
+from trainstore.importing.importer import Importer, known_reader
 from trainstore.importing.places import Place
 from trainstore.importing.readers import tools
 from trainstore.importing.reports import Imported, ImportedRun
@@ -21,7 +21,12 @@ from trainstore.importing.reports import Imported, ImportedRun
 if TYPE_CHECKING:
     from trainstore.store import TrainStore
 
-__all__ = ["Imported", "ImportedRun", "import_runs", "tools"]
+__all__ = ["Imported", "ImportedRun", "check_source", "import_runs", "tools"]
+
+
+def check_source(source: str | os.PathLike[str], tool: str | None = None) -> str:
+    """What wrote a source, as people write its name. Raises as `import_runs`, before any store is opened."""
+    return known_reader(Place.of(source), tool).LABEL
 
 
 def import_runs(

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainstore.importing.cleaning import run_fields
+from trainstore.importing.cleaning import run_fields, time_within
 from trainstore.importing.context import Context, made_uid
 from trainstore.importing.foreign import ForeignRun
 from trainstore.importing.reports import ImportedRun
 from trainstore.importing.sessions import SessionImport
 from trainstore.importing.stored import StoredRun, look
+from trainstore.recording.deletion import revive
 from trainstore.recording.flush import RunDeletedError
 from trainstore.redaction import redact_text
-from trainstore.values import plain_text
+from trainstore.values import plain_text, time_of
 
 
 def bring(context: Context, run: ForeignRun) -> ImportedRun:
@@ -62,6 +63,9 @@ class RunImport:
             return report
         if self.stored.id is None:
             report.state = "new"
+            if self._is_deleted() and not self.context.target.dry_run:
+                with self.context.target.transaction() as connection:
+                    revive(connection, self.context.target.statements, [self.uid])
         else:
             report.name, report.project = self.stored.name, self.stored.project
         try:
@@ -88,7 +92,16 @@ class RunImport:
         if self.stored.id is None and self.stored.writers:
             other = next(iter(self.stored.writers.values())).run_uid
             return f"it is here already, as part of run {other}"
+        if self._is_deleted() and not self.context.revive:
+            assert self.stored.tombstone is not None
+            day = self.stored.tombstone.deleted_at.date()
+            return f"it was deleted from the store on {day}; --revive (revive=True) brings it back"
         return None
+
+    def _is_deleted(self) -> bool:
+        """Whether it was deleted, and no session of it began later."""
+        latest = max(time_within(session.started_at) for session in self.run.sessions)
+        return self.stored.tombstone is not None and self.stored.tombstone.holds(time_of(latest))
 
     def _forget(self) -> None:
         """What was counted and then not stored is counted anew."""

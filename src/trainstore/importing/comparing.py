@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from trainstore.importing.stored import EVENT, StoredRun, StoredWriter
 from trainstore.recording.attempts import Attempt
@@ -24,6 +24,7 @@ from trainstore.values import Json, microseconds_of, time_of
 
 STEPS = 500  # that are compared at a time
 VALUES = 20_000  # after which fewer are
+EVENTS = 1_000  # that are read at a time
 
 
 class Comparison:
@@ -123,14 +124,22 @@ class Comparison:
 
     def _stored_events(self, connection: Connection, writer_uid: str) -> Counter[int]:
         event = self._statements.models.event.c
-        statement = select(event.kind, event.at, event.step, event.details).where(
-            event.run_id == self._run_id, event.writer_uid == writer_uid, event.kind != EVENT
+        statement = (
+            select(event.seq, event.kind, event.at, event.step, event.details)
+            .where(event.run_id == self._run_id, event.writer_uid == writer_uid, event.seq > bindparam("_after"))
+            .order_by(event.seq)
+            .limit(EVENTS)
         )
         found: Counter[int] = Counter()
-        for kind, at, step, details in connection.execute(statement):
-            if kind == "note" and isinstance(details, dict) and details.keys() == {"set", "removed", "before"}:
-                details = {"notes": details["set"].get("notes", "")}  # as its record had it
-            found[_key(kind, microseconds_of(at), step, details)] += 1
+        after = 0
+        while rows := connection.execute(statement, {"_after": after}).all():
+            after = rows[-1].seq
+            for _, kind, at, step, details in rows:
+                if kind == EVENT:
+                    continue
+                if kind == "note" and isinstance(details, dict) and details.keys() == {"set", "removed", "before"}:
+                    details = {"notes": details["set"].get("notes", "")}  # as its record had it
+                found[_key(kind, microseconds_of(at), step, details)] += 1
         return found
 
 

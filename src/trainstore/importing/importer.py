@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from trainstore.errors import SourceError, StoreUnavailableError, TrainStoreError
 from trainstore.importing.bringing import bring
 from trainstore.importing.context import Context
-from trainstore.importing.foreign import Options, Unread
+from trainstore.importing.foreign import Options, Reader, Unread
 from trainstore.importing.own import explain_unknown, refuse_own
 from trainstore.importing.places import Place
 from trainstore.importing.readers import reader_of
@@ -29,6 +29,15 @@ logger = logging.getLogger("trainstore")
 
 PAUSES = (1.0, 5.0)  # seconds between two looks at a source that is followed: while it grows, and when it does not
 _PROGRESS_EVERY = 0.1  # seconds
+
+
+def known_reader(place: Place, tool: str | None) -> Reader:
+    """The reader of a place. Raises as `reader_of`, and says what to do with what is ours, or is Aim's."""
+    try:
+        return reader_of(place, tool)
+    except SourceError:
+        explain_unknown(place)
+        raise
 
 
 class Importer:
@@ -50,11 +59,7 @@ class Importer:
         if not dry_run:
             service.backend.refuse_if_read_only()
         refuse_own(place, service)
-        try:
-            self.reader = reader_of(place, tool)
-        except SourceError:
-            explain_unknown(place)
-            raise
+        self.reader = known_reader(place, tool)
         self.place = place
         self.options = options
         self.result = Imported(self.reader.TOOL, self.reader.LABEL, place.shown, dry_run)
@@ -137,7 +142,7 @@ class Importer:
                 pause = PAUSES[0] if context.grew else min(pause * 1.5, PAUSES[1])
                 time.sleep(max(pause, 2 * (time.monotonic() - began)))
                 self.place = self.place.again()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # the latter: SIGTERM, as the command line has it
             self.result.interrupted = True
             self._target.drop()
         self._finish()

@@ -14,24 +14,19 @@ _MAX_LOOKED_AT = 100  # files of a folder
 
 
 def refuse_own(place: Place, service: RecordingService) -> None:
-    """Raise `SourceError` for a place in the folder where the store keeps its journals."""
+    """Raise `SourceError` for a journal, and for what lies where the store keeps its journals."""
     if place.path is None:
         return
     if service.holds(place.path):
-        raise SourceError(
-            f"{place.shown} is part of a journal of trainstore; deliver journals with: trainstore recover"
-        )
+        raise SourceError(f"{place.shown} is a journal of trainstore; deliver journals with: trainstore recover")
 
 
 def explain_unknown(place: Place) -> None:
-    """Raise `SourceError` if a place that no reader knows is a store of ours, a journal, or Aim's."""
+    """Raise `SourceError` if a place that no reader knows is a store of ours, or Aim's."""
     store = _own_store(place)
     if store is not None:
         raise SourceError(f"{store} is a store of trainstore; bring its runs here with: trainstore merge {store}")
-    names = {file.name for file in place.files}
     folders = {part for file in place.files for part in file.folder.split("/")}
-    if {"meta.json", "lock"} <= names and any(name.endswith(".journal") or name == "journal" for name in names):
-        raise SourceError(f"{place.shown} is a journal of trainstore; deliver it with: trainstore recover")
     if ".aim" in folders or (place.path is not None and place.path.name == ".aim"):
         raise SourceError(
             f"{place.shown} is a repository of Aim, which cannot be imported: only Aim itself reads its files. Write "

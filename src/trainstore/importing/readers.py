@@ -24,8 +24,8 @@ _SHOWN = 5  # names of what lies in a folder
 
 
 def tools() -> list[str]:
-    """What ``--from`` takes."""
-    return [_module(name).TOOL for name in READERS]
+    """The tools that can be imported: what ``tool`` and ``--from`` take."""
+    return list(dict.fromkeys(_module(name).TOOL for name in READERS))
 
 
 def reader_of(place: Place, tool: str | None = None) -> Reader:
@@ -38,10 +38,10 @@ def reader_of(place: Place, tool: str | None = None) -> Reader:
     readers = [_module(name) for name in READERS]
     if tool is not None:
         wanted = tool.strip().lower()
-        for reader in readers:
-            if wanted in (reader.TOOL, reader.LABEL.lower()):
-                return reader
-        known = ", ".join(reader.TOOL for reader in readers)
+        named = [reader for reader in readers if wanted in (reader.TOOL, reader.LABEL.lower())]
+        if named:  # a tool may have several: its files, its database
+            return next((reader for reader in named if reader.is_at(place)), named[0])
+        known = ", ".join(tools())
         raise InvalidArgumentError(f"there is no reader for {plain_text(tool, 100)!r}; there are {known}")
     found = [reader for reader in readers if reader.is_at(place)]
     if len(found) == 1:
@@ -52,7 +52,7 @@ def reader_of(place: Place, tool: str | None = None) -> Reader:
         raise SourceError(f"{place.shown} holds files of {labels}; say which to import: {choices}")
     raise SourceError(
         f"{place.shown} is of none of the tools that can be imported "
-        f"({', '.join(reader.LABEL for reader in readers)}); {_what_lies_at(place)}"
+        f"({', '.join(dict.fromkeys(reader.LABEL for reader in readers))}); {_what_lies_at(place)}"
     )
 
 

@@ -73,6 +73,8 @@ class SessionImport:
                 self.run.report.points -= self.told
                 self.told = 0
                 self.run.look_again()
+                if self._is_unchanged():  # the other one has brought all of it
+                    return
         else:
             raise SourceError(f"{self.run.run.where} is being imported elsewhere too; wait until that has ended")
         if self.sender is not None and self.sender.acked and not self.context.target.dry_run:
@@ -131,14 +133,14 @@ class SessionImport:
                 if (acked + 1) // PLACES == acked // PLACES:
                     sender.add(acked + 1, status_record("running", None, 0))
             self._add(number, self.cleaner.record(entry))
-        reached.left_out, reached.damage = Counter(session.left_out), list(session.damage)
+        reached.left_out, reached.damage = _cleaned(session.left_out), list(session.damage)
 
     def _bring_table(self, reached: Reached, acked: int) -> None:
         writer, session = self.writer, self.session
         reached.points = 0
 
         def records() -> Iterator[Record]:
-            for entry in self._one_by_one(merged(session.entries()), reached):
+            for entry in merged(self._one_by_one(session.entries(), reached)):
                 self._count(entry, reached, is_new=writer is None)
                 yield self.cleaner.record(entry)
 
@@ -151,7 +153,7 @@ class SessionImport:
                 self._tell(len(record["metrics"]))
             self._add(number, record)
         reached.stored = True  # its stamp is new, which an import event will say
-        reached.left_out, reached.damage = Counter(session.left_out), list(session.damage)
+        reached.left_out, reached.damage = _cleaned(session.left_out), list(session.damage)
 
     def _add(self, number: int, record: Record) -> None:
         assert self.sender is not None
@@ -264,9 +266,28 @@ class SessionImport:
         if writer is not None and (reached is None or self.session.stamp is None):
             left_out, damage = writer.left_out, writer.damage
         if reached is not None:
-            left_out, damage = left_out + reached.left_out, damage + reached.damage
+            kept = writer.damage_behind if writer is not None else ()
+            damage = [*(line for line in damage if line not in kept), *reached.damage]
+            left_out = left_out + self._new_left_out(reached)
         report.left_out = dict(Counter(report.left_out) + left_out)
         report.damage = list(dict.fromkeys([*report.damage, *map(_line, damage)]))[:MAX_DAMAGE]
+
+    def _new_left_out(self, reached: Reached) -> Counter[str]:
+        """What was left out, without what the last import event has counted already."""
+        writer = self.writer
+        return reached.left_out - writer.left_out_behind if writer and self.session.stamp is None else reached.left_out
+
+    def _behind(self, reached: Reached) -> dict[str, Any]:
+        """What is left out or damaged behind the last entry of a log: found by reading that again."""
+        session = self.session
+        if session.stamp is not None or not (reached.left_out or reached.damage):
+            return {}
+        session.left_out.clear()
+        session.damage.clear()
+        for _ in self._one_by_one(session.entries(reached.after), Reached()):
+            break  # it has grown meanwhile
+        found = {"left_out": dict(_cleaned(session.left_out)), "damage": list(map(_line, session.damage[:MAX_DAMAGE]))}
+        return {name: value for name, value in found.items() if value}
 
     def _details(self, *, assumed: bool) -> dict[str, Any]:
         """What the event of this import says."""
@@ -277,10 +298,14 @@ class SessionImport:
         elif session.end_position is not None and not reached.broken:
             details["read_to"] = session.end_position
         details["points"] = reached.points
-        if reached.left_out:
-            details["left_out"] = {plain_text(redact_text(k), 200): n for k, n in reached.left_out.items()}
+        left_out = self._new_left_out(reached)
+        if left_out:
+            details["left_out"] = dict(left_out)
         if reached.damage:
             details["damage"] = list(map(_line, reached.damage[:MAX_DAMAGE]))
+        behind = self._behind(reached)
+        if behind:
+            details["behind"] = behind
         if assumed or (writer is not None and writer.is_assumed and writer.closed_at is not None):
             details["status"] = "assumed"
         return details
@@ -303,12 +328,12 @@ class SessionImport:
         return None if writer.closed_at is not None and attempt.status == status else status
 
     def _is_quiet(self) -> bool:
-        """Whether nothing was written for an hour. A copied file is new, what it says is not."""
+        """Whether nothing was written for an hour. A copied file is new, what it says is not; one that grows is."""
         written = self.run.written_at
         if written is None:
             return False
         reached = self.reached
-        if reached is not None and reached.last_at is not None:
+        if self.context.final and reached is not None and reached.last_at is not None:
             written = min(written, reached.last_at)
         return now() - written > QUIET
 
@@ -363,6 +388,11 @@ def _fit(waiting: Step, metrics: Mapping[str, Any], entry: Step) -> bool:
 
 def _start_over(_acked: int) -> None:
     raise StartOver
+
+
+def _cleaned(left_out: Mapping[str, int]) -> Counter[str]:
+    """Counts by names without secrets, as they are stored."""
+    return Counter({plain_text(redact_text(name), 200): count for name, count in left_out.items()})
 
 
 def _line(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from trainstore.recording.attempts import AttemptTree
+from trainstore.recording.deletion import Tombstone, deleted_runs
 from trainstore.recording.statements import Statements
 from trainstore.values import microseconds_of
 
@@ -31,6 +32,9 @@ class StoredWriter:
     last_seq: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     damage: list[str] = field(default_factory=list)
+    #: Of these, what lies behind the last entry of a log: reading on meets it again.
+    left_out_behind: Counter[str] = field(default_factory=Counter)
+    damage_behind: list[str] = field(default_factory=list)
 
     @property
     def is_whole(self) -> bool:
@@ -58,6 +62,7 @@ class StoredRun:
     name: str
     tree: AttemptTree
     writers: dict[str, StoredWriter]
+    tombstone: Tombstone | None = None
 
     def own(self, writer_uid: str, run_uid: str) -> StoredWriter | None:
         """The writer, if it is this run's."""
@@ -76,12 +81,12 @@ def look(connection: Connection, statements: Statements, run_uid: str, writer_ui
     row = connection.execute(select(run.id, run.source, run.project, run.name).where(run.uid == run_uid)).first()
     writers = _writers(connection, statements, writer_uids)
     if row is None:
-        return StoredRun(None, None, "", "", AttemptTree(()), writers)
-    for event in statements.load_events(connection, row.id, (EVENT,)):
+        tombstone = deleted_runs(connection, statements.models, [run_uid]).get(run_uid)
+        return StoredRun(None, None, "", "", AttemptTree(()), writers, tombstone)
+    for event in sorted(statements.load_events(connection, row.id, (EVENT,)), key=lambda event: event.seq):
         writer = writers.get(event.writer_uid)
-        if writer is None or writer.run_uid != run_uid or not isinstance(event.details, dict):
-            continue
-        _take(writer, event.seq, event.details)
+        if writer is not None and writer.run_uid == run_uid and isinstance(event.details, dict):
+            _take(writer, event.seq, event.details)
     tree = statements.load_attempts(connection, row.id)
     return StoredRun(row.id, row.source, row.project, row.name, tree, writers)
 
@@ -98,14 +103,21 @@ def _writers(connection: Connection, statements: Statements, uids: Sequence[str]
 
 
 def _take(writer: StoredWriter, seq: int, details: Mapping[str, Any]) -> None:
-    left_out, damage = details.get("left_out"), details.get("damage")
-    counts = Counter({str(k): int(v) for k, v in left_out.items()} if isinstance(left_out, dict) else {})
-    lines = [str(line) for line in damage] if isinstance(damage, list) else []
+    """What the next import event of a writer adds."""
+    behind = details.get("behind")
+    behind = behind if isinstance(behind, dict) else {}
     if "stamp" in details:  # a table is read as a whole each time
-        if seq > writer.last_seq:
-            writer.left_out, writer.damage = counts, lines
-    else:
-        writer.left_out.update(counts)
-        writer.damage += [line for line in lines if line not in writer.damage]
-    if seq > writer.last_seq:
-        writer.last, writer.last_seq = details, seq
+        writer.left_out, writer.damage = Counter(), []
+    lines = [line for line in writer.damage if line not in writer.damage_behind]
+    writer.damage = list(dict.fromkeys([*lines, *_lines(details.get("damage"))]))
+    writer.left_out += _counts(details.get("left_out"))
+    writer.left_out_behind, writer.damage_behind = _counts(behind.get("left_out")), _lines(behind.get("damage"))
+    writer.last, writer.last_seq = details, seq
+
+
+def _counts(value: object) -> Counter[str]:
+    return Counter({str(name): int(count) for name, count in value.items()} if isinstance(value, dict) else {})
+
+
+def _lines(value: object) -> list[str]:
+    return [str(line) for line in value] if isinstance(value, list) else []

@@ -85,9 +85,14 @@ class RecordingService:
         return self._places.journals(self.store_uid)
 
     def holds(self, path: Path) -> bool:
-        """Whether a path lies in a folder of this store's journals, or is one."""
+        """Whether a path is the folder of this store's journals, or a journal of any store, or lies in one of them."""
         real = path.resolve()
-        return any(real.is_relative_to(root.resolve()) for root in self._places.roots())
+        if any("run_uid" in (journals.read_meta(folder) or ()) for folder in (real, *real.parents[:2])):
+            return True
+        try:
+            return real.is_relative_to(self.journal_root().resolve())
+        except JournalError:
+            return False
 
     def is_recorded_here(self, run_uid: str) -> bool:
         """Whether a live process on this machine holds a journal of this run."""
