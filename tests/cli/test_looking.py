@@ -26,6 +26,18 @@ def test_runs_lists_the_newest_first(trainstore):
     assert "eval_loss" in out
 
 
+def test_hyperparameters_and_metrics_called_like_a_column_keep_their_prefix(call, tmp_path):
+    """A run table with ``hp.name`` and ``metric.lr`` beside ``hp.lr`` has each column once, under its own title."""
+    url = tmp_path / "clash.db"
+    with TrainStore(url) as store:
+        for name in ("a", "b"):
+            with store.start_run(name, hyperparams={"name": f"of {name}", "lr": 0.5 if name == "a" else 1.5}) as run:
+                run.log({"lr": 0.25})
+    code, out, _ = call("runs", "--store", url)
+    assert code == 0
+    assert {"name", "hp__name", "hp__lr", "metric__lr"} <= set(out.split("\n")[1].split())
+
+
 def test_runs_limit_and_filters(trainstore):
     """--limit shows the newest only and says so; --project, --status and --tag admit what they name."""
     code, out, _ = trainstore("runs", "--limit", "1")
