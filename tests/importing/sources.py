@@ -39,6 +39,7 @@ def _lightning(run: Truth) -> Iterable[Sequence[Any]]:
 
 
 SOURCES = [
+    Source("csv", "files", name=_by_source, apart="epoch"),
     Source("dvclive", ""),
     Source("lightning_csv", "", reads_as="lightning", points=_lightning, name=_by_source, apart="epoch"),
     Source("swanlab", "swanlog", is_log=True),

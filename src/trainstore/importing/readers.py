@@ -12,6 +12,7 @@ from trainstore.values import plain_text
 
 #: Modules; each is imported when it is needed. Sorted.
 READERS = (
+    "columns",
     "dvclive",
     "lightning",
     "swanlab",

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -85,12 +86,20 @@ class Part:
 
 
 def scan(table: Table, layout: Layout, damage: list[str]) -> dict[str, Part]:
-    """The runs of a table by what its run column says, "" without one. What is damaged is added to ``damage``."""
+    """The runs of a table by what its run column says, "" without one. What is damaged is added to ``damage``.
+
+    A row without a value in a column of the layout is none of its rows.
+    """
     parts: dict[str, Part] = {}
+    value = table.value
+    given = [number for number in (*layout.metrics, layout.epoch) if number is not None]
+    own = sorted({number for number in (layout.step, layout.run, layout.time, *given) if number is not None})
     damage.clear()
     odd = 0
     for place, fields in table.rows():
-        step = step_of(table.value(fields[layout.step]))
+        if not any(value(fields[number]) is not None for number in given):
+            continue
+        step = step_of(value(fields[layout.step]))
         run = "" if layout.run is None else str(fields[layout.run] if fields[layout.run] is not None else "").strip()
         if step is None or (layout.run is not None and not run):
             if any(table.value(one) is not None for one in fields):
@@ -108,15 +117,17 @@ def scan(table: Table, layout: Layout, damage: list[str]) -> dict[str, Part]:
                     f"column {table.columns[layout.run or 0]!r} has more than {MAX_RUNS:,} different values; "
                     "name the column that tells runs apart with --run"
                 )
-            part = parts[run] = Part(_named(table, fields), step, _time(table, layout, fields))
-        part.take(place, step, fields, table.gap)
+            part = parts[run] = Part(_named(table, fields, own), step, _time(table, layout, fields))
+        part.take(place, step, fields if len(own) == len(fields) else [fields[number] for number in own], table.gap)
     if odd > MAX_DAMAGE:
         damage.append(f"{odd - MAX_DAMAGE:,} more rows have no step or no run")
     damage.extend(table.damage)
     return parts
 
 
-def steps(table: Table, layout: Layout, run: str, part: Part, modified: int) -> Iterator[Step]:
+def steps(
+    table: Table, layout: Layout, run: str, part: Part, modified: int, left_out: Counter[str] | None = None
+) -> Iterator[Step]:
     """The steps of one run, ascending; rows of one step in their order."""
     if part.ascending:
         found = _in_order(table, layout, run, part)
@@ -138,6 +149,8 @@ def steps(table: Table, layout: Layout, run: str, part: Part, modified: int) -> 
         epoch = None if layout.epoch is None else epoch_of(value(fields[layout.epoch]))
         if given or epoch is not None:
             at = _time(table, layout, fields)
+            if at is None and left_out is not None and layout.time is not None:
+                left_out["time that cannot be read"] += 1
             yield Step(modified if at is None else at, step, given, epoch)
 
 
@@ -172,7 +185,7 @@ class RowSession(Session):
         self.left_out.clear()
         self.damage[:] = self._damage
         yield from self.before()
-        yield from steps(*self._rows)
+        yield from steps(*self._rows, self.left_out)
 
 
 def first_row(part: Part) -> str:
@@ -191,9 +204,9 @@ def _in_order(table: Table, layout: Layout, run: str, part: Part) -> Iterator[tu
                 yield place, fields, step
 
 
-def _named(table: Table, fields: Sequence[Any]) -> dict[str, str]:
-    """The fields of a row that are not empty, by their columns' names."""
-    return {name: str(one) for name, one in zip(table.columns, fields, strict=True) if table.value(one) is not None}
+def _named(table: Table, fields: Sequence[Any], numbers: Sequence[int]) -> dict[str, str]:
+    """Some fields of a row by their columns' names, if they are not empty."""
+    return {table.columns[number]: str(fields[number]) for number in numbers if table.value(fields[number]) is not None}
 
 
 def step_of(value: object) -> int | None:

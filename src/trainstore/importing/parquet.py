@@ -1,0 +1,95 @@
+"""Rows of Parquet files, read batch by batch with pyarrow, which need not be installed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+from trainstore.errors import SourceError
+from trainstore.importing.places import File
+
+_BATCH = 4_096  # rows
+_GROUPS = 4  # row groups that are kept, while rows are read by their places
+
+
+class Parquet:
+    """A Parquet file; what it gives back fits `rows.Table`. A row's place is its number."""
+
+    def __init__(self, file: File) -> None:
+        try:
+            import pyarrow
+            from pyarrow import parquet
+        except ImportError:
+            raise SourceError(
+                f"{file.relative} is a Parquet file, which pyarrow is needed for: pip install 'trainstore[parquet]'"
+            ) from None
+        file.open().close()
+        self.file = file
+        self.damage: list[str] = []
+        self.gap = 10_000
+        self._errors = (pyarrow.ArrowException, OSError, ValueError)
+        self._groups: OrderedDict[int, Any] = OrderedDict()
+        try:
+            self._parquet = parquet.ParquetFile(file.path)
+            self.columns: list[str] = list(self._parquet.schema_arrow.names)
+            metadata = self._parquet.metadata
+            sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+        except self._errors as error:
+            raise SourceError(f"{file.relative} is not a Parquet file, or damaged: {_line(error)}") from None
+        self._starts = [sum(sizes[:number]) for number in range(len(sizes) + 1)]
+
+    def rows(self, begin: int | None = None, end: int | None = None) -> Iterator[tuple[int, Sequence[Any]]]:
+        """As `rows.Table.rows`. A row group that cannot be read is named, and passed over."""
+        if begin is None:
+            self.damage = []
+        begin, end = begin or 0, self._starts[-1] if end is None else end
+        for number, start in enumerate(self._starts[:-1]):
+            if self._starts[number + 1] <= begin or start >= end:
+                continue
+            place = start
+            try:
+                for batch in self._parquet.iter_batches(_BATCH, row_groups=[number]):
+                    if place + batch.num_rows > begin:
+                        for at, fields in enumerate(_fields(batch), place):
+                            if begin <= at < end:
+                                yield at, fields
+                    place += batch.num_rows
+                    if place >= end:
+                        return
+            except self._errors as error:
+                self.damage.append(f"rows {place:,} to {self._starts[number + 1]:,} cannot be read: {_line(error)}")
+
+    def at(self, places: Iterable[int]) -> Iterator[tuple[int, Sequence[Any]]]:
+        """As `rows.Table.at`."""
+        number = 0
+        for place in places:
+            if not self._starts[number] <= place < self._starts[number + 1]:
+                number = next(n for n in range(len(self._starts) - 1) if place < self._starts[n + 1])
+            group = self._group(number)
+            row = group.slice(place - self._starts[number], 1)
+            yield place, next(iter(_fields(row)))
+
+    def value(self, field: Any) -> Any:
+        """What a field says; None is absent."""
+        return float(field) if isinstance(field, Decimal) else field
+
+    def _group(self, number: int) -> Any:
+        if number not in self._groups:
+            try:
+                self._groups[number] = self._parquet.read_row_group(number)
+            except self._errors as error:
+                raise SourceError(f"{self.file.relative} cannot be read: {_line(error)}") from None
+            if len(self._groups) > _GROUPS:
+                self._groups.popitem(last=False)
+        self._groups.move_to_end(number)
+        return self._groups[number]
+
+
+def _fields(batch: Any) -> Iterable[tuple[Any, ...]]:
+    return zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
