@@ -26,6 +26,7 @@ from importing.harness import (
 from importing.sources import SOURCES
 from trainstore.errors import SourceError
 from trainstore.importing import readers
+from trainstore.importing.places import Place
 from trainstore.store import TrainStore
 
 LOGS = [source for source in SOURCES if source.is_log]
@@ -35,6 +36,13 @@ every_source = pytest.mark.parametrize("source", SOURCES, ids=str)
 def test_every_reader_has_a_source_here() -> None:
     """A reader without a sample that goes through these tests is not done."""
     assert set(readers.tools()) == {source.reads_as or source.tool for source in SOURCES}
+
+
+@every_source
+def test_a_source_is_known_by_what_lies_there(source: Source) -> None:
+    """Without --from, and by one reader alone."""
+    found = readers.reader_of(Place.of(source.path))
+    assert found.TOOL in (source.reads_as, source.tool)
 
 
 @every_source

@@ -34,8 +34,11 @@ _FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-[^/]+\Z")
 
 
 def is_at(place: Place) -> bool:
-    """Whether there are logs of W&B, or the folders in which it keeps them."""
-    return any(file.name.endswith(".wandb") or _run_folder(file) for file in place.files)
+    """Whether there are logs of W&B, or the folders in which it keeps them; SwanLab's have such names, too."""
+    if any(file.name.endswith(".wandb") for file in place.files):
+        return True
+    others = {file.folder for file in place.files if file.name.endswith(".swanlab")}
+    return any(folder not in others for file in place.files if (folder := _run_folder(file)))
 
 
 def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
