@@ -282,6 +282,21 @@ def test_curves_and_hyperparameters_in_subfolders_join_their_parent_if_asked(tmp
     assert [entry.values for entry in entries if isinstance(entry, Hyperparams)] == [{"lr": 0.5}]
 
 
+def test_keras_s_validation_joins_its_training_if_asked(tmp_path: Path) -> None:
+    """Keras writes a folder for the training's curves and one for the validation's; merged, they are one run."""
+    for folder in ("m/fit", "other"):
+        write(tmp_path / folder / "train", version(T), *series(0, 3, tag="epoch_loss"))
+        write(tmp_path / folder / "validation", version(T + 1), *series(0, 3, tag="epoch_loss"))
+    write(tmp_path / "alone" / "validation", version(T), *series(0, 3))
+    apart = runs(tmp_path)
+    assert len(apart) == 5
+    merged = runs(tmp_path, merge_subfolders=True)
+    assert sorted(merged) == ["alone/validation", "m/fit", "other"]
+    assert merged["other"].identity == apart["other/train"].identity
+    assert [session.opening() for session in merged["other"].sessions] == [-1, None]
+    assert {name for name, _, _ in points(entries_of(merged["m/fit"]))} == {"epoch_loss", "validation/epoch_loss"}
+
+
 def test_reading_goes_on_after_any_entry_and_after_any_cut(tmp_path: Path) -> None:
     """Whatever part of a file is there when it is read: its points, and those read on after them, are all points."""
     vector = proto((1, 1), (2, proto((2, proto((1, 3))))))

@@ -63,7 +63,7 @@ def import_runs(
         revive: Also runs that were deleted from the store.
         deleted: MLflow: also runs in its trash.
         merge_subfolders: TensorBoard: what ``add_scalars`` and ``add_hparams`` put into subfolders belongs to the
-            run of the folder above.
+            run of the folder above, and Keras's folder ``validation`` to that of ``train`` beside it.
         timezone: Optuna, CSV: the time zone of times that have none, as an IANA name. None: this machine's.
         step: CSV, Parquet: the column of steps.
         run: CSV, Parquet: the column that tells runs apart.

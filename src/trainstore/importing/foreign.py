@@ -135,7 +135,7 @@ class Options:
     """What the user may say about how a source is read. A reader ignores what does not concern it."""
 
     deleted: bool = False  # MLflow: also what is in its trash
-    merge_subfolders: bool = False  # TensorBoard: subfolders made by add_scalars and add_hparams are their parent's
+    merge_subfolders: bool = False  # TensorBoard: subfolders made by add_scalars, add_hparams, Keras are one run
     timezone: str | None = None  # Optuna, CSV: of times without one (IANA name); None: this machine's
     step: str | None = None  # CSV, Parquet: the column of steps
     run: str | None = None  # CSV, Parquet: the column that tells runs apart

@@ -21,6 +21,7 @@ from trainstore.importing.tfevents import Beginning, EventFile
 TOOL = "tensorboard"
 LABEL = "TensorBoard"
 
+_TRAIN, _VALIDATION = "train", "validation"  # Keras's folders of one training
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _HPARAMS_FOLDER = re.compile(r"\d{9,}\.\d+\Z")  # as add_hparams names it: the time
 
@@ -60,9 +61,13 @@ def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
 
 def _runs(place: Place, folders: list[_Folder], options: Options) -> Iterator[ForeignRun]:
     taken: set[str] = set()  # identities: a copy of a folder is a run of its own
-    found: dict[str, _Folder] = {}
+    found: dict[str | None, _Folder] = {}
     for folder in folders:
         above = next((found[path] for path in _above(folder.path) if path in found), None)
+        train = found.get(_train_beside(folder.path)) if options.merge_subfolders else None
+        if train:
+            train.takes_validation(folder)
+            continue
         if above and options.merge_subfolders and (not folder.is_decided() or above.takes(folder)):
             continue
         folder.above = above
@@ -72,13 +77,25 @@ def _runs(place: Place, folders: list[_Folder], options: Options) -> Iterator[Fo
         folder.identity = sessions[0].identity
         yield ForeignRun(
             identity=folder.identity,
-            name=folder.path or _place_name(place),
+            name=_run_folder(folder.path, options) or _place_name(place),
             started_at=sessions[0].started_at,
             where=folder.files[0][0].relative,
             sessions=sessions,
             project=_place_name(place),
             parent=folder.above.identity if folder.above else None,
         )
+
+
+def _train_beside(path: str) -> str | None:
+    """Of a folder with the curves of Keras's validation: that with the training's own."""
+    return f"{path[: -len(_VALIDATION)]}{_TRAIN}" if PurePosixPath(path).name == _VALIDATION else None
+
+
+def _run_folder(path: str, options: Options) -> str:
+    """The folder that a run is named after."""
+    if options.merge_subfolders and PurePosixPath(path).name == _TRAIN:
+        return path[: -len(_TRAIN)].rstrip("/")
+    return path
 
 
 def _place_name(place: Place) -> str:
@@ -137,6 +154,10 @@ class _Folder:
 
         self._merged.append((other, rename))
         return True
+
+    def takes_validation(self, other: _Folder) -> None:
+        """Take in the curves of the validation."""
+        self._merged.append((other, lambda tag: f"{_VALIDATION}/{tag}"))
 
     def sessions(self, taken: set[str]) -> list[_FileSession]:
         """Its files as sessions: own ones by their times, and those of merged subfolders among them."""
