@@ -14,6 +14,10 @@ def _by_source(run: Truth) -> str:
     return str(run["source_id"])
 
 
+def _is_deleted(run: Truth) -> bool:
+    return bool(run["name"] == "deleted")
+
+
 def _wandb(run: Truth) -> Iterable[Sequence[Any]]:
     """The step that counts is that of the axis; what the user put into the summary is logged at the last step."""
     points = [(name, 10 * step + 10 if "axis" in run else step, value) for name, step, value in run["points"]]
@@ -42,6 +46,8 @@ SOURCES = [
     Source("csv", "files", name=_by_source, apart="epoch"),
     Source("dvclive", ""),
     Source("lightning_csv", "", reads_as="lightning", points=_lightning, name=_by_source, apart="epoch"),
+    Source("mlflow", "file/mlruns", truth="file/truth.json", skips=_is_deleted),
+    Source("mlflow", "sqlite/mlflow.db", truth="sqlite/truth.json", skips=_is_deleted),
     Source("swanlab", "swanlog", is_log=True),
     Source("tensorboard", "runs", is_log=True, name=_by_source),
     Source("trainer_state", "", points=_trainer_state, apart="epoch"),

@@ -15,6 +15,7 @@ READERS = (
     "columns",
     "dvclive",
     "lightning",
+    "mlflow",
     "swanlab",
     "tensorboard",
     "trainer_state",
