@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from importing.reading import SAMPLES, entries_of, events, hyperparams, runs_of, truth, unread_of
+from importing.reading import SAMPLES, entries_of, hyperparams, runs_of, truth, unread_of
 from importing.writers import Single, event, frame, proto, scalar, start, tensor, text, version
 from trainstore.errors import SourceError
 from trainstore.importing import tensorboard
@@ -36,6 +36,12 @@ def points(entries: Iterable[Entry]) -> list[tuple[str, int, Any]]:
         if isinstance(entry, Step)
         for name, value in entry.metrics.items()
     ]
+
+
+def texts(entries: Iterable[Entry]) -> list[list[Any]]:
+    """Key, step and content of each text."""
+    steps = [entry for entry in entries if isinstance(entry, Step) and entry.details]
+    return [[key, step.step, content] for step in steps for key, content in (step.details or {}).items()]
 
 
 def write(folder: Path, *events: bytes, name: str = NAME) -> Path:
@@ -66,8 +72,7 @@ def test_the_sample_s_runs_have_every_point_of_the_truth() -> None:
         ]
         assert sorted(map(str, timed)) == sorted(map(str, expected)), name
         assert hyperparams(entries) == run["params"]
-        texts = [[e.details["tag"], e.step, e.details["text"]] for e in events(entries)]
-        assert texts == run.get("texts", [])
+        assert texts(entries) == [[f"sample/{tag}/0", step, text] for tag, step, text in run.get("texts", [])]
     assert [session.opening() for session in found["resumed"].sessions] == [-1, 20]
     assert found["hparams/trial-1"].parent == found["hparams"].identity
     (torn,) = found["torn"].sessions
@@ -164,7 +169,7 @@ def test_what_is_no_number_is_counted(tmp_path: Path) -> None:
         event(T, 0, image, histogram, audio, scalar("loss", 1.0)),
         event(T, 1, tensor("pr", vector, "pr_curves"), tensor("m", vector, "mesh"), proto((1, "t"), (8, vector))),
         event(
-            T, 2, text("short", "a text"), text("long", "x" * 20_000), text("table", "a", "b"), proto((1, "nothing"))
+            T, 2, text("short", "a text"), text("long", "x" * 20_000), text("lines", "a", "b"), proto((1, "nothing"))
         ),
         event(T, -3, scalar("loss", 1.0)),
         frame(proto((1, T), (4, b"graph"))),
@@ -173,7 +178,11 @@ def test_what_is_no_number_is_counted(tmp_path: Path) -> None:
     (run,) = runs(tmp_path).values()
     entries = entries_of(run)
     assert points(entries) == [("loss", 0, 1.0)]
-    assert [e.details for e in events(entries)] == [{"tag": "short", "text": "a text"}]
+    assert texts(entries) == [
+        ["sample/short/0", 2, "a text"],
+        ["sample/lines/0", 2, "a"],
+        ["sample/lines/1", 2, "b"],
+    ]
     assert run.sessions[0].left_out == {
         "image": 1,
         "histogram": 1,
@@ -182,7 +191,6 @@ def test_what_is_no_number_is_counted(tmp_path: Path) -> None:
         "mesh": 1,
         "tensor": 1,
         "long text": 1,
-        "text": 1,
         "unknown value": 1,
         "number at a negative step": 1,
         "graph": 1,
@@ -204,7 +212,7 @@ def test_a_trainer_s_arguments_become_hyperparameters(tmp_path: Path) -> None:
     first, *others = entries_of(run)
     assert isinstance(first, Hyperparams)
     assert first.values == {"learning_rate": 5e-5, "optim_args": None}
-    assert [entry.details["tag"] for entry in events(others)] == ["model_config", "args"]
+    assert [key for key, _, _ in texts(others)] == ["sample/model_config/0", "sample/args/0"]
 
 
 def restarted(folder: Path, *events: bytes, name: str = NAME + ".2") -> list[int | None]:
@@ -305,6 +313,8 @@ def test_reading_goes_on_after_any_entry_and_after_any_cut(tmp_path: Path) -> No
             version(T),
             *series(0, 4),
             event(T, 4, scalar("a", 1.0), text("t", "one"), text("u", "two")),
+            event(T, 4, text("t", "three")),
+            event(T, 4, text("t", "four")),
             event(T, 4, tensor("x", vector, "mesh"), tensor("loss", proto((1, 2), (6, 0.1)))),
             *(event(T, 5, scalar(tag, 5.0)) for tag in "abcd"),
             *series(5, 8),
@@ -316,14 +326,13 @@ def test_reading_goes_on_after_any_entry_and_after_any_cut(tmp_path: Path) -> No
     for entry in whole:
         rest = list(run.sessions[0].entries(entry.position))
         assert rest == [other for other in whole if other.position > entry.position]
-    texts = events(whole)
     for cut in range(len(version(T)), len(data)):
         write(tmp_path, data[:cut])
         (begun,) = runs(tmp_path).values()
         before = entries_of(begun)
         after = list(run.sessions[0].entries(before[-1].position if before else 0)) if write(tmp_path, data) else []
-        assert points(before + after) == points(whole)
-        assert events(before + after) == texts
+        assert sorted(points(before + after)) == sorted(points(whole))
+        assert texts(before + after) == texts(whole)
         assert begun.identity == run.identity
 
 

@@ -10,10 +10,11 @@ import json
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainstore.importing.foreign import Entry, Event, Hyperparams, Step
+from trainstore.importing.foreign import Entry, Hyperparams, Step
 from trainstore.importing.places import File
 from trainstore.importing.positions import PLACES, offset_of, placed, position_of
 from trainstore.importing.wire import (
@@ -34,6 +35,8 @@ from trainstore.importing.wire import (
 
 MAX_STEP = 2**63 - 2
 MAX_TEXT = 10_000  # characters of a text that is kept
+_MAX_SAMPLES = 100  # texts of one tag that a step keeps
+_MAX_TEXTS = 1_000_000  # of a file
 _MAX_LAYOUT = 1_000  # bytes of an event whose form is remembered
 MAX_METRICS = 1_000  # in one entry; a step may have more than one entry
 
@@ -74,6 +77,22 @@ class Beginning:
     first: tuple[int, str] | None = None  # step and tag of the first scalar
     hparams: bool = False
     decided: bool = False  # more will not change what is above
+
+
+class _Samples:
+    """What texts are called as samples of a step: by tag, and by number if a step has several of one tag."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, int]] = Counter()
+
+    def key(self, tag: str, step: int, content: str) -> str | None:
+        """The key of the next text in its step's details; None if it is not kept."""
+        name = tag.removesuffix(_TEXT)[:200] or "text"
+        place = name, step
+        if len(content) > MAX_TEXT or self._counts[place] >= _MAX_SAMPLES or len(self._counts) > _MAX_TEXTS:
+            return None
+        self._counts[place] += 1
+        return f"sample/{name}/{self._counts[place] - 1}"
 
 
 class EventFile:
@@ -121,6 +140,7 @@ class EventFile:
         """The entries after a position, scalars of one step that follow each other as one."""
         metrics: dict[str, Any] = {}
         step = at = last = 0
+        samples = _Samples() if not after else None  # None: not counted yet
         with self._file.open() as file:
             for begin, end, payload in Frames(file, self._file.size, damage).read(offset_of(after)):
                 one = self._scalar(payload)
@@ -131,7 +151,9 @@ class EventFile:
                         tell(damage, f"the record at byte {begin:,} is no event")
                         continue
                     if not parsed.is_scalar:
-                        entries = self._entries(parsed, begin, end)
+                        if samples is None:
+                            samples = self._samples_before(after) if parsed.texts else _Samples()
+                        entries = self._entries(parsed, begin, end, samples)
                         for what in parsed.left_out:
                             tally(left_out, what)
                         if entries and metrics:
@@ -165,7 +187,21 @@ class EventFile:
         """A time in seconds; the file's own if it is none."""
         return int(wall_time * 1e6) if 0 < wall_time < LAST_SECOND else self._file.modified
 
-    def _entries(self, parsed: Parsed, begin: int, end: int) -> list[Entry]:
+    def _samples_before(self, after: int) -> _Samples:
+        """The texts that were read earlier, counted: each of a tag and a step has a number."""
+        samples = _Samples()
+        with self._file.open() as file:
+            for begin, _, payload in Frames(file, self._file.size, []).read():
+                if begin >= offset_of(after):
+                    break
+                if self._scalar(payload) is None:
+                    with suppress(MalformedError):
+                        parsed = self._parse(payload)
+                        for tag, content in parsed.texts:
+                            samples.key(tag, parsed.step, content)
+        return samples
+
+    def _entries(self, parsed: Parsed, begin: int, end: int, samples: _Samples) -> list[Entry]:
         """An event's entries. The last one's position is the event's end: reading goes on there."""
         at, step = self.microseconds(parsed.wall_time), parsed.step
         if not 0 <= step <= MAX_STEP:
@@ -186,10 +222,10 @@ class EventFile:
             arguments = _json_object(content) if tag in _TRAINER_ARGUMENTS else None
             if arguments is not None:
                 entries.append(Hyperparams(arguments))
-            elif len(content) <= MAX_TEXT:
-                entries.append(Event(at, "text", step, {"tag": tag.removesuffix(_TEXT), "text": content}))
+            elif key := samples.key(tag, step, content):
+                entries.append(Step(at, step, {}, details={key: content}))
             else:
-                parsed.left_out.append("long text")
+                parsed.left_out.append("long text" if len(content) > MAX_TEXT else "text")
         parsed.left_out += ["superfluous value"] * max(0, len(entries) - PLACES)
         del entries[PLACES:]
         return placed(entries, begin, end)
@@ -331,8 +367,8 @@ def _parse_tensor(tag: str, plugin: str, tensor: bytes, parsed: Parsed) -> None:
             strings.append(one)
     if not dimensions and (kind, len(raw)) in ((_FLOAT, 4), (_DOUBLE, 8)):
         parsed.scalars.append((tag, double(raw), raw))
-    elif kind == _STRING and len(strings) == 1 and plugin in ("", "text"):
-        parsed.texts.append((tag, text(strings[0])))
+    elif kind == _STRING and dimensions <= 1 and len(strings) <= _MAX_SAMPLES and plugin in ("", "text"):
+        parsed.texts += [(tag, text(one)) for one in strings]
     else:
         parsed.left_out.append(plugin or "tensor")
 
