@@ -27,7 +27,7 @@ from trainstore.errors import (
     StoreClosedError,
     StoreUnavailableError,
 )
-from trainstore.recording import delivery_thread
+from trainstore.recording import delivery_thread, opening
 from trainstore.store import TrainStore
 
 AWAY = "postgresql://someone:hidden-word@127.0.0.1:1/db"  # nothing listens on port 1
@@ -317,6 +317,19 @@ def test_a_checkpoint_of_a_deleted_run_makes_it_anew(store: TrainStore) -> None:
     assert steps(store, run.uid) == [6]
     record = store.get_run(run.uid)
     assert (record.project, record.name, record.status) == ("p2", "n2", "finished")
+
+
+def test_a_run_whose_parent_is_elsewhere_keeps_it_when_it_is_resumed(store: TrainStore, database_url: str) -> None:
+    """So the resumed attempt's journal tells it to a store that has not heard of the run, too."""
+    elsewhere = str(uuid.uuid4())
+    run = store.start_run(parent=elsewhere, parent_step=3)
+    assert run.finish()
+    again = store.resume_run(run, step=0)
+    assert again.finish()
+    assert store.get_run(run).parent_uid == elsewhere
+    with desk_at(database_url) as desk, desk.connection.begin():
+        record, *_ = opening.known_run(desk.connection, desk.statements, store.get_run(run).run_id)
+    assert (record["parent"], record["parent_step"]) == (elsewhere, 3)
 
 
 # --- The database away -----------------------------------------------------------------------------------------------

@@ -72,6 +72,18 @@ def test_a_child_names_its_parent(call, resumed):
     assert "Metrics" not in shown
 
 
+def test_a_parent_that_is_not_here_is_named_by_its_uid(call, resumed, database_url):
+    """It may be in another store, or deleted; in JSON it is the same field as ever."""
+    elsewhere = "5f0c2a4e-0000-4000-8000-000000000000"
+    with TrainStore(database_url) as store:
+        store.start_run(name="of another store", parent=elsewhere, parent_step=3).finish()
+        deleted = store.get_run("r").uid
+        store.delete_run("r")
+    assert f"parent {elsewhere} (not in this store) at step 3" in lines(call("show", "of another store"))
+    assert f"parent {deleted} (not in this store) at step 3" in lines(call("show", "child"))
+    assert json.loads(call("show", "child", "--json").out)["parent_uid"] == deleted
+
+
 def test_one_section_shows_all_that_is_in_it(call, resumed):
     """Whole values, counters too; several sections come in the order of the page."""
     metrics = lines(call("show", "r", "--section", "metrics"))

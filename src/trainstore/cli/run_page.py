@@ -66,7 +66,7 @@ def _parent(reader: Reader, uid: str) -> str:
     try:
         parent = queries.get_run(reader, uid)
     except RunNotFoundError:
-        return f"{uid}, which is not in this store"
+        return f"{uid} (not in this store)"
     return f"{parent.name} (id {parent.run_id})"
 
 

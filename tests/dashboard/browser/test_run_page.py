@@ -289,6 +289,20 @@ def test_a_run_is_linked_with_its_parent_and_its_children(dashboard_of, open_pag
     settle(page)
 
 
+def test_a_parent_that_is_not_in_the_store_is_named_and_no_link(dashboard_of, open_page):
+    """By its uid: it may be in another store, or deleted."""
+
+    def orphan(store):
+        store.start_run("orphan", parent="5f0c2a4e-0000-4000-8000-000000000000", parent_step=2).finish()
+
+    dashboard = dashboard_of(orphan)
+    page = open_page(dashboard, f"#/run/{detail_of(dashboard, 'orphan')['run']['uid']}")
+    page.get_by_text("5f0c2a4e").wait_for()
+    assert "5f0c2a4e at step 2" in page.locator(".facts").first.inner_text()
+    assert page.get_by_role("link", name="5f0c2a4e").count() == 0
+    settle(page)
+
+
 @pytest.mark.parametrize("name", ["child", "nan", "nothing"])
 def test_an_odd_run_has_a_page(dashboard_of, open_page, name):
     """Of one step, of NaN alone, of nothing: every tab opens and says what is missing."""
