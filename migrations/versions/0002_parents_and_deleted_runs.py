@@ -8,6 +8,8 @@ sent. Parents that are there stay.
 import sqlalchemy as sa
 from alembic import op
 
+from trainstore.schema import refuse_taken
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -19,6 +21,7 @@ ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade():
     p = op.get_context().opts["trainstore_prefix"]
+    refuse_taken(op, "deleted_run", "notification")
     # Not by Alembic's batches: SQLite would copy the table, and take every row that refers to the old one with it.
     op.add_column(f"{p}run", sa.Column("parent_uid", sa.String(36)))
     op.execute(

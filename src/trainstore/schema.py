@@ -194,6 +194,22 @@ def create_view(operations: Any) -> None:
     )
 
 
+def refuse_taken(operations: Any, *names: str) -> None:
+    """For a migration that adds tables: raise `SchemaForeignError` if somebody else has one of these names."""
+    context = operations.get_context()
+    if context.as_sql:
+        return
+    prefix = context.opts["trainstore_prefix"]
+    inspector = inspect(operations.get_bind())
+    there = {*inspector.get_table_names(), *inspector.get_view_names()}
+    taken = [f"{prefix}{name}" for name in names if f"{prefix}{name}" in there]
+    if taken:
+        raise SchemaForeignError(
+            f"this revision adds {', '.join(map(repr, taken))} to the store, but the database already has that, which "
+            "trainstore did not make; nothing was changed. Rename it, or move the store to a database of its own"
+        )
+
+
 # --- How -------------------------------------------------------------------------------------------------------------
 
 

@@ -81,7 +81,7 @@ def test_a_parent_that_is_not_here_is_named_by_its_uid(call, resumed, database_u
         store.delete_run("r")
     assert f"parent {elsewhere} (not in this store) at step 3" in lines(call("show", "of another store"))
     assert f"parent {deleted} (not in this store) at step 3" in lines(call("show", "child"))
-    assert json.loads(call("show", "child", "--json").out)["parent_uid"] == deleted
+    assert json.loads(call("show", "child", "--json").out)["run"]["parent_uid"] == deleted
 
 
 def test_one_section_shows_all_that_is_in_it(call, resumed):

@@ -17,7 +17,7 @@ from fixtures.processes import Script
 from fixtures.snapshots import dump
 from trainstore import schema
 from trainstore.column_types import UTCDateTime
-from trainstore.errors import SchemaOutdatedError
+from trainstore.errors import SchemaForeignError, SchemaOutdatedError
 from trainstore.models import Models
 from trainstore.recording.deletion import Tombstone, deleted_runs, unite
 from trainstore.recording.statements import Statements
@@ -113,6 +113,25 @@ def test_up_and_down_with_rows_in_every_table(empty_database_url: str, prefix: s
             assert dump(connection) == newer
             assert parents(connection, models) == [(None, None), (1, uid(1)), (None, None)]
             assert deleted_runs(connection, models) == {}
+
+
+@pytest.mark.parametrize("kind", ["TABLE notification (theirs INTEGER)", "VIEW deleted_run AS SELECT 7 AS theirs"])
+def test_a_table_of_others_under_a_new_name_is_left_alone(empty_database_url: str, kind: str):
+    """The upgrade is refused by that table's name, and nothing has changed; without the table it is done."""
+    with opened(empty_database_url) as database:
+        schema.upgrade(*database, "0001")
+        with database.engine.begin() as connection:
+            connection.execute(text(f"CREATE {kind}"))
+            before = dump(connection)
+        name = kind.split()[1]
+        with pytest.raises(SchemaForeignError, match=f"adds '{name}' to the store, but .* nothing was changed"):
+            schema.prepare(*database, auto_upgrade=True)
+        assert schema.current(*database) == "0001"
+        with database.engine.begin() as connection:
+            assert dump(connection) == before
+            connection.execute(text(f"DROP {kind.split()[0]} {name}"))
+        schema.prepare(*database, auto_upgrade=True)
+        assert schema.check(*database) == []
 
 
 # --- Writers of 0001 -------------------------------------------------------------------------------------------------
