@@ -190,6 +190,11 @@ ROWS = [
         than="`EventAccumulator` reading them",
     ),
     Row("the same again, nothing new", "importing.tensorboard.again_s", "s", limit=1),
+    Row(
+        "a million MLflow metrics of 100 runs imported", "importing.mlflow.s", "s", "importing.mlflow_floor.s",
+        at_most=4,
+    ),
+    Row("the same again, nothing new", "importing.mlflow.again_s", "s", limit=1),
     Row("memory that an import of 10 million points adds", "importing.memory.mib", "MiB", limit=100),
     Row("`import trainstore`", "startup.import_trainstore.s", "s", "startup.interpreter.s", limit=0.15),
     Row("`trainstore --help`", "startup.command_help.s", "s", "startup.interpreter.s", limit=0.4),
