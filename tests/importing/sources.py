@@ -42,14 +42,28 @@ def _lightning(run: Truth) -> Iterable[Sequence[Any]]:
     return [*run["points"], *{("epoch", step, values["epoch"]) for step, values in run["calls"]}]
 
 
+def _optuna_name(run: Truth) -> str:
+    return f"{run['study']}-{run['number']}"
+
+
+def _optuna(run: Truth) -> Iterable[Sequence[Any]]:
+    """What was reported, and what the trial returned, at its last step."""
+    values = run["values"] or []
+    last = max((step for _, step, _ in run["points"]), default=0)
+    names = ["objective"] if len(values) == 1 else [f"objective_{place}" for place in range(len(values))]
+    return [*run["points"], *((name, last, value) for name, value in zip(names, values, strict=True))]
+
+
 SOURCES = [
     Source("csv", "files", name=_by_source, apart="epoch"),
     Source("dvclive", ""),
     Source("lightning_csv", "", reads_as="lightning", points=_lightning, name=_by_source, apart="epoch"),
     Source("mlflow", "file/mlruns", truth="file/truth.json", skips=_is_deleted),
     Source("mlflow", "sqlite/mlflow.db", truth="sqlite/truth.json", skips=_is_deleted),
+    Source("optuna", "optuna.db", name=_optuna_name, points=_optuna),
     Source("swanlab", "swanlog", is_log=True),
     Source("tensorboard", "runs", is_log=True, name=_by_source),
+    Source("trackio", "store"),
     Source("trainer_state", "", points=_trainer_state, apart="epoch"),
     Source("wandb", "wandb", is_log=True, points=_wandb, written=_by_folders),
 ]

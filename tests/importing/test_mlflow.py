@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
+from importing.databases import Inserted, all_of, made, steps
 from importing.harness import Source, content, everything, fingerprint, stored_points
 from importing.reading import SAMPLES, events, hyperparams, points, runs_of, true_points, unread_of
 from importing.sources import SOURCES
 from trainstore.errors import SourceError
 from trainstore.importing import import_runs, mlflow
-from trainstore.importing.foreign import End, Entry, ForeignRun, Notes, Step
+from trainstore.importing.foreign import End, ForeignRun, Notes
 from trainstore.importing.mlflow_values import typed
 from trainstore.importing.places import Place
 from trainstore.store import TrainStore
@@ -42,16 +43,7 @@ NEW = OLD.replace("run_uuid VARCHAR(32));\nINSERT", "run_uuid VARCHAR(32), step 
 ID = "0123456789abcdef0123456789abcdef"
 
 
-def made(path: Path, script: str, *rows: tuple[str, tuple[Any, ...]]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.executescript(script)
-        for table, values in rows:
-            connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
-    return path
-
-
-def run_row(run_id: Any = ID, status: str = "FINISHED", **changes: Any) -> tuple[str, tuple[Any, ...]]:
+def run_row(run_id: Any = ID, status: str = "FINISHED", **changes: Any) -> Inserted:
     values = {"name": "", "start": MS, "end": MS + 9_000, "stage": "active", "uri": None, "experiment": 3} | changes
     return "runs", (
         run_id, values["name"], status, values["start"], values["end"], values["stage"], values["uri"],
@@ -59,21 +51,13 @@ def run_row(run_id: Any = ID, status: str = "FINISHED", **changes: Any) -> tuple
     )  # fmt: skip
 
 
-def metric(step: Any, value: Any, *, key: Any = "loss", at: Any = MS, run_id: str = ID) -> tuple[str, tuple[Any, ...]]:
+def metric(step: Any, value: Any, *, key: Any = "loss", at: Any = MS, run_id: str = ID) -> Inserted:
     return "metrics", (key, value, at, run_id, step, 0)
 
 
 def only(path: Path | str, **options: Any) -> ForeignRun:
     (run,) = runs_of(mlflow, path, **options).values()  # type: ignore[arg-type]
     return run
-
-
-def steps(entries: list[Entry]) -> list[tuple[int, dict[str, Any]]]:
-    return [(entry.step, dict(entry.metrics)) for entry in entries if isinstance(entry, Step)]
-
-
-def all_of(run: ForeignRun) -> list[Entry]:
-    return [entry for session in run.sessions for entry in session.entries()]
 
 
 @pytest.mark.parametrize("source", [source for source in SOURCES if source.tool == "mlflow"], ids=str)

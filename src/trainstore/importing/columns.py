@@ -47,7 +47,7 @@ def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
         files = [file for file in files if file.name.lower().endswith(_DELIMITED + _PARQUET)]
     if not files:
         raise SourceError(f"{place.name} holds no file whose name ends in {', '.join(_DELIMITED + _PARQUET)}")
-    zone = _zone(options.timezone)
+    zone = zone_of(options.timezone)
     taken: set[str] = set()
     for file in files:
         try:
@@ -160,7 +160,8 @@ def _charts(columns: Sequence[str]) -> dict[str, Layout]:
     return found
 
 
-def _zone(name: str | None) -> tzinfo | None:
+def zone_of(name: str | None) -> tzinfo | None:
+    """The time zone of an IANA name; None, this machine's, without one. Raises `InvalidArgumentError`."""
     if name is None:
         return None
     try:

@@ -16,8 +16,10 @@ READERS = (
     "dvclive",
     "lightning",
     "mlflow",
+    "optuna",
     "swanlab",
     "tensorboard",
+    "trackio",
     "trainer_state",
     "wandb",
 )  # fmt: skip
