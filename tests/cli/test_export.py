@@ -355,3 +355,34 @@ def test_a_pipe_gets_bytes_and_may_close(rich_run):
     assert export.wait(60) == 0
     assert export.stderr.read() == b""
     export.stderr.close()
+
+
+def test_everything_of_some_runs_is_one_file_for_an_import(call, rich_run, tmp_path):
+    """--for-import writes rows of all tables, to a file or standard output, and says how many."""
+    path = tmp_path / "runs.jsonl"
+    code, out, err = call("export", "--all", "--for-import", "-o", path)
+    assert (code, err) == (0, "")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert out == f"{path}: 2 runs, {len(rows)} lines\n"
+    assert {row["table"] for row in rows[1:]} >= {"run", "attempt", "writer", "event", "hyperparam", "step_log", "end"}
+    assert [row["name"] for row in rows if row.get("table") == "run"] == ["odd", "plain"]
+    one = [json.loads(line) for line in call("export", "plain", "--for-import")[1].splitlines()]
+    assert one[-1] == {"table": "end of file", "runs": 1}
+    assert call("export", "--all", "--for-import", "-o", path).code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "runs.csv"], "--for-import writes jsonl"),
+        (["--format", "parquet"], "--for-import writes jsonl"),
+        (["--metric", "loss"], "--for-import writes everything"),
+        (["--table", "events"], "--for-import writes everything"),
+        (["--escape-formulas"], "--for-import writes everything"),
+    ],
+)
+def test_what_would_leave_something_out_does_not_go_with_for_import(call, rich_run, arguments, message):
+    """The error names the options that do not fit."""
+    code, out, err = call("export", "odd", "--for-import", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err

@@ -23,6 +23,8 @@ from trainstore.exporting.tables import TABLES, ExportTables, Table, table_of
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from trainstore.queries import Reader
+
 IN_A_FOLDER = {"steps": "step_logs"}  # files that are not named after their table
 
 
@@ -41,6 +43,9 @@ IN_A_FOLDER = {"steps": "step_logs"}  # files that are not named after their tab
     show_default=True,
     help="Export only current steps, or all, including those of superseded attempts.",
 )
+@click.option(
+    "--for-import", is_flag=True, help="jsonl: everything of the runs, in one file that trainstore import reads back."
+)
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @click.option(
     "--escape-formulas", is_flag=True, help="csv: put ' before text that a spreadsheet would read as a formula."
@@ -56,6 +61,7 @@ def export(
     table: str | None,
     metrics: Sequence[str],
     attempts: str,
+    for_import: bool,
     force: bool,
     escape_formulas: bool,
     url: str,
@@ -72,14 +78,20 @@ def export(
     column NAME has the numbers of a metric or hyperparameter, and NAME__json everything else. Text is written as it
     is, even if it starts with = + - @; for spreadsheets, add --escape-formulas. An existing file is never overwritten
     without --force, and a file appears under its name only when it is complete.
+
+    --for-import writes the rows of all tables as they are stored, attempts and writers too, so that trainstore import
+    brings them into another store as trainstore copy does.
     """
     ways = bool(runs) + bool(conditions) + everything
     if ways != 1:
         raise click.UsageError("Name RUNs, filters or --all, not several of them." if ways else "Name a RUN, or --all.")
+    if for_import:
+        _check_for_import(file_format or format_of(output, "jsonl"), table, metrics, escape_formulas)
     file_format = file_format or format_of(output)
     if file_format is None:
         raise click.UsageError(f"Name a format with --format: {', '.join(FORMATS)}.")
-    to_folder = _is_folder(output, table, several=everything or bool(conditions) or len(runs) > 1)
+    several = everything or bool(conditions) or len(runs) > 1
+    to_folder = not for_import and _is_folder(output, table, several=several)
     target = None if output is None or output == "-" else path_of(output)
     if target is None and file_format == "parquet" and binary_output().isatty():
         raise click.UsageError("parquet is binary: name a file with --output.")
@@ -92,6 +104,9 @@ def export(
         chosen = uids_of(reader, conditions) if conditions else None if everything else list(runs)
         if chosen == []:
             raise TrainStoreError("no run matches; nothing was exported")
+        if for_import:
+            _write_whole(reader, chosen, target, force=force)
+            return
         tables = ExportTables(
             store, reader, chosen, list(dict.fromkeys(metrics)) or None, attempts, several=len(runs) != 1
         )
@@ -107,6 +122,29 @@ def export(
             with new_file(target, force=force) as file:
                 count = _write(file, file_format, tables.of(table or "steps"), escape_formulas)
             click.echo(f"{visible(target)}: {count} rows")
+
+
+def _check_for_import(file_format: str | None, table: str | None, metrics: Sequence[str], escape: bool) -> None:
+    """Refuse what would leave something out of a file that is to be read back."""
+    if file_format != "jsonl":
+        raise click.UsageError("--for-import writes jsonl: leave out --format, or name a FILE that ends in .jsonl.")
+    if table is not None or metrics or escape:
+        raise click.UsageError("--for-import writes everything: leave out --table, --metric and --escape-formulas.")
+
+
+def _write_whole(reader: Reader, chosen: list[str] | None, target: Path | None, *, force: bool) -> None:
+    from trainstore.queries import resolve_runs
+    from trainstore.queries.names import all_runs
+    from trainstore.transfer.lines import write_runs
+
+    runs = all_runs(reader) if chosen is None else resolve_runs(reader, chosen)
+    given = reader.connection, reader.models, reader.backend, runs
+    if target is None:
+        write_runs(binary_output(), *given)
+        return
+    with new_file(target, force=force) as file:
+        count = write_runs(file, *given)
+    click.echo(f"{visible(target)}: {len(runs)} run{'' if len(runs) == 1 else 's'}, {count} lines")
 
 
 def _is_folder(output: str | None, table: str | None, *, several: bool) -> bool:

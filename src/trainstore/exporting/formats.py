@@ -43,10 +43,10 @@ def value_kind(found: Collection[str]) -> str:
     return "value" if len(found) > 1 else next(iter(found), "number")
 
 
-def format_of(output: str | None) -> str | None:
-    """The format that a file's suffix names: csv if there is no suffix, None if no format has it."""
+def format_of(output: str | None, default: str = "csv") -> str | None:
+    """The format that a file's suffix names: the default if there is no suffix, None if no format has it."""
     suffix = Path(output or "-").suffix.lstrip(".").lower()
-    return suffix if suffix in FORMATS else "csv" if not suffix else None
+    return suffix if suffix in FORMATS else default if not suffix else None
 
 
 def check_format(file_format: str) -> None:

@@ -1,0 +1,390 @@
+"""Reading what `lines` wrote: into an empty store of its own, row by row, each checked by the column that it is for.
+
+A run is taken whole, or not at all: one whose lines are cut off, damaged or changed is named, and so is a file that
+does not have its last line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import UUID
+
+import orjson
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Connection, DateTime, Double, Integer, String, insert
+from sqlalchemy.exc import IntegrityError
+
+from trainstore.column_types import UTCDateTime
+from trainstore.errors import SourceError
+from trainstore.models import NAMESPACES, STATUSES, Models
+from trainstore.recording.statements import STEP_COLUMNS, Statements
+from trainstore.schema import HEAD
+from trainstore.transfer.lines import FORMAT, MARK, TABLES, columns_of
+from trainstore.values import INT64_MAX, INT64_MIN, microseconds_of, plain_text
+
+MAX_LINE = 64 << 20  # bytes
+MAX_DEPTH = 64
+_CHUNK = 1_000  # rows
+_BEGIN = f'{{"{MARK}":'.encode()
+_NONFINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+_UIDS = ("uid", "writer_uid", "parent_uid")
+_OBJECTS = ("metrics",)
+
+
+class _DamageError(ValueError):
+    """A line that cannot be taken."""
+
+
+@dataclass(slots=True)
+class LoadedRun:
+    """A run that was read whole."""
+
+    uid: str
+    name: str
+    project: str
+    points: int = 0  # values of metrics
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What a file held."""
+
+    runs: list[LoadedRun] = field(default_factory=list)
+    damaged: dict[str, str] = field(default_factory=dict)
+    """What could not be taken, and why."""
+
+
+def is_lines(beginning: bytes) -> bool:
+    """Whether a file that begins so has whole runs in it."""
+    return beginning.startswith(_BEGIN)
+
+
+def load(path: Path, connection: Connection, statements: Statements) -> Loaded:
+    """Read a file into a store that is empty.
+
+    Args:
+        path: The file's.
+        connection: The store's, outside a transaction.
+        statements: The store's.
+
+    Raises:
+        SourceError: It cannot be read, is not such a file, or was written by a newer trainstore.
+    """
+    loading = _Loading(connection, statements)
+    try:
+        with path.open("rb") as file:
+            for number, line in _numbered(file):
+                loading.take(number, line)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from None
+    finally:
+        loading.roll_back()
+    return loading.finish()
+
+
+def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            while (rest := file.readline(1 << 20)) and not rest.endswith(b"\n"):
+                pass
+        yield number, line
+
+
+class _Loading:
+    def __init__(self, connection: Connection, statements: Statements) -> None:
+        self.connection = connection
+        self.statements = statements
+        self.loaded = Loaded()
+        self.checks = {name: _checks(statements.models, name) for name in ("run", *TABLES)}
+        self.run: LoadedRun | None = None
+        self.why: str | None = None  # the run, or what is between runs, cannot be taken
+        self.is_whole = False  # the file's last line was there
+        self._begin(None)
+
+    def _begin(self, run: LoadedRun | None) -> None:
+        self.run = run
+        self.run_id = 0
+        self.lines = 0
+        self.digest = hashlib.sha256()
+        self.attempts: set[int] = set()
+        self.last = (-1, 0)  # step and attempt
+        self.waiting: dict[str, list[dict[str, Any]]] = {}
+        self.kind = ""  # the table of the rows that wait
+
+    def take(self, number: int, line: bytes) -> None:
+        """Take in a line."""
+        try:
+            row = _parsed(line)
+            kind = row.pop("table", None)
+            if MARK in row:
+                _check_head(row)
+                self._close("its end is missing")
+                self.is_whole = False
+                return
+            if kind == "run":
+                self._close("the lines after it are another run's")
+                self._open(row)
+            elif kind == "end":
+                self._end(row)
+                return
+            elif kind == "end of file":
+                self._close("its end is missing")
+                self.is_whole = True
+                return
+            elif kind in TABLES:
+                self._add(str(kind), row)
+            else:
+                raise _DamageError(f"is of no table that is known, but of {str(kind)[:60]!r}")
+        except _DamageError as error:
+            if number == 1:
+                raise SourceError(f"the first line {error}") from None
+            self.why = self.why or f"line {number:,} {error}"
+        self.lines += 1
+        self.digest.update(line)
+
+    def _open(self, row: dict[str, Any]) -> None:
+        self.why = None
+        uid = row.get("uid")
+        self._begin(LoadedRun(str(uid)[:36], str(row.get("name"))[:255], str(row.get("project"))[:255]))
+        values = self._checked("run", row)
+        self.connection.begin()
+        try:
+            result = self.connection.execute(insert(self.statements.models.run), values)
+        except IntegrityError:
+            raise _DamageError("is of a run that is in the file already") from None
+        self.run_id = result.inserted_primary_key[0]  # type: ignore[index]
+
+    def _add(self, kind: str, row: dict[str, Any]) -> None:
+        if self.why is not None:
+            return
+        if self.run is None:
+            raise _DamageError("belongs to no run: the line of its run is missing")
+        values = self._checked(kind, row)
+        attempt = values.get("attempt")
+        if kind == "attempt":
+            before = values["resumed_from"]
+            if before is not None and before not in self.attempts:
+                raise _DamageError(f"has an attempt that resumes attempt {before}, which is not there")
+            self.attempts.add(values["attempt"])
+        elif attempt is not None and attempt not in self.attempts:
+            raise _DamageError(f"names attempt {attempt}, which is not there")
+        if kind == "step_log":
+            place = (values["step"], values["attempt"])
+            if place <= self.last:
+                raise _DamageError(f"is of step {place[0]}, which is there twice or not in order")
+            self.last = place
+            earlier = (values["details"] or {}).get("earlier") if isinstance(values["details"], dict) else None
+            self.run.points += len(values["metrics"])
+            if isinstance(earlier, dict):
+                self.run.points += sum(len(one) for one in earlier.values() if isinstance(one, list))
+        values["run_id"] = self.run_id
+        if kind != self.kind or len(self.waiting.get(kind, ())) >= _CHUNK:
+            self._flush()
+        self.kind = kind
+        self.waiting.setdefault(kind, []).append(values)
+
+    def _checked(self, kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        checks = self.checks[kind]
+        unknown = row.keys() - checks.keys()
+        if unknown:
+            raise _DamageError(f"has {str(min(unknown))[:60]!r}, which {kind} does not have")
+        return {name: check(row.get(name)) for name, check in checks.items()}
+
+    def _flush(self) -> None:
+        waiting, self.waiting = self.waiting, {}
+        try:
+            for kind, rows in waiting.items():
+                if kind == "step_log":
+                    columns = [[row[name] for row in rows] for name in STEP_COLUMNS]
+                    columns[STEP_COLUMNS.index("logged_at")] = [microseconds_of(row["logged_at"]) for row in rows]
+                    self.statements.append_steps(self.connection, [columns])
+                else:
+                    self.connection.execute(insert(getattr(self.statements.models, kind)), rows)
+        except IntegrityError:
+            raise _DamageError("or one shortly before it has a row that is there twice") from None
+
+    def _end(self, row: Mapping[str, Any]) -> None:
+        """The end of a run: it is taken if everything is there."""
+        uid = str(row.get("run"))[:36]
+        try:
+            if self.why is None and self.run is None:
+                raise _DamageError("the line that it begins with is missing")
+            if self.why is None and self.run is not None:
+                if (row.get("run"), row.get("lines")) != (self.run.uid, self.lines):
+                    raise _DamageError(f"{self.lines:,} lines of it are there, not {str(row.get('lines'))[:20]}")
+                if row.get("sha256") != self.digest.hexdigest():
+                    raise _DamageError("its lines were damaged or changed after they were written")
+                if not self.attempts:
+                    raise _DamageError("it has no attempt")
+                self._flush()
+        except _DamageError as error:
+            self.why = str(error)
+        if self.why is None and self.run is not None:
+            self.connection.commit()
+            self.loaded.runs.append(self.run)
+        else:
+            name = f"run {uid}" if self.run is None else _named(self.run)
+            self.loaded.damaged[name] = self.why or "it cannot be read"
+        self.roll_back()
+        self.why = None
+        self._begin(None)
+
+    def _close(self, why: str) -> None:
+        """What was begun does not end."""
+        if self.run is not None or self.why is not None:
+            name = "between two runs" if self.run is None else _named(self.run)
+            self.loaded.damaged[name] = self.why or why
+        self.roll_back()
+        self.why = None
+        self._begin(None)
+
+    def roll_back(self) -> None:
+        """Let go of a run that is not whole."""
+        if self.connection.in_transaction():
+            self.connection.rollback()
+
+    def finish(self) -> Loaded:
+        """What was read."""
+        self._close("the file is cut off within it")
+        if not self.is_whole:
+            self.loaded.damaged["the file"] = "its last line is missing: it is cut off, and runs may be missing"
+        return self.loaded
+
+
+def _named(run: LoadedRun) -> str:
+    return plain_text(f"run {run.name} ({run.uid})", 400)
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    if len(line) > MAX_LINE:
+        raise _DamageError(f"is longer than {MAX_LINE >> 20} MiB")
+    if not line.endswith(b"\n"):
+        raise _DamageError("is cut off")
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        raise _DamageError("is not JSON") from None
+    if not isinstance(row, dict):
+        raise _DamageError("is not a JSON object")
+    _check_depth(row, has_nul=b"\\u0000" in line)
+    return row
+
+
+def _check_depth(value: Any, *, has_nul: bool) -> None:
+    """Refuse what is nested too deep, and texts with NUL, which PostgreSQL does not take."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 4):
+        items = [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
+        if has_nul:
+            keys = [key for one in level if isinstance(one, dict) for key in one]
+            if any(isinstance(item, str) and "\0" in item for item in (*items, *keys)):
+                raise _DamageError("has a NUL character")
+        level = [item for item in items if isinstance(item, (dict, list))]
+        if not level:
+            return
+    raise _DamageError(f"is nested more than {MAX_DEPTH} deep")
+
+
+def _check_head(row: Mapping[str, Any]) -> None:
+    schema, version = str(row.get("schema"))[:20], str(row.get("version"))[:20]
+    if row.get("format") != FORMAT or not schema.isdigit() or schema > HEAD:
+        raise SourceError(
+            f"it was written by trainstore {version} (format {str(row.get('format'))[:20]}, schema {schema}); this one "
+            f"reads format {FORMAT} up to schema {HEAD}: upgrade trainstore"
+        )
+
+
+# --- Values ----------------------------------------------------------------------------------------------------------
+
+
+def _checks(models: Models, name: str) -> dict[str, Callable[[Any], Any]]:
+    return {column.name: _check_of(column) for column in columns_of(models, name)}
+
+
+def _check_of(column: Column[Any]) -> Callable[[Any], Any]:
+    name, convert, nullable = column.name, _converter(column), column.nullable
+
+    def check(value: Any) -> Any:
+        if value is None and nullable:
+            return None
+        try:
+            return convert(value)
+        except (ValueError, TypeError, OverflowError):
+            raise _DamageError(f"has a {name} that cannot be: {str(value)[:60]!r}") from None
+
+    return check
+
+
+def _converter(column: Column[Any]) -> Callable[[Any], Any]:
+    of = column.type
+    if isinstance(of, JSON):
+        return _object if column.name in _OBJECTS else _any
+    if isinstance(of, (UTCDateTime, DateTime)):
+        return _time
+    if isinstance(of, Boolean):
+        return lambda value: _typed(value, bool)
+    if isinstance(of, Double):
+        return _number
+    if isinstance(of, Integer):
+        low, high = (INT64_MIN, INT64_MAX) if isinstance(of, BigInteger) else (-(2**31), 2**31 - 1)
+        return lambda value: _whole(value, low, high)
+    if column.name in _UIDS:
+        return _uid
+    words = {"status": STATUSES, "namespace": NAMESPACES}.get(column.name)
+    longest = of.length if isinstance(of, String) else None
+    return lambda value: _text(value, words, longest or MAX_LINE)
+
+
+def _typed(value: Any, of: type) -> Any:
+    if type(value) is not of:
+        raise ValueError
+    return value
+
+
+def _any(value: Any) -> Any:
+    return value
+
+
+def _object(value: Any) -> Any:
+    return _typed(value, dict)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str):
+        return _NONFINITE[value] if value in _NONFINITE else float("not a number")
+    if type(value) not in (int, float):
+        raise ValueError
+    return float(value)
+
+
+def _whole(value: Any, low: int, high: int) -> int:
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError
+    return value
+
+
+def _time(value: Any) -> datetime:
+    time = datetime.fromisoformat(_typed(value, str))
+    if time.tzinfo is None:
+        raise ValueError
+    return time
+
+
+def _uid(value: Any) -> str:
+    with suppress(AttributeError):
+        if str(UUID(_typed(value, str))) == value:
+            return str(value)
+    raise ValueError
+
+
+def _text(value: Any, words: tuple[str, ...] | None, longest: int) -> str:
+    if type(value) is not str or len(value) > longest or (words is not None and value not in words):
+        raise ValueError
+    return value
