@@ -51,8 +51,8 @@ class Cleaner:
             details = {"reason": _REASON, "step": redact(canonical(entry.step)), "metrics": clean}
             return event_record("refused", time_within(entry.at), None, details)
         record = step_record(time_within(entry.at), step, clean)
-        for name in ("epoch", "step_time"):
-            number = axis_value(getattr(entry, name))
+        for name, value in (("epoch", entry.epoch), ("step_time", entry.step_time)):
+            number = None if value is None else axis_value(value)
             if number is not None:
                 record[name] = number
         if "step_time" in clean or "epoch" in clean:
