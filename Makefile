@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 INPUTS := pyproject.toml constraints.txt alembic.ini
 
-.PHONY: help demo test test-browser coverage soak soak-resume lint pictures docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
+.PHONY: help demo test test-browser coverage soak soak-import soak-resume lint pictures docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
 
 help: ## list the tasks
 	@grep -E '^[a-z/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -42,6 +42,10 @@ soak: .venv/dev.done ## the fault suite's long form: SOAK_KILLS=200 on each data
 
 soak-resume: .venv/dev.done ## trainings killed at random events and resumed, RESUME_KILLS=50 of each scene
 	RESUME_KILLS=$${RESUME_KILLS:-50} $(BIN)/python -m pytest -q tests/training/test_killed.py
+
+soak-import: .venv/dev.done ## imports of every source killed at random, IMPORT_KILLS=200 each, and of IMPORT_DAMAGES=100 damaged copies
+	IMPORT_KILLS=$${IMPORT_KILLS:-200} IMPORT_DAMAGES=$${IMPORT_DAMAGES:-100} \
+		$(BIN)/python -m pytest -q -s tests/importing/test_every_source.py
 
 lint: .venv/dev.done ## style, types, floors of imports
 	$(BIN)/ruff check .
