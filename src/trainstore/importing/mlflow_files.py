@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,7 +31,9 @@ META = "meta.yaml"
 MAX_TEXT = 16 << 20  # bytes of a parameter or tag
 MAX_LINE = 4_096  # bytes of a line of a metric
 MAX_IN_MEMORY = 4 << 20  # bytes of all metrics of a run that are sorted in memory
+_HEAD = 64 << 10  # bytes of a meta.yaml by which it is known
 _TRASH = ".trash"
+_RUN_ID = re.compile(r"[0-9a-f]{32}\Z")
 _PARTS = ("metrics", "params", "tags")
 
 Point = tuple[int, int, str, float]  # step, µs, metric, value
@@ -44,7 +47,7 @@ def is_at(place: Place) -> bool:
 def _looks_right(file: File) -> bool:
     try:
         with file.open() as opened:
-            head = opened.read(4_096)
+            head = opened.read(_HEAD)
     except (SourceError, OSError):
         return False
     return b"experiment_id:" in head and (b"artifact_location:" in head or b"artifact_uri:" in head)
@@ -146,7 +149,25 @@ def _folders(place: Place) -> tuple[dict[str, dict[str, Any]], list[_Folder], li
             found = next((folders[path] for path in _above(file.folder) if path in folders), None)
             if found is not None:
                 found.add(file)
+    known = {one.where for one in unread}
+    unread += [
+        Unread(path, f"has no {META} that can be read, so that its run is not known")
+        for path in _run_folders(place)
+        if path not in folders and f"{path}/{META}" not in known
+    ]
     return experiments, list(folders.values()), unread
+
+
+def _run_folders(place: Place) -> list[str]:
+    """Folders that are runs by their names."""
+    found: dict[str, None] = {}
+    for file in place.files:
+        parts = file.relative.split("/")
+        for place_, part in enumerate(parts[:-1]):
+            if _RUN_ID.match(part) and parts[place_ + 1] in (*_PARTS, META):
+                found["/".join(parts[: place_ + 1])] = None
+                break
+    return list(found)
 
 
 def _above(folder: str) -> Iterator[str]:
@@ -249,7 +270,7 @@ class _Session(MLflowSession):
                 if not line.endswith(b"\n") and len(line) < MAX_LINE:
                     self.damage.append(f"metrics/{name}: line {number:,} is torn at the end of the file")
                     break
-                point = _point(name, line)
+                point = _point(name, line) if line.endswith(b"\n") else None
                 if point is not None:
                     yield point
                 else:
@@ -264,10 +285,11 @@ class _Session(MLflowSession):
 def _point(name: str, line: bytes) -> Point | None:
     """A line: milliseconds, value, step; the oldest have no step, some have a data set's name and digest behind it."""
     parts = line.split()
-    if len(parts) not in (2, 3, 5) or len(parts[0]) > 18:
+    if len(parts) not in (2, 3, 5) or len(parts[0]) > 15:
         return None
     try:
-        return (int(parts[2]) if len(parts) > 2 else 0, int(parts[0]) * 1_000, name, float(parts[1]))
+        step = int(parts[2]) if len(parts) > 2 else 0
+        return (step, int(parts[0]) * 1_000, name, float(parts[1])) if abs(step) <= MAX_STEP else None
     except ValueError:
         return None
 
