@@ -49,6 +49,7 @@ class RunImport:
         written = [session.written_at for session in run.sessions if session.written_at is not None]
         self.written_at = max(written, default=None)
         self.stored = self._look()
+        self.grew = False  # whether something new of it was stored
 
     def _look(self) -> StoredRun:
         with self.context.looking() as connection:
@@ -72,6 +73,7 @@ class RunImport:
             sessions = [SessionImport(self, place) for place in range(len(self.run.sessions))]
             for session in sessions:
                 session.bring()
+            self.grew = any(session.has_sent for session in sessions)
             for session in sessions:
                 session.settle()
         except RunDeletedError:

@@ -13,7 +13,7 @@ from trainstore.importing.context import Reached
 from trainstore.importing.foreign import Entry, Session, Step
 from trainstore.importing.reports import ImportedRun
 from trainstore.importing.sending import Sender
-from trainstore.importing.stored import EVENT, PLACES, StoredWriter
+from trainstore.importing.stored import EVENT, PLACES, StoredWriter, last_logged
 from trainstore.models import LOST_AFTER
 from trainstore.recording.flush import Source
 from trainstore.recording.opening import joined_attempt
@@ -319,37 +319,31 @@ class SessionImport:
             return None
         is_opener = attempt.uid == self.uid
         is_resumed = any(one.resumed_from == attempt.attempt for one in self.run.stored.tree.by_number.values())
+        later = writer.closed_at is not None and is_opener and self.run.grew  # another session of it went on
         if is_opener and is_resumed:
             status = "interrupted"
-        elif writer.closed_at is None and not self.session.says_its_end and self._is_quiet():
+        elif (writer.closed_at is None or later) and not self.session.says_its_end and self._is_quiet(writer):
             status = "finished"
         else:
             return None
-        return None if writer.closed_at is not None and attempt.status == status else status
+        if writer.closed_at is None or attempt.status != status:
+            return status
+        ended_at = attempt.closed_at and microseconds_of(attempt.closed_at)
+        return status if later and ended_at != self._last_at(writer) else None
 
-    def _is_quiet(self) -> bool:
-        """Whether nothing was written for an hour. A copied file is new, what it says is not; one that grows is."""
+    def _is_quiet(self, writer: StoredWriter) -> bool:
+        """Whether nothing was written for an hour. A copied file is new, what it says is not."""
         written = self.run.written_at
-        if written is None:
-            return False
-        reached = self.reached
-        if self.context.final and reached is not None and reached.last_at is not None:
-            written = min(written, reached.last_at)
-        return now() - written > QUIET
+        return written is not None and now() - min(written, self._last_at(writer)) > QUIET
 
     def _last_at(self, writer: StoredWriter) -> int:
-        """When it was heard of last: its last step's time."""
-        if self.reached is not None and self.reached.last_at is not None:
-            return self.reached.last_at
-        stored = self.run.stored
-        attempt = stored.tree.by_number[writer.attempt]
-        if attempt.last_step is not None and stored.id is not None:
+        """When its attempt was heard of last."""
+        run_id = self.run.stored.id
+        if run_id is not None:
             with self.context.looking() as connection:
-                rows = self.context.target.statements.load_steps(
-                    connection, stored.id, attempt.attempt, [attempt.last_step]
-                )
-            for row in rows.values():
-                return microseconds_of(row["logged_at"])
+                at = last_logged(connection, self.context.target.statements, run_id, writer.attempt)
+            if at is not None:
+                return at
         return time_within(self.session.written_at or now())
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from trainstore.recording.attempts import AttemptTree
 from trainstore.recording.deletion import Tombstone, deleted_runs
@@ -89,6 +89,15 @@ def look(connection: Connection, statements: Statements, run_uid: str, writer_ui
             _take(writer, event.seq, event.details)
     tree = statements.load_attempts(connection, row.id)
     return StoredRun(row.id, row.source, row.project, row.name, tree, writers)
+
+
+def last_logged(connection: Connection, statements: Statements, run_id: int, attempt: int) -> int | None:
+    """When an attempt's latest step was logged, by any of its writers."""
+    log = statements.models.step_log.c
+    at = connection.execute(
+        select(func.max(log.logged_at)).where(log.run_id == run_id, log.attempt == attempt)
+    ).scalar()
+    return None if at is None else microseconds_of(at)
 
 
 def _writers(connection: Connection, statements: Statements, uids: Sequence[str]) -> dict[str, StoredWriter]:
