@@ -99,8 +99,11 @@ class Delimited:
 
         def lines() -> Iterator[str]:
             nonlocal place
-            for place, record in records:  # noqa: B007 - read below
-                yield record.decode(self._encoding, "replace")
+            for place, record in records:
+                if b"\0" in record:
+                    self._tell(place, "has a NUL byte")
+                else:
+                    yield record.decode(self._encoding, "replace")
 
         feed = lines()
         reader = csv.reader(feed, delimiter=self.delimiter)
@@ -112,9 +115,6 @@ class Delimited:
             except csv.Error as error:  # a field of more than 128 KiB, among others
                 self._tell(place, f"cannot be read: {error}")
                 reader = csv.reader(feed, delimiter=self.delimiter)
-                continue
-            if any("\0" in field for field in fields):
-                self._tell(place, "has a NUL byte")
                 continue
             yield place, fields
 
