@@ -148,6 +148,8 @@ class SessionImport:
         if writer is not None:
             statements = self.context.target.statements
             found = Comparison(self.context.looking, statements, self.run.stored, writer, self.uid).missing(found)
+            if writer.is_assumed:
+                found = _taken_up(found)
         for number, record in enumerate(found, max(acked, 2) + 1):
             if writer is not None and record["kind"] == "step":
                 self._tell(len(record["metrics"]))
@@ -378,6 +380,16 @@ def _fit(waiting: Step, metrics: Mapping[str, Any], entry: Step) -> bool:
     if waiting.step != entry.step or waiting.details or entry.details or len(metrics) > 1_000:
         return False
     return metrics.keys().isdisjoint(entry.metrics)
+
+
+def _taken_up(records: Iterable[Record]) -> Iterator[Record]:
+    """The records that are new of a session whose end was assumed: if there are steps, it had not ended."""
+    has_ended = True
+    for record in records:
+        if has_ended and record["kind"] == "step":
+            has_ended = False
+            yield status_record("running", None, 0)
+        yield record
 
 
 def _start_over(_acked: int) -> None:
