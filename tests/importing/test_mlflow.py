@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.dialects import registry
 
 from importing.databases import Inserted, all_of, made, steps
 from importing.harness import Source, content, everything, fingerprint, stored_points
@@ -19,6 +21,7 @@ from importing.reading import SAMPLES, events, hyperparams, points, runs_of, tru
 from importing.sources import SOURCES
 from trainstore.errors import SourceError
 from trainstore.importing import import_runs, mlflow
+from trainstore.importing.databases import query
 from trainstore.importing.foreign import End, ForeignRun, Notes
 from trainstore.importing.mlflow_values import typed
 from trainstore.importing.places import Place
@@ -277,6 +280,61 @@ def test_the_commit_and_the_command_are_kept(tmp_path: Path, store: TrainStore) 
     assert "c0ffee" * 6 in attempt
     assert "train.py" in attempt
     assert "abcdef123456789" not in attempt
+
+
+def test_a_loop_that_logs_everything_at_step_0_keeps_its_last_values(tmp_path: Path, store: TrainStore) -> None:
+    """A row holds the last thousand values of a metric; how many were before them is told."""
+    path = made(tmp_path / "m.db", NEW, run_row(), metric(0, 0.5, key="other"), metric(1, 7.0),
+                *(metric(0, place / 8, at=MS + place) for place in range(1_200)))  # fmt: skip
+    result = import_runs(store, path)
+    assert result.left_out == {"value of a metric before the last 1,001 at one step": 199}
+    (points,) = stored_points(store).values()
+    assert sorted(float(value) for name, step, value in points if (name, step) == ("loss", 0)) == [
+        place / 8 for place in range(199, 1_200)
+    ]
+    assert import_runs(store, path).counts["unchanged"] == 1
+
+
+def test_a_database_that_is_written_while_it_is_read_is_read_again(tmp_path: Path, store: TrainStore) -> None:
+    """A file that nobody writes is read where it lies. If that changes, the run says so; the next import mends it."""
+    runs = [letter * 32 for letter in "abc"]
+    rows = [run_row(run_id, name=run_id[0], start=MS + place) for place, run_id in enumerate(runs)]
+    points = [metric(step, 1.0, run_id=run_id) for run_id in runs for step in range(20)]
+    path = made(tmp_path / "m.db", NEW, *rows, *points)
+    os.utime(path, (1_780_000_000, 1_780_000_000))
+    written: list[str] = []
+
+    def write(name: str, *_: object) -> None:
+        if not written and name == "a":
+            written.append(name)
+            made(path, "", metric(20, 0.5, run_id=runs[2]))
+
+    first = import_runs(store, path, on_progress=write)
+    damage = {run.name: run.damage for run in first.runs}
+    assert written
+    assert sum("written while it was read" in str(lines) for lines in damage.values()) == 1
+    import_runs(store, path)
+    assert {name: len(points) for name, points in stored_points(store).items()} == {"a": 20, "b": 20, "c": 21}
+    assert import_runs(store, path).counts["unchanged"] == 3
+
+
+@pytest.mark.parametrize("name", ["mysql", "mssql", "oracle"])
+def test_queries_are_written_as_each_database_reads_them(name: str) -> None:
+    """Names of columns that are words of SQL elsewhere are quoted there."""
+    schema = {"metrics": frozenset(("key", "value", "step"))}
+    statement, there = query(schema, "metrics", ("step", "key", "is_nan"))
+    dialect = registry.load(name)()
+    compiled = str(statement.where(there["step"] == 1).order_by(there["key"]).compile(dialect=dialect))
+    assert f"NULL AS {'is_nan'}" in compiled
+    if name == "mysql":
+        assert "ORDER BY `key`" in compiled
+
+
+def test_a_url_of_an_sqlite_file_is_that_file(store: TrainStore, tmp_path: Path) -> None:
+    """sqlite:///…, as MLflow has it in its tracking URI."""
+    path = made(tmp_path / "m.db", NEW, run_row(name="a"), metric(0, 1.0))
+    assert import_runs(store, f"sqlite:///{path}").counts["new"] == 1
+    assert import_runs(store, path).counts["unchanged"] == 1
 
 
 # --- hostile --------------------------------------------------------------------------------------------------------

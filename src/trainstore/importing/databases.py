@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, column, func, inspect, null, select, table
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import ColumnElement, Connection, Select, column, func, inspect, make_url, null, select, table
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from trainstore.backends.sqlite_source import check_unchanged, open_source, tables
 from trainstore.backends.url_source import open_url_source
@@ -31,11 +31,15 @@ class Database:
 
     def __init__(self, place: Place, file: File | None) -> None:
         self.file = file
-        self.where = file.relative if file is not None else place.shown
+        self.shown = file.relative if file is not None else place.shown
         self._url = place.url
         self._users = 0
         self._stack = ExitStack()
         self._connection: Connection | None = None
+
+    def where(self, part: str) -> str:
+        """A part of it, relative to the source."""
+        return part if self.file is None else f"{self.file.relative}: {part}"
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -70,7 +74,7 @@ class Database:
                 inspector = inspect(self._connection)
                 found = inspector.get_multi_columns()
             except SQLAlchemyError as error:
-                raise SourceError(f"{self.where} cannot be read: {error}") from None
+                raise SourceError(f"{self.shown} cannot be read: {error}") from None
             return {
                 name.lower(): frozenset(str(one["name"]).lower() for one in columns)
                 for (_, name), columns in found.items()
@@ -91,7 +95,7 @@ class Database:
                         yield rows
                 check_unchanged(connection)
             except SQLAlchemyError as error:
-                raise SourceError(f"{self.where} cannot be read: {error}") from None
+                raise SourceError(f"{self.shown} cannot be read: {error}") from None
             except SourceError:
                 if self._connection is connection:
                     self._close()
@@ -119,9 +123,12 @@ def databases(place: Place) -> Iterator[tuple[Database, Schema] | Unread]:
         SourceError: The place itself is a database, and cannot be read.
     """
     if place.url is not None:
-        database = Database(place, None)
-        yield database, database.schema()
-        return
+        path = _sqlite_path(place.url)
+        if path is None:
+            database = Database(place, None)
+            yield database, database.schema()
+            return
+        place = Place.of(path)
     is_file = place.path is not None and place.path.is_file()
     for file in place.files:
         if not (is_file or file.name.lower().endswith(SUFFIXES)) or not _is_sqlite(file):
@@ -207,6 +214,15 @@ def written_at(file: File) -> int:
     """When an SQLite file or the log beside it was last written."""
     _, modified, _, logged = _state(file.path)
     return max(modified, logged) // 1_000
+
+
+def _sqlite_path(url: str) -> str | None:
+    """The file that a URL names, if it is SQLite's."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return None
+    return parsed.database if parsed.get_backend_name() == "sqlite" and not parsed.query else None
 
 
 def _is_sqlite(file: File) -> bool:

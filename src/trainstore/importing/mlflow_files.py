@@ -245,7 +245,7 @@ class _Session(MLflowSession):
 
     def steps(self) -> Iterator[Step]:
         self.damage += self._folder.damage
-        return steps(self._sorted())
+        return steps(self._sorted(), self.left_out)
 
     def _sorted(self) -> Iterator[Point]:
         if sum(file.size for file in self._folder.metrics.values()) <= MAX_IN_MEMORY:

@@ -55,7 +55,7 @@ def runs(database: Database, schema: Schema, options: Options) -> Iterator[Forei
         yield from found.unread
         if trash:
             runs = f"{trash:,} run{'s' if trash > 1 else ''}"
-            yield Unread(f"{database.where}: {runs}", f"{'are' if trash > 1 else 'is'} {TRASH}")
+            yield Unread(database.where(runs), f"{'are' if trash > 1 else 'is'} {TRASH}")
         yield from _others(database, schema)
 
 
@@ -64,7 +64,7 @@ def _others(database: Database, schema: Schema) -> Iterator[Unread]:
         if has(schema, name):
             (count,) = (int(row[0]) for row in database.rows(select(func.count()).select_from(table(name))))
             if count:
-                yield Unread(f"{database.where}: {name}", f"holds {count:,} {what}, which are not imported")
+                yield Unread(database.where(name), f"holds {count:,} {what}, which are not imported")
 
 
 class _Tables:
@@ -97,7 +97,7 @@ class _Tables:
         for one in self.database.rows(statement):
             run_id = one.run_uuid
             if not isinstance(run_id, str) or not run_id:
-                self.unread.append(Unread(f"{self.database.where}: a run", f"has no id, but {str(run_id)[:50]!r}"))
+                self.unread.append(Unread(self.database.where("a run"), f"has no id, but {str(run_id)[:50]!r}"))
                 continue
             name, created_at, is_deleted = experiments.get(one.experiment_id, (str(one.experiment_id), 0, False))
             is_deleted = is_deleted or one.lifecycle_stage == "deleted"
@@ -113,7 +113,7 @@ class _Tables:
                 started_at=started_at or ended_at or created_at,
                 ended_at=ended_at,
                 artifact_uri=text_of(one.artifact_uri),
-                where=f"{self.database.where}: {run_id}",
+                where=self.database.where(run_id),
                 is_deleted=is_deleted,
                 parent=parents.get(run_id),
                 left_out=left_out.get(run_id, Counter()),
@@ -216,7 +216,7 @@ class _Session(MLflowSession):
         return self._tags
 
     def steps(self) -> Iterator[Step]:
-        return steps(self._found.points(self.row, self.damage))
+        return steps(self._found.points(self.row, self.damage), self.left_out)
 
 
 def _microseconds(milliseconds: Any) -> int | None:
@@ -229,4 +229,4 @@ def refuse_others(database: Database, schema: Schema) -> None:
     """Raise `SourceError` if the tables that are needed are not there."""
     missing = [name for name in NEEDED if not has(schema, name)]
     if missing:
-        raise SourceError(f"{database.where} is no database of MLflow: it has no {', '.join(missing)}")
+        raise SourceError(f"{database.shown} is no database of MLflow: it has no {', '.join(missing)}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainstore.importing.foreign import End, Entry, Event, ForeignRun, Hyperparams, Notes, Session, Step
+from trainstore.recording.merging import MAX_EARLIER
 
 MAX_TOGETHER = 1_000  # metrics of one step that are one entry
 TRASH = "in MLflow's trash; to import what is there, pass --deleted (deleted=True)"
@@ -79,17 +80,27 @@ def metric_value(value: Any, is_nan: Any = False) -> Any:
     return float(value)  # a Decimal
 
 
-def steps(points: Iterable[tuple[int, int, str, Any]]) -> Iterator[Step]:
-    """Entries of points (step, µs, metric, value), which are sorted: all values of a step that fit together are one."""
+def steps(points: Iterable[tuple[int, int, str, Any]], left_out: Counter[str]) -> Iterator[Step]:
+    """Entries of points (step, µs, metric, value), which are sorted: all values of a step that fit together are one.
+
+    Some loops log everything at step 0: the values that a row of ours cannot hold are counted.
+    """
     metrics: dict[str, Any] = {}
-    step, at = -1, 0
+    times: Counter[str] | None = None  # how often each metric was logged at the step, if one was twice
+    step: int | None = None
+    at = 0
     for now, time, name, value in points:
         if now != step or name in metrics or len(metrics) >= MAX_TOGETHER:
-            if metrics:
+            if metrics and step is not None:
                 yield Step(at, step, metrics)
+            times = None if now != step else Counter(dict.fromkeys(metrics, 1)) if times is None else times
             step, at, metrics = now, time, {}
         metrics[name] = value
-    if metrics:
+        if times is not None:
+            times[name] += 1
+            if times[name] > MAX_EARLIER + 1:
+                left_out[f"value of a metric before the last {MAX_EARLIER + 1:,} at one step"] += 1
+    if metrics and step is not None:
         yield Step(at, step, metrics)
 
 

@@ -172,7 +172,7 @@ class _Studies:
                 for row in rows:
                     study = studies.get(row.study_id)
                     if study is None:
-                        yield Unread(f"{self.database.where}: trial {row.trial_id}", "is of no study")
+                        yield Unread(self.database.where(f"trial {row.trial_id}"), "is of no study")
                         continue
                     trial = self._trial(row, study)
                     if trial.state == "WAITING":
@@ -183,7 +183,7 @@ class _Studies:
             for study in studies.values():
                 if study.waiting:
                     yield Unread(
-                        f"{self.database.where}: {study.name}",
+                        self.database.where(study.name),
                         f"has {study.waiting:,} trials that wait to be run, so that there is nothing of them yet",
                     )
 
@@ -203,7 +203,7 @@ class _Studies:
             identity=trial.identity,
             name=f"{study.name}-{trial.number}",
             started_at=started_at,
-            where=f"{self.database.where}: {study.name}, trial {trial.number}",
+            where=self.database.where(f"{study.name}, trial {trial.number}"),
             sessions=[_Session(trial.identity, started_at, stamp, load, self.zone)],
             project=study.name,
             parent=None if parent is None else identities.get((row.study_id, parent)),

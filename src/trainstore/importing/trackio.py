@@ -22,7 +22,6 @@ from trainstore.importing.databases import (
     Schema,
     databases,
     has,
-    have,
     int_of,
     query,
     text_of,
@@ -56,7 +55,11 @@ JOIN artifacts AS a ON a.id = v.artifact_id WHERE l.{key} = :run ORDER BY l.id""
 
 def is_at(place: Place) -> bool:
     """Whether there is a database with Trackio's tables."""
-    return place.url is None and have(place, *_NEEDED)
+    return any(_is_project(found) for found in databases(place))
+
+
+def _is_project(found: tuple[Database, Schema] | Unread) -> bool:
+    return not isinstance(found, Unread) and found[0].file is not None and has(found[1], *_NEEDED)
 
 
 def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
@@ -65,7 +68,7 @@ def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
     for database in databases(place):
         if isinstance(database, Unread):
             yield database
-        elif database[0].file is not None and has(database[1], *_NEEDED):
+        elif _is_project(database):
             found = True
             yield from _Project(*database).runs()
     if not found:
@@ -106,7 +109,7 @@ class _Project:
                     identity=identity,
                     name=row.name or key,
                     started_at=row.begun_at,
-                    where=f"{self.database.where}: {row.name or key}",
+                    where=self.database.where(row.name or key),
                     sessions=[_Session(self, row, identity, stamp)],
                     uid=own,
                     project=self.name,
@@ -121,7 +124,7 @@ class _Project:
             for (count,) in self.database.rows(statement):
                 if count:
                     runs = f"{count:,} run{'s' if count > 1 else ''}"
-                    yield Unread(f"{self.database.where}: {runs}", "logged nothing")
+                    yield Unread(self.database.where(runs), "logged nothing")
 
     def _rows(self) -> Iterator[_Row]:
         key: Any = column(self.key)
