@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import URL, Connection, inspect
 
@@ -22,6 +22,7 @@ from trainstore.backends.sqlite_source import check_unchanged
 from trainstore.commands import command_on
 from trainstore.errors import SchemaMissingError, SchemaOutdatedError, SourceError
 from trainstore.models import VERSION_TABLE, Models, models_for
+from trainstore.queries import Reader, resolve_run
 from trainstore.recording.journal import JournalPlaces, is_live, last_record
 from trainstore.recording.statements import Statements
 from trainstore.values import plain_text
@@ -112,6 +113,21 @@ def open_store(location: str | os.PathLike[str] | URL, prefix: str, target: Targ
             copy.close()
 
 
+def check_store(location: str | os.PathLike[str] | URL, prefix: str, runs: Iterable[Any] = ()) -> None:
+    """Raise the errors of `open_store` without a target: before one is made for a source that cannot be read.
+
+    Args:
+        location: As for `open_store`.
+        prefix: As for `open_store`.
+        runs: That it must have, else `RunNotFoundError` or `RunNotUniqueError`.
+    """
+    backend, models = open_backend(location, read_only=True), models_for(prefix)
+    with backend.as_source() as connection:
+        if _revision(connection, backend, models) == schema.HEAD:
+            for run in runs:
+                resolve_run(Reader(connection, models, backend), run)
+
+
 @contextmanager
 def read_store(connection: Connection, models: Models, backend: Backend, target: Target) -> Iterator[Source]:
     """A store that is open in this process, by a connection of `Backend.snapshot`.
@@ -161,11 +177,13 @@ def _refuse_journals(backend: Backend, target: Target) -> None:
 
 
 def _refuse_itself(connection: Connection, backend: Backend, models: Models, target: Target) -> None:
-    same = backend.name == target.backend.name and (
-        backend.is_same(target.backend.identity)
-        or backend.place_of(connection) == target.backend.place_of(target.connection)
-    )
-    if same and models.prefix == target.models.prefix:
+    if models.prefix != target.models.prefix or backend.name != target.backend.name:
+        return
+    begun = target.connection.in_transaction()
+    place = target.backend.place_of(target.connection)
+    if not begun:
+        target.connection.rollback()  # the caller begins its own
+    if backend.is_same(target.backend.identity) or backend.place_of(connection) == place:
         raise _itself(backend)
 
 
