@@ -45,6 +45,7 @@ from trainstore.recording.recovery import Recovered
 from trainstore.recording.service import RecordingService
 from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
 from trainstore.scalarstop import ClosedError, ScalarStopMethods
+from trainstore.transfer.methods import MergeMethods
 from trainstore.values import canonical_hyperparams
 
 logger = logging.getLogger("trainstore")
@@ -57,7 +58,7 @@ _stores: WeakSet[TrainStore] = WeakSet()
 _of_the_parent: list[Connection | None] = []  # in a forked child: never closed, as they are the parent's too
 
 
-class TrainStore(QueryMethods, EditMethods, ScalarStopMethods):
+class TrainStore(QueryMethods, EditMethods, MergeMethods, ScalarStopMethods):
     """A store of training runs in one SQL database.
 
     Args:

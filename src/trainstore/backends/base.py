@@ -213,6 +213,9 @@ class Backend:
                 "(trainstore db roles prints its SQL), or grant this one INSERT and UPDATE"
             )
 
+    #: Whether a row read without types can be written into another database of this kind as it is.
+    keeps_rows: bool = False
+
     #: Whether `settle` does anything.
     needs_settling: bool = False
 

@@ -97,6 +97,7 @@ class SQLiteBackend(Backend):
 
     name = "sqlite"
     upgrades_on_open = True
+    keeps_rows = True
     # SQLite keeps track of its locks in memory: a child would inherit a record of locks that it does not hold.
     may_fork_connected = False
     may_fall_silent = False

@@ -2,7 +2,8 @@
 
 Each leaves an event of kind ``tag``, ``note`` or ``rename``, with ``{"set": {…}, "removed": […], "before": {…}}``. The
 last one by (at, writer_uid, seq) counts, in whatever order they arrive: an older edit that arrives late leaves its
-event, but changes nothing that a later one touched. An edit that changes nothing leaves no event.
+event, but changes nothing that a later one touched. An edit that changes nothing leaves no event, except one that
+comes from another store, where it did: without it, an older edit that arrives later would count.
 """
 
 from __future__ import annotations
@@ -43,12 +44,19 @@ class Edit:
 
 
 def apply_edits(
-    connection: Connection, statements: Statements, run_id: int, attempt: int, edits: Sequence[Edit]
+    connection: Connection,
+    statements: Statements,
+    run_id: int,
+    attempt: int,
+    edits: Sequence[Edit],
+    *,
+    keep: bool = False,
 ) -> list[dict[str, Any]]:
     """Store edits and their events, in the transaction that has locked the run; the details of these events.
 
     Args:
         attempt: The number of the attempt that tags are noted under.
+        keep: Whether edits that change nothing leave their events too.
     """
     if not edits:
         return []
@@ -64,7 +72,8 @@ def apply_edits(
             next_before = next((before for other, before in later if _touches(other, place)), None)
             old = (current if next_before is None else {place: next_before.get(key, _ABSENT)}).get(place, _ABSENT)
             new = edit.set.get(key, _ABSENT)
-            if new is old or (new is not _ABSENT and old is not _ABSENT and not differ(old, new)):
+            same = new is old or (new is not _ABSENT and old is not _ABSENT and not differ(old, new))
+            if same and not keep:
                 continue
             if new is _ABSENT:
                 details["removed"].append(key)
@@ -81,10 +90,15 @@ def apply_edits(
     return [details for _, details in events]
 
 
+def edited_places(connection: Connection, statements: Statements, run_id: int) -> set[tuple[str, str]]:
+    """What was edited, as (kind of the edit, name): what a run began with is older."""
+    edits = [edit for edit, _ in _stored_edits(connection, statements, run_id, None)]
+    return {(edit.kind, key) for edit in edits for key in (*edit.set, *edit.removed)}
+
+
 def edited_tags(connection: Connection, statements: Statements, run_id: int) -> set[str]:
-    """The names of the tags that were edited: what a run began with is older."""
-    edits = [edit for edit, _ in _stored_edits(connection, statements, run_id, None) if edit.kind == "tag"]
-    return {key for edit in edits for key in (*edit.set, *edit.removed)}
+    """The names of the tags that were edited."""
+    return {key for kind, key in edited_places(connection, statements, run_id) if kind == "tag"}
 
 
 def edit_of_record(writer_uid: str, seq: int, at: datetime, record: Record) -> Edit | None:

@@ -46,7 +46,7 @@ def differ(one: Json, other: Json) -> bool:
 
 
 def _earlier(into: Row, later: Row) -> dict[str, list[Json]]:
-    result, added = _earlier_of(into["details"]), _earlier_of(later["details"])
+    result, added = earlier_of(into["details"]), earlier_of(later["details"])
     old, new = into["metrics"], later["metrics"]
     for name in sorted(added.keys() | (old.keys() & new.keys())):
         values = added.get(name, [])
@@ -57,7 +57,8 @@ def _earlier(into: Row, later: Row) -> dict[str, list[Json]]:
     return result
 
 
-def _earlier_of(details: dict[str, Json] | None) -> dict[str, list[Json]]:
+def earlier_of(details: dict[str, Json] | None) -> dict[str, list[Json]]:
+    """The replaced values of a row, by metric."""
     found = (details or {}).get(EARLIER, {})
     return dict(found) if _is_earlier(found) else {}
 

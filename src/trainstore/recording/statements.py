@@ -93,6 +93,13 @@ class Statements:
         found: int | None = connection.execute(select(run.id).where(run.uid == uid)).scalar()
         return found
 
+    def link_parents(self, connection: Connection) -> None:
+        """Give every run that waits for its parent the one that is here now."""
+        run, parent = self.models.run, self.models.run.alias("parent_run")
+        found = select(parent.c.id).where(parent.c.uid == run.c.parent_uid).scalar_subquery()
+        waiting = (run.c.parent_run_id.is_(None), run.c.parent_uid.in_(select(parent.c.uid)))
+        connection.execute(update(run).where(*waiting).values(parent_run_id=found))
+
     def count_named(self, connection: Connection, name: str) -> int:
         """How many runs have this name."""
         count: int = connection.execute(self._count_named, {"_name": name}).scalar_one()

@@ -1,0 +1,223 @@
+"""The merge of one store into another: which runs, in which order, in which transactions.
+
+A run that the source has no news of is not read. What both stores have is joined run by run (`joining`); what is new is
+copied, small runs together (`copying`). A reader of the target never sees half a run, and a merge that was interrupted
+goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import IntegrityError
+
+from trainstore.errors import RunActiveError, RunNotFoundError
+from trainstore.recording.deletion import Tombstone, delete_run, deleted_runs, latest_of, revive, unite
+from trainstore.recording.statements import Statements
+from trainstore.transfer.copying import copy_runs
+from trainstore.transfer.joining import Joining
+from trainstore.transfer.reports import Merged, RunKey
+from trainstore.transfer.sources import Source
+from trainstore.transfer.vectors import Known, known_runs
+
+GATHERED = 10_000  # records of small runs in one transaction
+TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which runs are merged, and how."""
+
+    runs: Collection[str] | None = None  # uids; None: all
+    project: str | None = None
+    with_parents: bool = False
+    revive: bool = False
+    delete: bool = False
+    dry_run: bool = False
+
+
+def merge_runs(
+    source: Source,
+    connection: Connection,
+    statements: Statements,
+    choice: Choice,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Merged:
+    """Merge the runs of a source.
+
+    Args:
+        source: Where they are read.
+        connection: A writer's, outside a transaction.
+        statements: The target's.
+        choice: Of the runs.
+        on_progress: Called with the number of runs that are done, and of all that have news.
+
+    Raises:
+        RunNotFoundError: ``choice.runs`` names one that the source does not have.
+    """
+    report = Merged(source.name, waiting=source.waiting, dry_run=choice.dry_run)
+    merging = _Merging(source, connection, statements, choice, report)
+    with statements.backend.writing(connection):
+        ahead = merging.look()
+    done = 0
+    for group in _groups(ahead):
+        merging.bring(group)
+        done += len(group)
+        on_progress(done, len(ahead))
+    return report
+
+
+class _Merging:
+    def __init__(
+        self, source: Source, connection: Connection, statements: Statements, choice: Choice, report: Merged
+    ) -> None:
+        self.source = source
+        self.connection = connection
+        self.sql = statements
+        self.choice = choice
+        self.report = report
+
+    def look(self) -> list[Known]:
+        """Compare what both stores know, and honour what was deleted; the runs that are to be brought."""
+        theirs = known_runs(self.source.connection, self.source.models)
+        mine = known_runs(self.connection, self.sql.models)
+        chosen = self._chosen(theirs)
+        buried = self._buried([known for known in chosen if known.uid not in mine])
+        ahead = []
+        for known in chosen:
+            here = mine.get(known.uid)
+            if known.uid in buried:
+                (self.report.revived if self.choice.revive else self.report.skipped).append(_key(known))
+                if not self.choice.revive:
+                    continue
+            elif here is None:
+                self.report.new.append(_key(known))
+            elif known.has_news_for(here):
+                self.report.updated.append(_key(known))
+            else:
+                self.report.unchanged.append(_key(known))
+            if here is not None and here.has_news_for(known):
+                self.report.behind.append(_key(known))
+            if here is None or known.has_news_for(here):
+                ahead.append(known)
+        coming = {known.uid for known in ahead}
+        self.report.missing_parents += [
+            _key(known) for known in ahead if known.parent_uid and known.parent_uid not in mine.keys() | coming
+        ]
+        if not self.choice.dry_run and self.choice.revive:
+            revive(self.connection, self.sql, buried)
+        self._take_over_deletions(theirs, mine)
+        return [] if self.choice.dry_run else ahead
+
+    def _chosen(self, theirs: dict[str, Known]) -> list[Known]:
+        uids = set(theirs)
+        if self.choice.runs is not None:
+            unknown = sorted(set(self.choice.runs) - uids)
+            if unknown:
+                raise RunNotFoundError(f"{self.source.name} has no run {', '.join(unknown)}")
+            uids = set(self.choice.runs)
+        if self.choice.project is not None:
+            uids = {uid for uid in uids if theirs[uid].project == self.choice.project}
+        if self.choice.with_parents:
+            waiting = list(uids)
+            while waiting:
+                parent = theirs[waiting.pop()].parent_uid
+                if parent in theirs and parent not in uids:
+                    uids.add(parent)
+                    waiting.append(parent)
+        return [theirs[uid] for uid in sorted(uids)]  # in one order: two merges never wait for each other in a circle
+
+    # --- what was deleted -------------------------------------------------------------------------------------------
+
+    def _buried(self, new: Sequence[Known]) -> set[str]:
+        """Those of runs that the target does not have that were deleted there, and not begun again since."""
+        by_uid = {known.uid: known for known in new}
+        return {
+            uid
+            for uid, tombstone in deleted_runs(self.connection, self.sql.models, by_uid).items()
+            if tombstone.holds(latest_of(self.source.connection, self.source.models, by_uid[uid].run_id))
+        }
+
+    def _take_over_deletions(self, theirs: dict[str, Known], mine: dict[str, Known]) -> None:
+        """What the source remembers of deleted runs; a run that is here stays, unless ``delete`` says otherwise."""
+        if self.choice.runs is not None or self.choice.project is not None:
+            return  # whose project was it?
+        taken: list[Tombstone] = []
+        for uid, tombstone in deleted_runs(self.source.connection, self.source.models).items():
+            here = mine.get(uid)
+            if here is not None and uid not in theirs and self._holds_here(tombstone, here):
+                if not self.choice.delete or not self._delete(here):
+                    self.report.kept.append(_key(here))
+                    continue
+                self.report.deleted.append(_key(here))
+            taken.append(tombstone)
+        if not self.choice.dry_run:
+            unite(self.connection, self.sql, taken)
+
+    def _holds_here(self, tombstone: Tombstone, here: Known) -> bool:
+        return tombstone.holds(latest_of(self.connection, self.sql.models, here.run_id))
+
+    def _delete(self, known: Known) -> bool:
+        if self.choice.dry_run:
+            return True
+        try:
+            delete_run(self.connection, self.sql, known.run_id, known.uid, force=False)
+        except RunActiveError:
+            return False
+        return True
+
+    # --- what is brought --------------------------------------------------------------------------------------------
+
+    def bring(self, group: Sequence[Known]) -> None:
+        """Bring some runs in one transaction. Somebody else may store one of them meanwhile: then it is joined."""
+        for tries in range(TRIES):
+            conflicts = len(self.report.conflicts)
+            try:
+                with self.sql.backend.writing(self.connection, patient=True):
+                    self._bring(group)
+                    self.source.check_unchanged()
+            except IntegrityError:
+                del self.report.conflicts[conflicts:]
+                if tries + 1 == TRIES:
+                    raise
+            else:
+                return
+
+    def _bring(self, group: Sequence[Known]) -> None:
+        run = self.sql.models.run
+        uids = [known.uid for known in group]
+        here = set(self.connection.execute(select(run.c.uid).where(run.c.uid.in_(uids))).scalars())
+        new = [known for known in group if known.uid not in here]
+        if new:
+            copy_runs(self.source, self.connection, self.sql, new)
+        for known in group:
+            if known.uid in here:
+                self._join(known)
+        self.sql.link_parents(self.connection)
+
+    def _join(self, known: Known) -> None:
+        row = self.sql.lock_run(self.connection, known.uid)
+        if row is None:
+            return  # it was deleted just now
+        mine = known_runs(self.connection, self.sql.models, [row.id])[known.uid]
+        if known.has_news_for(mine):
+            self.report.conflicts += Joining(self.source, known, self.connection, self.sql, mine).join()
+
+
+def _key(known: Known) -> RunKey:
+    return RunKey(known.uid, known.name, known.project)
+
+
+def _groups(runs: Sequence[Known]) -> Iterator[list[Known]]:
+    group: list[Known] = []
+    size = 0
+    for known in runs:
+        if group and size + known.size > GATHERED:
+            yield group
+            group, size = [], 0
+        group.append(known)
+        size += known.size
+    if group:
+        yield group
