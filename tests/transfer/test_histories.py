@@ -127,7 +127,13 @@ def numbers_alike(value: Any) -> Any:
 def values_of(desk: Desk, run_uid: str) -> dict[Any, set[str]]:
     """(attempt, step, metric) → the different values."""
     return {
-        (place, name): {repr(as_float64(value)) for value in values}
+        (place, name): {plain(value) for value in values}
         for place, metrics in recorded_values(desk, run_uid).items()
         for name, values in metrics.items()
     }
+
+
+def plain(value: Any) -> str:
+    """A value as text; both zeros are one, as in PostgreSQL's jsonb."""
+    number = as_float64(value)
+    return repr(number + 0.0 if isinstance(number, float) else number)
