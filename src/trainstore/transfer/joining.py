@@ -15,11 +15,10 @@ from sqlalchemy import Connection, Row, or_, select, update
 
 from trainstore.recording.attempts import Attempt, AttemptTree
 from trainstore.recording.edits import EDIT_KINDS, Edit, apply_edits, edited_places
-from trainstore.recording.merging import differ
 from trainstore.recording.statements import Statements
 from trainstore.recording.summary import Summaries, Summary, summarize
 from trainstore.transfer.reports import Conflict
-from trainstore.transfer.rows import News, join_rows
+from trainstore.transfer.rows import News, differ, join_rows
 from trainstore.transfer.sources import Source
 from trainstore.transfer.vectors import Known
 from trainstore.values import microseconds_of

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 
-from trainstore.recording.merging import EARLIER, MAX_EARLIER, differ, earlier_of, own_details
+from trainstore.recording.merging import EARLIER, MAX_EARLIER, earlier_of, own_details
+from trainstore.recording.merging import differ as differ_exactly
 from trainstore.values import Json
 
 Row = dict[str, Any]
@@ -58,6 +60,19 @@ def join_rows(mine: Row, theirs: Row, news: News) -> tuple[Row, list[tuple[str, 
     return (mine if _same(mine, joined) else joined), differing
 
 
+def differ(one: Json, other: Json) -> bool:
+    """Whether two stored values differ, numbers as float64: PostgreSQL's jsonb makes 1e16 a whole number."""
+    return differ_exactly(one, other) and differ_exactly(_as_float64(one), _as_float64(other))
+
+
+def _as_float64(value: Json) -> Json:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value) if abs(value) <= sys.float_info.max else value
+    if isinstance(value, list):
+        return [_as_float64(item) for item in value]
+    return {key: _as_float64(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
 def _values(row: Row, earlier: dict[str, list[Json]], name: str) -> list[Json]:
     return [*earlier.get(name, []), row["metrics"][name]] if name in row["metrics"] else []
 
@@ -70,7 +85,6 @@ def _begins(longer: list[Json], shorter: list[Json]) -> bool:
 
 
 def _same(one: Row, other: Row) -> bool:
-    return all(one[name] == other[name] for name in ("logged_at", "epoch", "step_time", "details")) and (
-        one["metrics"].keys() == other["metrics"].keys()
-        and not any(differ(value, other["metrics"][name]) for name, value in one["metrics"].items())
+    return all(one[name] == other[name] for name in ("logged_at", "epoch", "step_time")) and not (
+        differ(one["metrics"], other["metrics"]) or differ(one["details"], other["details"])
     )
