@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from trainstore.errors import InvalidArgumentError
+from trainstore.importing import whole_runs
 from trainstore.importing.foreign import Options
 from trainstore.importing.importer import Importer, known_reader
 from trainstore.importing.places import Place
@@ -26,7 +27,8 @@ __all__ = ["Imported", "ImportedRun", "check_source", "import_runs", "tools"]
 
 def check_source(source: str | os.PathLike[str], tool: str | None = None) -> str:
     """What wrote a source, as people write its name. Raises as `import_runs`, before any store is opened."""
-    return known_reader(Place.of(source), tool).LABEL
+    place = Place.of(source)
+    return whole_runs.LABEL if whole_runs.is_at(place, tool) else known_reader(place, tool).LABEL
 
 
 def import_runs(
@@ -84,9 +86,13 @@ def import_runs(
         raise InvalidArgumentError(f"project {project!r} cannot be used: pass a str that is not empty")
     if dry_run and follow:
         raise InvalidArgumentError("dry_run writes nothing, so there is nothing to follow: leave out one of them")
+    place = Place.of(source)
+    if whole_runs.is_at(place, tool):
+        whole_runs.refuse_options(project=project, follow=follow)
+        return whole_runs.bring(store, place, dry_run=dry_run, revive=revive, on_progress=on_progress)
     importer = Importer(
         store,
-        Place.of(source),
+        place,
         Options(deleted, merge_subfolders, timezone, step, run, time),
         tool=tool,
         project=project,

@@ -47,6 +47,7 @@ class LoadedRun:
     uid: str
     name: str
     project: str
+    where: str = ""  # "line 2"
     points: int = 0  # values of metrics
 
 
@@ -130,7 +131,7 @@ class _Loading:
                 return
             if kind == "run":
                 self._close("the lines after it are another run's")
-                self._open(row)
+                self._open(row, f"line {number:,}")
             elif kind == "end":
                 self._end(row)
                 return
@@ -149,10 +150,10 @@ class _Loading:
         self.lines += 1
         self.digest.update(line)
 
-    def _open(self, row: dict[str, Any]) -> None:
+    def _open(self, row: dict[str, Any], where: str) -> None:
         self.why = None
         uid = row.get("uid")
-        self._begin(LoadedRun(str(uid)[:36], str(row.get("name"))[:255], str(row.get("project"))[:255]))
+        self._begin(LoadedRun(str(uid)[:36], str(row.get("name"))[:255], str(row.get("project"))[:255], where))
         values = self._checked("run", row)
         self.connection.begin()
         try:
