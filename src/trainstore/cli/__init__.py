@@ -15,6 +15,7 @@ TRAINSTORE_TRACEBACK=1.
 ``stores.py``         opening the store, a snapshot of it, or only its database
 ``printing.py``       tables, JSON and progress bars
 ``run_page.py``       what ``show`` prints of a run
+``transfers.py``      what ``merge`` and ``copy`` share, and what they print
 ``chart.py``          line charts of characters
 ``streams.py``        standard input and output, whatever their encoding
 ``files.py``          writing a file whole or not at all
@@ -63,6 +64,8 @@ COMMANDS = {
     "report": "report:report",
     "export": "export:export",
     "import": "import_:import_",
+    "merge": "merge:merge",
+    "copy": "copy:copy",
     "backup": "backup:backup",
     "recover": "recover:recover",
     "doctor": "doctor:doctor",

@@ -25,16 +25,23 @@ class _StoreOption(click.Option):
         return value, source
 
 
-store_option = click.option(
-    "--store",
-    "url",
-    cls=_StoreOption,
-    metavar="URL|PATH",
-    envvar=STORE_VARIABLE,
-    default=DEFAULT_STORE,
-    show_default=True,
-    show_envvar=True,
-    help="The store: a path (SQLite) or a database URL.",
+def _store_option(*names: str, what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        *names,
+        "url",
+        cls=_StoreOption,
+        metavar="URL|PATH",
+        envvar=STORE_VARIABLE,
+        default=DEFAULT_STORE,
+        show_default=True,
+        show_envvar=True,
+        help=what,
+    )
+
+
+store_option = _store_option("--store", what="The store: a path (SQLite) or a database URL.")
+into_option = _store_option(
+    "--into", "--store", what="The store to merge into: a path (SQLite) or a database URL; made if it does not exist."
 )
 prefix_option = click.option(
     "--prefix",

@@ -98,6 +98,15 @@ def check_exists(url: str, prefix: str, *, tables: bool, read_only: bool = False
             )
 
 
+def exists(url: str, prefix: str) -> bool:
+    """Whether there is a store: for a command that would make one, but only looks."""
+    try:
+        check_exists(url, prefix, tables=True, read_only=True)
+    except (StoreUnavailableError, SchemaMissingError):
+        return False
+    return True
+
+
 def _neighbour(url: str, prefix: str) -> str:
     """The only store in the folder where the path ``url`` would be, or which it is, for a message."""
     if "://" in url:
