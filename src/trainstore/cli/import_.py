@@ -11,9 +11,8 @@ import click
 from trainstore.cli.files import ended_by_signals
 from trainstore.cli.options import store_options
 from trainstore.cli.printing import new_console, print_json, print_table
-from trainstore.cli.stores import check_exists, open_store
+from trainstore.cli.stores import exists, open_store
 from trainstore.cli.streams import visible
-from trainstore.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from trainstore.importing import Imported
@@ -51,7 +50,7 @@ def import_(source: str, url: str, prefix: str, as_json: bool, dry_run: bool, fo
     if dry_run and follow:
         raise click.UsageError("--dry-run writes nothing, so there is nothing to --follow.")
     label = check_source(source, options["tool"])
-    if dry_run and not _exists(url, prefix):
+    if dry_run and not exists(url, prefix):
         url, prefix = IN_MEMORY, ""
     with open_store(url, prefix, make=True) as store, _counts(label, shown=not as_json) as told:
         if follow and not as_json:
@@ -62,14 +61,6 @@ def import_(source: str, url: str, prefix: str, as_json: bool, dry_run: bool, fo
         print_json(result.to_json())
     else:
         _print(result)
-
-
-def _exists(url: str, prefix: str) -> bool:
-    try:
-        check_exists(url, prefix, tables=True, read_only=True)
-    except StoreUnavailableError:
-        return False
-    return True
 
 
 @contextmanager
