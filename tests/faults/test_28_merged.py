@@ -107,7 +107,7 @@ def test_killed_at_random_times(fault: Fault, sources: Any, new_database: Callab
             store.merge(after)
             longest = max(0.1, min(1.0, 0.1 + time.monotonic() - began))
             again = store.merge(after)
-        assert not (again.new or again.updated or again.behind)
+        assert [*again.new, *again.updated, *again.behind] == []
         assert contents(target) == expected, f"after {killed} kills"
 
 
