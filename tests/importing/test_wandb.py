@@ -172,6 +172,32 @@ def test_what_is_no_number_is_kept_as_it_is_or_counted(tmp_path: Path) -> None:
     }
 
 
+def test_media_are_counted_as_one_whose_properties_w_and_b_writes_one_by_one(tmp_path: Path) -> None:
+    """So it writes images and histograms; values that are nested otherwise stay."""
+
+    def item(*names: str, value: object) -> tuple[int, bytes]:
+        return 1, proto(*((2, name) for name in names), (16, json.dumps(value)))
+
+    write(
+        tmp_path,
+        wandb_run(T),
+        wandb_record(
+            2,
+            item("img", "_type", value="image-file"),
+            item("img", "path", value="media/images/img.png"),
+            item("imgs", value=1),
+            item("a", "hist", "_type", value="histogram"),
+            item("a", "hist", "values", value=[1, 2]),
+            item("a", "loss", value=0.5),
+            (2, proto((1, 3))),
+        ),
+        wandb_record(8, (4, "run_table"), (5, "of a table")),
+    )
+    run = only(tmp_path)
+    assert steps(entries_of(run)) == [(3, {"imgs": 1, "a.loss": 0.5})]
+    assert run.sessions[0].left_out == {"image": 1, "histogram": 1}
+
+
 def test_a_summary_that_was_set_by_hand_is_logged_at_the_last_step(tmp_path: Path) -> None:
     """What W&B made of the rows is none; a value that hides a metric's is counted."""
     own = {"best": 0.5, "where": "here", "loss": 0.1, "table": {"_type": "table-file"}}
@@ -291,6 +317,21 @@ def test_forked_runs_have_a_parent_and_rewound_ones_go_on(tmp_path: Path) -> Non
     assert (found["fork"].parent, found["fork"].parent_step) == (found["abc"].identity, 12)
     assert found["abc"].parent is None
     assert [session.opening() for session in found["abc"].sessions] == [-1, 12]
+
+
+def test_axes_are_those_of_the_run_and_branches_are_told_on_them(tmp_path: Path) -> None:
+    """A session that resumes a run need not define them again; W&B's own count of a branch's step is no step there."""
+    counted = [wandb_row(s, T + s, {"loss": s, "global_step": 10 * s}) for s in range(26)]
+    write(tmp_path / "a", wandb_run(T), wandb_axis("*", "global_step"), *counted)
+    resumed = [wandb_row(20, T + 100, {"loss": 0.5, "global_step": 210})]
+    write(tmp_path / "b", wandb_run(T + 100), *resumed)
+    branch = (23, proto((1, "abc"), (2, 12.0), (3, "_step")))
+    write(tmp_path / "c", wandb_run(T + 200, "fork", {}, branch), *rows(13, 15), run="fork")
+    write(tmp_path / "d", wandb_run(T + 300, "abc", {}, branch))
+    found = runs_of(wandb, tmp_path)
+    assert [session.opening() for session in found["abc"].sessions] == [-1, 209, 120]
+    assert steps(list(found["abc"].sessions[1].entries())) == [(210, {"loss": 0.5, "global_step": 210})]
+    assert found["fork"].parent_step == 120
 
 
 def test_facts_of_the_machine_and_the_versions_are_kept(tmp_path: Path) -> None:

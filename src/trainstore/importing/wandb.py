@@ -7,6 +7,7 @@ ones before were still written when it began.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -64,10 +65,10 @@ def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
     for log in sorted(logs.values(), key=lambda log: (log.run.started_at, log.file.relative)):
         by_run.setdefault(log.run_identity, []).append(log)
     for identity, parts in by_run.items():
-        yield from _run(identity, parts)
+        yield from _run(identity, parts, by_run)
 
 
-def _run(identity: str, logs: list[_Log]) -> Iterator[ForeignRun | Unread]:
+def _run(identity: str, logs: list[_Log], by_run: dict[str, list[_Log]]) -> Iterator[ForeignRun | Unread]:
     first = logs[0].run
     sessions: list[_LogSession] = []
     for log in logs:
@@ -77,6 +78,7 @@ def _run(identity: str, logs: list[_Log]) -> Iterator[ForeignRun | Unread]:
         else:
             yield Unread(log.file.relative, "has no row yet that would tell where it resumes its run")
     branch = first.branch if first.branch and first.branch[0] != first.id else None
+    parent = f"{first.project}/{branch[0]}" if branch else None
     yield ForeignRun(
         identity=identity,
         name=first.name or first.id,
@@ -84,8 +86,8 @@ def _run(identity: str, logs: list[_Log]) -> Iterator[ForeignRun | Unread]:
         where=logs[0].file.relative,
         sessions=sessions,
         project=first.project or None,
-        parent=f"{first.project}/{branch[0]}" if branch else None,
-        parent_step=branch[1] if branch else None,
+        parent=parent,
+        parent_step=_step_at(by_run.get(parent or "", []), branch[1]) if branch else None,
     )
 
 
@@ -175,8 +177,8 @@ class _LogSession(Session):
         if not self._earlier:
             return -1
         if run.branch and run.branch[0] == run.id:
-            return run.branch[1]
-        first, _ = self._beginning()
+            return _step_at([earlier._log for earlier in self._earlier], run.branch[1])
+        first, _ = self._beginning(_definitions([earlier._log for earlier in self._earlier]))
         if first is None or any(earlier.last_at() > self.started_at for earlier in self._earlier):
             return None
         return first - 1
@@ -191,9 +193,9 @@ class _LogSession(Session):
             _try(log.see, last)
         return log.at
 
-    def _beginning(self) -> tuple[int | None, bool]:
-        """The first step, and whether the log has an end without one."""
-        log = Log(self._log.run, self.left_out.copy())
+    def _beginning(self, before: Log | None = None) -> tuple[int | None, bool]:
+        """The first step, and whether the log has one, or an end without one."""
+        log = Log(self._log.run, self.left_out.copy(), before=before)
         for _, _, kind, body in self._log.records([]):
             if kind in (METRIC, HISTORY):
                 try:
@@ -242,17 +244,44 @@ class _LogSession(Session):
         """What was known where this process read up to last time, and that place; else the beginning."""
         start, log = _READ.get(self._key, (0, None))
         if log is None or not start or position_of(start) > after:
-            return Log(self._log.run, self.left_out, complete=not after), 0
+            before = _definitions([earlier._log for earlier in self._earlier])
+            return Log(self._log.run, self.left_out, complete=not after, before=before), 0
         return log.copy(self.left_out), start
 
     def _again(self, until: int) -> Log:
         """What a log knows that has read everything before an offset: the end needs the whole history's names."""
-        log = Log(self._log.run, self.left_out.copy(), complete=True)
+        before = _definitions([earlier._log for earlier in self._earlier])
+        log = Log(self._log.run, self.left_out.copy(), complete=True, before=before)
         for _, end, kind, body in self._log.records([]):
             if end >= until:
                 break
             _try(log.read, kind, body)
         return log
+
+
+def _definitions(logs: list[_Log]) -> Log | None:
+    """What the logs of earlier sessions define: W&B's server remembers it for those that resume the run."""
+    log: Log | None = None
+    for earlier in logs:
+        log = Log(earlier.run, Counter(), before=log)
+        for _, _, kind, body in earlier.records([]):
+            if kind == METRIC:
+                _try(log.define, body)
+    return log
+
+
+def _step_at(logs: list[_Log], counted: int) -> int:
+    """The step that rows have reached up to one that W&B counts so: it may lie on another axis."""
+    log: Log | None = None
+    reached = -1
+    for earlier in logs:
+        log = Log(earlier.run, Counter(), before=log)
+        for _, _, kind, body in earlier.records([]):
+            if kind in (METRIC, HISTORY):
+                _try(log.read, kind, body)
+            if kind == HISTORY and log.step is not None and log.counted <= counted:
+                reached = max(reached, log.step)
+    return reached if reached >= 0 else counted
 
 
 def _try(read: Callable[..., object], *arguments: object) -> None:

@@ -36,8 +36,10 @@ from trainstore.importing.wandb_records import (
 from trainstore.importing.wire import LAST_SECOND, fields, number, tally, text
 
 _LEFT_OUT = {4: "console line", 13: "console line"}
+_TYPE = "._type"
 _INTERNAL = ("_step", "_runtime", "_timestamp", "_wandb")
 _AXIS = re.compile(r"(?:.*[/._])?(?:step|steps|iter|iteration|iterations|update|updates)\Z", re.DOTALL)
+_OWN_ARTIFACTS = ("job", "run_table", "wandb-history")  # W&B's own; what a table holds is counted with its row
 _INTERRUPTED = 255  # the exit code that W&B writes after Ctrl-C
 
 RawEntry = Step | Hyperparams | Notes | Event | End
@@ -46,11 +48,13 @@ RawEntry = Step | Hyperparams | Notes | Event | End
 class Log:
     """Reads the records of one log in their order, and remembers what later ones need."""
 
-    def __init__(self, run: RunRecord, left_out: Counter[str], *, complete: bool = False) -> None:
+    def __init__(
+        self, run: RunRecord, left_out: Counter[str], *, complete: bool = False, before: Log | None = None
+    ) -> None:
         self._run = run
         self._left_out = left_out
-        self._axes: dict[str, str] = {}  # metric → its axis
-        self._patterns: dict[str, str] = {}  # beginning of metrics' names → their axis
+        self._axes: dict[str, str] = dict(before._axes) if before else {}  # metric → its axis
+        self._patterns: dict[str, str] = dict(before._patterns) if before else {}  # beginnings of names → their axis
         self._known: dict[str, str | None] = {}
         self._texts: dict[bytes, str] = {}  # names as they are written
         self._names: set[str] = set()  # of metrics in the history
@@ -58,6 +62,7 @@ class Log:
         self._last = -1  # the highest step so far
         self.complete = complete  # whether all rows and summaries so far were read
         self.begun = False  # whether the run's first record was read
+        self.counted = -1  # the last row's number as W&B counts
         self.step: int | None = None  # of the last row
         self.at = run.started_at  # likewise
 
@@ -85,7 +90,8 @@ class Log:
         elif kind == ALERT:
             return [Event(self.at, "alert", self.step, alert(body))]
         elif kind in (ARTIFACT, USED):
-            return [Event(self.at, "artifact", self.step, artifact(body) if kind == ARTIFACT else used_artifact(body))]
+            details = artifact(body) if kind == ARTIFACT else used_artifact(body)
+            return [] if details.get("type") in _OWN_ARTIFACTS else [Event(self.at, "artifact", self.step, details)]
         elif kind == EXIT:
             return self._end(body)
         elif kind == STATS:
@@ -138,6 +144,10 @@ class Log:
             self._count("row at a negative step")
             return []
         self.at = _microseconds(row.get("_timestamp"), self.at)
+        self.counted = counted
+        media = [name.removesuffix(_TYPE) for name in row if name[-6:] == _TYPE]
+        if media:
+            row = self._without(media, row)
         by_step: dict[int, dict[str, Any]] = {}
         for name, value in row.items():
             if name[:1] == "_" and name.partition(".")[0] in _INTERNAL:
@@ -153,6 +163,14 @@ class Log:
         self.step = max(by_step, default=counted)
         self._last = max(self._last, self.step)
         return [Step(self.at, step, by_step[step]) for step in sorted(by_step)]
+
+    def _without(self, media: list[str], row: dict[str, Any]) -> dict[str, Any]:
+        """A row without its media, of which W&B writes each property by itself: ``img._type``, ``img.path``, …"""
+        for name in media:
+            self._count(_media(row[name + _TYPE]))
+            self._names.add(name)
+        inside = tuple(f"{name}." for name in media)
+        return {name: value for name, value in row.items() if not name.startswith(inside)}
 
     def _step_of(self, name: str, row: dict[str, Any], counted: int) -> int:
         if name not in self._known:
