@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from importing.harness import KILLS, Source, killed_at_random
 from trainstore import TrainStore
 from trainstore.cli import main
 from trainstore.errors import InvalidArgumentError, SourceError
@@ -157,3 +159,36 @@ def test_the_command_brings_it(exported: Path, plain: TrainStore, capsys: pytest
         main(["import", str(exported), "--json", "--store", plain.url])
     assert exited.value.code == 0
     assert json.loads(capsys.readouterr().out)["new"] == 2
+
+
+def test_an_import_that_is_killed_again_and_again_goes_on(
+    source: TrainStore, exported: Path, backend_name: str, new_database: Callable[..., str]
+) -> None:
+    """SIGKILL at random places, then an import to its end: nothing lacks, nothing is there twice."""
+    url = new_database(backend_name)
+    kills = KILLS if backend_name == "sqlite" else max(1, KILLS // 3)
+    killed_at_random(Source("trainstore", ""), exported, url, random.Random(7), kills=kills)
+    with TrainStore(url) as store:
+        assert rows(store) == rows(source)
+
+
+def test_no_run_is_ever_half_there(exported: Path, tmp_path: Path, new_database: Callable[..., str]) -> None:
+    """A bit that is another anywhere in the file: an error of ours, or runs as they were; what lacks is named."""
+    with TrainStore(new_database("sqlite")) as whole:
+        import_runs(whole, exported)
+        expected = rows(whole)
+    random_ = random.Random(3)
+    for number in range(5):
+        content = bytearray(exported.read_bytes())
+        content[random_.randrange(len(content))] ^= 1 << random_.randrange(8)
+        path = tmp_path / f"{number}.jsonl"
+        path.write_bytes(content)
+        with TrainStore(new_database("sqlite")) as store:
+            try:
+                result = import_runs(store, path)
+            except SourceError:
+                assert store.list_runs().empty
+                continue
+            assert result.unread or len(result.runs) == 2
+            assert all(set(found) <= set(expected[name]) for name, found in rows(store).items())
+            assert store.list_runs().shape[0] == len(result.runs)
