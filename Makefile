@@ -44,8 +44,8 @@ soak-resume: .venv/dev.done ## trainings killed at random events and resumed, RE
 	RESUME_KILLS=$${RESUME_KILLS:-50} $(BIN)/python -m pytest -q tests/training/test_killed.py
 
 soak-import: .venv/dev.done ## imports of every source killed at random, IMPORT_KILLS=200 each, of IMPORT_DAMAGES=100 damaged copies, of random logs that grow
-	IMPORT_KILLS=$${IMPORT_KILLS:-200} IMPORT_DAMAGES=$${IMPORT_DAMAGES:-100} IMPORT_HISTORIES=$${IMPORT_HISTORIES:-200} \
-		$(BIN)/python -m pytest -q -s tests/importing/test_every_source.py tests/importing/test_growing_logs.py
+	IMPORT_KILLS=$${IMPORT_KILLS:-200} IMPORT_DAMAGES=$${IMPORT_DAMAGES:-100} IMPORT_HISTORIES=$${IMPORT_HISTORIES:-200} IMPORT_GROWTHS=$${IMPORT_GROWTHS:-100} \
+		$(BIN)/python -m pytest -q -s tests/importing/test_every_source.py tests/importing/test_growing_logs.py tests/importing/test_growing_databases.py
 
 lint: .venv/dev.done ## style, types, floors of imports
 	$(BIN)/ruff check .

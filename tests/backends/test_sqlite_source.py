@@ -374,6 +374,14 @@ def test_a_damaged_file_is_an_error_of_ours(folder: Path, old: bool) -> None:
         assert path.read_bytes() == damage
 
 
+def test_a_schema_that_is_no_text_is_an_error_of_ours(folder: Path) -> None:
+    """SQLite cites the schema in its message, whatever bytes are in it."""
+    path = make(folder / "foreign.db")
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE pair", b"CREATE TABLE \xc1\xff(("))
+    with pytest.raises(SourceError, match=r"foreign\.db is damaged"), open_source(path):
+        pass
+
+
 def test_a_query_without_an_end_is_given_up(folder: Path) -> None:
     """The deadline ends a query that would run for ever; the time that its reader takes does not count."""
     path = make(folder / "foreign.db")

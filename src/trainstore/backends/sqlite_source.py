@@ -151,6 +151,8 @@ class _Clock:
             yield
         except sqlite3.Error as error:
             raise self._translated(error) from None
+        except UnicodeDecodeError:  # of SQLite's own message, which cites the schema
+            raise SourceError(f"{plain(self.path)} is damaged: its schema is no text") from None
         finally:
             self._spent += time.monotonic() - self._began
 
