@@ -109,7 +109,7 @@ def test_what_is_no_number_of_the_training_is_counted(tmp_path: Path) -> None:
     run = only(tmp_path)
     assert steps(entries_of(run)) == [(1, {"loss": 1.0})]
     assert run.sessions[0].left_out == {
-        "medium": 1,
+        "media item": 1,
         "console line": 1,
         "system metric": 1,
         "unknown value": 1,
