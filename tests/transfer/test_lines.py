@@ -20,7 +20,7 @@ from sqlalchemy import select
 
 from trainstore import TrainStore
 from trainstore.errors import SourceError
-from trainstore.transfer import from_lines, lines
+from trainstore.transfer import line_values, lines
 from trainstore.transfer.from_lines import Loaded, load
 from trainstore.values import restore
 from transfer.held import rows
@@ -270,7 +270,7 @@ def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
 def test_a_line_without_end_takes_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is passed over, and costs the run that it is in."""
-    monkeypatch.setattr(from_lines, "MAX_LINE", 1_000)
+    monkeypatch.setattr(line_values, "MAX_LINE", 1_000)
     long = STEP | {"details": {"text": "x" * 3_000_000}}
     with loaded(hostile(STEP, long), tmp_path) as (_, report):
         assert report.runs == []

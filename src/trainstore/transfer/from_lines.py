@@ -7,37 +7,24 @@ does not have its last line.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
-from uuid import UUID
 
-import orjson
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Connection, DateTime, Double, Integer, String, insert
+from sqlalchemy import Connection, insert
 from sqlalchemy.exc import IntegrityError
 
-from trainstore.column_types import UTCDateTime
 from trainstore.errors import SourceError
-from trainstore.models import NAMESPACES, STATUSES, Models
 from trainstore.recording.statements import STEP_COLUMNS, Statements
 from trainstore.schema import HEAD
-from trainstore.transfer.lines import FORMAT, MARK, TABLES, columns_of
-from trainstore.values import INT64_MAX, INT64_MIN, microseconds_of, plain_text
+from trainstore.transfer import line_values
+from trainstore.transfer.line_values import DamageError, checks_of, parsed
+from trainstore.transfer.lines import FORMAT, MARK, TABLES
+from trainstore.values import microseconds_of, plain_text
 
-MAX_LINE = 64 << 20  # bytes
-MAX_DEPTH = 64
 _CHUNK = 1_000  # rows
 _BEGIN = f'{{"{MARK}":'.encode()
-_NONFINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
-_UIDS = ("uid", "writer_uid", "parent_uid")
-_OBJECTS = ("metrics",)
-
-
-class _DamageError(ValueError):
-    """A line that cannot be taken."""
 
 
 @dataclass(slots=True)
@@ -90,9 +77,9 @@ def load(path: Path, connection: Connection, statements: Statements) -> Loaded:
 
 def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     number = 0
-    while line := file.readline(MAX_LINE + 1):
+    while line := file.readline(line_values.MAX_LINE + 1):
         number += 1
-        if len(line) > MAX_LINE:
+        if len(line) > line_values.MAX_LINE:
             while (rest := file.readline(1 << 20)) and not rest.endswith(b"\n"):
                 pass
         yield number, line
@@ -103,7 +90,7 @@ class _Loading:
         self.connection = connection
         self.statements = statements
         self.loaded = Loaded()
-        self.checks = {name: _checks(statements.models, name) for name in ("run", *TABLES)}
+        self.checks = {name: checks_of(statements.models, name) for name in ("run", *TABLES)}
         self.run: LoadedRun | None = None
         self.why: str | None = None  # the run, or what is between runs, cannot be taken
         self.is_whole = False  # the file's last line was there
@@ -122,7 +109,7 @@ class _Loading:
     def take(self, number: int, line: bytes) -> None:
         """Take in a line."""
         try:
-            row = _parsed(line)
+            row = parsed(line)
             kind = row.pop("table", None)
             if MARK in row:
                 _check_head(row)
@@ -142,8 +129,8 @@ class _Loading:
             elif kind in TABLES:
                 self._add(str(kind), row)
             else:
-                raise _DamageError(f"is of no table that is known, but of {str(kind)[:60]!r}")
-        except _DamageError as error:
+                raise DamageError(f"is of no table that is known, but of {str(kind)[:60]!r}")
+        except DamageError as error:
             if number == 1:
                 raise SourceError(f"the first line {error}") from None
             self.why = self.why or f"line {number:,} {error}"
@@ -159,27 +146,27 @@ class _Loading:
         try:
             result = self.connection.execute(insert(self.statements.models.run), values)
         except IntegrityError:
-            raise _DamageError("is of a run that is in the file already") from None
+            raise DamageError("is of a run that is in the file already") from None
         self.run_id = result.inserted_primary_key[0]  # type: ignore[index]
 
     def _add(self, kind: str, row: dict[str, Any]) -> None:
         if self.why is not None:
             return
         if self.run is None:
-            raise _DamageError("belongs to no run: the line of its run is missing")
+            raise DamageError("belongs to no run: the line of its run is missing")
         values = self._checked(kind, row)
         attempt = values.get("attempt")
         if kind == "attempt":
             before = values["resumed_from"]
             if before is not None and before not in self.attempts:
-                raise _DamageError(f"has an attempt that resumes attempt {before}, which is not there")
+                raise DamageError(f"has an attempt that resumes attempt {before}, which is not there")
             self.attempts.add(values["attempt"])
         elif attempt is not None and attempt not in self.attempts:
-            raise _DamageError(f"names attempt {attempt}, which is not there")
+            raise DamageError(f"names attempt {attempt}, which is not there")
         if kind == "step_log":
             place = (values["step"], values["attempt"])
             if place <= self.last:
-                raise _DamageError(f"is of step {place[0]}, which is there twice or not in order")
+                raise DamageError(f"is of step {place[0]}, which is there twice or not in order")
             self.last = place
             earlier = (values["details"] or {}).get("earlier") if isinstance(values["details"], dict) else None
             self.run.points += len(values["metrics"])
@@ -195,7 +182,7 @@ class _Loading:
         checks = self.checks[kind]
         unknown = row.keys() - checks.keys()
         if unknown:
-            raise _DamageError(f"has {str(min(unknown))[:60]!r}, which {kind} does not have")
+            raise DamageError(f"has {str(min(unknown))[:60]!r}, which {kind} does not have")
         return {name: check(row.get(name)) for name, check in checks.items()}
 
     def _flush(self) -> None:
@@ -209,23 +196,23 @@ class _Loading:
                 else:
                     self.connection.execute(insert(getattr(self.statements.models, kind)), rows)
         except IntegrityError:
-            raise _DamageError("or one shortly before it has a row that is there twice") from None
+            raise DamageError("or one shortly before it has a row that is there twice") from None
 
     def _end(self, row: Mapping[str, Any]) -> None:
         """The end of a run: it is taken if everything is there."""
         uid = str(row.get("run"))[:36]
         try:
             if self.why is None and self.run is None:
-                raise _DamageError("the line that it begins with is missing")
+                raise DamageError("the line that it begins with is missing")
             if self.why is None and self.run is not None:
                 if (row.get("run"), row.get("lines")) != (self.run.uid, self.lines):
-                    raise _DamageError(f"{self.lines:,} lines of it are there, not {str(row.get('lines'))[:20]}")
+                    raise DamageError(f"{self.lines:,} lines of it are there, not {str(row.get('lines'))[:20]}")
                 if row.get("sha256") != self.digest.hexdigest():
-                    raise _DamageError("its lines were damaged or changed after they were written")
+                    raise DamageError("its lines were damaged or changed after they were written")
                 if not self.attempts:
-                    raise _DamageError("it has no attempt")
+                    raise DamageError("it has no attempt")
                 self._flush()
-        except _DamageError as error:
+        except DamageError as error:
             self.why = str(error)
         if self.why is None and self.run is not None:
             self.connection.commit()
@@ -263,36 +250,6 @@ def _named(run: LoadedRun) -> str:
     return plain_text(f"run {run.name} ({run.uid})", 400)
 
 
-def _parsed(line: bytes) -> dict[str, Any]:
-    if len(line) > MAX_LINE:
-        raise _DamageError(f"is longer than {MAX_LINE >> 20} MiB")
-    if not line.endswith(b"\n"):
-        raise _DamageError("is cut off")
-    try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        raise _DamageError("is not JSON") from None
-    if not isinstance(row, dict):
-        raise _DamageError("is not a JSON object")
-    _check_depth(row, has_nul=b"\\u0000" in line)
-    return row
-
-
-def _check_depth(value: Any, *, has_nul: bool) -> None:
-    """Refuse what is nested too deep, and texts with NUL, which PostgreSQL does not take."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 4):
-        items = [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
-        if has_nul:
-            keys = [key for one in level if isinstance(one, dict) for key in one]
-            if any(isinstance(item, str) and "\0" in item for item in (*items, *keys)):
-                raise _DamageError("has a NUL character")
-        level = [item for item in items if isinstance(item, (dict, list))]
-        if not level:
-            return
-    raise _DamageError(f"is nested more than {MAX_DEPTH} deep")
-
-
 def _check_head(row: Mapping[str, Any]) -> None:
     schema, version = str(row.get("schema"))[:20], str(row.get("version"))[:20]
     if row.get("format") != FORMAT or not schema.isdigit() or schema > HEAD:
@@ -300,92 +257,3 @@ def _check_head(row: Mapping[str, Any]) -> None:
             f"it was written by trainstore {version} (format {str(row.get('format'))[:20]}, schema {schema}); this one "
             f"reads format {FORMAT} up to schema {HEAD}: upgrade trainstore"
         )
-
-
-# --- Values ----------------------------------------------------------------------------------------------------------
-
-
-def _checks(models: Models, name: str) -> dict[str, Callable[[Any], Any]]:
-    return {column.name: _check_of(column) for column in columns_of(models, name)}
-
-
-def _check_of(column: Column[Any]) -> Callable[[Any], Any]:
-    name, convert, nullable = column.name, _converter(column), column.nullable
-
-    def check(value: Any) -> Any:
-        if value is None and nullable:
-            return None
-        try:
-            return convert(value)
-        except (ValueError, TypeError, OverflowError):
-            raise _DamageError(f"has a {name} that cannot be: {str(value)[:60]!r}") from None
-
-    return check
-
-
-def _converter(column: Column[Any]) -> Callable[[Any], Any]:
-    of = column.type
-    if isinstance(of, JSON):
-        return _object if column.name in _OBJECTS else _any
-    if isinstance(of, (UTCDateTime, DateTime)):
-        return _time
-    if isinstance(of, Boolean):
-        return lambda value: _typed(value, bool)
-    if isinstance(of, Double):
-        return _number
-    if isinstance(of, Integer):
-        low, high = (INT64_MIN, INT64_MAX) if isinstance(of, BigInteger) else (-(2**31), 2**31 - 1)
-        return lambda value: _whole(value, low, high)
-    if column.name in _UIDS:
-        return _uid
-    words = {"status": STATUSES, "namespace": NAMESPACES}.get(column.name)
-    longest = of.length if isinstance(of, String) else None
-    return lambda value: _text(value, words, longest or MAX_LINE)
-
-
-def _typed(value: Any, of: type) -> Any:
-    if type(value) is not of:
-        raise ValueError
-    return value
-
-
-def _any(value: Any) -> Any:
-    return value
-
-
-def _object(value: Any) -> Any:
-    return _typed(value, dict)
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, str):
-        return _NONFINITE[value] if value in _NONFINITE else float("not a number")
-    if type(value) not in (int, float):
-        raise ValueError
-    return float(value)
-
-
-def _whole(value: Any, low: int, high: int) -> int:
-    if type(value) is not int or not low <= value <= high:
-        raise ValueError
-    return value
-
-
-def _time(value: Any) -> datetime:
-    time = datetime.fromisoformat(_typed(value, str))
-    if time.tzinfo is None:
-        raise ValueError
-    return time
-
-
-def _uid(value: Any) -> str:
-    with suppress(AttributeError):
-        if str(UUID(_typed(value, str))) == value:
-            return str(value)
-    raise ValueError
-
-
-def _text(value: Any, words: tuple[str, ...] | None, longest: int) -> str:
-    if type(value) is not str or len(value) > longest or (words is not None and value not in words):
-        raise ValueError
-    return value
