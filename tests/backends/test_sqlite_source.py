@@ -377,7 +377,8 @@ def test_a_damaged_file_is_an_error_of_ours(folder: Path, old: bool) -> None:
 def test_a_schema_that_is_no_text_is_an_error_of_ours(folder: Path) -> None:
     """SQLite cites the schema in its message, whatever bytes are in it."""
     path = make(folder / "foreign.db")
-    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE pair", b"CREATE TABLE \xc1\xff(("))
+    whole = path.read_bytes().replace(b"tablepairpair", b"tablep\xc1irpair")
+    path.write_bytes(whole.replace(b"CREATE TABLE pair", b"CREATE TABLE (((("))
     with pytest.raises(SourceError, match=r"foreign\.db is damaged"), open_source(path):
         pass
 
