@@ -6,21 +6,20 @@ import math
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
 from sqlalchemy.dialects import registry
 
-from importing.databases import Inserted, all_of, made, steps
+from importing.databases import Inserted, all_of, copied_to, made, steps
 from importing.harness import Source, content, everything, fingerprint, stored_points
 from importing.reading import SAMPLES, events, hyperparams, points, runs_of, true_points, unread_of
 from importing.sources import SOURCES
 from trainstore.errors import SourceError
-from trainstore.importing import import_runs, mlflow
+from trainstore.importing import import_runs, importer, mlflow
 from trainstore.importing.databases import query
 from trainstore.importing.foreign import End, ForeignRun, Notes
 from trainstore.importing.mlflow_values import typed
@@ -165,41 +164,38 @@ def test_a_run_that_goes_on_in_mlflow_goes_on_here(tmp_path: Path, store: TrainS
     assert everything(store) == rows
 
 
-@pytest.fixture
-def at_postgresql(new_database: Callable[..., str]) -> Iterator[str]:
-    """The sample's tables in a PostgreSQL database."""
-    url = new_database("postgresql")
-    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    names = ("experiments", "runs", "params", "metrics", "tags")
-    with engine.begin() as there, closing(sqlite3.connect(f"file:{SAMPLE}?immutable=1", uri=True)) as here:
-        for name in names:
-            columns = here.execute(f"PRAGMA table_info({name})").fetchall()
-            kinds = {"FLOAT": "DOUBLE PRECISION"}
-            body = ", ".join(f'"{one[1]}" {kinds.get(one[2], one[2])}' for one in columns)
-            there.execute(text(f"CREATE TABLE {name} ({body})"))
-            insert = f"INSERT INTO {name} VALUES ({', '.join(f':{one[1]}' for one in columns)})"
-            for row in here.execute(f"SELECT * FROM {name}"):
-                values = dict(zip((one[1] for one in columns), row, strict=True))
-                if "is_nan" in values:
-                    values["is_nan"] = bool(values["is_nan"])
-                there.execute(text(insert), values)
-    yield url
-    with engine.begin() as there:
-        for name in names:
-            there.execute(text(f"DROP TABLE {name}"))
-    engine.dispose()
-
-
-def test_a_postgresql_database_of_mlflow_s_is_read(at_postgresql: str, store: TrainStore) -> None:
-    """The same runs as from the file: imported from both, nothing is there twice, and the password is not shown."""
-    result = import_runs(store, at_postgresql)
+def test_a_postgresql_database_of_mlflow_s_is_read(new_database: Callable[..., str], store: TrainStore) -> None:
+    """The same runs as from the file: imported from both, nothing is there twice."""
+    url = copied_to(new_database("postgresql"), SAMPLE, ("experiments", "runs", "params", "metrics", "tags"))
+    result = import_runs(store, url)
     assert (result.tool, result.counts["new"], result.points) == ("mlflow", 3, 141)
     assert SOURCE.expected() == stored_points(store)
-    again = import_runs(store, at_postgresql)
-    assert again.counts["unchanged"] == 3
+    assert import_runs(store, url).counts["unchanged"] == 3
     rows = content(store)
     import_runs(store, SAMPLE)
     assert content(store) == rows
+
+
+def test_a_database_is_followed_until_its_runs_have_ended(
+    tmp_path: Path, store: TrainStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What MLflow writes meanwhile is brought each time; the end of the last run ends it."""
+    monkeypatch.setattr(importer, "PAUSES", (0.01, 0.02))
+    path = made(tmp_path / "m.db", NEW, run_row(status="RUNNING", end=None), metric(0, 1.0))
+    looks: list[int] = []
+
+    def write() -> bool:
+        looks.append(sum(map(len, stored_points(store).values())))
+        if len(looks) < 4:
+            made(path, "", metric(len(looks), 0.5))
+        elif len(looks) == 4:
+            made(path, f"UPDATE runs SET status = 'FINISHED', end_time = {MS}")
+        return len(looks) > 50
+
+    result = import_runs(store, path, follow=True, until=write)
+    assert looks[:4] == [1, 2, 3, 4]
+    assert len(looks) < 50
+    assert (result.points, store.list_runs()["status"].tolist()) == (4, ["finished"])
 
 
 def test_both_stores_of_one_mlflow_give_the_same_run(tmp_path: Path, store: TrainStore) -> None:

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from importing.databases import Inserted, all_of, made, steps
-from importing.harness import everything, stored_points
+from importing.databases import Inserted, all_of, copied_to, made, steps
+from importing.harness import content, everything, stored_points
 from importing.reading import SAMPLES, hyperparams, runs_of, truth, unread_of
 from trainstore.errors import InvalidArgumentError, SourceError
 from trainstore.importing import import_runs, optuna
@@ -169,6 +169,19 @@ def test_a_frozen_trial_has_the_same_entries_as_its_rows() -> None:
         [e for e in expected if isinstance(e, Step | End)]
     )
     assert hyperparams(found) == hyperparams(expected)
+
+
+def test_a_postgresql_database_of_optuna_s_is_read(new_database: Callable[..., str], store: TrainStore) -> None:
+    """The same runs as from the file: imported from both, nothing is there twice."""
+    names = ("studies", "study_directions", "study_user_attributes", "trials", "trial_params", "trial_values",
+             "trial_user_attributes", "trial_system_attributes", "trial_intermediate_values")  # fmt: skip
+    url = copied_to(new_database("postgresql"), SAMPLE, names)
+    result = import_runs(store, url, timezone="UTC")
+    assert (result.tool, result.counts["new"], result.points) == ("optuna", 8, 85)
+    rows = content(store)
+    again = import_runs(store, SAMPLE, timezone="UTC")
+    assert (again.counts["new"], again.points) == (0, 0)
+    assert content(store) == rows
 
 
 def test_views_are_no_studies(tmp_path: Path, new_database: Callable[..., str]) -> None:
