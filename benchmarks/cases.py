@@ -52,6 +52,8 @@ class Size:
     imported_runs: int = 100  # of an MLflow database
     imported_steps: int = 1_667  # of each of them
     imported_long: int = 1_666_667  # steps of 6 metrics in one event file
+    merged_runs: int = 200  # small ones
+    merged_steps: int = 50  # of each of them
     watched_seconds: float = 30  # that a training is watched
     watched_steps: int = 3_000  # of each training of a pair, one of them watched
     watched_pairs: int = 7
@@ -64,7 +66,7 @@ TINY = Size(
     short_runs=2, processes=2, process_steps=100, runs=60, many_runs=120,
     series_steps=400, deep_runs=3, few_steps=10, many_steps=50, disk_steps=200, memory_steps=2_000, calls=2,
     shown_runs=150, curves=12, curve_steps=120, long_steps=6_000,
-    imported_runs=3, imported_steps=50, imported_long=2_000,
+    imported_runs=3, imported_steps=50, imported_long=2_000, merged_runs=5, merged_steps=8,
     watched_seconds=3, watched_steps=30, watched_pairs=1,
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ GROUPS = (
     "storage",
     "startup",
     "importing",
+    "merging",
     "dashboard",
     "dashboard_pages",
     "dashboard_live",

@@ -74,6 +74,8 @@ FLOORS = """
   `EventAccumulator` reads the same file and stores nothing. MLflow's floor is the sum of two things: raw `sqlite3`
   fetches the metrics run by run, in the order of their steps; and delivery stores the same points, which are records in
   memory before the clock starts.
+- A merge: ATTACH and INSERT SELECT of the same rows inside SQLite, with all keys, indexes and foreign keys, in one
+  durable transaction. With nothing new: the source opened as a store, and its table of writers read.
 - Start-up: the time of a whole process; the floor is Python that prints one number.
 
 A query's time is the median of {calls} calls, after a first one that is not counted.

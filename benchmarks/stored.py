@@ -81,6 +81,15 @@ def fill_dashboard(url: str, size: Size) -> None:
     _fill(url, range(first, size.shown_runs), 20, steps_of, keep_steps=True)
 
 
+def fill_merged(url: str, size: Size) -> None:
+    """A run of many steps, and many of a few."""
+
+    def steps_of(index: int) -> Mapping[int, dict[str, float]]:
+        return {step: metrics_of(step + index) for step in range(size.merged_steps if index else size.series_steps)}
+
+    _fill(url, range(size.merged_runs + 1), 20, steps_of, keep_steps=True)
+
+
 def fill_narrow(url: str, steps: int) -> None:
     """One run in the narrow table, with the key by which a series is found."""
     with raw_connection(url) as connection:
@@ -193,5 +202,8 @@ STORES: dict[str, Callable[[str, Size], None]] = {
     "series": lambda url, size: fill_steps(url, 1, size.series_steps),
     "dashboard": fill_dashboard,
     "mlflow": fill_mlflow,
+    "merged": fill_merged,
+    "long_run": lambda url, size: fill_steps(url, 1, size.series_steps),
+    "small_runs": lambda url, size: fill_steps(url, size.merged_runs, size.merged_steps),
     "narrow_series": lambda url, size: fill_narrow(url, size.series_steps),
 }

@@ -196,6 +196,14 @@ ROWS = [
     ),
     Row("the same again, nothing new", "importing.mlflow.again_s", "s", limit=1),
     Row("memory that an import of 10 million points adds", "importing.memory.mib", "MiB", limit=100),
+    Row("a merge of 201 runs, nothing new", "merging.unchanged.s", "s", "merging.unchanged_floor.s", at_most=5),
+    Row("the same of a file that is copied, as it was just written", "merging.unchanged.copied_s", "s"),
+    Row(
+        "a run of 100,000 steps merged, SQLite to SQLite", "merging.long.s", "s", "merging.long_floor.s", at_most=10
+    ),
+    Row("200 runs of 50 steps merged, SQLite to SQLite", "merging.small.s", "s", "merging.small_floor.s", at_most=20),
+    Row("all of these merged, SQLite to PostgreSQL", "merging.to_server.s", "s", backend=POSTGRESQL),
+    Row("and back", "merging.to_server.back_s", "s", backend=POSTGRESQL),
     Row("`import trainstore`", "startup.import_trainstore.s", "s", "startup.interpreter.s", limit=0.15),
     Row("`trainstore --help`", "startup.command_help.s", "s", "startup.interpreter.s", limit=0.4),
     Row("`trainstore runs`, the newest 50 of 2,000", "startup.command_runs.s", "s", "startup.interpreter.s", limit=1.2),
