@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -86,14 +86,36 @@ class Database:
         Raises:
             SourceError: It was written meanwhile (it is opened anew for the next query), or cannot be read.
         """
+        with (
+            self._querying() as connection,
+            connection.execute(statement, execution_options={"yield_per": size}) as result,
+        ):
+            for rows in result.partitions(size):
+                check_unchanged(connection)
+                yield rows
+            check_unchanged(connection)
+
+    def tuples(self, statement: Query, size: int = CHUNK) -> Iterator[Sequence[Any]]:
+        """As `chunks`, but the rows of an SQLite file are plain tuples, in half the time."""
+        if self.file is None:
+            yield from self.chunks(statement, size)
+            return
+        with self._querying() as connection:
+            compiled = statement.compile(dialect=connection.dialect)
+            values = [compiled.params[name] for name in compiled.positiontup or ()]
+            with closing(connection.connection.cursor()) as cursor:
+                cursor.execute(str(compiled), values)
+                while rows := cursor.fetchmany(size):
+                    check_unchanged(connection)
+                    yield rows
+            check_unchanged(connection)
+
+    @contextmanager
+    def _querying(self) -> Iterator[Connection]:
         with self.reading():
             connection = self._connection or self._open()
             try:
-                with connection.execute(statement, execution_options={"yield_per": size}) as result:
-                    for rows in result.partitions(size):
-                        check_unchanged(connection)
-                        yield rows
-                check_unchanged(connection)
+                yield connection
             except SQLAlchemyError as error:
                 raise SourceError(f"{self.shown} cannot be read: {error}") from None
             except SourceError:

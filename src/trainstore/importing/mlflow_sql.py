@@ -140,8 +140,9 @@ class _Tables:
         """Run ids, keys and values of the params or tags of all runs."""
         if not has(self.schema, f"{name}.run_uuid", f"{name}.key", f"{name}.value"):
             return
-        for row in self.database.rows(query(self.schema, name, ("run_uuid", "key", "value"))[0]):
-            yield row.run_uuid, text_of(row.key) or "", text_of(row.value)
+        for chunk in self.database.tuples(query(self.schema, name, ("run_uuid", "key", "value"))[0]):
+            for run_id, key, value in chunk:
+                yield run_id, text_of(key) or "", text_of(value)
 
     def _latest(self) -> Digests:
         """What MLflow itself keeps of each metric's last point: it changes with most that is logged."""
@@ -178,7 +179,7 @@ class _Tables:
         order = [there[name] for name in ("step", "timestamp", "key", "value") if name in there]
         statement = statement.where(column("run_uuid") == row.run_id).order_by(*order)
         odd = 0
-        for chunk in self.database.chunks(statement, 5_000):
+        for chunk in self.database.tuples(statement, 5_000):
             for step, timestamp, key, value, is_nan in chunk:
                 if type(value) is not float or type(key) is not str or type(step) is not int or is_nan:
                     value = metric_value(value, is_nan)
