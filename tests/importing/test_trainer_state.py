@@ -147,7 +147,7 @@ def test_the_model_s_configuration_is_taken_and_no_pickle_is_opened(tmp_path: Pa
     config.write_text('{"model_type": "gpt2", "n_layer": 2}')
     (run,) = runs_of(trainer_state, tmp_path).values()
     assert Hyperparams({"config": {"model_type": "gpt2", "n_layer": 2}}, "mth") in entries(run)
-    assert run.sessions[0].left_out == {"training_args.bin, a pickle": 1}
+    assert run.sessions[0].left_out == {"pickle (training_args.bin)": 1}
     assert not (tmp_path / "executed").exists()
     config.write_text('{"model_type": ')
     (run,) = runs_of(trainer_state, tmp_path).values()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+_AFTER_A_NOUN = re.compile(r" (?:at|of|that|with|without) |, | \(")
+_CONSONANT_Y = re.compile(r"[^aeiou]y\Z")
 STATES = ("new", "updated", "unchanged", "skipped")
 
 
@@ -125,10 +128,13 @@ def counted(left_out: dict[str, int]) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """A count with its noun: "1 run", "2,000 runs"."""
-    head, _, rest = noun.partition(" at ")
-    rest = f" at {rest}" if rest else ""
+    """A count with its noun, which more words may follow: "1 run", "2,000 runs", "3 entries without a step"."""
     if count == 1:
         return f"1 {noun}"
-    ending = "" if head.endswith(("s", "data")) else "s"
-    return f"{count:,} {head}{ending}{rest}"
+    words = _AFTER_A_NOUN.search(noun)
+    head, rest = (noun[: words.start()], noun[words.start() :]) if words else (noun, "")
+    if _CONSONANT_Y.search(head):
+        head = f"{head[:-1]}ies"
+    elif not head.endswith(("s", "data")):
+        head = f"{head}s"
+    return f"{count:,} {head}{rest}"

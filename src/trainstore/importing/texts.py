@@ -84,7 +84,7 @@ def parse_yaml(text: str, what: str, left_out: Counter[str]) -> Any:
     except ImportError:
         value, skipped = plain_yaml.parse(text)
         if skipped:
-            left_out["YAML values that PyYAML is needed for"] += skipped
+            left_out["YAML value that PyYAML is needed for"] += skipped
         return value
     loader = _loader()
     try:

@@ -190,7 +190,7 @@ class _Table(Session):
         yield Hyperparams(_settings(state))
         yield from self._model()
         if self._state.has_pickle:
-            self.left_out[f"{_PICKLE}, a pickle"] += 1
+            self.left_out[f"pickle ({_PICKLE})"] += 1
         yield from _steps(state["log_history"], at, _whole(state.get("logging_steps")) or 1, self.left_out)
         if self._state.status != "running":
             yield End(at, self._state.status)
