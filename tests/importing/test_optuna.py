@@ -19,7 +19,7 @@ from importing.reading import SAMPLES, hyperparams, runs_of, truth, unread_of
 from trainstore.errors import InvalidArgumentError, SourceError
 from trainstore.importing import import_runs, optuna
 from trainstore.importing.foreign import End, Step
-from trainstore.importing.optuna import Trial
+from trainstore.importing.optuna_trial import Trial
 from trainstore.store import TrainStore
 
 SAMPLE = SAMPLES / "optuna" / "optuna.db"
