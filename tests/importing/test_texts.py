@@ -184,6 +184,17 @@ def test_aliases_and_merges_in_bounds_are_read() -> None:
     assert yaml("base: &b {x: 1, y: 2}\nchild:\n  <<: *b\n  y: 3\nlist: [*b, *b]")["child"] == {"x": 1, "y": 3}
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["a" + " " * 1_000_000 + "x", "a: '" + "''" * 500_000, '"' + "\\" * 1_000_000, "- " * 200_000, "a:" * 300_000],
+    ids=range(5),
+)
+def test_a_line_that_is_long_takes_no_longer_than_it_is(text: str) -> None:
+    """Without PyYAML: no pattern goes back and forth over it, and no list within a list is followed to its end."""
+    value, skipped = parse_plain(text)
+    assert skipped or value
+
+
 @given(st.text(max_size=60) | st.text(alphabet="-: \n'\"#[]{}&*!|>ab1.\\x", max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     """Neither reader raises anything else than `SourceError`, whatever a file holds."""

@@ -19,10 +19,8 @@ TYPED = re.compile(
 )
 _WHOLE = re.compile(r"[-+]?[0-9]+\Z")
 _MAX_DIGITS = 4_000
-_KEY = re.compile(
-    r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'"""
-    r"""|[^\s"'#&*!|>%@`\[\]{},?:-](?:[^#:]|:(?=\S))*?|-[^\s#:](?:[^#:]|:(?=\S))*?)\s*:(?:\s+(.*))?\Z"""
-)
+_QUOTED = re.compile(r""""((?:[^"\\]|\\.)*)"|'((?:[^']|'')*)'""")
+_NO_KEY = tuple("#&*!|>%@`[]{},?:")  # what no key without quotes begins with
 _ESCAPES = {
     "0": "\0", "a": "\a", "b": "\b", "t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "e": "\x1b", " ": " ",
     '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029",
@@ -82,6 +80,7 @@ class _Reader:
     def block(self, indent: int, depth: int) -> Any:
         """The mapping or list whose lines begin here."""
         if depth >= MAX_DEPTH:
+            self.skipped += 1
             self._pass_over(indent)
             return None
         line = self.lines[self.at].text
@@ -91,13 +90,13 @@ class _Reader:
         found: dict[Any, Any] = {}
         while self.at < len(self.lines) and self.lines[self.at].indent >= indent:
             line = self.lines[self.at]
-            match = _KEY.match(line.text) if line.indent == indent else None
+            parts = _key_and_rest(line.text) if line.indent == indent else None
             self.at += 1
             try:
-                if match is None:
+                if parts is None:
                     raise _NotPlainError
-                key = _value(match[1])
-                found[key] = self._after(match[2] or "", indent, depth, lists=True)
+                key = _value(parts[0])
+                found[key] = self._after(parts[1], indent, depth, lists=True)
             except _NotPlainError:
                 self.skipped += 1
                 self._pass_over(indent + 1)
@@ -113,7 +112,7 @@ class _Reader:
                 if line.indent > indent:
                     raise _NotPlainError
                 rest = line.text[1:].lstrip()
-                if _KEY.match(rest) or rest == "-" or rest.startswith("- "):
+                if _key_and_rest(rest) or rest == "-" or rest.startswith("- "):
                     inner = indent + len(line.text) - len(rest)
                     self.lines[self.at] = _Line(inner, rest)
                     found.append(self.block(inner, depth + 1))
@@ -144,6 +143,23 @@ class _Reader:
             self.at += 1
 
 
+def _key_and_rest(line: str) -> tuple[str, str] | None:
+    """The key that a line begins with, and what is after its colon; None if there is none."""
+    if line.startswith(('"', "'")):
+        match = _QUOTED.match(line)
+        at = len(line) - len(line[match.end() :].lstrip()) if match else -1
+        if match is None or line[at : at + 2] not in (":", ": ", ":\t"):
+            return None
+        return match[0], line[at + 1 :].strip()
+    if not line or line.startswith(_NO_KEY) or line[:2] in ("-", "- "):
+        return None
+    places = [at for at in (line.find(": "), line.find(":\t")) if at > 0]
+    at = min(places, default=len(line) - 1 if line.endswith(":") else -1)
+    if at <= 0 or " #" in line[:at]:
+        return None
+    return line[:at].rstrip(), line[at + 1 :].strip()
+
+
 def _value(text: str) -> Any:
     """A value in one line."""
     if text[0] in "\"'":
@@ -157,7 +173,7 @@ def _value(text: str) -> Any:
 
 
 def _quoted(text: str) -> str:
-    match = re.match(r""""((?:[^"\\]|\\.)*)"|'((?:[^']|'')*)'""", text)
+    match = _QUOTED.match(text)
     if match is None or (text[match.end() :].strip() and not re.match(r"\s+#", text[match.end() :])):
         raise _NotPlainError
     if match[2] is not None:
