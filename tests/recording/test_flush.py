@@ -22,6 +22,7 @@ from recording.support import (
     opened_at,
     opener,
 )
+from trainstore.recording.editing import edit_notes
 from trainstore.recording.flush import MANY, RunDeletedError
 from trainstore.values import time_of
 
@@ -150,6 +151,21 @@ def child_of(parent_uid: str, run_uid: str | None = None) -> HandJournal:
 def parent_of(desk: Desk, journal: HandJournal) -> tuple[Any, Any, Any]:
     run = desk.run(journal.run_uid)
     return run.parent_uid, run.parent_run_id, run.parent_step
+
+
+def test_a_run_made_from_a_checkpoint_gets_what_it_began_with(desk: Desk, run_uid: str) -> None:
+    """A checkpoint tells neither name nor notes: the journal of the beginning does, unless they were edited since."""
+    first = first_attempt()
+    resumed, began = opener(run_uid, next_attempt(first, 3)), opener(run_uid, first)
+    resumed.records[0] |= {"name": "run-1", "project": "default", "started_at": START + 5}
+    began.records[0] |= {"name": "long", "project": "vision", "notes": "by day", "source": "transformers"}
+    desk.deliver(resumed)
+    with desk.connection.begin():
+        edit_notes(desk.connection, desk.statements, run_uid, "by night", append=False)
+    desk.deliver(began)
+    run = desk.run(run_uid)
+    assert (run.name, run.project, run.source, run.notes) == ("long", "vision", "transformers", "by night")
+    assert run.started_at == time_of(START)
 
 
 def test_a_run_names_the_run_it_started_from(desk: Desk) -> None:

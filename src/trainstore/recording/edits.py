@@ -21,7 +21,7 @@ from trainstore.recording.statements import Statements
 from trainstore.values import Json
 
 EDIT_KINDS = ("tag", "note", "rename")
-_COLUMNS = {"note": "notes", "rename": "name"}  # of the run, by kind: also the only key of such an edit
+EDITED_COLUMNS = {"note": "notes", "rename": "name"}  # of the run, by kind: also the only key of such an edit
 _ABSENT: Any = object()
 _Place = tuple[str, str]  # kind, key
 
@@ -127,9 +127,9 @@ def _current_values(
     found: dict[_Place, Json] = {}
     if "tag" in kinds:
         found |= {("tag", key): value for key, value in statements.load_tags(connection, run_id).items()}
-    if kinds & _COLUMNS.keys():
+    if kinds & EDITED_COLUMNS.keys():
         run = statements.load_labels(connection, run_id)
-        found |= {(kind, name): run[name] for kind, name in _COLUMNS.items() if run[name] is not None}
+        found |= {(kind, name): run[name] for kind, name in EDITED_COLUMNS.items() if run[name] is not None}
     return found
 
 

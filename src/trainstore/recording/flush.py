@@ -17,7 +17,14 @@ from sqlalchemy import Connection
 
 from trainstore.errors import TrainStoreError
 from trainstore.recording.attempts import Attempt
-from trainstore.recording.edits import Edit, apply_edits, edit_of_record, edited_tags
+from trainstore.recording.edits import (
+    EDITED_COLUMNS,
+    Edit,
+    apply_edits,
+    edit_of_record,
+    edited_places,
+    edited_tags,
+)
 from trainstore.recording.merging import merge
 from trainstore.recording.new_steps import NewSteps
 from trainstore.recording.records import Record, Records
@@ -118,12 +125,19 @@ class _Flush:
             self.sql.adopt_children(self.connection, run.id, run.uid)
         for _, record in run_records:
             if time_of(record["started_at"]) < run.started_at:
-                self.sql.update_run(self.connection, run.id, {"started_at": time_of(record["started_at"])})
+                self.sql.update_run(self.connection, run.id, self._beginning(run.id, record))
             if record.get("parent") and run.parent_uid is None:
                 # Another writer made the run from a checkpoint, which does not tell its parent.
                 self.sql.update_run(self.connection, run.id, self._parent_of(record))
             self._insert_writer(run.id, record["writer"])
         return run
+
+    def _beginning(self, run_id: int, record: Record) -> dict[str, Any]:
+        """What the run began with, if another writer made it from a checkpoint, which does not tell."""
+        values = {name: record[name] for name in ("project", "source", "model_name") if record.get(name) is not None}
+        edited = edited_places(self.connection, self.sql, run_id)
+        values |= {name: record.get(name) for kind, name in EDITED_COLUMNS.items() if (kind, name) not in edited}
+        return values | {"started_at": time_of(record["started_at"])}
 
     def _parent_of(self, record: Record) -> dict[str, Any]:
         """The columns that say which run this one began from. Its id is unknown until that run arrives."""
