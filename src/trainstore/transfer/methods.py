@@ -27,6 +27,7 @@ class MergeMethods:
     _models: Models
     _engine: Engine
     _service: RecordingService
+    _is_new: bool
 
     def _check_open(self) -> None:
         raise NotImplementedError
@@ -82,6 +83,7 @@ class MergeMethods:
         self._check_open()
         self._backend.refuse_if_read_only()
         self._attach()
+        self._is_new = False  # what follows tells what is in it
         self._settle_own(stacklevel=3)
         with self._backend.translated():
             connection = self._service.connect()
