@@ -39,14 +39,18 @@ _NEEDED = ("metrics.run_name", "metrics.step", "metrics.metrics", "metrics.times
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _LEVELS = {"info": "info", "error": "error"}  # else "warn"
 
-#: System metrics with the step of the last row of metrics that is not younger.
-_SAMPLED = """
-SELECT (SELECT m.step FROM metrics AS m WHERE m.{key} = s.{key} AND m.timestamp <= s.timestamp
-        ORDER BY m.timestamp DESC, m.id DESC LIMIT 1) AS step, s.id AS id, s.timestamp AS timestamp,
-       s.metrics AS metrics, 1 AS is_system
-FROM system_metrics AS s WHERE s.{key} = :run"""
 _LOGGED = """
 SELECT step, id, timestamp, metrics, 0 AS is_system FROM metrics WHERE {key} = :run"""
+#: The same with system metrics, which get the step of the last row of metrics that is not younger.
+_SAMPLED = """
+WITH rows AS (
+    SELECT 0 AS is_system, id, timestamp, step FROM metrics WHERE {key} = :run
+    UNION ALL SELECT 1, id, timestamp, NULL FROM system_metrics WHERE {key} = :run),
+counted AS (SELECT *, count(step) OVER (ORDER BY timestamp, is_system, id) AS place FROM rows),
+placed AS (SELECT is_system, id, max(step) OVER (PARTITION BY place) AS step FROM counted)
+SELECT placed.step AS step, s.id AS id, s.timestamp AS timestamp, s.metrics AS metrics, 1 AS is_system
+FROM placed JOIN system_metrics AS s ON s.id = placed.id WHERE placed.is_system = 1
+UNION ALL"""
 _ARTIFACTS = """
 SELECT l.created_at, a.name, a.type, v.version, v.size_bytes, v.manifest_digest, l.direction
 FROM run_artifact_links AS l JOIN artifact_versions AS v ON v.id = l.artifact_version_id
@@ -145,8 +149,10 @@ class _Project:
             if name == "configs":
                 rows = self.database.rows(query(self.schema, name, (self.key, "config", "created_at"))[0])
             else:
-                counted: Query = select(key, func.count(), func.max(column("rowid"))).select_from(table(name))
-                rows = self.database.rows(counted.group_by(key))
+                counted: Query = select(key, func.count()).select_from(table(name)).group_by(key)
+                if has(self.schema, f"{name}.id"):
+                    counted = counted.add_columns(func.max(column("id")))
+                rows = self.database.rows(counted)
             for row in rows:
                 found.add(row[0], name, *row[1:])
         return found
@@ -169,11 +175,10 @@ class _Project:
     def logged(self, row: _Row) -> Iterator[Any]:
         """What was logged, and what was sampled of the machine, by steps and the order of the rows."""
         body = _LOGGED.format(key=self.key)
-        sampled = ("id", self.key, "timestamp", "metrics")
-        if has(self.schema, "metrics.id", *(f"system_metrics.{name}" for name in sampled)):
-            body += f"\nUNION ALL{_SAMPLED.format(key=self.key)}"
-        elif not has(self.schema, "metrics.id"):
+        if not has(self.schema, "metrics.id"):
             body = body.replace(" id,", " rowid AS id,")
+        elif has(self.schema, "system_metrics.id", "system_metrics.timestamp", "system_metrics.metrics"):
+            body = (_SAMPLED.format(key=self.key) if self.count("system_metrics", row) else "") + body
         statement: Any = text(f"{body}\nORDER BY step, is_system, id").bindparams(run=row.key)
         return self.database.rows(statement)
 
