@@ -31,6 +31,7 @@ from trainstore.importing.databases import (
 from trainstore.importing.foreign import Entry, ForeignRun, Options, Session, Unread
 from trainstore.importing.optuna_trial import Trial, moment
 from trainstore.importing.places import Place
+from trainstore.importing.reports import plural
 from trainstore.importing.texts import parse_json
 
 TOOL = "optuna"
@@ -104,7 +105,7 @@ class _Studies:
                 if study.waiting:
                     yield Unread(
                         self.database.where(study.name),
-                        f"has {study.waiting:,} trials that wait to be run, so that there is nothing of them yet",
+                        f"has {plural(study.waiting, 'trial')} waiting to be run, of which there is nothing yet",
                     )
 
     def _run(
