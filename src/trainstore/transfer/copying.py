@@ -16,7 +16,7 @@ from trainstore.transfer.sources import Source
 from trainstore.transfer.vectors import Known
 from trainstore.values import microseconds_of
 
-CHUNK = 5_000  # rows
+CHUNK = 500  # rows: the garbage collector looks at objects that live longer
 _LOCAL = {"run": ("id", "parent_run_id"), "event": ("id",)}  # columns that mean nothing in another store
 _OF_RUNS = ("attempt", "writer", "hyperparam", "event", "step_log", "metric_summary")
 
@@ -51,21 +51,21 @@ def _copy(
     names = STEP_COLUMNS if name == "step_log" else [c.name for c in theirs.c if c.name not in _LOCAL.get(name, ())]
     read, write = (_untyped(theirs), _untyped(ours)) if raw else (theirs, ours)
     key = read.c.id if name == "run" else read.c.run_id
-    rows = _rows(source, select(*(read.c[n] for n in names)).where(key.in_(list(ids))))
+    wanted = select(*(read.c[n] for n in names)).where(key.in_(list(ids)))
     if name == "step_log" and not raw:
         assert new_ids is not None
-        statements.append_steps(connection, _columns(rows, new_ids))
+        statements.append_steps(connection, _columns(_rows(source, wanted), new_ids))
         return
-    statement = insert(write)
     place = None if new_ids is None else list(names).index("run_id")
-    for part in rows:
-        dicts = []
-        for row in part:
-            values = list(row)
-            if place is not None and new_ids is not None:
-                values[place] = new_ids[values[place]]
-            dicts.append(dict(zip(names, values, strict=True)))
-        connection.execute(statement, dicts)
+    into = str(insert(write).compile(dialect=connection.dialect, column_keys=list(names)))
+    for part in _driver_rows(source, wanted) if raw else _rows(source, wanted):
+        rows: Sequence[Sequence[Any]] = part
+        if place is not None and new_ids is not None:
+            rows = [(*row[:place], new_ids[row[place]], *row[place + 1 :]) for row in part]
+        if raw:
+            connection.exec_driver_sql(into, list(map(tuple, rows)))
+        else:
+            connection.execute(insert(write), [dict(zip(names, row, strict=True)) for row in rows])
 
 
 def _untyped(made: Table) -> TableClause:
@@ -75,6 +75,17 @@ def _untyped(made: Table) -> TableClause:
 
 def _rows(source: Source, statement: Select[Any]) -> Iterator[Sequence[Sequence[Any]]]:
     yield from source.connection.execute(statement.execution_options(yield_per=CHUNK)).partitions()
+
+
+def _driver_rows(source: Source, statement: Select[Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """The rows as the driver gives them: SQLAlchemy would take as long for each as SQLite."""
+    compiled = statement.compile(dialect=source.connection.dialect, compile_kwargs={"literal_binds": True})
+    result = source.connection.exec_driver_sql(str(compiled))
+    cursor = result.cursor
+    assert cursor is not None  # a SELECT has one
+    while rows := cursor.fetchmany(CHUNK):
+        yield rows
+    result.close()
 
 
 def _columns(parts: Iterator[Sequence[Sequence[Any]]], new_ids: Mapping[int, int]) -> Iterator[Any]:
