@@ -158,7 +158,14 @@ def laughs(levels: int, first: str, item: str) -> str:
         (laughs(10, "[1, 1, 1]", "[X]"), "more than 1,000,000 values, with its aliases"),
         (
             laughs(10, "{" + ",".join(f"k{i}: 1" for i in range(2_000)) + "}", "{<<: [X]}"),
-            "“<<” brings more than 10,000",
+            "“<<” brings more than 100,000",
+        ),
+        (
+            "a: &a {"
+            + ",".join(f"k{i}: 1" for i in range(9_000))
+            + "}\n"
+            + "".join(f"b{i}: {{<<: *a}}\n" for i in range(900)),
+            "“<<” brings more than 100,000",
         ),
         ("a: &a 1\nb: [" + "*a," * 1_001 + "]", "more than 1,000 aliases"),
         ("&a [*a]", "cannot be read|recursive"),
@@ -170,7 +177,7 @@ def laughs(levels: int, first: str, item: str) -> str:
         ("a: 1\n---\nb: 2", "another document"),
         ("a: \x00", "is not YAML"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_yaml_that_would_explode_is_refused(text: str, message: str) -> None:
     """Bombs of aliases and of merges, circles, nesting and torn files: an error that names the file, at once."""

@@ -146,6 +146,25 @@ def test_a_file_full_of_zeros_takes_no_more_memory_than_a_few_chunks(filling: by
     assert peak < 40 * wire.CHUNK
 
 
+def test_damage_at_every_other_byte_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each place of damage costs a search of what is near it, not of a whole megabyte, and there are only so many."""
+    monkeypatch.setattr(wire, "MAX_GAPS", 50)
+    data = (frame(b"x") + b"\1") * 200 + bytes(4_000_000)
+    file, damage = _Counted(data), list[str]()
+    assert len(list(wire.Frames(file, len(data), damage).read())) == 51
+    assert damage[0] == "cannot be read from byte 17 to 18"
+    assert file.given < wire.CHUNK + 51 * 4 * 4_096
+
+
+class _Counted(io.BytesIO):
+    given = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        found = super().read(size)
+        self.given += len(found)
+        return found
+
+
 def test_a_large_frame_is_read_and_one_that_is_too_large_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """A frame may be longer than a chunk; above the limit it is named, and the next one is read."""
     monkeypatch.setattr(wire, "MAX_RECORD", 3 << 20)

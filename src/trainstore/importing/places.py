@@ -96,23 +96,31 @@ class Place:
     def _below(self, root: Path) -> list[File]:
         found: list[File] = []
         real_root = root.resolve()
-        for folder, folders, names in os.walk(root, onerror=_refuse):
-            folders.sort()
-            for name in names:
-                path = Path(folder, name)
-                try:
-                    if path.is_symlink() and not path.resolve().is_relative_to(real_root):
-                        continue
-                    status = path.stat()
-                except OSError:
-                    continue  # it went away, or is a broken link
-                if stat.S_ISREG(status.st_mode):
-                    relative = path.relative_to(root).as_posix()
-                    found.append(File(path, relative, status.st_size, status.st_mtime_ns // 1_000))
+        waiting = [root]  # not os.walk, which calls itself for each folder in a folder
+        while waiting:
+            try:
+                with os.scandir(waiting.pop()) as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            waiting.append(Path(entry.path))
+                        elif file := _file(entry, root, real_root):
+                            found.append(file)
+            except OSError as error:
+                raise SourceError(f"{error.filename} cannot be read: {error.strerror or error}") from None
             if len(found) > MAX_FILES:
                 raise SourceError(f"{root} holds more than {MAX_FILES:,} files; name a folder inside it")
         return found
 
 
-def _refuse(error: OSError) -> None:
-    raise SourceError(f"{error.filename} cannot be read: {error.strerror or error}")
+def _file(entry: os.DirEntry[str], root: Path, real_root: Path) -> File | None:
+    """A regular file, or a link to one that is in the source."""
+    path = Path(entry.path)
+    try:
+        if entry.is_symlink() and not path.resolve().is_relative_to(real_root):
+            return None
+        status = entry.stat()
+    except (OSError, RuntimeError):
+        return None  # it went away, or is a broken link, or one in a circle
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return File(path, path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns // 1_000)

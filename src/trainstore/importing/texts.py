@@ -21,7 +21,7 @@ MAX_YAML = 4 << 20
 MAX_DEPTH = 64
 MAX_ALIASES = 1_000
 MAX_PARTS = 1_000_000  # with everything that aliases name written out
-MAX_MERGED = 10_000  # keys that "<<" brings into one mapping
+MAX_MERGED = 100_000  # keys that all "<<" of a file bring into mappings
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -166,16 +166,17 @@ def _loader() -> Any:
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
         yaml_implicit_resolvers: dict[Any, Any] = {}  # none of YAML 1.1
 
+        merged = 0  # keys
+
         def flatten_mapping(self, node: Any) -> None:
-            merged = 0
             for key, value in node.value:
                 if key.tag == f"{_TAG}merge":
                     for other in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                         if isinstance(other, yaml.MappingNode):
                             self.flatten_mapping(other)
-                            merged += len(other.value)
-                        if merged > MAX_MERGED:
-                            raise ValueError(f"“<<” brings more than {MAX_MERGED:,} values into a mapping")
+                            self.merged += len(other.value)
+                        if self.merged > MAX_MERGED:
+                            raise ValueError(f"“<<” brings more than {MAX_MERGED:,} values into mappings")
             super().flatten_mapping(node)
 
     def scalar(_: Any, node: Any) -> Any:

@@ -20,6 +20,8 @@ MAX_RECORD = 64 << 20  # bytes; a longer one is passed over and named
 MAX_KINDS = 30  # of what is not kept of one file
 MAX_DAMAGE = 20  # lines about one file
 CHUNK = 1 << 20
+MAX_GAPS = 10_000  # places of one file behind which reading goes on
+_PIECE = 1 << 12  # bytes that are read first behind damage; more and more as long as there is no other
 CHECKED = 4_096  # the CRC of frames up to this many bytes is checked; longer ones hold pictures, not numbers
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
@@ -167,23 +169,25 @@ class Frames:
 
         What is damaged is passed over and told in ``damage``.
         """
-        at = start
+        at, piece, gaps = start, self._chunk, 0
         if at > self._size:
             tell(self._damage, f"ends at byte {self._size:,}, before what was read earlier (byte {at:,})")
         while at < self._size:
             self._file.seek(at)
-            chunk = self._file.read(min(self._chunk, self._size - at))
+            chunk = self._file.read(min(piece, self._size - at))
+            piece = min(2 * piece, self._chunk)
             found, used, whole = self._split(chunk)
             for begin, end in _intact(chunk, found, at, self._damage):
                 yield at + begin, at + end, chunk[begin + _HEAD : end - _FOOT]
             at += used
             if not whole:
-                resumed = self._find(at + 1)
+                gaps += 1
+                resumed = self._find(at + 1) if gaps <= MAX_GAPS else None
                 until = f" to {resumed:,}" if resumed else f" of {self._size:,}"
                 tell(self._damage, f"cannot be read from byte {at:,}{until}")
                 if not resumed:
                     return
-                at = resumed
+                at, piece = resumed, min(_PIECE, self._chunk)
             elif not used:  # the frame is longer than a chunk, or torn
                 length = self._lengths.get(chunk[:_HEAD], -1)
                 end = at + _HEAD + length + _FOOT
@@ -220,10 +224,11 @@ class Frames:
 
     def _find(self, start: int) -> int | None:
         """Where the next frame begins: a length below 4 GiB, its checksum, and room for it."""
-        at = start
+        at, piece = start, _PIECE
         while self._size - at >= _HEAD + _FOOT:
             self._file.seek(at)
-            chunk = self._file.read(CHUNK)
+            chunk = self._file.read(piece)
+            piece = min(2 * piece, CHUNK)
             for begin, length in _heads(chunk):
                 if at + begin + length + 16 <= self._size:
                     return at + begin
