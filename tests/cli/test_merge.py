@@ -61,6 +61,17 @@ def test_the_other_way(trainstore, store_url, other):
         assert store.get_run("third").attempts == 2
 
 
+def test_values_that_both_changed(trainstore, store_url, other):
+    """Each is named, with the one that counts and the other one, and what becomes of it."""
+    trainstore("merge", other)
+    for url, value in ((other, 0.25), (store_url, 0.75)):
+        with TrainStore(url) as store, store.resume_run("third") as run:
+            run.log({"loss": value}, step=1)
+    out = trainstore("merge", other).out
+    assert "1 value changed in both stores: the writer that started last counts" in out
+    assert "  third: loss at step 1: 0.75, not 0.25" in out.splitlines()
+
+
 def test_json(trainstore, other):
     """The report as data."""
     report = json.loads(trainstore("merge", other, "--json").out)

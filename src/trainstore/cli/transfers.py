@@ -96,12 +96,14 @@ def _lines(result: Merged, states: dict[str, list[RunKey]]) -> Iterator[str]:
             yield f"{_named(runs)}: {text.format('it' if len(runs) == 1 else 'them')}"
     if result.conflicts:
         yield (
-            f"{_counted(len(result.conflicts), 'value')} had been changed in both stores; those of the writer that "
-            "started last count, the others are kept in the step's details"
+            f"{_counted(len(result.conflicts), 'value')} changed in both stores: the writer that started last counts, "
+            "the other value stays in the step's details"
         )
+        names = {run.uid: run.name for run in result.updated}
         for conflict in result.conflicts[:SHOWN_CONFLICTS]:
             at = "" if conflict.step is None else f" at step {conflict.step}"
-            yield f"  {conflict.name}{at} of {conflict.uid}: {conflict.counts}, not {conflict.other}"
+            name = names.get(conflict.uid, conflict.uid)
+            yield f"  {name}: {conflict.name}{at}: {conflict.counts}, not {conflict.other}"
         if len(result.conflicts) > SHOWN_CONFLICTS:
             yield f"  and {len(result.conflicts) - SHOWN_CONFLICTS:,} more; --json prints them all"
     waiting = result.waiting
