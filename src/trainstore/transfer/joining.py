@@ -13,15 +13,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, or_, select, update
 
+from trainstore.models import OPEN_END
 from trainstore.recording.attempts import Attempt, AttemptTree
 from trainstore.recording.edits import EDIT_KINDS, Edit, apply_edits, edited_places
 from trainstore.recording.statements import Statements
 from trainstore.recording.summary import Summaries, Summary, summarize
+from trainstore.transfer.comparing import differing_steps
 from trainstore.transfer.reports import Conflict
 from trainstore.transfer.rows import News, differ, join_rows
 from trainstore.transfer.sources import Source
 from trainstore.transfer.vectors import Known
-from trainstore.values import microseconds_of
+from trainstore.values import INT64_MIN, microseconds_of
 
 CHUNK = 1_000  # steps
 _FACTS = ("git_commit", "git_dirty", "command", "host", "versions")
@@ -41,6 +43,7 @@ class Joining:
         self.mine = mine
         self.run_id = mine.run_id
         self.conflicts: list[Conflict] = []
+        self.as_stored = source.backend.keeps_rows and source.backend.name == statements.backend.name
 
     def join(self) -> list[Conflict]:
         """Add what is new; the values that differ though both had news."""
@@ -150,26 +153,32 @@ class Joining:
         news = self._news(theirs, mine)
         if not news.there:
             return
+        reached = mine.last_step
+        if reached is not None and self.as_stored:
+            there = (self.source.connection, self.source.models.step_log, self.theirs.run_id, theirs.attempt)
+            here = (self.connection, self.sql.models.step_log, self.run_id, mine.attempt)
+            for steps in differing_steps(there, here, reached):
+                rows = self.their_sql.load_steps(self.source.connection, self.theirs.run_id, theirs.attempt, steps)
+                self._join_known(mine, {step: rows[step] for step in steps}, news)
+        elif reached is not None:
+            for part in self._their_rows(theirs, INT64_MIN, reached):
+                self._join_known(mine, {row["step"]: row for row in part}, news)
+        for part in self._their_rows(theirs, INT64_MIN if reached is None else reached, OPEN_END):
+            self._append(mine, part)
+            mine.last_step = part[-1]["step"]
+            self.changed.add(mine.attempt)
+
+    def _their_rows(self, theirs: Attempt, after: int, up_to: int) -> Iterator[list[dict[str, Any]]]:
         table = self.source.models.step_log
         statement = (
             select(*(table.c[name] for name in _ROW))
             .where(table.c.run_id == self.theirs.run_id, table.c.attempt == theirs.attempt)
+            .where(table.c.step > after, table.c.step <= up_to)
             .order_by(table.c.step)
             .execution_options(yield_per=CHUNK)
         )
-        reached = mine.last_step
         for part in self.source.connection.execute(statement).mappings().partitions():
-            rows = {row["step"]: dict(row) for row in part}
-            new = [row for step, row in rows.items() if reached is None or step > reached]
-            known = {step: row for step, row in rows.items() if reached is not None and step <= reached}
-            if known:
-                self._join_known(mine, known, news)
-            if new:
-                self._append(mine, new)
-            highest = max(rows)
-            if mine.last_step is None or highest > mine.last_step:
-                mine.last_step = highest
-                self.changed.add(mine.attempt)
+            yield [dict(row) for row in part]
 
     def _append(self, mine: Attempt, rows: list[dict[str, Any]]) -> None:
         self._count(mine, rows)
