@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from faults.disks import remount, small_disk
 from trainstore.backends import sqlite_moment, sqlite_source
 from trainstore.backends.sqlite_source import check_unchanged, open_source, tables
 from trainstore.errors import SourceError
@@ -298,6 +299,20 @@ def test_no_right_to_write_the_folder_is_needed(folder: Path, start_script: Call
         assert fingerprint(folder) == before
     finally:
         folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_a_disk_that_is_mounted_read_only(tmp_path: Path, mode: str) -> None:
+    """What a killed process left there is read, too."""
+    with small_disk(tmp_path / "disk", "4m") as disk:
+        path = make(disk / "foreign.db", rows=100)
+        killed(path, mode)
+        remount(disk, "ro")
+        try:
+            with open_source(path) as source:
+                assert len(numbers(source)) == (101 if mode == "wal" else 100)
+        finally:
+            remount(disk, "rw")
 
 
 def test_a_large_file_is_not_copied(folder: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:

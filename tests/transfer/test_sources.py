@@ -288,6 +288,15 @@ def test_a_store_whose_uid_is_gone_is_refused(source_url: str, target_url: str) 
         pass
 
 
+def test_views_in_the_place_of_tables_are_refused(source_url: str, target_url: str) -> None:
+    """A query of them would run what somebody wrote into the file."""
+    with opened(source_url) as database, database.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE notification RENAME TO other")
+        connection.exec_driver_sql("CREATE VIEW notification AS SELECT * FROM other")
+    with pytest.raises(SourceError, match="has no table 'notification'"), source_at(source_url, target_url):
+        pass
+
+
 def test_a_database_of_scalarstop_is_read_in_an_upgraded_copy(target_url: str, tmp_path: Path) -> None:
     """Its tables are taken over in the copy."""
     path = tmp_path / "scalarstop.db"

@@ -21,7 +21,7 @@ from trainstore.backends import Backend, open_backend
 from trainstore.backends.sqlite_source import check_unchanged
 from trainstore.commands import command_on
 from trainstore.errors import SchemaMissingError, SchemaOutdatedError, SourceError
-from trainstore.models import VERSION_TABLE, Models, models_for
+from trainstore.models import VERSION_TABLE, VIEW_NAME, Models, models_for
 from trainstore.queries import Reader, resolve_run
 from trainstore.recording.journal import JournalPlaces, is_live, last_record
 from trainstore.recording.statements import Statements
@@ -197,11 +197,21 @@ def _revision(connection: Connection, backend: Backend, models: Models) -> str:
     if found is not None:
         if found != schema.HEAD:
             schema.check_known(found, backend)
+        else:
+            _check_tables(connection, backend, models)
         return found
     if schema.of_scalarstop(connection, backend, models):
         return ""
     prefixed = f" with the prefix {models.prefix}" if models.prefix else ""
     raise SchemaMissingError(f"{backend.safe_url} has no trainstore tables{prefixed}{_other_prefixes(connection)}")
+
+
+def _check_tables(connection: Connection, backend: Backend, models: Models) -> None:
+    """Refuse a file without all the tables: views in their place could do anything."""
+    needed = models.table_names - {f"{models.prefix}{VIEW_NAME}"}
+    missing = sorted(needed - set(inspect(connection).get_table_names()))
+    if missing:
+        raise SourceError(f"{backend.safe_url} is no whole store: it has no table {missing[0]!r}")
 
 
 def _other_prefixes(connection: Connection) -> str:
