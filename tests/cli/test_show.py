@@ -206,3 +206,13 @@ def test_an_import_is_told_in_words(call, database_url, monkeypatch):
     shown = call("show", "brought", "--section", "events").out
     assert "1,200 points from wandb: a/b.wandb; not kept: 3 × image; torn; its end is assumed" in shown
     assert "{'mine': 1}" in shown
+
+
+def test_a_run_from_elsewhere_names_its_source(call, database_url, monkeypatch):
+    """The tool that recorded it; a run that was recorded here needs no word."""
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    with TrainStore(database_url) as store:
+        store.start_run(name="brought", source="mlflow").finish()
+        store.start_run(name="own").finish()
+    assert "source mlflow" in lines(call("show", "brought"))
+    assert not any(line.startswith("source") for line in lines(call("show", "own")))

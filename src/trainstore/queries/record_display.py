@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LAST_KEYS = ("output_dir", "resume_from_checkpoint", "run_name", "logging_dir")  # differ in every run, and say little
 MAX_TEXT = 200  # characters of a value in HTML
 SHORT = 60  # characters of a value in a line of text
+OWN_SOURCES = ("python", "transformers", "forgather", "trainstore")  # what records here itself: not worth a line
 FEW = 6  # metrics and hyperparameters in ``print(record)``
 
 
@@ -65,6 +66,7 @@ def facts(record: RunRecord, steps_per_second: float | None = None) -> dict[str,
         "status": status_text(record, steps_per_second),
         "error": record.error,
         "project": record.project,
+        "source": None if record.source in OWN_SOURCES else record.source,
         "started": time_text(record.started_at),
         "model": _model_text(record.model_hyperparams) or record.model_name,
         "data": _data_text(record.data_hyperparams),

@@ -9,6 +9,8 @@ import { linkedParts } from "./run-notes.js";
 
 /** @typedef {import("./types.js").RunDetail} RunDetail */
 
+const OWN_SOURCES = new Set(["python", "transformers", "forgather", "trainstore"]); // others were imported, as a rule
+
 /**
  * @param {string} status
  * @returns {HTMLElement}
@@ -141,6 +143,7 @@ export function runHead(context, edit) {
       ["model", run.model_name ?? ""],
       ["made from", run.parent ? relative(run.parent) : ""],
       ["continued in", run.children.length ? h("span", {}, joined(run.children.map(relative))) : ""],
+      ["source", OWN_SOURCES.has(run.source) ? "" : run.source],
       ["project", h("a", { href: state.link("runs", "", { project: run.project }) }, run.project || "none")],
       ["uid", h("code", {}, run.uid.slice(0, 8)), `${run.uid}, id ${run.id}`],
     ]);
