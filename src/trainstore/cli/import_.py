@@ -43,7 +43,8 @@ def import_(source: str, url: str, prefix: str, as_json: bool, dry_run: bool, fo
 
     Imported again, SOURCE brings only what is new in it; an import that was interrupted goes on. With --follow, runs
     of a training under way appear while it writes. SOURCE is never written. What cannot be kept is counted, what is
-    damaged is named. Which tools can be imported, and what becomes of what: docs/importing.md.
+    damaged is named. Which tools can be imported, and what becomes of what: docs/importing.md. A file of trainstore
+    export --for-import is brought as trainstore copy brings runs.
     """
     from trainstore.importing import check_source, import_runs
 

@@ -56,7 +56,8 @@ def import_runs(
 
     Args:
         store: Where the runs go.
-        source: A folder, a file, or a database's URL.
+        source: A folder, a file, or a database's URL. A file of ``trainstore export --for-import`` is one, too: its
+            runs keep their projects, and are merged as `TrainStore.merge` does.
         tool: Which tool wrote it (see `tools`). None: found out from what lies there.
         project: Of the runs that are new. None: what the source calls the project, or the source's own name.
         dry_run: Only read and report; nothing is written.
