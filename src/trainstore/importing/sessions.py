@@ -334,9 +334,13 @@ class SessionImport:
         return status if later and ended_at != self._last_at(writer) else None
 
     def _is_quiet(self, writer: StoredWriter) -> bool:
-        """Whether nothing was written for an hour. A copied file is new, what it says is not."""
+        """Whether nothing was written for an hour. A copied file is new, what it says is not; one that grows is."""
         written = self.run.written_at
-        return written is not None and now() - min(written, self._last_at(writer)) > QUIET
+        if written is None:
+            return False
+        if self.context.final:
+            written = min(written, self._last_at(writer))
+        return now() - written > QUIET
 
     def _last_at(self, writer: StoredWriter) -> int:
         """When its attempt was heard of last."""
