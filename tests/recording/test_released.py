@@ -125,3 +125,19 @@ def test_a_run_is_continued(released_url: str, expected: Any, leave_journals: Ca
         assert store.list_step_logs("new")["loss"].tolist() == [1.0]
         store.delete_run("new")
         check(store, {**expected["recovered"], "killed": continued})
+
+
+@pytest.mark.parametrize("target", ["sqlite", "postgresql"])
+def test_a_store_is_merged_as_it_is(
+    released: Path, expected: Any, new_database: Callable[..., str], tmp_path: Path, target: str
+) -> None:
+    """A released version's file is merged into a store of today, whole, and is itself not upgraded."""
+    source = tmp_path / "older" / "store.db"
+    source.parent.mkdir()
+    shutil.copyfile(released / "store.sqlite", source)
+    before = source.read_bytes(), sorted(source.parent.iterdir())
+    with TrainStore(new_database(target)) as store:
+        assert len(store.merge(source).new) == len(expected["stored"])
+        check(store, expected["stored"])
+        assert len(store.merge(source).unchanged) == len(expected["stored"])
+    assert (source.read_bytes(), sorted(source.parent.iterdir())) == before
