@@ -27,6 +27,7 @@ from importing.sources import SOURCES
 from trainstore.errors import SourceError
 from trainstore.importing import readers
 from trainstore.importing.places import Place
+from trainstore.importing.sessions import FAULT
 from trainstore.store import TrainStore
 
 LOGS = [source for source in SOURCES if source.is_log]
@@ -148,6 +149,7 @@ def test_damaged_files_never_crash_it(
             return  # nothing of it can be read
         again = source.bring(store, place)
         assert again.points == 0, done
+        assert not [line for run in result.runs for line in run.damage if FAULT in line], done
         assert content(store) is not None
         found = stored_points(store)
         lost = {name: lacking(found.get(name, []), points) for name, points in source.expected().items()}

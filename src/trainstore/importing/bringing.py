@@ -82,6 +82,8 @@ class RunImport:
         except BaseException:
             self._forget()
             raise
+        if not self.context.follows:
+            self._forget()
         return report
 
     def _why_not(self) -> str | None:

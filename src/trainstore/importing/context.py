@@ -46,6 +46,7 @@ class Context:
     reached: dict[str, Reached] = field(default_factory=dict)  # by the writer's uid
     runs: dict[str, str] = field(default_factory=dict)  # uids by the runs' identities
     # Of a source that is followed:
+    follows: bool = False
     is_first: bool = True  # it is looked at for the first time
     grew: bool = False  # something was new in it, this time
     open: dict[str, int] = field(default_factory=dict)  # writers that have not ended → when the source was last written

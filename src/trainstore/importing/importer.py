@@ -115,7 +115,7 @@ class Importer:
     def follow(self, until: Callable[[], bool] | None) -> Imported:
         """Bring what is new again and again, until everything has ended, ``until`` says so, or Ctrl-C."""
         context, pause, failing = self.context, PAUSES[0], False
-        context.final = False
+        context.final, context.follows = False, True
         first = True
         try:
             while True:

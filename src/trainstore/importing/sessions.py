@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,10 @@ from trainstore.values import microseconds_of, plain_text
 if TYPE_CHECKING:
     from trainstore.importing.bringing import RunImport
 
+logger = logging.getLogger("trainstore")
+
 QUIET = 3_600_000_000  # microseconds without a write, after which a source that does not say so has ended
+FAULT = "reading stopped at a fault of trainstore"
 MAX_DAMAGE = 100  # lines about one session
 _TRIES = 100
 
@@ -175,6 +179,10 @@ class SessionImport:
         except OSError as error:
             reached.broken = True
             self.session.damage.append(f"reading stopped: {error.strerror or type(error).__name__}")
+        except Exception as error:  # one run that our reader fails at must not keep the others from being imported
+            logger.debug("reading %s", self.run.run.where, exc_info=True)
+            reached.broken = True
+            self.session.damage.append(f"{FAULT} ({type(error).__name__}); please report it")
 
     def _count(self, entry: Entry, reached: Reached, *, is_new: bool) -> None:
         if not isinstance(entry, Step):
