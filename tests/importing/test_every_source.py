@@ -109,7 +109,7 @@ def test_a_log_that_grows_between_imports_is_as_if_it_was_imported_once(
             try:
                 source.bring(piecewise, place)
             except SourceError:
-                assert not list(place.rglob("*.wandb")) or any(not p.stat().st_size for p in place.rglob("*") if 0)
+                assert not stored_points(piecewise)  # nothing of it can be known yet
         assert stored_points(piecewise) == stored_points(once)
         assert content(piecewise) == content(once)
 
@@ -122,7 +122,8 @@ def test_an_import_that_is_killed_again_and_again_goes_on(
     kills = KILLS - KILLS // 4 if backend_name == "sqlite" else KILLS // 4
     place = source.copy(tmp_path / "source")
     url = new_database(backend_name)
-    killed_at_random(source, place, url, random.Random(str(source)), kills=kills)
+    killed = killed_at_random(source, place, url, random.Random(str(source)), kills=kills)
+    print(f"{source} on {backend_name}: {killed} of {kills} imports were killed before their end")
     with TrainStore(url) as store, TrainStore(new_database(backend_name)) as once:
         source.bring(once, place)
         assert content(store) == content(once)
