@@ -455,6 +455,36 @@ def test_what_is_whole_is_imported_and_what_is_not_is_named(
     assert import_runs(store, place).points == 0
 
 
+def test_a_run_that_the_source_holds_twice_is_imported_once(fake: FakeTool, place: Path, store: TrainStore) -> None:
+    """A database beside its backup: the first is imported, the other is named, and nothing changes from then on."""
+    uid = "0123456789abcdef0123456789abcdef"
+    fake.run(FakeSession(steps(0, 9), stamp="new"), identity="a", uid=uid)
+    fake.run(FakeSession(steps(0, 5, value=2.0), stamp="old"), identity="b", uid=uid)
+    result = import_runs(store, place)
+    assert result.points == 9
+    assert result.unread == {"b.fake": "holds the same run as a.fake, which is imported"}
+    again_nothing(store, place)
+
+
+def test_an_error_of_the_disk_is_ours(fake: FakeTool, place: Path, store: TrainStore) -> None:
+    """Whenever a reader meets it."""
+
+    def broken(_look: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    fake.before = broken
+    with pytest.raises(SourceError, match="cannot be read: Input/output error"):
+        import_runs(store, place)
+
+
+def test_a_report_holds_no_secrets_and_no_novels(fake: FakeTool, place: Path, store: TrainStore) -> None:
+    """What a reader says of a part that it does not read may have the source's own words."""
+    fake.made.append(Unread("hf_" + "a1B2c3D4" * 5, "is " + "x" * 10_000 + "\0"))
+    ((where, why),) = import_runs(store, place).unread.items()
+    assert where == "[redacted]"
+    assert len(why) == 501
+
+
 # --- ends -----------------------------------------------------------------------------------------------------------
 
 

@@ -158,3 +158,30 @@ def test_damaged_files_never_crash_it(
             told: list[Any] = [*result.unread, *(line for run in result.runs for line in (*run.damage, *run.left_out))]
             # A log that is cut between two records looks whole; the readers' own tests say what else is told.
             assert told or " cut at byte " in done, (done, lost)
+
+
+@every_source
+def test_a_file_that_cannot_be_read_is_named(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_database: Callable[..., str]
+) -> None:
+    """An error of the disk, or no right to read: an error of ours, or what the other files hold and a line about it."""
+    place = source.copy(tmp_path / "source")
+    opened, failing = Path.open, random.Random(str(source))
+
+    def open_(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.is_relative_to(place) and failing.random() < 0.3:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)
+
+    for _ in range(3):
+        with TrainStore(new_database("sqlite")) as store, monkeypatch.context() as patch:
+            patch.setattr(Path, "open", open_)
+            refused = ""
+            try:
+                result = source.bring(store, place)
+            except SourceError as error:
+                refused = str(error)
+        if refused:
+            assert "Permission denied" in refused
+        else:
+            assert result.is_damaged or result.points == sum(map(len, source.expected().values()))

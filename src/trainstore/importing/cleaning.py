@@ -106,6 +106,11 @@ def label(text: object) -> str:
     return stored_label(text) if isinstance(text, str) and text else ""
 
 
+def told(text: str) -> str:
+    """What a report says of a source: in it may stand what the source says."""
+    return plain_text(redact_text(text), 500)
+
+
 def time_within(at: int) -> int:
     """A time that both databases hold: from 1970 to the year 9892."""
     return min(max(int(at), 0), LATEST)

@@ -52,10 +52,10 @@ def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
     for file in files:
         try:
             yield from _runs(file, options, zone, taken)
-        except SourceError as error:
+        except (SourceError, OSError) as error:
             if len(files) == 1:
                 raise
-            yield Unread(file.relative, str(error).removeprefix(f"{file.relative} "))
+            yield Unread.of(file, error)
 
 
 def _runs(file: File, options: Options, zone: tzinfo | None, taken: set[str]) -> Iterator[ForeignRun]:

@@ -152,15 +152,17 @@ def databases(place: Place) -> Iterator[tuple[Database, Schema] | Unread]:
             return
         place = Place.of(path)
     is_file = place.path is not None and place.path.is_file()
-    for file in place.files:
-        if not (is_file or file.name.lower().endswith(SUFFIXES)) or not _is_sqlite(file):
+    for file in sorted(place.files, key=written_at, reverse=True):  # of one that was copied, the one in use first
+        if not (is_file or file.name.lower().endswith(SUFFIXES)):
             continue
         try:
-            yield Database(place, file), _schema_of(file.path, *_state(file.path))
-        except SourceError as error:
+            if _is_sqlite(file):
+                yield Database(place, file), _schema_of(file.path, *_state(file.path))
+        except (SourceError, OSError) as error:
+            why = Unread.of(file, error).why.removeprefix(f"{file.path} ")
             if is_file:
-                raise
-            yield Unread(file.relative, str(error).removeprefix(f"{file.path} "))
+                raise (error if isinstance(error, SourceError) else SourceError(f"{place.shown} {why}")) from None
+            yield Unread(file.relative, why)
 
 
 def have(place: Place, *names: str) -> bool:
@@ -248,11 +250,8 @@ def _sqlite_path(url: str) -> str | None:
 
 
 def _is_sqlite(file: File) -> bool:
-    try:
-        with file.open() as opened:
-            return opened.read(len(_SQLITE)) == _SQLITE
-    except (SourceError, OSError):
-        return False
+    with file.open() as opened:
+        return opened.read(len(_SQLITE)) == _SQLITE
 
 
 @lru_cache(maxsize=256)

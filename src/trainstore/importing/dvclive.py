@@ -110,8 +110,9 @@ class _Folder:
                 layout = _layout(table, name)
                 found: list[str] = []
                 part = scan(table, layout, found).get("")
-            except SourceError as error:
-                damage.append(str(error))
+            except (SourceError, OSError) as error:
+                found_why = Unread.of(file, error)
+                damage.append(f"{found_why.where} {found_why.why}")
                 continue
             damage += [f"{file.relative}: {line}" for line in found]
             if part is not None:

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from trainstore.importing.places import Place
+from trainstore.errors import SourceError
+from trainstore.importing.places import File, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,13 @@ class Unread:
 
     where: str  # relative to the source
     why: str  # "is compressed; unpack it first"
+
+    @classmethod
+    def of(cls, file: File, error: SourceError | OSError) -> Unread:
+        """A file that an error was raised for."""
+        if isinstance(error, OSError):
+            return cls(file.relative, f"cannot be read: {error.strerror or error}")
+        return cls(file.relative, str(error).removeprefix(f"{file.relative} "))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore.errors import SourceError, StoreUnavailableError, TrainStoreError
 from trainstore.importing.bringing import bring
+from trainstore.importing.cleaning import told
 from trainstore.importing.context import Context
 from trainstore.importing.foreign import Options, Reader, Unread
 from trainstore.importing.own import explain_unknown, refuse_own
@@ -84,12 +85,25 @@ class Importer:
 
     def bring_all(self) -> Imported:
         """Bring what is new in the place, run by run."""
-        for run in self.reader.runs(self.place, self.options):
-            if isinstance(run, Unread):
-                self.result.unread[run.where] = run.why
-                continue
-            self._take(bring(self.context, run))
+        seen: dict[str, str] = {}
+        try:
+            for run in self.reader.runs(self.place, self.options):
+                if isinstance(run, Unread):
+                    self._leave(run.where, run.why)
+                    continue
+                uid = self.context.run_uid(run)
+                if uid in seen:  # in a backup, say; bringing what both say by turns would never end
+                    self._leave(run.where, f"holds the same run as {seen[uid]}, which is imported")
+                    continue
+                seen[uid] = run.where
+                self._take(bring(self.context, run))
+        except OSError as error:
+            text = error.strerror or type(error).__name__
+            raise SourceError(f"{self.place.shown} cannot be read: {text}") from None
         return self.result
+
+    def _leave(self, where: str, why: str) -> None:
+        self.result.unread[told(where)] = told(why)
 
     def _take(self, report: ImportedRun) -> None:
         """Add what was done with a run to the report; of one that was there before, to what is known of it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from trainstore.errors import SourceError
@@ -42,10 +43,10 @@ def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
     for file in files:
         try:
             yield _run(file, hparams.get(file.folder), taken)
-        except SourceError as error:
+        except (SourceError, OSError) as error:
             if len(files) == 1:
                 raise
-            yield Unread(file.relative, str(error).removeprefix(f"{file.relative} "))
+            yield Unread.of(file, error)
 
 
 def _files(place: Place) -> list[File]:
@@ -62,8 +63,9 @@ def _folder(file: File) -> Path:
 
 
 def _has_steps(file: File) -> bool:
-    with file.open() as opened:
+    with suppress(SourceError, OSError), file.open() as opened:
         return b"step" in opened.readline(1 << 20).replace(b'"', b"").strip().split(b",")
+    return False
 
 
 def _run(file: File, hparams: File | None, taken: set[str]) -> ForeignRun:

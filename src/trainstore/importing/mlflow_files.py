@@ -136,7 +136,7 @@ def _folders(place: Place) -> tuple[dict[str, dict[str, Any]], list[_Folder], li
         try:
             values = read_yaml(file, damage)
         except SourceError as error:
-            unread.append(Unread(file.relative, str(error).removeprefix(f"{file.relative} ")))
+            unread.append(Unread.of(file, error))
             continue
         if not isinstance(values, dict):
             unread.append(Unread(file.relative, "is not a mapping"))

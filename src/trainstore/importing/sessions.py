@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from trainstore.errors import SourceError
-from trainstore.importing.cleaning import Cleaner, attempt_fields, host_of, time_within
+from trainstore.importing.cleaning import Cleaner, attempt_fields, host_of, time_within, told
 from trainstore.importing.comparing import Comparison
 from trainstore.importing.context import Reached
 from trainstore.importing.foreign import Entry, Session, Step
@@ -280,7 +280,7 @@ class SessionImport:
             damage = [*(line for line in damage if line not in kept), *reached.damage]
             left_out = left_out + self._new_left_out(reached)
         report.left_out = dict(Counter(report.left_out) + left_out)
-        report.damage = list(dict.fromkeys([*report.damage, *map(_line, damage)]))[:MAX_DAMAGE]
+        report.damage = list(dict.fromkeys([*report.damage, *map(told, damage)]))[:MAX_DAMAGE]
 
     def _new_left_out(self, reached: Reached) -> Counter[str]:
         """What was left out, without what the last import event has counted already."""
@@ -296,7 +296,7 @@ class SessionImport:
         session.damage.clear()
         for _ in self._one_by_one(session.entries(reached.after), Reached()):
             break  # it has grown meanwhile
-        found = {"left_out": dict(_cleaned(session.left_out)), "damage": list(map(_line, session.damage[:MAX_DAMAGE]))}
+        found = {"left_out": dict(_cleaned(session.left_out)), "damage": list(map(told, session.damage[:MAX_DAMAGE]))}
         return {name: value for name, value in found.items() if value}
 
     def _details(self, *, assumed: bool) -> dict[str, Any]:
@@ -312,7 +312,7 @@ class SessionImport:
         if left_out:
             details["left_out"] = dict(left_out)
         if reached.damage:
-            details["damage"] = list(map(_line, reached.damage[:MAX_DAMAGE]))
+            details["damage"] = list(map(told, reached.damage[:MAX_DAMAGE]))
         behind = self._behind(reached)
         if behind:
             details["behind"] = behind
@@ -411,7 +411,3 @@ def _start_over(_acked: int) -> None:
 def _cleaned(left_out: Mapping[str, int]) -> Counter[str]:
     """Counts by names without secrets, as they are stored."""
     return Counter({plain_text(redact_text(name), 200): count for name, count in left_out.items()})
-
-
-def _line(text: str) -> str:
-    return plain_text(redact_text(text), 500)

@@ -139,6 +139,13 @@ def _records(file: File, damage: list[str], after: int = 0) -> Iterator[_Record]
 
 def _opened(file: File, config: File | None) -> _Log | Unread:
     """A log whose run is known."""
+    try:
+        return _log_of(file, config)
+    except (SourceError, OSError) as error:
+        return Unread.of(file, error)
+
+
+def _log_of(file: File, config: File | None) -> _Log | Unread:
     head = header(file)
     if head is None:
         return Unread(file.relative, "has just begun, or is torn at its beginning" if file.size else "is empty")

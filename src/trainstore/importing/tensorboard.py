@@ -42,7 +42,11 @@ def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
         if file.name.endswith(_COMPRESSED):
             unread.append(Unread(file.relative, "is compressed; unpack it first"))
             continue
-        beginning = EventFile(file).beginning()
+        try:
+            beginning = EventFile(file).beginning()
+        except (SourceError, OSError) as error:
+            unread.append(Unread.of(file, error))
+            continue
         if beginning is not None:
             folders.setdefault(file.folder, _Folder(file.folder)).add(file, beginning)
         elif not file.size:

@@ -119,7 +119,7 @@ class _Folder:
             try:
                 found.append(_State(self, step, file, started_at, others))
             except SourceError as error:
-                unread.append(Unread(file.relative, str(error).removeprefix(f"{file.relative} ")))
+                unread.append(Unread.of(file, error))
         return max(found, key=lambda state: state.reached, default=None)
 
 

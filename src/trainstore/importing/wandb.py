@@ -131,6 +131,13 @@ def _records(file: File, damage: list[str], start: int = 0) -> Iterator[tuple[in
 
 def _opened(file: File) -> _Log | Unread:
     """A log whose run is known."""
+    try:
+        return _log_of(file)
+    except (SourceError, OSError) as error:
+        return Unread.of(file, error)
+
+
+def _log_of(file: File) -> _Log | Unread:
     head = header(file)
     if head is None:
         return Unread(file.relative, "has just begun, or is torn at its beginning" if file.size else "is empty")
