@@ -18,7 +18,7 @@ from trainstore.values import microseconds_of
 
 CHUNK = 500  # rows: the garbage collector looks at objects that live longer
 _LOCAL = {"run": ("id", "parent_run_id"), "event": ("id",)}  # columns that mean nothing in another store
-_OF_RUNS = ("attempt", "writer", "hyperparam", "event", "step_log", "metric_summary")
+_OF_RUNS = ("attempt", "writer", "hyperparam", "event", "step_log", "metric_summary", "notification")
 
 
 def copy_runs(source: Source, connection: Connection, statements: Statements, runs: Sequence[Known]) -> None:

@@ -60,6 +60,7 @@ class Joining:
             self._join_steps(self.their_tree.by_number[number], self.tree.by_number[mine])
         # Tags that an edit of either store touches are its business.
         edits = self._join_events()
+        self._join_notifications()
         self._join_hyperparams(edited_places(self.connection, self.sql, self.run_id) | {("tag", k) for k in edits})
         self._join_run()
         self._show()
@@ -71,7 +72,8 @@ class Joining:
         """Insert those that are missing, ancestors first, and take over the state of those known better there."""
         rows = self._rows_of("attempt", self.their_sql, self.source.connection, self.theirs.run_id, "attempt")
         self.numbers: dict[int, int] = {}  # theirs → ours
-        for theirs in sorted(self.their_tree.by_number.values(), key=lambda attempt: attempt.order):
+        lineages = map(self.their_tree.lineage, self.their_tree.by_number.values())
+        for theirs in [lineage[-1] for lineage in sorted(lineages, key=lambda line: (len(line), line[-1].order))]:
             facts = {name: getattr(rows[theirs.attempt], name) for name in _FACTS}
             mine = self.tree.by_uid.get(theirs.uid)
             if mine is None:
@@ -100,7 +102,7 @@ class Joining:
         further = self.theirs.acked.get(theirs.uid, -1) > self.mine.acked.get(mine.uid, -1)
         if further:
             self.sql.describe_attempt(self.connection, self.run_id, mine.attempt, facts)
-        if _state(theirs, self.theirs) > _state(mine, self.mine):
+        if self._tells_more(theirs, mine):
             mine.status, mine.error, mine.closed_at = theirs.status, theirs.error, theirs.closed_at
             self.changed.add(mine.attempt)
         one, other = (mine, theirs) if further else (theirs, mine)
@@ -108,6 +110,19 @@ class Joining:
         if changes != (mine.changed_hyperparams or {}):
             mine.changed_hyperparams = changes
             self.changed.add(mine.attempt)
+
+    def _tells_more(self, theirs: Attempt, mine: Attempt) -> bool:
+        """Whether the source knows more of how an attempt goes or went."""
+        there, here = self.theirs.acked.get(theirs.uid, -1), self.mine.acked.get(mine.uid, -1)
+        (further, one), (other, another) = (self.theirs, theirs), (self.mine, mine)
+        if there < here:
+            (further, one), (other, another) = (other, another), (further, one)
+        if there != here and one.status == "running" and another.closed_at is not None:
+            # Its opener took its end back, unless the end is somebody else's of whom only the other store has heard.
+            by_hand = other.by_hand - further.by_hand
+            failed = another.status == "failed" and other.ahead_of(further) - {mine.uid}
+            return (further is self.theirs) != bool(by_hand or failed)
+        return _state(theirs, self.theirs) > _state(mine, self.mine)
 
     def _join_writers(self) -> None:
         table = self.sql.models.writer
@@ -119,8 +134,8 @@ class Joining:
                 continue
             newer: dict[str, Any] = {}
             if row.acked > there.acked:
-                newer["acked"] = row.acked
-            if row.acked >= there.acked and row.closed_at is not None and there.closed_at is None:
+                newer |= {"acked": row.acked, "closed_at": row.closed_at}
+            elif row.acked == there.acked and row.closed_at is not None and there.closed_at is None:
                 newer["closed_at"] = row.closed_at
             if row.heartbeat_at is not None and (there.heartbeat_at is None or row.heartbeat_at > there.heartbeat_at):
                 newer["heartbeat_at"] = row.heartbeat_at
@@ -239,6 +254,20 @@ class Joining:
             self.sql.insert_events(self.connection, rows)
         apply_edits(self.connection, self.sql, self.run_id, self.tree.head.attempt, edits, keep=True)
         return {key for edit in edits if edit.kind == "tag" for key in (*edit.set, *edit.removed)}
+
+    def _join_notifications(self) -> None:
+        """What was sent of events: nobody sends it again."""
+        theirs = self.source.models.notification
+        ours = self.sql.models.notification
+        found = select(theirs).where(theirs.c.run_id == self.theirs.run_id)
+        rows = [{**row, "run_id": self.run_id} for row in self.source.connection.execute(found).mappings()]
+        keys = ("writer_uid", "seq", "target")
+        self.sql.backend.insert_missing(self.connection, ours, keys, rows)
+        for row in rows:
+            if row["sent_at"] is not None:
+                there = [ours.c[key] == row[key] for key in keys]
+                unsent = update(ours).where(*there, ours.c.sent_at.is_(None))
+                self.connection.execute(unsent.values(sent_at=row["sent_at"]))
 
     def _join_hyperparams(self, edited: set[tuple[str, str]]) -> None:
         mine = self.sql.load_hyperparams(self.connection, self.run_id)

@@ -15,14 +15,15 @@ from sqlalchemy.exc import IntegrityError
 
 from trainstore.errors import RunActiveError, RunNotFoundError
 from trainstore.recording.deletion import Tombstone, delete_run, deleted_runs, latest_of, revive, unite
+from trainstore.recording.delivery import describe
 from trainstore.recording.statements import Statements
 from trainstore.transfer.copying import copy_runs
 from trainstore.transfer.joining import Joining
 from trainstore.transfer.reports import Merged, RunKey
 from trainstore.transfer.sources import Source
-from trainstore.transfer.vectors import Known, known_runs
+from trainstore.transfer.vectors import MANY, DamagedRunError, Known, check_attempts, known_runs, step_counts
 
-GATHERED = 10_000  # records of small runs in one transaction
+GATHERED = 10_000  # steps of small runs in one transaction
 TRIES = 3
 
 
@@ -62,7 +63,7 @@ def merge_runs(
     with statements.backend.writing(connection):
         ahead = merging.look()
     done = 0
-    for group in _groups(ahead):
+    for group in _groups(source, ahead):
         merging.bring(group)
         done += len(group)
         on_progress(done, len(ahead))
@@ -171,24 +172,37 @@ class _Merging:
     # --- what is brought --------------------------------------------------------------------------------------------
 
     def bring(self, group: Sequence[Known]) -> None:
-        """Bring some runs in one transaction. Somebody else may store one of them meanwhile: then it is joined."""
+        """Bring some runs in one transaction; one that the database refuses is left out, and named."""
         for tries in range(TRIES):
             conflicts = len(self.report.conflicts)
             try:
                 with self.sql.backend.writing(self.connection, patient=True):
                     self._bring(group)
                     self.source.check_unchanged()
-            except IntegrityError:
+            except Exception as error:
                 del self.report.conflicts[conflicts:]
-                if tries + 1 == TRIES:
+                if not self.sql.backend.is_refusal(error):
                     raise
-            else:
-                return
+                # Somebody else may just have stored one of them: then it is joined.
+                if tries + 1 < TRIES and isinstance(error, IntegrityError):
+                    continue
+                if len(group) == 1:
+                    self._refuse(group[0], error)
+                else:
+                    for known in group:
+                        self.bring([known])
+            return
+
+    def _refuse(self, known: Known, error: Exception) -> None:
+        self.report.refused[known.uid] = str(error) if isinstance(error, DamagedRunError) else describe(error)
+        for runs in (self.report.new, self.report.updated, self.report.revived):
+            runs[:] = [run for run in runs if run.uid != known.uid]
 
     def _bring(self, group: Sequence[Known]) -> None:
         run = self.sql.models.run
         uids = [known.uid for known in group]
         here = set(self.connection.execute(select(run.c.uid).where(run.c.uid.in_(uids))).scalars())
+        check_attempts(self.source.connection, self.source.models, group)
         new = [known for known in group if known.uid not in here]
         if new:
             copy_runs(self.source, self.connection, self.sql, new)
@@ -210,14 +224,16 @@ def _key(known: Known) -> RunKey:
     return RunKey(known.uid, known.name, known.project)
 
 
-def _groups(runs: Sequence[Known]) -> Iterator[list[Known]]:
+def _groups(source: Source, runs: Sequence[Known]) -> Iterator[list[Known]]:
+    sizes = step_counts(source.connection, source.models) if runs else {}
     group: list[Known] = []
     size = 0
     for known in runs:
-        if group and size + known.size > GATHERED:
+        steps = sizes.get(known.run_id, 0)
+        if group and (size + steps > GATHERED or len(group) == MANY):
             yield group
             group, size = [], 0
         group.append(known)
-        size += known.size
+        size += steps
     if group:
         yield group

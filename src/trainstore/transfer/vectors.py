@@ -6,14 +6,14 @@ writer that is nobody's; such events are compared one by one.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from trainstore.models import Models
 
-_MANY = 500  # ids in one IN list
+MANY = 500  # ids in one IN list
 EventId = tuple[str, int]  # writer_uid, seq
 
 
@@ -45,10 +45,9 @@ class Known:
         """The writers of whom more is here than there."""
         return {writer for writer, number in self.acked.items() if number > other.acked.get(writer, -1)}
 
-    @property
-    def size(self) -> int:
-        """About how many records were stored of it."""
-        return sum(self.acked.values())
+
+class DamagedRunError(ValueError):
+    """A run of the source that cannot be taken, and why."""
 
 
 def known_runs(connection: Connection, models: Models, run_ids: Collection[int] | None = None) -> dict[str, Known]:
@@ -60,7 +59,7 @@ def known_runs(connection: Connection, models: Models, run_ids: Collection[int] 
     by_hand = select(event.run_id, event.writer_uid, event.seq).select_from(nobody).where(writer.uid.is_(None))
     found: dict[int, Known] = {}
     asked = None if run_ids is None else sorted(run_ids)
-    for part in [None] if asked is None else [asked[i : i + _MANY] for i in range(0, len(asked), _MANY)]:
+    for part in [None] if asked is None else [asked[i : i + MANY] for i in range(0, len(asked), MANY)]:
         some = (runs, writers, by_hand)
         if part is not None:
             some = (
@@ -78,3 +77,31 @@ def known_runs(connection: Connection, models: Models, run_ids: Collection[int] 
             if run_id in found:
                 found[run_id].by_hand.add((writer_uid, seq))
     return {known.uid: known for known in found.values()}
+
+
+def step_counts(connection: Connection, models: Models) -> dict[int, int]:
+    """About how many steps each run has, by its id: as many as the metric of which it has most."""
+    summary = models.metric_summary.c
+    counted = select(summary.run_id, func.max(summary.count)).group_by(summary.run_id)
+    return {row[0]: row[1] for row in connection.execute(counted)}
+
+
+def check_attempts(connection: Connection, models: Models, runs: Sequence[Known]) -> None:
+    """Raise `DamagedRunError` where an attempt resumes none that is there, or itself in a circle."""
+    attempt = models.attempt.c
+    columns = select(attempt.run_id, attempt.attempt, attempt.resumed_from)
+    resumed: dict[int, dict[int, int | None]] = {known.run_id: {} for known in runs}
+    for run_id, number, resumed_from in connection.execute(columns.where(attempt.run_id.in_(list(resumed)))):
+        resumed[run_id][number] = resumed_from
+    for known in runs:
+        above = resumed[known.run_id]
+        if not above:
+            raise DamagedRunError("it has no attempts")
+        for number in above:
+            seen: set[int] = set()
+            here: int | None = number
+            while here is not None:
+                if here in seen or here not in above:
+                    raise DamagedRunError("its attempts do not descend from a first one")
+                seen.add(here)
+                here = above[here]
