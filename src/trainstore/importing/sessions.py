@@ -347,18 +347,20 @@ class SessionImport:
         if written is None:
             return False
         if self.context.final:
-            written = min(written, self._last_at(writer))
+            written = min(written, self._logged_at(writer) or written)
         return now() - written > QUIET
 
     def _last_at(self, writer: StoredWriter) -> int:
-        """When its attempt was heard of last."""
+        """When its attempt was heard of last. Not when the files were written, which may be copies."""
+        return self._logged_at(writer) or time_within(self.session.started_at)
+
+    def _logged_at(self, writer: StoredWriter) -> int | None:
+        """When its attempt's latest step was logged."""
         run_id = self.run.stored.id
-        if run_id is not None:
-            with self.context.looking() as connection:
-                at = last_logged(connection, self.context.target.statements, run_id, writer.attempt)
-            if at is not None:
-                return at
-        return time_within(self.session.written_at or now())
+        if run_id is None:
+            return None
+        with self.context.looking() as connection:
+            return last_logged(connection, self.context.target.statements, run_id, writer.attempt)
 
 
 def merged(entries: Iterable[Entry]) -> Iterator[Entry]:
