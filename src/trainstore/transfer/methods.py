@@ -97,6 +97,7 @@ class MergeMethods:
                     if runs is None and project is None:
                         with self._backend.writing(connection):
                             brought = merge_scalarstop(source, connection, self._models, self._backend, dry_run=dry_run)
+                            source.check_unchanged()
                         report.scalarstop = {name: (rows.new, rows.updated) for name, rows in brought.items()}
             finally:
                 self._service.release(connection)
