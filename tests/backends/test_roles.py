@@ -381,6 +381,29 @@ def test_the_writer_makes_no_tombstone_and_takes_up_a_deleted_run(roles: Roles):
         assert not tombstone.holds(latest_of(connection, store.models, store.get_run(run.uid).run_id))
 
 
+def test_the_writer_merges_what_needs_no_right_to_delete(roles: Roles, new_database: Callable[..., str]):
+    """Runs, deletions, edits of another store; a run of which a tag was removed is named, and the owner brings it."""
+    with TrainStore(new_database("sqlite")) as other, TrainStore(roles.url("writer")) as store:
+        uids = {}
+        for name in ("plain", "edited", "gone"):
+            with other.start_run(name, tags=["first"]) as run:
+                run.log({"loss": 1.0}, step=0)
+            uids[name] = run.uid
+        other.delete_run("gone")
+        assert sorted(run.name for run in store.merge(other).new) == ["edited", "plain"]
+        other.set_tags("edited", remove=["first"])
+        other.set_tags("plain", ["second"])
+        report = store.merge(other)
+        assert [run.name for run in report.updated] == ["plain"]
+        assert "the right to DELETE" in report.refused[uids["edited"]]
+        assert store.get_run("plain").tags == {"first": True, "second": True}
+        with TrainStore(roles.url("owner")) as owner:
+            assert [run.name for run in owner.merge(other).updated] == ["edited"]
+            assert owner.get_run("edited").tags == {}
+    with TrainStore(roles.url("reader")) as reader, pytest.raises(PermissionDeniedError):
+        reader.merge(new_database("sqlite"))
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_new_store(roles: Roles, role: str):
     """Tables of another prefix are made by the owner alone, whose default rights let the others in at once."""

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from trainstore.errors import RunActiveError, RunNotFoundError
+from trainstore.errors import RunActiveError, RunNotFoundError, TrainStoreError
 from trainstore.recording.deletion import Tombstone, delete_run, deleted_runs, latest_of, revive, unite
 from trainstore.recording.delivery import describe
 from trainstore.recording.statements import Statements
@@ -181,7 +181,7 @@ class _Merging:
                     self.source.check_unchanged()
             except Exception as error:
                 del self.report.conflicts[conflicts:]
-                if not self.sql.backend.is_refusal(error):
+                if not self._concerns_runs(error):
                     raise
                 # Somebody else may just have stored one of them: then it is joined.
                 if tries + 1 < TRIES and isinstance(error, IntegrityError):
@@ -193,8 +193,16 @@ class _Merging:
                         self.bring([known])
             return
 
+    def _concerns_runs(self, error: Exception) -> bool:
+        """Whether another run may go well: of this one something cannot be stored, or needs a right that is missing."""
+        backend = self.sql.backend
+        return backend.is_refusal(error) or (isinstance(error, SQLAlchemyError) and backend.is_privilege_error(error))
+
     def _refuse(self, known: Known, error: Exception) -> None:
-        self.report.refused[known.uid] = str(error) if isinstance(error, DamagedRunError) else describe(error)
+        ours = self.sql.backend.translate(error) if isinstance(error, SQLAlchemyError) else None
+        told = ours or error
+        why = str(told) if isinstance(told, DamagedRunError | TrainStoreError) else describe(error)
+        self.report.refused[known.uid] = why
         for runs in (self.report.new, self.report.updated, self.report.revived):
             runs[:] = [run for run in runs if run.uid != known.uid]
 

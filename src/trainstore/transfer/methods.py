@@ -83,6 +83,7 @@ class MergeMethods:
         self._check_open()
         self._backend.refuse_if_read_only()
         self._attach()
+        self._backend.refuse_without_rights()
         self._is_new = False  # what follows tells what is in it
         self._settle_own(stacklevel=3)
         with self._backend.translated():
