@@ -116,18 +116,19 @@ def test_beside_trainings_on_both_ends(fault: Fault, new_database: Callable[...,
     for index in fault.times(short=1, long=20):
         fault.url = new_database(fault.backend)
         source = new_database(("sqlite", "postgresql")[(index + (fault.backend == "sqlite")) % 2])
-        there, here = fault.start(url=source, count=700, rate=500), fault.start(count=700, rate=500)
+        plan = {"count": 700, "rate": 500, "hold": True}
+        there, here = fault.start(url=source, **plan), fault.start(**plan)
         there.wait_for(20)
         here.wait_for(20)
-        merges = 0
         location = str(make_url(source).database) if source.startswith("sqlite") else source
         with TrainStore(fault.url) as store:
-            while there.process.poll() is None or here.process.poll() is None:
+            merges = 0
+            while merges < 4 or not ("produced" in there.lines and "produced" in here.lines):
                 store.merge(location)
                 merges += 1
                 time.sleep(0.02)
-            there.end()
-            here.end()
+            for producer in (there, here):
+                producer.go_on()
+                producer.end()
             store.merge(location)
-        assert merges > 3
         fault.verify(there, here, status="finished")
