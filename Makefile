@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 INPUTS := pyproject.toml constraints.txt alembic.ini
 
-.PHONY: help demo test test-browser coverage soak soak-import soak-resume lint pictures docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
+.PHONY: help demo test test-browser coverage soak soak-import soak-merge soak-resume lint pictures docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
 
 help: ## list the tasks
 	@grep -E '^[a-z/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -46,6 +46,9 @@ soak-resume: .venv/dev.done ## trainings killed at random events and resumed, RE
 soak-import: .venv/dev.done ## imports of every source killed at random, IMPORT_KILLS=200 each, of IMPORT_DAMAGES=100 damaged copies, of random logs that grow
 	IMPORT_KILLS=$${IMPORT_KILLS:-200} IMPORT_DAMAGES=$${IMPORT_DAMAGES:-100} IMPORT_HISTORIES=$${IMPORT_HISTORIES:-200} IMPORT_GROWTHS=$${IMPORT_GROWTHS:-100} \
 		$(BIN)/python -m pytest -q -s tests/importing/test_every_source.py tests/importing/test_growing_logs.py tests/importing/test_growing_databases.py
+
+soak-merge: .venv/dev.done ## random histories at three stores, merged in any direction: fifty times as many as in the suite
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -q tests/transfer/test_three_stores.py tests/transfer/test_histories.py
 
 lint: .venv/dev.done ## style, types, floors of imports
 	$(BIN)/ruff check .
