@@ -191,20 +191,20 @@ def grown(source: Path, into: Path, order: Callable[[list[str]], list[str]], ran
     yield
 
 
-def killed_at_random(source: Source, place: Path, url: str, random_: random.Random, *, kills: int = KILLS) -> int:
-    """Import in processes that are killed, then in one that is not; how many were killed before their end.
-
-    A first import, into nothing, says how long one takes.
-    """
+def seconds_to_import(source: Source, place: Path, url: str) -> float:
+    """How long a process takes to import a source to its end."""
     began = time.monotonic()
-    assert _in_child(source, place, ":memory:") == 0
-    whole = time.monotonic() - began
-    killed = 0
-    for _ in range(kills):
-        if _in_child(source, place, url, kill_after=random_.random() * whole * 1.2) != 0:
-            killed += 1
     assert _in_child(source, place, url) == 0
-    return killed
+    return time.monotonic() - began
+
+
+def killed_and_done(source: Source, place: Path, url: str, seconds: float, random_: random.Random, most: int) -> int:
+    """Import in processes that are killed, until one ends before that or so many were; then to the end. How many were."""
+    for killed in range(most):
+        if _in_child(source, place, url, kill_after=random_.random() * seconds * 1.2) == 0:
+            return killed
+    assert _in_child(source, place, url) == 0
+    return most
 
 
 def _in_child(source: Source, place: Path, url: str, kill_after: float | None = None) -> int:
