@@ -199,7 +199,7 @@ def seconds_to_import(source: Source, place: Path, url: str) -> float:
 
 
 def killed_and_done(source: Source, place: Path, url: str, seconds: float, random_: random.Random, most: int) -> int:
-    """Import in processes that are killed, until one ends before that or so many were; then to the end. How many were."""
+    """Import in processes that are killed, at most so many or until one has ended, then to the end; how many were."""
     for killed in range(most):
         if _in_child(source, place, url, kill_after=random_.random() * seconds * 1.2) == 0:
             return killed
