@@ -286,9 +286,17 @@ def test_a_store_is_not_merged_into_itself(store: TrainStore) -> None:
 
 
 def test_the_report_reads_as_text_and_as_data(store: TrainStore, other: TrainStore) -> None:
-    """Counts first, then what to do next."""
+    """Counts first, then what to do next; a notebook shows the same. No name commands a terminal."""
     record(other, "a")
     report = store.merge(other)
     assert isinstance(report, Merged)
-    assert str(report) == f"{other.url}: 1 new"
+    assert str(report) == repr(report) == f"{other.url}: 1 new"
     assert [run["name"] for run in report.to_dict()["new"]] == ["a"]
+    store.rename_run("a", "\x1b[2Ja")
+    assert str(store.merge(other)).splitlines() == [
+        f"{other.url}: 1 unchanged",
+        "1 run (a): this store has more; a merge in the other direction brings it there",
+    ]
+    other.merge(store)
+    other.delete_run("\x1b[2Ja")
+    assert str(store.merge(other)).splitlines()[1].startswith("1 run (\\x1b[2Ja): deleted in the source, kept here")

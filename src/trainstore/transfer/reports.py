@@ -31,7 +31,7 @@ class Conflict:
     other: Json
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Merged:
     """What `TrainStore.merge` did."""
 
@@ -84,27 +84,40 @@ class Merged:
         lines += self._notes()
         return "\n".join(lines)
 
+    __repr__ = __str__  # what a notebook shows
+
     def _notes(self) -> list[str]:
         notes = [
-            (self.behind, "of which this store has more; merge in the other direction to bring it there"),
+            (self.behind, "this store has more; a merge in the other direction brings it there"),
             (self.skipped, "deleted here, not brought back; revive=True (--revive) does"),
-            (self.kept, "deleted in the source, kept here; delete=True (--delete) deletes them"),
-            (self.missing_parents, "whose parent run is not here"),
+            (self.kept, "deleted in the source, kept here; delete=True (--delete) deletes here, too"),
+            (self.missing_parents, "began from a run that is not here"),
         ]
-        lines = [f"{_runs(runs)} {what}" for runs, what in notes if runs]
+        lines = [f"{_runs(runs)}: {what}" for runs, what in notes if runs]
         if self.conflicts:
-            lines.append(f"{len(self.conflicts)} values differ, and both stores had news; both are kept")
+            lines.append(f"{_counted(len(self.conflicts), 'value')} had been changed in both stores; both are kept")
         for uid, why in self.refused.items():
             lines.append(f"run {uid} was not merged: {why}")
         if self.waiting.records:
             lines.append(
-                f"{self.waiting.records:,} records of {self.waiting.journals} journals are not in the source yet"
+                f"{_counted(self.waiting.records, 'record')} in {_counted(self.waiting.journals, 'journal')} of the "
+                "source are not in it yet"
                 + (f"; deliver them with: {self.waiting.command}" if self.waiting.command else "")
             )
         return lines
 
 
 def _runs(runs: list[RunKey]) -> str:
-    names = ", ".join(plain_text(run.name, 80) for run in runs[:SHOWN])
-    more = f" and {len(runs) - SHOWN} more" if len(runs) > SHOWN else ""
-    return f"{len(runs)} run{'s' if len(runs) > 1 else ''} ({names}{more})"
+    names = ", ".join(_shown(run.name) for run in runs[:SHOWN])
+    more = f" and {len(runs) - SHOWN:,} more" if len(runs) > SHOWN else ""
+    return f"{_counted(len(runs), 'run')} ({names}{more})"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _shown(name: str) -> str:
+    """A name without what a terminal would take for a command."""
+    name = plain_text(name, 80)
+    return name if name.isprintable() else name.encode("unicode_escape").decode()
