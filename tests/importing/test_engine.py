@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import random
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ from sqlalchemy import select, update
 
 from importing.fake import FakeSession, FakeTool, T, fake, steps
 from importing.harness import content, everything, stored_points
+from importing.reading import SAMPLES
 from trainstore.errors import InvalidArgumentError, ReadOnlyStoreError, SourceError
 from trainstore.importing import Imported, import_runs, importer, sending, sessions
 from trainstore.importing.comparing import missing_values
@@ -605,6 +609,29 @@ def test_sources_that_are_no_tool_s_or_several_say_what_lies_there(
         for inside in (root, journal, journal / "meta.json"):
             with pytest.raises(SourceError, match="trainstore recover"):
                 import_runs(store, inside)
+
+
+def test_a_source_that_may_not_be_read_says_so(new_database: Callable[..., str]) -> None:
+    """A file without the right to read it, a folder without the right to enter it; the tests may run as root."""
+    with tempfile.TemporaryDirectory() as folder, TrainStore(new_database("sqlite")) as store:
+        place = Path(folder, "runs")
+        shutil.copytree(SAMPLES / "tensorboard" / "runs" / "torn", place)
+        (event_file,) = place.iterdir()
+        os.chmod(folder, 0o755)
+        root = os.geteuid() == 0
+        for path, mode in ((event_file, 0o000), (place, 0o000)):
+            before = path.stat().st_mode
+            path.chmod(mode)
+            try:
+                if root:
+                    os.seteuid(65_534)
+                with pytest.raises(SourceError, match="Permission denied"):
+                    import_runs(store, place, dry_run=True)
+            finally:
+                if root:
+                    os.seteuid(0)
+                path.chmod(before)
+        assert import_runs(store, place).points > 0
 
 
 # --- following --------------------------------------------------------------------------------------------------------
