@@ -448,6 +448,21 @@ def test_a_link_leads_to_what_lies_beside_the_file(folder: Path, tmp_path: Path)
         assert len(numbers(source)) == 201
 
 
+@pytest.mark.parametrize("ending", ["-wal", "-journal"])
+def test_what_lies_beside_the_file_and_is_no_file_is_refused(folder: Path, tmp_path: Path, ending: str) -> None:
+    """A pipe would keep the reader waiting for ever; a link may lead anywhere."""
+    path = make(folder / "foreign.db")
+    beside = folder / f"{path.name}{ending}"
+    os.mkfifo(beside)
+    with pytest.raises(SourceError, match="is not a file"), open_source(path):
+        pass
+    beside.unlink()
+    (tmp_path / "elsewhere").write_bytes(b"x" * 100)
+    beside.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SourceError, match="symbolic link"), open_source(path):
+        pass
+
+
 def test_a_file_on_a_network_mount_is_copied(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However old it is: another machine may be writing it."""
     path = make(folder / "foreign.db")

@@ -230,6 +230,18 @@ def test_a_damaged_row_group_of_parquet_is_named(tmp_path: Path) -> None:
     assert run.sessions[0].damage[0].startswith("rows 100 to 200 cannot be read")
 
 
+@pytest.mark.parametrize(
+    "odd", [pa.array([1, 2**31 - 1], pa.date32()), pa.array([1, 2], pa.timestamp("us", tz="No/Such"))], ids=range(2)
+)
+@pytest.mark.parametrize("numbers", [[0, 1], [1, 0]])
+def test_values_of_parquet_that_python_cannot_hold_are_named(tmp_path: Path, odd: pa.Array, numbers: list[int]) -> None:
+    """Their rows are not read, whether the steps ascend or not."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"step": numbers, "loss": [1.0, 2.0], "odd": odd}), path)
+    with pytest.raises(SourceError, match=r"a\.parquet has no row that can be read: rows 0 to 2 cannot be read"):
+        runs_of(columns, path)
+
+
 def test_parquet_is_read_in_order_of_its_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of several row groups whose steps do not ascend, and of several runs; absent values stay absent."""
     monkeypatch.setattr(parquet, "_GROUPS", 1)

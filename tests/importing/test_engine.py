@@ -28,6 +28,7 @@ from trainstore.importing.foreign import End, Entry, Event, Hyperparams, Notes, 
 from trainstore.recording.merging import MAX_EARLIER
 from trainstore.recording.records import now
 from trainstore.store import TrainStore
+from trainstore.values import time_of
 
 __all__ = ["fake"]
 HOUR = 3_600_000_000
@@ -518,6 +519,19 @@ def test_an_end_that_nobody_tells_is_assumed_after_an_hour(fake: FakeTool, place
     again_nothing(store, place)
 
 
+def test_an_assumed_end_moves_however_often_another_session_goes_on(
+    fake: FakeTool, place: Path, store: TrainStore
+) -> None:
+    """A training's own file, and an evaluation that writes another now and then."""
+    evaluation = FakeSession(steps(5, 6), "evaluation", opens_at=None, written_at=T)
+    fake.run(FakeSession(steps(0, 5), written_at=T), evaluation)
+    for reached in range(6, 16):
+        evaluation.made = steps(5, reached)
+        import_runs(store, place)
+        run = store.get_run("run")
+        assert (run.status, run.ended_at) == ("finished", time_of(T + 1_000_000 * (reached - 1)))
+
+
 def test_a_copied_source_has_ended_when_its_entries_are_old(fake: FakeTool, place: Path, store: TrainStore) -> None:
     """Copying makes files new; their last step's time says when it ended."""
     fake.run(FakeSession(steps(0, 5), written_at=now()))
@@ -563,6 +577,14 @@ def test_a_dry_run_reads_a_store_that_may_only_be_read(fake: FakeTool, place: Pa
         with pytest.raises(ReadOnlyStoreError):
             import_runs(store, place)
         assert fake.looks == looks
+
+
+def test_a_database_that_cannot_be_read_is_named_where_nothing_else_is_known(tmp_path: Path, store: TrainStore) -> None:
+    """Not that there is nothing of any tool."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "mlflow.db").write_bytes(b"SQLite format 3\0torn")
+    with pytest.raises(SourceError, match=r"nothing else that can be imported, and mlflow\.db is"):
+        import_runs(store, tmp_path / "there")
 
 
 def test_arguments_that_cannot_be_used_are_refused(fake: FakeTool, place: Path, store: TrainStore) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -35,6 +36,8 @@ _WAL_HEADER = 32
 _JOURNAL_HEADER = 28
 _HOT = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"  # a journal begins with it once its pages are safely on disk
 _COPY_STEP = 8 << 20  # bytes
+# SQLite makes regular files beside its own. A pipe would keep us waiting, a link may lead out of what is to be read.
+_BESIDE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 # Descriptors of files that SQLite has open in this process, too. Closing one would free SQLite's locks on the file.
 _kept_open: list[int] = []
 
@@ -141,7 +144,7 @@ class SQLiteFile:
             if there is None:
                 continue
             try:
-                descriptor = os.open(self.beside(ending), os.O_RDONLY | os.O_CLOEXEC)
+                descriptor = os.open(self.beside(ending), _BESIDE)
             except FileNotFoundError:
                 return False
             try:
@@ -215,11 +218,16 @@ def unreadable(path: Path, error: OSError) -> SourceError:
 def _beginning(path: Path, length: int) -> tuple[int, bytes, int] | None:
     """Inode, first bytes and size of a file that may not be there. SQLite has no locks on these files."""
     try:
-        with path.open("rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
-            return status.st_ino, os.pread(file.fileno(), length, 0), status.st_size
+        descriptor = os.open(path, _BESIDE)
     except FileNotFoundError:
         return None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(f"{plain(path)} is not a file, as what SQLite writes is")
+        return status.st_ino, os.pread(descriptor, length, 0), status.st_size
+    finally:
+        os.close(descriptor)
 
 
 def _refuse_several_files(path: Path, journal: Path) -> None:

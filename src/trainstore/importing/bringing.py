@@ -1,9 +1,9 @@
 """The engine: what a reader tells becomes records of writers, which go the way that journals go.
 
 A session is a writer. Its records 1 and 2 are the run and the attempt; an entry of a log at position p has the number
-``8 * p``, so that ``writer.acked`` says how far the log is imported; a table's entries are numbered on. What the import
-itself adds (an end that it assumes, an event that says what was brought) takes the next free numbers. So an import may
-be killed at any record, be run again, and be run twice at once: what is there is known by its number.
+``64 * p``, so that ``writer.acked`` says how far the log is imported; a table's entries are numbered on. What the
+import itself adds (an end that it assumes, an event that says what was brought) takes the next free numbers. So an
+import may be killed at any record, be run again, and be run twice at once: what is there is known by its number.
 """
 
 from __future__ import annotations

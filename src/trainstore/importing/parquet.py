@@ -29,7 +29,8 @@ class Parquet:
         self.file = file
         self.damage: list[str] = []
         self.gap = 10_000
-        self._errors = (pyarrow.ArrowException, OSError, ValueError)
+        # The last two: dates, durations and zones that are none of Python's.
+        self._errors = (pyarrow.ArrowException, OSError, ValueError, OverflowError, LookupError)
         self._groups: OrderedDict[int, Any] = OrderedDict()
         try:
             self._parquet = parquet.ParquetFile(file.path)
@@ -68,8 +69,11 @@ class Parquet:
             if not self._starts[number] <= place < self._starts[number + 1]:
                 number = next(n for n in range(len(self._starts) - 1) if place < self._starts[n + 1])
             group = self._group(number)
-            row = group.slice(place - self._starts[number], 1)
-            yield place, next(iter(_fields(row)))
+            try:
+                fields = next(iter(_fields(group.slice(place - self._starts[number], 1))))
+            except self._errors as error:
+                raise SourceError(f"{self.file.relative} cannot be read: row {place:,}: {_line(error)}") from None
+            yield place, fields
 
     def value(self, field: Any) -> Any:
         """What a field says; None is absent."""

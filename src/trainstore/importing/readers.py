@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import cast
 
 from trainstore.errors import InvalidArgumentError, SourceError
-from trainstore.importing.foreign import Reader
+from trainstore.importing.databases import databases
+from trainstore.importing.foreign import Reader, Unread
 from trainstore.importing.places import Place
 from trainstore.values import plain_text
 
@@ -54,6 +55,9 @@ def reader_of(place: Place, tool: str | None = None) -> Reader:
         labels = " and ".join(reader.LABEL for reader in found)
         choices = " or ".join(f"--from {reader.TOOL}" for reader in found)
         raise SourceError(f"{place.shown} holds files of {labels}; say which to import: {choices}")
+    broken = next((one for one in databases(place) if isinstance(one, Unread)), None)
+    if broken is not None:
+        raise SourceError(f"{place.shown} has nothing else that can be imported, and {broken.where} {broken.why}")
     raise SourceError(
         f"{place.shown} is of none of the tools that can be imported "
         f"({', '.join(dict.fromkeys(reader.LABEL for reader in readers))}); {_what_lies_at(place)}"

@@ -16,7 +16,7 @@ from trainstore.recording.statements import Statements
 from trainstore.values import microseconds_of
 
 EVENT = "import"  # the kind of the event that an import leaves
-PLACES = 8  # record numbers of one position of a log: the entry's, and those of what the import adds there
+PLACES = 64  # record numbers of one position of a log: the entry's, and those of what the import adds there
 _IN_LIMIT = 500
 
 
