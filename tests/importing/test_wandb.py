@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from importing.writers import (
 from trainstore.errors import SourceError
 from trainstore.importing import wandb
 from trainstore.importing.foreign import End, Entry, ForeignRun, Notes, Step
-from trainstore.importing.places import Place
+from trainstore.importing.places import File, Place
 
 T = 1_780_000_000.0
 
@@ -390,6 +391,49 @@ def test_following_a_log_reads_only_what_is_new(tmp_path: Path, monkeypatch: pyt
         found += only(tmp_path).sessions[0].entries(found[-1].position if found else 0)
     assert found == whole
     assert len(read) < len(records) + 50
+
+
+def test_a_run_that_was_resumed_often_is_read_a_few_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each session asks what those before it were; that does not read all of them again for each."""
+    count = 30
+    for number in range(count):
+        at = T + 1_000 * number
+        write(
+            tmp_path / f"offline-run-20260101_{number:06d}-abc",
+            wandb_run(at),
+            *(wandb_row(step, at + step, {"loss": 1.0}) for step in range(10 * number, 10 * number + 12)),
+        )
+    opened, read = wandb._records, list[str]()
+
+    def records(file: File, damage: list[str], start: int = 0) -> Iterator[tuple[int, int, int, bytes]]:
+        read.append(file.relative)
+        return opened(file, damage, start)
+
+    monkeypatch.setattr(wandb, "_records", records)
+    run = only(tmp_path)
+    assert [session.opening() for session in run.sessions] == [-1, *range(9, 10 * count - 1, 10)]
+    assert sum(len([*session.entries()]) for session in run.sessions) == 12 * count
+    assert len(read) < 8 * count
+
+
+def test_nesting_has_an_end(tmp_path: Path) -> None:
+    """A name of thousands of parts is joined, a value of thousands of lists is damage; the rest is read."""
+    name, deep = [(2, "a")] * 5_000, "[" * 900 + "]" * 900
+    write(
+        tmp_path / "offline-run-20260101_000000-abc",
+        wandb_run(T),
+        wandb_record(5, (1, proto(*name, (16, "1")))),
+        wandb_record(5, (1, proto((1, "deep"), (16, deep)))),
+        *rows(0, 3),
+    )
+    run = only(tmp_path)
+    entries = entries_of(run)
+    (found,) = hyperparams(entries).values()
+    for _ in range(64):
+        (found,) = found.values()
+    assert found == 1
+    assert len(points(entries)) == 3
+    assert len(run.sessions[0].damage) == 1
 
 
 def test_a_log_that_is_torn_or_damaged_gives_what_is_whole(tmp_path: Path) -> None:

@@ -217,6 +217,7 @@ class _LogSession(Session):
         self.written_at, self.says_its_end = log.file.modified, True
         self._log = log
         self._earlier = earlier
+        self._last_at: int | None = None  # asked by every later session
 
     def is_decided(self) -> bool:
         """Whether the log says enough for `opening`, whatever is added to it."""
@@ -233,7 +234,9 @@ class _LogSession(Session):
 
     def last_at(self) -> int:
         """When its last number was logged."""
-        return max((record.at for record in self._all() if record.kind == _SCALAR), default=0)
+        if self._last_at is None:
+            self._last_at = max((record.at for record in self._all() if record.kind == _SCALAR), default=0)
+        return self._last_at
 
     def _all(self) -> Iterator[_Record]:
         return _records(self._log.file, [])

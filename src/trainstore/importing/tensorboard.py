@@ -8,6 +8,7 @@ follows its first step. Any other file joins: a second writer, another rank, an 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
@@ -197,6 +198,7 @@ class _FileSession(Session):
         self._beginning = beginning
         self._events = events
         self._earlier = earlier
+        self._summary: tuple[float, int, set[str]] | None = None
 
     def opening(self) -> int | None:
         """See the module's docstring."""
@@ -211,12 +213,22 @@ class _FileSession(Session):
         first, metric = self._beginning.first
         reached, known = -1, False
         for earlier in self._earlier:
-            for wall_time, step, name in earlier._events.scalars():
-                if wall_time > self._beginning.wall_time:
-                    return None  # it was still written
-                reached = max(reached, step)
-                known = known or name == metric
+            last, step, names = earlier._reached()
+            if last > self._beginning.wall_time:
+                return None  # it was still written
+            reached = max(reached, step)
+            known = known or metric in names
         return first if known and 0 <= first < reached else None
+
+    def _reached(self) -> tuple[float, int, set[str]]:
+        """The latest time, the highest step and the metrics of its scalars; every later file asks."""
+        if self._summary is None:
+            last, reached, names = -math.inf, -1, set[str]()
+            for wall_time, step, name in self._events.scalars():
+                last, reached = max(last, wall_time), max(reached, step)
+                names.add(name)
+            self._summary = last, reached, names
+        return self._summary
 
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """The file's entries after a position."""

@@ -55,7 +55,7 @@ def parse_json(content: bytes | str, what: str) -> Any:
         raise SourceError(f"{what} cannot be read: {error}") from None
     except RecursionError:
         raise SourceError(_too_deep(what)) from None
-    if not _is_flat(value):
+    if not is_flat(value):
         raise SourceError(_too_deep(what))
     return value
 
@@ -110,7 +110,7 @@ def _too_deep(what: str) -> str:
     return f"{what} is nested more than {MAX_DEPTH} deep"
 
 
-def _is_flat(value: Any) -> bool:
+def is_flat(value: Any) -> bool:
     """Whether nothing in it is nested too deep. Level by level, so that no recursion is needed."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):

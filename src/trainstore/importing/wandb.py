@@ -172,6 +172,9 @@ class _LogSession(Session):
         self.facts = {"versions": log.run.versions, **commit}
         self._log = log
         self._earlier = earlier
+        # Asked by every later session; a run that was resumed a hundred times has a hundred.
+        self._defined: Log | None = None
+        self._last_at: int | None = None
 
     def is_decided(self) -> bool:
         """Whether the log says enough for `opening`, whatever is added to it."""
@@ -185,19 +188,22 @@ class _LogSession(Session):
             return -1
         if run.branch and run.branch[0] == run.id:
             return _step_at([earlier._log for earlier in self._earlier], run.branch[1])
-        first, _ = self._beginning(_definitions([earlier._log for earlier in self._earlier]))
+        first, _ = self._beginning(self._before())
         if first is None or any(earlier.last_at() > self.started_at for earlier in self._earlier):
             return None
         return first - 1
 
     def last_at(self) -> int:
         """When its last row was logged."""
+        if self._last_at is not None:
+            return self._last_at
         log = Log(self._log.run, self.left_out.copy())
         last = None
         for _, _, kind, body in self._log.records([]):
             last = body if kind == HISTORY else last
         if last is not None:
             _try(log.see, last)
+        self._last_at = log.at
         return log.at
 
     def _beginning(self, before: Log | None = None) -> tuple[int | None, bool]:
@@ -251,30 +257,29 @@ class _LogSession(Session):
         """What was known where this process read up to last time, and that place; else the beginning."""
         start, log = _READ.get(self._key, (0, None))
         if log is None or not start or position_of(start) > after:
-            before = _definitions([earlier._log for earlier in self._earlier])
-            return Log(self._log.run, self.left_out, complete=not after, before=before), 0
+            return Log(self._log.run, self.left_out, complete=not after, before=self._before()), 0
         return log.copy(self.left_out), start
 
     def _again(self, until: int) -> Log:
         """What a log knows that has read everything before an offset: the end needs the whole history's names."""
-        before = _definitions([earlier._log for earlier in self._earlier])
-        log = Log(self._log.run, self.left_out.copy(), complete=True, before=before)
+        log = Log(self._log.run, self.left_out.copy(), complete=True, before=self._before())
         for _, end, kind, body in self._log.records([]):
             if end >= until:
                 break
             _try(log.read, kind, body)
         return log
 
-
-def _definitions(logs: list[_Log]) -> Log | None:
-    """What the logs of earlier sessions define: W&B's server remembers it for those that resume the run."""
-    log: Log | None = None
-    for earlier in logs:
-        log = Log(earlier.run, Counter(), before=log)
-        for _, _, kind, body in earlier.records([]):
-            if kind == METRIC:
-                _try(log.define, body)
-    return log
+    def _before(self) -> Log | None:
+        """What the logs of earlier sessions define: W&B's server remembers it for those that resume the run."""
+        log: Log | None = None
+        for earlier in self._earlier:
+            if earlier._defined is None:
+                earlier._defined = Log(earlier._log.run, Counter(), before=log)
+                for _, _, kind, body in earlier._log.records([]):
+                    if kind == METRIC:
+                        _try(earlier._defined.define, body)
+            log = earlier._defined
+        return log
 
 
 def _step_at(logs: list[_Log], counted: int) -> int:

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainstore.importing.texts import is_flat
 from trainstore.importing.wire import (
     BYTES,
+    MAX_DEPTH,
     MalformedError,
     double,
     fields,
@@ -120,6 +122,8 @@ def item(body: bytes) -> tuple[list[str], str]:
             parts.append(text(value))
         elif key == 16:
             content = text(value)
+    if len(parts) > MAX_DEPTH:  # as many mappings in each other
+        parts[MAX_DEPTH:] = [".".join(parts[MAX_DEPTH:])]
     return parts or [""], content
 
 
@@ -226,9 +230,12 @@ def used_artifact(body: bytes) -> dict[str, Any]:
 def json_value(content: str) -> Any:
     """What JSON says; NaN and the infinities are words there. Raises `MalformedError`."""
     try:
-        return json.loads(content) if content else None
+        value = json.loads(content) if content else None
     except (ValueError, RecursionError):
         raise MalformedError("a value is no JSON") from None
+    if content.count("[") + content.count("{") > MAX_DEPTH and not is_flat(value):
+        raise MalformedError("a value is nested too deeply")
+    return value
 
 
 def own_summary(body: bytes) -> Iterator[tuple[str, Any]]:
