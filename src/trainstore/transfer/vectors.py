@@ -67,13 +67,13 @@ def known_runs(connection: Connection, models: Models, run_ids: Collection[int] 
                 writers.where(writer.run_id.in_(part)),
                 by_hand.where(event.run_id.in_(part)),
             )
-        found |= {row.id: Known(*row) for row in connection.execute(some[0])}
-        for run_id, uid, acked, closed in connection.execute(some[1]):
+        found |= {row.id: Known(*row) for row in connection.execute(some[0]).all()}
+        for run_id, uid, acked, closed in connection.execute(some[1]).all():
             if run_id in found:
                 found[run_id].acked[uid] = acked
                 if closed:
                     found[run_id].closed.add(uid)
-        for run_id, writer_uid, seq in connection.execute(some[2]):
+        for run_id, writer_uid, seq in connection.execute(some[2]).all():
             if run_id in found:
                 found[run_id].by_hand.add((writer_uid, seq))
     return {known.uid: known for known in found.values()}
