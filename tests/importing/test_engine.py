@@ -22,7 +22,7 @@ from importing.fake import FakeSession, FakeTool, T, fake, steps
 from importing.harness import content, everything, stored_points
 from importing.reading import SAMPLES
 from trainstore.errors import InvalidArgumentError, ReadOnlyStoreError, SourceError
-from trainstore.importing import Imported, import_runs, importer, sending, sessions
+from trainstore.importing import Imported, ends, import_runs, importer, sending
 from trainstore.importing.comparing import missing_values
 from trainstore.importing.foreign import End, Entry, Event, Hyperparams, Notes, Step, Unread
 from trainstore.recording.merging import MAX_EARLIER
@@ -741,7 +741,7 @@ def test_a_followed_run_is_alive_as_long_as_its_source_is_written(
                 old = store.get_run("run").started_at
                 connection.execute(update(store.table.writer).values(heartbeat_at=old).where(heard.is_not(None)))
 
-    monkeypatch.setattr(sessions, "QUIET", 10**18)
+    monkeypatch.setattr(ends, "QUIET", 10**18)
     fake.before = before
     fake.run(session)
     import_runs(store, place, follow=True, until=lambda: fake.looks >= 6)

@@ -11,23 +11,25 @@ from trainstore.errors import SourceError
 from trainstore.importing.cleaning import Cleaner, attempt_fields, host_of, time_within, told
 from trainstore.importing.comparing import Comparison
 from trainstore.importing.context import Reached
+from trainstore.importing.ends import assumed_status, last_at
+from trainstore.importing.folding import merged
 from trainstore.importing.foreign import Entry, Session, Step
 from trainstore.importing.reports import ImportedRun
 from trainstore.importing.sending import Sender
-from trainstore.importing.stored import EVENT, PLACES, StoredWriter, last_logged
+from trainstore.importing.stored import EVENT, PLACES, StoredWriter
 from trainstore.models import LOST_AFTER
 from trainstore.recording.flush import Source
 from trainstore.recording.opening import joined_attempt
 from trainstore.recording.records import Record, attempt_record, event_record, now, run_record, status_record
 from trainstore.redaction import redact_text
-from trainstore.values import microseconds_of, plain_text
+from trainstore.values import plain_text
 
 if TYPE_CHECKING:
     from trainstore.importing.bringing import RunImport
 
 logger = logging.getLogger("trainstore")
 
-QUIET = 3_600_000_000  # microseconds without a write, after which a source that does not say so has ended
+
 FAULT = "reading stopped at a fault of trainstore"
 MAX_DAMAGE = 100  # lines about one session
 _TRIES = 100
@@ -234,7 +236,7 @@ class SessionImport:
     def settle(self) -> None:
         """Assume an end, if the source does not say it and is written no more; leave an event of what was done."""
         report, writer, reached = self.run.report, self.writer, self.reached
-        status = None if writer is None or self.context.target.dry_run else self._assumed_status(writer)
+        status = None if writer is None or self.context.target.dry_run else assumed_status(self, writer)
         if report.state == "unchanged" and (self.has_sent or status is not None):
             report.state = "updated"
         self._report(report)
@@ -246,7 +248,7 @@ class SessionImport:
             self.context.open.pop(self.uid, None)
         records: list[Record] = []
         if status is not None:
-            records.append(status_record(status, None, self._last_at(writer)))
+            records.append(status_record(status, None, last_at(self, writer)))
         if status is not None or (reached is not None and reached.stored and self.context.final):
             details = self._details(assumed=status is not None)
             records.append(event_record(EVENT, now(), None, details))
@@ -319,81 +321,6 @@ class SessionImport:
         if assumed or (writer is not None and writer.is_assumed and writer.closed_at is not None):
             details["status"] = "assumed"
         return details
-
-    def _assumed_status(self, writer: StoredWriter) -> str | None:
-        """The end that is to be recorded, if one is to be assumed."""
-        if self.session.written_at is None or (writer.closed_at is not None and not writer.is_assumed):
-            return None
-        attempt = self.run.stored.tree.by_number.get(writer.attempt)
-        if attempt is None:
-            return None
-        is_opener = attempt.uid == self.uid
-        is_resumed = any(one.resumed_from == attempt.attempt for one in self.run.stored.tree.by_number.values())
-        later = writer.closed_at is not None and is_opener and self.run.grew  # another session of it went on
-        if is_opener and is_resumed:
-            status = "interrupted"
-        elif (writer.closed_at is None or later) and not self.session.says_its_end and self._is_quiet(writer):
-            status = "finished"
-        else:
-            return None
-        if writer.closed_at is None or attempt.status != status:
-            return status
-        ended_at = attempt.closed_at and microseconds_of(attempt.closed_at)
-        return status if later and ended_at != self._last_at(writer) else None
-
-    def _is_quiet(self, writer: StoredWriter) -> bool:
-        """Whether nothing was written for an hour. A copied file is new, what it says is not; one that grows is."""
-        written = self.run.written_at
-        if written is None:
-            return False
-        if self.context.final:
-            written = min(written, self._logged_at(writer) or written)
-        return now() - written > QUIET
-
-    def _last_at(self, writer: StoredWriter) -> int:
-        """When its attempt was heard of last. Not when the files were written, which may be copies."""
-        return self._logged_at(writer) or time_within(self.session.started_at)
-
-    def _logged_at(self, writer: StoredWriter) -> int | None:
-        """When its attempt's latest step was logged."""
-        run_id = self.run.stored.id
-        if run_id is None:
-            return None
-        with self.context.looking() as connection:
-            return last_logged(connection, self.context.target.statements, run_id, writer.attempt)
-
-
-def merged(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Entries of one step that follow each other as one, where that changes nothing."""
-    waiting: Step | None = None
-    metrics: dict[str, Any] = {}
-    for entry in entries:
-        if isinstance(entry, Step) and waiting is not None and _fit(waiting, metrics, entry):
-            metrics.update(entry.metrics)
-            waiting = Step(
-                min(waiting.at, entry.at),
-                entry.step,
-                metrics,
-                waiting.epoch if entry.epoch is None else entry.epoch,
-                waiting.step_time if entry.step_time is None else entry.step_time,
-            )
-            continue
-        if waiting is not None:
-            yield waiting
-            waiting = None
-        if isinstance(entry, Step):
-            metrics = dict(entry.metrics)
-            waiting = Step(entry.at, entry.step, metrics, entry.epoch, entry.step_time, entry.details)
-        else:
-            yield entry
-    if waiting is not None:
-        yield waiting
-
-
-def _fit(waiting: Step, metrics: Mapping[str, Any], entry: Step) -> bool:
-    if waiting.step != entry.step or waiting.details or entry.details or len(metrics) > 1_000:
-        return False
-    return metrics.keys().isdisjoint(entry.metrics)
 
 
 def _taken_up(records: Iterable[Record]) -> Iterator[Record]:
