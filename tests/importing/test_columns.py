@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +18,7 @@ import pytest
 from importing.reading import SAMPLES, points, runs_of, true_points, truth, unread_of
 from trainstore.errors import InvalidArgumentError, SourceError
 from trainstore.importing import columns, parquet, rows
+from trainstore.importing.delimited import Delimited
 from trainstore.importing.foreign import Entry, ForeignRun, Step
 from trainstore.importing.places import Place
 
@@ -240,6 +244,37 @@ def test_values_of_parquet_that_python_cannot_hold_are_named(tmp_path: Path, odd
     pq.write_table(pa.table({"step": numbers, "loss": [1.0, 2.0], "odd": odd}), path)
     with pytest.raises(SourceError, match=r"a\.parquet has no row that can be read: rows 0 to 2 cannot be read"):
         runs_of(columns, path)
+
+
+def counting(rows_of: Callable[..., Iterator[Any]], count: list[int]) -> Callable[..., Iterator[Any]]:
+    def counted(*arguments: Any) -> Iterator[Any]:
+        for row in rows_of(*arguments):
+            count[0] += 1
+            yield row
+
+    return counted
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_rows_of_many_runs_between_each_other_are_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """A table sorted by step: reading all of it for each run would take hours."""
+    count, parsed = 50, [0]
+    frame = pd.DataFrame([(step, f"r{run}", step / (run + 1)) for step in range(20) for run in range(count)])
+    frame.columns = pd.Index(["step", "run", "loss"])
+    path = tmp_path / f"a.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    for kind, name in itertools.product((Delimited, parquet.Parquet), ("rows", "at")):
+        monkeypatch.setattr(kind, name, counting(getattr(kind, name), parsed))
+    found = runs_of(columns, path)
+    for run in range(count):
+        assert steps(found[f"r{run}"]) == [(step, {"loss": step / (run + 1)}) for step in range(20)]
+    assert parsed[0] <= 3 * len(frame)
+    together = frame.sort_values(["run", "step"])
+    together.to_csv(path, index=False) if ending == "csv" else together.to_parquet(path)
+    found = runs_of(columns, path)
+    assert steps(found["r7"]) == [(step, {"loss": step / 8}) for step in range(20)]
 
 
 def test_parquet_is_read_in_order_of_its_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
@@ -11,6 +12,7 @@ from trainstore.errors import SourceError
 from trainstore.importing.places import File
 
 _BATCH = 4_096  # rows
+_INDEX = re.compile(r"__index_level_\d+__\Z")  # as pandas calls an index without a name
 _GROUPS = 4  # row groups that are kept, while rows are read by their places
 
 
@@ -34,7 +36,8 @@ class Parquet:
         self._groups: OrderedDict[int, Any] = OrderedDict()
         try:
             self._parquet = parquet.ParquetFile(file.path)
-            self.columns: list[str] = list(self._parquet.schema_arrow.names)
+            names = self._parquet.schema_arrow.names
+            self.columns: list[str] = ["" if _INDEX.match(name) else name for name in names]
             metadata = self._parquet.metadata
             sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
         except self._errors as error:

@@ -11,7 +11,7 @@ import json
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ from trainstore.values import MAX_STEP, microseconds_of
 
 MAX_RUNS = 10_000
 MAX_DAMAGE = 20  # lines about one table
+_SPREAD = 4  # times the room of its own rows: up to there, a run's rows lie together
 _TIMES = ((1e8, 0), (1e11, 1_000_000), (1e14, 1_000), (1e17, 1), (1e20, 1e-3))  # below: microseconds a unit
 
 
@@ -72,12 +73,15 @@ class Part:
     rows: int = 0
     extents: list[list[int]] = field(default_factory=list)  # begin and end of places
     digest: Any = field(default_factory=hashlib.blake2b)
+    places: array[int] | None = None  # of its rows, if many of other runs lie between them
 
     def take(self, place: int, step: int, fields: Sequence[Any], gap: int) -> None:
         """Count a row in."""
         self.ascending = self.ascending and step >= self.last_step
         self.last_step = step
         self.rows += 1
+        if self.places is not None:
+            self.places.append(place)
         self.digest.update(repr(fields).encode("utf-8", "backslashreplace"))
         if self.extents and place - self.extents[-1][1] <= gap:
             self.extents[-1][1] = place + 1
@@ -118,11 +122,25 @@ def scan(table: Table, layout: Layout, damage: list[str]) -> dict[str, Part]:
                     "name the column that tells runs apart with --run"
                 )
             part = parts[run] = Part(_named(table, fields, own), step, _time(table, layout, fields))
+            part.places = None if layout.run is None else array("q")
         part.take(place, step, fields if len(own) == len(fields) else [fields[number] for number in own], table.gap)
     if odd > MAX_DAMAGE:
         damage.append(f"{odd - MAX_DAMAGE:,} more rows have no step or no run")
     damage.extend(table.damage)
+    _forget_places(parts.values())
     return parts
+
+
+def _forget_places(parts: Collection[Part]) -> None:
+    """Of runs whose rows lie together: those are read in one go. Of others that would read the whole file for each."""
+    ends = [end for part in parts for _, end in part.extents]
+    if not ends:
+        return
+    begin = min(part.extents[0][0] for part in parts)
+    row = (max(ends) - begin) / sum(part.rows for part in parts)
+    for part in parts:
+        if sum(end - begin for begin, end in part.extents) <= _SPREAD * row * part.rows:
+            part.places = None
 
 
 def steps(
@@ -195,8 +213,9 @@ def first_row(part: Part) -> str:
 
 
 def _in_order(table: Table, layout: Layout, run: str, part: Part) -> Iterator[tuple[int, Sequence[Any], int]]:
-    for begin, end in part.extents:
-        for place, fields in table.rows(begin, end):
+    stretches = (table.rows(begin, end) for begin, end in part.extents)
+    for stretch in stretches if part.places is None else [table.at(part.places)]:
+        for place, fields in stretch:
             if layout.run is not None and str(fields[layout.run]).strip() != run:
                 continue
             step = step_of(table.value(fields[layout.step]))
