@@ -117,6 +117,7 @@ def test_secrets_are_stored_nowhere(fake: FakeTool, place: Path, store: TrainSto
             End(T, "failed", f"401 for {secret}", position=6),
         ],
         host=secret,
+        facts={"git_commit": secret, "command": f"train --hub_token {secret}", "versions": {"api_key": secret}},
     )
     session.damage.append(secret)
     session.left_out[secret] = 1

@@ -52,3 +52,8 @@ def test_a_folder_of_too_many_files_is_refused(tmp_path: Path, monkeypatch: pyte
         (tmp_path / str(number)).touch()
     with pytest.raises(SourceError, match="more than 2 files; name a folder inside it"):
         _ = Place.of(tmp_path).files
+
+
+def test_a_database_s_name_is_that_of_its_url_without_what_follows() -> None:
+    """It names the project where the tool has none."""
+    assert Place.of("postgresql://me:secret@host/runs?host=/run/sockets&password=secret").name == "runs"

@@ -88,7 +88,7 @@ def attempt_fields(session: Session) -> dict[str, Any]:
     facts = session.facts
     commit, dirty, command, versions = (facts.get(n) for n in ("git_commit", "git_dirty", "command", "versions"))
     return {
-        "git_commit": plain_text(commit)[:64] if isinstance(commit, str) and commit else None,
+        "git_commit": plain_text(redact_text(commit))[:64] if isinstance(commit, str) and commit else None,
         "git_dirty": dirty if isinstance(dirty, bool) else None,
         "command": plain_text(redact_text(command), 10_000) if isinstance(command, str) and command else None,
         "host": host_of(session) or None,

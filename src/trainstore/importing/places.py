@@ -67,7 +67,7 @@ class Place:
     def name(self) -> str:
         """What its runs' project is called if the tool has no projects: the last folder, or the file without suffix."""
         if self.path is None:
-            return safe_url(self.url or "").rpartition("/")[2]
+            return safe_url(self.url or "").partition("?")[0].rpartition("/")[2]
         resolved = self.path.resolve()
         return resolved.name if resolved.is_dir() else resolved.stem
 
