@@ -208,7 +208,7 @@ def act(world: World, stores: list[Desk], oracle: Desk | None = None, **choice: 
         whole.records = list(journal.records)
         oracle.deliver(whole)
     for uid, edit in edits:
-        apply_edit(oracle, uid, edit)
+        apply_edit(oracle, uid, edit, keep=True)  # where it was made, it changed something
 
 
 def deliver(desk: Desk, journal: HandJournal, count: int | None = None) -> None:
@@ -232,14 +232,14 @@ def deleted_at(*desks: Desk, uid: str) -> datetime:
     return max(times, default=time_of(0))
 
 
-def apply_edit(desk: Desk, uid: str, edit: Edit) -> list[dict[str, Any]]:
+def apply_edit(desk: Desk, uid: str, edit: Edit, *, keep: bool = False) -> list[dict[str, Any]]:
     """Edit a run by hand, if it is there; what that changed."""
     with desk.connection.begin():
         run = desk.statements.lock_run(desk.connection, uid)
         if run is None:
             return []
         head = desk.statements.load_attempts(desk.connection, run.id).head
-        return apply_edits(desk.connection, desk.statements, run.id, head.attempt, [edit])
+        return apply_edits(desk.connection, desk.statements, run.id, head.attempt, [edit], keep=keep)
 
 
 def forget(desk: Desk, uid: str) -> None:
