@@ -318,6 +318,27 @@ def test_two_imports_of_one_source_at_once_are_as_one(
     again_nothing(store, place)
 
 
+def test_an_import_that_was_overtaken_stores_nothing_twice(
+    fake: FakeTool, place: Path, store: TrainStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where it is several batches behind: a step's values are not recorded by turns."""
+    monkeypatch.setattr(sending, "MAX_RECORDS", 4)
+    first = steps(0, 10)
+    again = [Step(T + 60_000_000, step, {"loss": 9.0}, position=20 + step) for step in range(10)]
+    session = FakeSession([*first, *again])
+
+    def during(number: int) -> None:
+        if number == 1 and session.reads == 1:
+            import_runs(store, place)
+
+    session.during = during
+    fake.run(session)
+    import_runs(store, place)
+    expected = [("loss", step, repr(value)) for step in range(10) for value in (1.0 / (step + 1), 9.0)]
+    assert sorted(stored_points(store)["run"]) == sorted(expected)
+    again_nothing(store, place)
+
+
 def test_a_table_that_changed_anywhere_gives_only_what_is_new(fake: FakeTool, place: Path, store: TrainStore) -> None:
     """Values between, before and behind, a value again, hyperparameters, an end; then nothing is left to send."""
     session = FakeSession([Hyperparams({"lr": 1.0}), *steps(0, 10)], stamp="1")

@@ -83,7 +83,9 @@ class Sender:
         self.acked = acked
 
     def add(self, number: int, record: Record) -> None:
-        """Take a record; numbers ascend."""
+        """Take a record; numbers ascend. One that somebody else has stored meanwhile is passed over."""
+        if number <= self.acked:
+            return
         if record["kind"] == "step":
             payload = orjson.dumps(record)
             self._records.append((number, payload))
