@@ -249,7 +249,8 @@ class SessionImport:
         records: list[Record] = []
         if status is not None:
             records.append(status_record(status, None, last_at(self, writer)))
-        if status is not None or (reached is not None and reached.stored and self.context.final):
+        said = self.session.stamp is None and writer.is_whole  # by an import that overtook this one
+        if status is not None or (reached is not None and reached.stored and self.context.final and not said):
             details = self._details(assumed=status is not None)
             records.append(event_record(EVENT, now(), None, details))
         if records and self._store(list(enumerate(records, writer.acked + 1)), writer.acked) and reached is not None:
