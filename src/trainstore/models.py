@@ -266,10 +266,8 @@ class DeletedRunColumns(_Columns):
 
     name_ = "deleted_run"
     uid: Mapped[str] = mapped_column(String(36), primary_key=True)
-    deleted_at: Mapped[datetime] = mapped_column(UTCDateTime)  # the last time; later than every attempt it had
-    revived_at: Mapped[datetime | None] = mapped_column(
-        UTCDateTime
-    )  # when it was brought back on purpose, the last time
+    deleted_at: Mapped[datetime] = mapped_column(UTCDateTime)  # when it was last deleted; later than all its attempts
+    revived_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # when it was last brought back on purpose
 
 
 class NotificationColumns(_Columns):

@@ -487,7 +487,7 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "d.wandb").write_bytes(WANDB_HEADER)
     assert unread_of(wandb, tmp_path) == {
         "c.wandb": "is empty",
-        "d.wandb": "does not say yet which run it is of",
+        "d.wandb": "does not say yet which run it belongs to",
         "a.wandb": "is not a log of W&B",
         "b.wandb": "is of version 7 of W&B's format; only version 0 can be read",
         "wandb/run-20260101_000000-xyz": "has no .wandb file: its history is only on W&B's server",

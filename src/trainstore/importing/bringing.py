@@ -92,7 +92,7 @@ class RunImport:
             source = self.stored.source
             if source != self.context.tool:
                 return f"a run with its uid {self.uid} is here already, recorded by {source!r}"
-            return f"a run with its uid {self.uid} is here already, and is another's"
+            return f"a run with its uid {self.uid} is here already, and was not imported from this source"
         if self.stored.id is None and self.stored.writers:
             other = next(iter(self.stored.writers.values())).run_uid
             return f"it is here already, as part of run {other}"

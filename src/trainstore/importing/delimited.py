@@ -50,7 +50,7 @@ class Delimited:
             self._encoding = _encoding(beginning)
             self._begin = len(codecs.BOM_UTF8) if beginning.startswith(codecs.BOM_UTF8) else 0
             if b"\r" in beginning and b"\n" not in beginning:
-                raise SourceError(f"{file.relative} has line ends (CR) that are not read; save it with LF or CRLF")
+                raise SourceError(f"{file.relative} has line ends (CR) that cannot be read; save it with LF or CRLF")
             first = beginning[self._begin :].lstrip(b"\r\n").split(b"\n", 1)[0].decode(self._encoding, "replace")
             self.delimiter = delimiter or max(_DELIMITERS, key=lambda one: _outside_quotes(first).count(one))
             opened.seek(self._begin)

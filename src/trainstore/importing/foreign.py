@@ -125,7 +125,7 @@ class ForeignRun:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """Something of the tool in the source that is not read: the report names it with the reason."""
+    """Something of the tool in the source that is not read: the report names it with the reason, as one sentence."""
 
     where: str  # relative to the source
     why: str  # "is compressed; unpack it first"

@@ -113,14 +113,14 @@ def _others(place: Place) -> Iterator[Unread]:
     """What belongs to no run."""
     traces = sum(file.name == "trace_info.yaml" for file in place.files)
     if traces:
-        yield Unread("traces", f"{traces:,} of them are there, which are not imported")
+        yield Unread("traces", f"({traces:,}) are not imported")
     models = {
         file.folder
         for file in place.files
         if file.name == META and len(parts := file.folder.split("/")) > 1 and parts[-2] == "models"
     }
     if models:
-        yield Unread("models", f"{len(models):,} of them are there, which are not imported")
+        yield Unread("models", f"({len(models):,}) are not imported")
 
 
 def _folders(place: Place) -> tuple[dict[str, dict[str, Any]], list[_Folder], list[Unread]]:
@@ -151,7 +151,7 @@ def _folders(place: Place) -> tuple[dict[str, dict[str, Any]], list[_Folder], li
                 found.add(file)
     known = {one.where for one in unread}
     unread += [
-        Unread(path, f"has no {META} that can be read, so that its run is not known")
+        Unread(path, f"has no {META} that can be read, so its run is not known")
         for path in _run_folders(place)
         if path not in folders and f"{path}/{META}" not in known
     ]

@@ -93,7 +93,7 @@ class _Studies:
                 for row in rows:
                     study = studies.get(row.study_id)
                     if study is None:
-                        yield Unread(self.database.where(f"trial {row.trial_id}"), "is of no study")
+                        yield Unread(self.database.where(f"trial {row.trial_id}"), "belongs to no study")
                         continue
                     trial = self._trial(row, study)
                     if trial.state == "WAITING":

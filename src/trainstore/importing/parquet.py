@@ -25,7 +25,7 @@ class Parquet:
             from pyarrow import parquet
         except ImportError:
             raise SourceError(
-                f"{file.relative} is a Parquet file, which pyarrow is needed for: pip install 'trainstore[parquet]'"
+                f"{file.relative} is a Parquet file; reading it needs pyarrow: pip install 'trainstore[parquet]'"
             ) from None
         file.open().close()
         self.file = file

@@ -59,7 +59,7 @@ def reader_of(place: Place, tool: str | None = None) -> Reader:
     if broken is not None:
         raise SourceError(f"{place.shown} has nothing else that can be imported, and {broken.where} {broken.why}")
     raise SourceError(
-        f"{place.shown} is of none of the tools that can be imported "
+        f"{place.shown} was written by none of the tools that can be imported "
         f"({', '.join(dict.fromkeys(reader.LABEL for reader in readers))}); {_what_lies_at(place)}"
     )
 

@@ -109,7 +109,7 @@ class Imported:
             for line in run.damage:
                 yield f"damaged: {run.where}: {line}"
         for where, why in self.unread.items():
-            yield f"not read: {where}: {why}"
+            yield f"not read: {where} {why}"
 
     @property
     def headline(self) -> str:

@@ -33,7 +33,7 @@ _CONFIG = 1  # the kind of file that the configuration is
 _STATUSES = {1: "finished", 2: "failed", 3: "interrupted"}
 _MAX_STEP = 2**63 - 2
 _MAX_METRICS = 1_000  # in one entry
-_UNSAID = "does not say yet which run it is of"
+_UNSAID = "does not say yet which run it belongs to"
 
 
 def is_at(place: Place) -> bool:
@@ -165,7 +165,7 @@ def _log_of(file: File, config: File | None) -> _Log | Unread:
                     return _Log(file, config, start)
         if count > 1_000:
             break
-    return Unread(file.relative, f"does not say which run it is of: {damage[0]}" if damage else _UNSAID)
+    return Unread(file.relative, f"does not say which run it belongs to: {damage[0]}" if damage else _UNSAID)
 
 
 def _start(body: bytes) -> _Start:

@@ -30,7 +30,7 @@ _VERSION = 0
 # How far this process has read a log, and what it knew there: so that following a long one need not read it again.
 _READ: dict[str, tuple[int, Log]] = {}
 _REMEMBERED = 100
-_UNSAID = "does not say yet which run it is of"
+_UNSAID = "does not say yet which run it belongs to"
 _FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-[^/]+\Z")
 
 
@@ -157,7 +157,7 @@ def _log_of(file: File) -> _Log | Unread:
                 return _Log(file, run)
         if count > 1_000:
             break
-    return Unread(file.relative, f"does not say which run it is of: {damage[0]}" if damage else _UNSAID)
+    return Unread(file.relative, f"does not say which run it belongs to: {damage[0]}" if damage else _UNSAID)
 
 
 class _LogSession(Session):

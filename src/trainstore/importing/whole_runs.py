@@ -52,7 +52,7 @@ def bring(
     with tempfile.TemporaryDirectory(prefix="trainstore-import-") as folder:
         path = Path(folder, "runs.db")
         loaded = _loaded(place, path)
-        result.unread.update(loaded.damaged)
+        result.unread.update({what: f"cannot be read whole: {why}" for what, why in loaded.damaged.items()})
         if loaded.runs:
             merged = store.merge(path, runs=[run.uid for run in loaded.runs], dry_run=dry_run, revive=revive)
             _report(result, loaded, merged)
@@ -88,7 +88,9 @@ def _loaded(place: Place, path: Path) -> Loaded:
 def _report(result: Imported, loaded: Loaded, merged: Merged) -> None:
     states = {key.uid: "new" for key in (*merged.new, *merged.revived)}
     states |= {key.uid: "updated" for key in merged.updated}
-    skipped = {key.uid: "it was deleted from the store; --revive brings it" for key in merged.skipped}
+    skipped = {
+        key.uid: "it was deleted from the store; --revive (revive=True) brings it back" for key in merged.skipped
+    }
     skipped |= merged.refused
     for run in loaded.runs:
         found = ImportedRun(run.uid, run.name, run.project, run.where)

@@ -227,7 +227,7 @@ class _Loading:
     def _close(self, why: str) -> None:
         """What was begun does not end."""
         if self.run is not None or self.why is not None:
-            name = "between two runs" if self.run is None else _named(self.run)
+            name = "what stands between two runs" if self.run is None else _named(self.run)
             self.loaded.damaged[name] = self.why or why
         self.roll_back()
         self.why = None
@@ -242,7 +242,7 @@ class _Loading:
         """What was read."""
         self._close("the file is cut off within it")
         if not self.is_whole:
-            self.loaded.damaged["the file"] = "its last line is missing: it is cut off, and runs may be missing"
+            self.loaded.damaged["the file"] = "its last line is missing, so runs may be missing"
         return self.loaded
 
 
