@@ -19,8 +19,8 @@ Every command that reads or writes a store takes it from `--store` or `TRAINSTOR
 URL; without either it is `trainstore.db` in the current folder, as for `TrainStore()`. `--store` and `--prefix` may
 stand before the command too. `ls` and `list` mean `runs`, `delete` means `rm`. Only `demo`, `import`, `merge`, `copy`
 (the store that `--to` names) and `db upgrade` create a store (`recover`: its tables). `--json` prints full values for
-scripts: a missing value is null, NaN and infinities are `"NaN"`, `"Infinity"` and `"-Infinity"`, and integers are numbers
-of any size.
+scripts: a missing value is null, NaN and infinities are `"NaN"`, `"Infinity"` and `"-Infinity"`, and integers are
+numbers of any size.
 
 A RUN is a uid, an id, or a name that only one run has. A number that is the id of one run and the name of another is
 refused; write `id:1`, `name:1` or a uid.

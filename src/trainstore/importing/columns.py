@@ -102,8 +102,8 @@ def _layout(table: Table, file: File, options: Options, zone: tzinfo | None) -> 
     time = _named(table, file, options.time, "--time")
     if time is not None and first is not None and moment(table.value(first[1][time]), zone) is None:
         raise SourceError(
-            f"{file.relative} has no times in column {options.time!r}, but {str(first[1][time])[:60]!r}; name a column of "
-            "dates, or of seconds since 1970"
+            f"{file.relative} has no times in column {options.time!r}, but {str(first[1][time])[:60]!r}; name a "
+            "column of dates, or of seconds since 1970"
         )
     if time is None and first is not None:
         times = [names.index(name) for name in TIMES if name in names]
