@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from importing.harness import KILLS, Source, killed_at_random
+from importing.harness import KILLS, Source, killed_and_done, seconds_to_import
 from trainstore import TrainStore
 from trainstore.cli import main
 from trainstore.errors import InvalidArgumentError, SourceError
@@ -165,9 +165,10 @@ def test_an_import_that_is_killed_again_and_again_goes_on(
     source: TrainStore, exported: Path, backend_name: str, new_database: Callable[..., str]
 ) -> None:
     """SIGKILL at random places, then an import to its end: nothing lacks, nothing is there twice."""
-    url = new_database(backend_name)
+    lines, url = Source("trainstore", ""), new_database(backend_name)
     kills = KILLS if backend_name == "sqlite" else max(1, KILLS // 3)
-    killed_at_random(Source("trainstore", ""), exported, url, random.Random(7), kills=kills)
+    seconds = seconds_to_import(lines, exported, new_database(backend_name))
+    killed_and_done(lines, exported, url, seconds, random.Random(7), kills)
     with TrainStore(url) as store:
         assert rows(store) == rows(source)
 
