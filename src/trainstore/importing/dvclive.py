@@ -12,10 +12,10 @@ from typing import Any
 
 from trainstore.errors import SourceError
 from trainstore.importing.delimited import SETTLED, Delimited
-from trainstore.importing.foreign import Entry, ForeignRun, Hyperparams, Options, Session, Step, Unread
+from trainstore.importing.foreign import Entry, ForeignRun, Options, Session, Step, Unread
 from trainstore.importing.places import File, Place
-from trainstore.importing.rows import Layout, Part, first_row, scan, step_of, steps
-from trainstore.importing.texts import read, read_json, read_yaml
+from trainstore.importing.rows import Layout, Part, first_row, hyperparams_in, scan, step_of, steps
+from trainstore.importing.texts import read, read_json
 
 TOOL = "dvclive"
 LABEL = "DVCLive"
@@ -168,15 +168,7 @@ class _Session(Session):
         file = self._folder.beside.get(_PARAMS)
         if file is None:
             return
-        try:
-            values = read_yaml(file, self.left_out)
-        except SourceError as error:
-            self.damage.append(str(error))
-            return
-        if isinstance(values, dict) and values:
-            yield Hyperparams(values)
-        elif values:
-            self.damage.append(f"{file.relative} holds no names and values")
+        yield from hyperparams_in(file, self.left_out, self.damage)
 
     def _summary(self) -> Iterator[Entry]:
         """Values that were put into the summary by hand: they have no series."""

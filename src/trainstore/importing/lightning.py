@@ -14,10 +14,10 @@ from pathlib import Path
 
 from trainstore.errors import SourceError
 from trainstore.importing.delimited import Delimited
-from trainstore.importing.foreign import Entry, ForeignRun, Hyperparams, Options, Unread
+from trainstore.importing.foreign import Entry, ForeignRun, Options, Unread
 from trainstore.importing.places import File, Place
-from trainstore.importing.rows import Layout, RowSession, first_row, scan
-from trainstore.importing.texts import read, read_yaml
+from trainstore.importing.rows import Layout, RowSession, first_row, hyperparams_in, scan
+from trainstore.importing.texts import read
 
 TOOL = "lightning"
 LABEL = "Lightning CSVLogger"
@@ -110,12 +110,4 @@ class _Session(RowSession):
         """The hyperparameters."""
         if self._hparams is None:
             return
-        try:
-            values = read_yaml(self._hparams, self.left_out)
-        except SourceError as error:
-            self.damage.append(str(error))
-            return
-        if isinstance(values, dict) and values:
-            yield Hyperparams(values)
-        elif values:
-            self.damage.append(f"{self._hparams.relative} holds no names and values")
+        yield from hyperparams_in(self._hparams, self.left_out, self.damage)

@@ -19,8 +19,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from trainstore.errors import SourceError
-from trainstore.importing.foreign import Entry, Session, Step
+from trainstore.importing.foreign import Entry, Hyperparams, Session, Step
 from trainstore.importing.places import File
+from trainstore.importing.texts import read_yaml
 from trainstore.values import MAX_STEP, microseconds_of
 
 MAX_RUNS = 10_000
@@ -204,6 +205,19 @@ class RowSession(Session):
         self.damage[:] = self._damage
         yield from self.before()
         yield from steps(*self._rows, self.left_out)
+
+
+def hyperparams_in(file: File, left_out: Counter[str], damage: list[str]) -> Iterator[Hyperparams]:
+    """The hyperparameters of a YAML file beside a table; why there are none is added to ``damage``."""
+    try:
+        values = read_yaml(file, left_out)
+    except SourceError as error:
+        damage.append(str(error))
+        return
+    if isinstance(values, dict) and values:
+        yield Hyperparams(values)
+    elif values:
+        damage.append(f"{file.relative} holds no names and values")
 
 
 def first_row(part: Part) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -19,8 +18,8 @@ from typing import Any
 from trainstore.errors import SourceError
 from trainstore.importing.foreign import End, Entry, ForeignRun, Hyperparams, Options, Session, Step, Unread
 from trainstore.importing.places import File, Place
+from trainstore.importing.rows import epoch_of, step_of
 from trainstore.importing.texts import parse_json, read, read_json
-from trainstore.values import MAX_STEP
 
 TOOL = "trainer_state"
 LABEL = "Hugging Face Trainer"
@@ -133,7 +132,7 @@ class _State:
         self.step = step
         self.file = file
         history = state["log_history"]
-        self.reached = (_whole(state.get("global_step")) or 0, len(history), -step)
+        self.reached = (step_of(state.get("global_step")) or 0, len(history), -step)
         self.started_at = started_at
         self.uid = _own_run(state)
         first = json.dumps(history[0], sort_keys=True)
@@ -148,7 +147,7 @@ class _State:
         self.stamp = f"{digest.hexdigest()}:{self.status}"
 
     def _status(self, state: Mapping[str, Any]) -> str:
-        step, last = _whole(state.get("global_step")) or 0, _whole(state.get("max_steps")) or 0
+        step, last = step_of(state.get("global_step")) or 0, step_of(state.get("max_steps")) or 0
         if any(isinstance(entry, dict) and "train_runtime" in entry for entry in state["log_history"][-3:]):
             return "finished"
         if 0 < last <= step:
@@ -191,7 +190,7 @@ class _Table(Session):
         yield from self._model()
         if self._state.has_pickle:
             self.left_out[f"pickle ({_PICKLE})"] += 1
-        yield from _steps(state["log_history"], at, _whole(state.get("logging_steps")) or 1, self.left_out)
+        yield from _steps(state["log_history"], at, step_of(state.get("logging_steps")) or 1, self.left_out)
         if self._state.status != "running":
             yield End(at, self._state.status)
 
@@ -221,7 +220,7 @@ def _steps(history: list[Any], at: int, logging_steps: int, left_out: Any) -> It
     rows: list[Step] = []
     before = 0  # the last step whose loss was logged
     for entry in history:
-        step = _whole(entry.get("step")) if isinstance(entry, dict) else None
+        step = step_of(entry.get("step")) if isinstance(entry, dict) else None
         if step is None:
             left_out["entry of log_history without a step"] += 1
             continue
@@ -233,16 +232,5 @@ def _steps(history: list[Any], at: int, logging_steps: int, left_out: Any) -> It
                 if step > before:
                     details = {"loss_window": {"first_step": before + 1, "last_step": step}}
             before = step
-        rows.append(Step(at, step, metrics, _epoch(entry.get("epoch")), details=details))
+        rows.append(Step(at, step, metrics, epoch_of(entry.get("epoch")), details=details))
     yield from sorted(rows, key=lambda row: row.step)
-
-
-def _whole(value: object) -> int | None:
-    """A step, if it is one."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= MAX_STEP else None
-
-
-def _epoch(value: object) -> float | None:
-    return float(value) if type(value) in (int, float) and math.isfinite(value) else None  # type: ignore[arg-type]
