@@ -417,6 +417,18 @@ def test_a_run_that_was_resumed_often_is_read_a_few_times(tmp_path: Path, monkey
     assert len(read) < 8 * count
 
 
+def test_a_row_on_too_many_axes_is_counted(tmp_path: Path) -> None:
+    """A record has room for so many steps; the row after it is read in any case."""
+    axes = [wandb_axis(f"m{number}", f"a{number}/step") for number in range(100)]
+    row = {f"m{number}": 0.5 for number in range(100)} | {f"a{number}/step": 10 * number for number in range(100)}
+    write(tmp_path / "offline-run-20260101_000000-abc", wandb_run(T), *axes, wandb_row(0, T, row), *rows(1, 3))
+    run = only(tmp_path)
+    found = points(entries_of(run))
+    assert len([name for name, *_ in found if name.startswith("m")]) == 64
+    assert len([name for name, *_ in found if name == "loss"]) == 2
+    assert run.sessions[0].left_out == {"value on one of too many axes": 72}
+
+
 def test_nesting_has_an_end(tmp_path: Path) -> None:
     """A name of thousands of parts is joined, a value of thousands of lists is damage; the rest is read."""
     name, deep = [(2, "a")] * 5_000, "[" * 900 + "]" * 900

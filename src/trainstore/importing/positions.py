@@ -27,5 +27,6 @@ def offset_of(position: int) -> int:
 
 def placed(entries: Sequence[Any], begin: int, end: int) -> list[Entry]:
     """The entries of a record that lies between two offsets, at most `PLACES` of them, with their positions."""
+    entries = entries[:PLACES]
     places = [*range(begin * PLACES + 1, begin * PLACES + len(entries)), end * PLACES]
-    return [replace(entry, position=place) for entry, place in zip(entries[:PLACES], places, strict=False)]
+    return [replace(entry, position=place) for entry, place in zip(entries, places, strict=False)]

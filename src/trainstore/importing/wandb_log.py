@@ -12,6 +12,7 @@ from collections import Counter
 from typing import Any
 
 from trainstore.importing.foreign import End, Event, Hyperparams, Notes, Step
+from trainstore.importing.positions import PLACES
 from trainstore.importing.wandb_records import (
     ALERT,
     ARTIFACT,
@@ -162,7 +163,9 @@ class Log:
             by_step[step][name] = value
         self.step = max(by_step, default=counted)
         self._last = max(self._last, self.step)
-        return [Step(self.at, step, by_step[step]) for step in sorted(by_step)]
+        steps = sorted(by_step)
+        self._count("value on one of too many axes", sum(len(by_step[step]) for step in steps[PLACES:]))
+        return [Step(self.at, step, by_step[step]) for step in steps[:PLACES]]
 
     def _without(self, media: list[str], row: dict[str, Any]) -> dict[str, Any]:
         """A row without its media, of which W&B writes each property by itself: ``img._type``, ``img.path``, …"""
