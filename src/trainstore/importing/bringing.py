@@ -22,13 +22,8 @@ from trainstore.redaction import redact_text
 from trainstore.values import plain_text, time_of
 
 
-def bring(context: Context, run: ForeignRun) -> ImportedRun:
-    """Import one run, as far as it is not there yet."""
-    return RunImport(context, run).bring()
-
-
 class RunImport:
-    """One foreign run."""
+    """One foreign run; `bring` imports it, as far as it is not there yet."""
 
     def __init__(self, context: Context, run: ForeignRun) -> None:
         self.context = context
@@ -55,13 +50,13 @@ class RunImport:
         with self.context.looking() as connection:
             return look(connection, self.context.target.statements, self.uid, self.writers)
 
-    def bring(self) -> ImportedRun:
-        """Its sessions one after the other, then how they ended."""
+    def bring(self) -> None:
+        """Its sessions one after the other, then how they ended; ``report`` says what was done."""
         report = self.report
         reason = self._why_not()
         if reason is not None:
             report.state, report.reason = "skipped", reason
-            return report
+            return
         if self.stored.id is None:
             report.state = "new"
             if self._is_deleted() and not self.context.target.dry_run:
@@ -84,7 +79,6 @@ class RunImport:
             raise
         if not self.context.follows:
             self._forget()
-        return report
 
     def _why_not(self) -> str | None:
         """Why this run cannot be imported, if it cannot."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore.errors import SourceError, StoreUnavailableError, TrainStoreError
-from trainstore.importing.bringing import bring
+from trainstore.importing.bringing import RunImport
 from trainstore.importing.cleaning import told
 from trainstore.importing.context import Context
 from trainstore.importing.foreign import Options, Reader, Unread
@@ -96,7 +96,11 @@ class Importer:
                     self._leave(run.where, f"holds the same run as {seen[uid]}, which is imported")
                     continue
                 seen[uid] = run.where
-                self._take(bring(self.context, run))
+                importing = RunImport(self.context, run)
+                try:
+                    importing.bring()
+                finally:  # also if a signal ends it: what is stored is told
+                    self._take(importing.report)
         except OSError as error:
             text = error.strerror or type(error).__name__
             raise SourceError(f"{self.place.shown} cannot be read: {text}") from None
