@@ -646,6 +646,13 @@ def test_sources_that_are_no_tool_s_or_several_say_what_lies_there(
     ):
         with pytest.raises(SourceError, match=message):
             import_runs(store, tmp_path / name)
+    for source, message in (
+        ("", "has no name"),
+        ("https://someone:pass@host/run", "https://.*host/run is a web address"),
+    ):
+        with pytest.raises(SourceError, match=message) as caught:
+            import_runs(store, source)
+        assert "pass" not in str(caught.value)
     with store.start_run("being recorded") as run:
         run.log({"loss": 1.0})
         root = store._service.journal_root()

@@ -14,7 +14,8 @@ from fixtures.databases import BACKENDS, migrate
 from properties.test_histories import as_float64
 from trainstore import TrainStore
 from trainstore.errors import RunNotFoundError, SourceError
-from trainstore.transfer import Merged
+from trainstore.transfer import Merged, merging
+from trainstore.transfer.sources import Source
 
 NewDatabase = Callable[..., str]
 
@@ -300,3 +301,38 @@ def test_the_report_reads_as_text_and_as_data(store: TrainStore, other: TrainSto
     other.merge(store)
     other.delete_run("\x1b[2Ja")
     assert str(store.merge(other)).splitlines()[1].startswith("1 run (\\x1b[2Ja): deleted in the source, kept here")
+
+
+def test_a_run_deleted_here_during_the_merge_does_not_come_back(
+    store: TrainStore, other: TrainStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deletion is later than the look at both stores, and counts all the same."""
+    monkeypatch.setattr(merging, "GATHERED", 1)
+    uids = sorted(record(other, name) for name in "ab")
+    store.merge(other)
+    for uid in uids:
+        go_on(other, uid, 2, [0.1])
+
+    def told(done: int, total: int) -> None:
+        if done == 1:
+            store.delete_run(uids[1])
+
+    report = store.merge(other, on_progress=told)
+    assert [run.uid for run in report.updated] == [*store.list_runs()["uid"]] == uids[:1]
+
+
+def test_nothing_is_deleted_for_a_source_that_was_written_meanwhile(
+    store: TrainStore, other: TrainStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read of it may not fit together."""
+    uid = record(other, "a")
+    store.merge(other)
+    other.delete_run(uid)
+
+    def changed(_source: Source) -> None:
+        raise SourceError("it was written while it was read")
+
+    monkeypatch.setattr(Source, "check_unchanged", changed)
+    with pytest.raises(SourceError, match="was written"):
+        store.merge(other, delete=True)
+    assert [*store.list_runs()["uid"]] == [uid]

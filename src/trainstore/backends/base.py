@@ -183,10 +183,11 @@ class Backend:
         yield
 
     @contextmanager
-    def writing(self, connection: Connection, *, patient: bool = False) -> Iterator[None]:
+    def writing(self, connection: Connection, *, patient: int = False) -> Iterator[None]:
         """A writer's transaction, with settings and timeouts that end with it.
 
-        ``patient``: it may take minutes, because an attempt is opened and summaries are recomputed.
+        ``patient``: it may take minutes, because an attempt is opened and summaries are recomputed; or so many seconds,
+        if these are more.
         """
         with connection.begin():
             yield
@@ -424,6 +425,10 @@ class Backend:
         if isinstance(error, DBAPIError):
             return isinstance(error, (DataError, IntegrityError))
         return isinstance(error, (StatementError, LookupError, TypeError, ValueError, OverflowError, AttributeError))
+
+    def is_contention(self, error: SQLAlchemyError) -> bool:
+        """Whether another transaction was in the way: the same transaction may succeed when it is tried again."""
+        return False
 
     def is_privilege_error(self, error: SQLAlchemyError) -> bool:
         """Whether the database refused because this user lacks a right."""

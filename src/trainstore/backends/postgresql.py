@@ -205,9 +205,9 @@ class PostgreSQLBackend(Backend):
             raise
 
     @contextmanager
-    def writing(self, connection: Connection, *, patient: bool = False) -> Iterator[None]:
+    def writing(self, connection: Connection, *, patient: int = False) -> Iterator[None]:
         """Limit every wait of the transaction: on the server, and here in case the server is silent."""
-        seconds = PATIENT_TIMEOUT if patient else WRITER_TIMEOUT
+        seconds = max(PATIENT_TIMEOUT, patient) if patient else WRITER_TIMEOUT
         with pg_connecting.watched(connection.connection.driver_connection, seconds), connection.begin():
             connection.execute(pg_session.SET_LOCAL, {"timeout": f"{seconds}s"})
             yield
@@ -351,6 +351,10 @@ class PostgreSQLBackend(Backend):
         """Also what exceeds a server limit (class 54): a value too long for an index, a text over 1 GB."""
         state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
         return state.startswith("54") or super().is_refusal(error)
+
+    def is_contention(self, error: SQLAlchemyError) -> bool:
+        """A deadlock, or a transaction that cannot be serialized."""
+        return getattr(getattr(error, "orig", None), "sqlstate", None) in ("40P01", "40001")
 
     def is_privilege_error(self, error: SQLAlchemyError) -> bool:
         """SQLSTATE 42501, a read-only transaction (a standby), or no schema that this user may use (3F000)."""

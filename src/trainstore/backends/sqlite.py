@@ -55,7 +55,7 @@ from trainstore.backends.sqlite_connecting import (
     use_wal,
     warn_of_network,
 )
-from trainstore.backends.sqlite_errors import translated_error
+from trainstore.backends.sqlite_errors import primary_code, translated_error
 from trainstore.backends.sqlite_files import (
     JOURNAL,
     absolute_path,
@@ -229,7 +229,7 @@ class SQLiteBackend(Backend):
         return engine
 
     @contextmanager
-    def writing(self, connection: Connection, *, patient: bool = False) -> Iterator[None]:
+    def writing(self, connection: Connection, *, patient: int = False) -> Iterator[None]:
         """Refuse a file that was deleted or replaced: SQLite would go on writing into one that nobody can open."""
         self._check_file(connection)
         self._check_size(connection)
@@ -466,11 +466,13 @@ class SQLiteBackend(Backend):
             return self._read_only_error()
         return translated_error(cause, self.path)
 
+    def is_contention(self, error: SQLAlchemyError) -> bool:
+        """SQLITE_BUSY: another connection has been writing for as long as this one waits."""
+        return primary_code(error) == sqlite3.SQLITE_BUSY
+
     def is_privilege_error(self, error: SQLAlchemyError) -> bool:
         """SQLITE_READONLY: the file may not be written."""
-        cause = error.orig if isinstance(error, DBAPIError) else None
-        code = getattr(cause, "sqlite_errorcode", None)
-        return code is not None and code & 0xFF == sqlite3.SQLITE_READONLY
+        return primary_code(error) == sqlite3.SQLITE_READONLY
 
 
 class _ThrownAway(SQLiteBackend):

@@ -6,6 +6,8 @@ import os
 import sqlite3
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from trainstore.backends.base import too_many_values
 from trainstore.errors import InvalidArgumentError, NotADatabaseError, StoreUnavailableError, TrainStoreError
 
@@ -25,6 +27,12 @@ class OutOfReachError(sqlite3.OperationalError):
 
     An error of the driver's class, so that SQLAlchemy treats it as one; `translated_error` makes it ours.
     """
+
+
+def primary_code(error: SQLAlchemyError) -> int | None:
+    """SQLite's result code of an error, without its details; None if it is another's."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
 
 
 def translated_error(error: sqlite3.DatabaseError, path: Path | None) -> TrainStoreError | None:

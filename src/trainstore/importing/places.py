@@ -52,7 +52,14 @@ class Place:
     @classmethod
     def of(cls, source: str | os.PathLike[str]) -> Place:
         """The place that a path or a database's URL names. Raises `SourceError` if there is nothing to read."""
+        if not str(source):
+            raise SourceError("the source has no name; name a folder, a file, or a database's URL")
         if isinstance(source, str) and "://" in source:
+            if source.lower().startswith(("http://", "https://")):
+                raise SourceError(
+                    f"{safe_url(source)} is a web address, and nothing is fetched from the web; name a folder, a file, "
+                    "or the URL of the tool's database"
+                )
             return cls(None, source)
         path = Path(source).expanduser()
         try:

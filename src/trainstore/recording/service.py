@@ -32,6 +32,7 @@ from trainstore.recording.environment import writer_facts
 from trainstore.recording.flush import Source
 from trainstore.recording.journal import FileJournal, Journal, MemoryJournal
 from trainstore.recording.journal.places import JournalPlaces
+from trainstore.recording.patience import patiently
 from trainstore.recording.recorder import Recorder
 from trainstore.recording.records import Record, attempt_record, now, run_record
 from trainstore.recording.recovery import Recovered, recover
@@ -189,8 +190,8 @@ class RecordingService:
         self._delivery.settle_soon()
 
     def connect(self) -> Connection:
-        """A writer's connection, for records that have no journal (an import's); `release` takes it back."""
-        return self._connect()
+        """A writer's connection, for records that have no journal (an import's, a merge's); `release` takes it back."""
+        return patiently(self.backend, self._connect)
 
     def release(self, connection: Connection) -> None:
         """Close a connection of `connect`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -21,6 +22,7 @@ from trainstore.transfer.copying import copy_runs
 from trainstore.transfer.joining import Joining
 from trainstore.transfer.reports import Merged, RunKey
 from trainstore.transfer.sources import Source
+from trainstore.transfer.transactions import in_transaction
 from trainstore.transfer.vectors import MANY, DamagedRunError, Known, check_attempts, known_runs, step_counts
 
 GATHERED = 10_000  # steps of small runs in one transaction
@@ -58,30 +60,29 @@ def merge_runs(
     Raises:
         RunNotFoundError: ``choice.runs`` names one that the source does not have.
     """
-    report = Merged(source.name, waiting=source.waiting, dry_run=choice.dry_run)
-    merging = _Merging(source, connection, statements, choice, report)
-    with statements.backend.writing(connection):
-        ahead = merging.look()
+    merging = _Merging(source, connection, statements, choice)
+    in_transaction(source, connection, statements.backend, merging.look)
     done = 0
-    for group in _groups(source, ahead):
-        merging.bring(group)
+    for group, steps in _groups(source, merging.ahead):
+        merging.bring(group, steps)
         done += len(group)
-        on_progress(done, len(ahead))
-    return report
+        on_progress(done, len(merging.ahead))
+    return merging.report
 
 
 class _Merging:
-    def __init__(
-        self, source: Source, connection: Connection, statements: Statements, choice: Choice, report: Merged
-    ) -> None:
+    def __init__(self, source: Source, connection: Connection, statements: Statements, choice: Choice) -> None:
         self.source = source
         self.connection = connection
         self.sql = statements
         self.choice = choice
-        self.report = report
+        self.report = Merged(source.name)
+        self.ahead: list[Known] = []  # what is to be brought
+        self.here: set[str] = set()  # the runs that the target has
 
-    def look(self) -> list[Known]:
-        """Compare what both stores know, and honour what was deleted; the runs that are to be brought."""
+    def look(self) -> None:
+        """Compare what both stores know, and honour what was deleted."""
+        self.report = Merged(self.source.name, waiting=self.source.waiting, dry_run=self.choice.dry_run)
         theirs = known_runs(self.source.connection, self.source.models)
         mine = known_runs(self.connection, self.sql.models)
         chosen = self._chosen(theirs)
@@ -110,7 +111,8 @@ class _Merging:
         if not self.choice.dry_run and self.choice.revive:
             revive(self.connection, self.sql, buried)
         self._take_over_deletions(theirs, mine)
-        return [] if self.choice.dry_run else ahead
+        self.ahead = [] if self.choice.dry_run else ahead
+        self.here = set(mine)
 
     def _chosen(self, theirs: dict[str, Known]) -> list[Known]:
         uids = set(theirs)
@@ -146,7 +148,7 @@ class _Merging:
         if self.choice.runs is not None or self.choice.project is not None:
             return  # whose project was it?
         taken: list[Tombstone] = []
-        for uid, tombstone in deleted_runs(self.source.connection, self.source.models).items():
+        for uid, tombstone in sorted(deleted_runs(self.source.connection, self.source.models).items()):
             here = mine.get(uid)
             if here is not None and uid not in theirs and self._holds_here(tombstone, here):
                 if not self.choice.delete or not self._delete(here):
@@ -171,14 +173,13 @@ class _Merging:
 
     # --- what is brought --------------------------------------------------------------------------------------------
 
-    def bring(self, group: Sequence[Known]) -> None:
+    def bring(self, group: Sequence[Known], steps: int) -> None:
         """Bring some runs in one transaction; one that the database refuses is left out, and named."""
         for tries in range(TRIES):
             conflicts = len(self.report.conflicts)
             try:
-                with self.sql.backend.writing(self.connection, patient=True):
-                    self._bring(group)
-                    self.source.check_unchanged()
+                work = partial(self._bring, group, conflicts)
+                in_transaction(self.source, self.connection, self.sql.backend, work, steps=steps)
             except Exception as error:
                 del self.report.conflicts[conflicts:]
                 if not self._concerns_runs(error):
@@ -190,7 +191,7 @@ class _Merging:
                     self._refuse(group[0], error)
                 else:
                     for known in group:
-                        self.bring([known])
+                        self.bring([known], steps)
             return
 
     def _concerns_runs(self, error: Exception) -> bool:
@@ -203,21 +204,33 @@ class _Merging:
         told = ours or error
         why = str(told) if isinstance(told, DamagedRunError | TrainStoreError) else describe(error)
         self.report.refused[known.uid] = why
-        for runs in (self.report.new, self.report.updated, self.report.revived):
-            runs[:] = [run for run in runs if run.uid != known.uid]
+        self._leave_out(known)
 
-    def _bring(self, group: Sequence[Known]) -> None:
+    def _bring(self, group: Sequence[Known], conflicts: int) -> None:
+        del self.report.conflicts[conflicts:]  # of a transaction that was rolled back
         run = self.sql.models.run
         uids = [known.uid for known in group]
         here = set(self.connection.execute(select(run.c.uid).where(run.c.uid.in_(uids))).scalars())
         check_attempts(self.source.connection, self.source.models, group)
-        new = [known for known in group if known.uid not in here]
+        new = [known for known in group if known.uid not in here and not self._deleted_meanwhile(known)]
         if new:
             copy_runs(self.source, self.connection, self.sql, new)
         for known in group:
             if known.uid in here:
                 self._join(known)
         self.sql.link_parents(self.connection)
+
+    def _deleted_meanwhile(self, known: Known) -> bool:
+        """Whether a run was in the target when the merge began, and has been deleted since."""
+        if known.uid not in self.here or not self._buried([known]):
+            return False
+        self._leave_out(known)
+        self.report.skipped[:] = [*(run for run in self.report.skipped if run.uid != known.uid), _key(known)]
+        return True
+
+    def _leave_out(self, known: Known) -> None:
+        for runs in (self.report.new, self.report.updated, self.report.revived):
+            runs[:] = [run for run in runs if run.uid != known.uid]
 
     def _join(self, known: Known) -> None:
         row = self.sql.lock_run(self.connection, known.uid)
@@ -232,16 +245,17 @@ def _key(known: Known) -> RunKey:
     return RunKey(known.uid, known.name, known.project)
 
 
-def _groups(source: Source, runs: Sequence[Known]) -> Iterator[list[Known]]:
+def _groups(source: Source, runs: Sequence[Known]) -> Iterator[tuple[list[Known], int]]:
+    """Runs that share a transaction, and about how many steps they have."""
     sizes = step_counts(source.connection, source.models) if runs else {}
     group: list[Known] = []
     size = 0
     for known in runs:
         steps = sizes.get(known.run_id, 0)
         if group and (size + steps > GATHERED or len(group) == MANY):
-            yield group
+            yield group, size
             group, size = [], 0
         group.append(known)
         size += steps
     if group:
-        yield group
+        yield group, size

@@ -18,6 +18,7 @@ from trainstore.transfer.merging import Choice, merge_runs
 from trainstore.transfer.reports import Merged
 from trainstore.transfer.scalarstop import merge_scalarstop
 from trainstore.transfer.sources import Source, Target, open_store, read_store
+from trainstore.transfer.transactions import in_transaction
 
 
 class MergeMethods:
@@ -96,10 +97,12 @@ class MergeMethods:
                     statements = self._service.statements
                     report = merge_runs(source, connection, statements, choice, on_progress)
                     if runs is None and project is None:
-                        with self._backend.writing(connection):
+
+                        def bring() -> None:
                             brought = merge_scalarstop(source, connection, self._models, self._backend, dry_run=dry_run)
-                            source.check_unchanged()
-                        report.scalarstop = {name: (rows.new, rows.updated) for name, rows in brought.items()}
+                            report.scalarstop = {name: (rows.new, rows.updated) for name, rows in brought.items()}
+
+                        in_transaction(source, connection, self._backend, bring)
             finally:
                 self._service.release(connection)
         return report
