@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, or_, select
 
 from trainstore.arrays import is_table
 from trainstore.backends import Backend
+from trainstore.backends.driver_rows import driver_rows
 from trainstore.errors import InvalidArgumentError, RunNotFoundError, RunNotUniqueError
 from trainstore.models import Models
 from trainstore.queries.run_source import liveness, run_source
@@ -50,14 +51,7 @@ class Reader:
         integers and floats are the same either way; select JSON as text (`Backend.json_text`), and pass times through
         `frames.times`.
         """
-        result = self.connection.execute(statement, parameters)
-        cursor = result.cursor
-        assert cursor is not None  # a SELECT has one
-        try:
-            while rows := cursor.fetchmany(CHUNK):
-                yield rows
-        finally:
-            result.close()
+        yield from driver_rows(self.connection.execute(statement, parameters), CHUNK)
 
 
 class RunKey(NamedTuple):

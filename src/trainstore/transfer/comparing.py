@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table
 
+from trainstore.backends.driver_rows import driver_rows
 from trainstore.values import INT64_MIN
 
 CHUNK = 500  # rows: the garbage collector looks at objects that live longer
@@ -36,11 +37,4 @@ def _rows(place: Place, after: int, up_to: int) -> Iterator[Sequence[tuple[Any, 
         f'SELECT {", ".join(_COLUMNS)} FROM "{table.name}" '
         "WHERE run_id = ? AND attempt = ? AND step > ? AND step <= ? ORDER BY step"
     )
-    result = connection.exec_driver_sql(statement, (run_id, attempt, after, up_to))
-    cursor = result.cursor
-    assert cursor is not None  # a SELECT has one
-    try:
-        while rows := cursor.fetchmany(CHUNK):
-            yield rows
-    finally:
-        result.close()
+    yield from driver_rows(connection.exec_driver_sql(statement, (run_id, attempt, after, up_to)), CHUNK)

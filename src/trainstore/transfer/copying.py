@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, Table, TableClause, column, insert, select, table
 
+from trainstore.backends.driver_rows import driver_rows
 from trainstore.recording.statements import STEP_COLUMNS, Statements
 from trainstore.transfer.sources import Source
 from trainstore.transfer.vectors import Known
@@ -85,12 +86,7 @@ def _rows(source: Source, statement: Select[Any]) -> Iterator[Sequence[Sequence[
 def _driver_rows(source: Source, statement: Select[Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
     """The rows as the driver gives them: SQLAlchemy would take as long for each as SQLite."""
     compiled = statement.compile(dialect=source.connection.dialect, compile_kwargs={"literal_binds": True})
-    result = source.connection.exec_driver_sql(str(compiled))
-    cursor = result.cursor
-    assert cursor is not None  # a SELECT has one
-    while rows := cursor.fetchmany(CHUNK):
-        yield rows
-    result.close()
+    yield from driver_rows(source.connection.exec_driver_sql(str(compiled)), CHUNK)
 
 
 def _columns(parts: Iterator[Sequence[Sequence[Any]]], new_ids: Mapping[int, int]) -> Iterator[Any]:
