@@ -82,6 +82,22 @@ class AttemptTree:
             end = min(end, attempt.start_step)
         return ends
 
+    def set_end_steps(self) -> tuple[list[int], bool]:
+        """Bring every attempt's end_step up to date.
+
+        Returns:
+            The numbers of those that changed, and whether rows that are stored become current or stop being so.
+        """
+        changed, stale = [], False
+        for number, end_step in self.end_steps().items():
+            attempt = self.by_number[number]
+            if attempt.end_step != end_step:
+                if attempt.last_step is not None and attempt.last_step > min(attempt.end_step, end_step):
+                    stale = True
+                attempt.end_step = end_step
+                changed.append(number)
+        return changed, stale
+
     def owner(self, attempt: Attempt, step: int) -> Attempt:
         """Whose row a record of a step is: the nearest of the writer's attempt and its ancestors that reach it."""
         lineage = self.lineage(attempt)

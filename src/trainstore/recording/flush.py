@@ -214,24 +214,11 @@ class _Flush:
 
     def _set_end_steps(self) -> None:
         """Update end_step of every attempt and, if rows become current or stop being so, all that depends on it."""
-        stale = False
-        for number, end_step in self.tree.end_steps().items():
-            attempt = self.tree.by_number[number]
-            if attempt.end_step != end_step:
-                if attempt.last_step is not None and attempt.last_step > min(attempt.end_step, end_step):
-                    stale = True
-                attempt.end_step = end_step
-                self.changed.add(number)
+        changed, stale = self.tree.set_end_steps()
+        self.changed.update(changed)
         if stale:
             self._save_attempts()  # they say which steps are current
-            before = self.sql.load_summaries(self.connection, self.run_id)
-            recomputed = summarize(self.sql.current_steps(self.connection, self.run_id))
-            changed = {metric: recomputed.get(metric, Summary()) for metric in before.keys() | recomputed.keys()}
-            self.sql.upsert_summaries(
-                self.connection,
-                self.run_id,
-                ((metric, summary) for metric, summary in changed.items() if before.get(metric) != summary),
-            )
+            self.sql.recompute_summaries(self.connection, self.run_id)
             self.last_step = self.sql.last_current_step(self.connection, self.run_id)
 
     # --- hyperparameters --------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from trainstore.backends.base import Columns
 from trainstore.errors import SchemaError
 from trainstore.models import LOST_AFTER, Models
 from trainstore.recording.attempts import Attempt, AttemptTree
-from trainstore.recording.summary import Summary
+from trainstore.recording.summary import Summary, summarize
 
 _SUMMARY_FIELDS = ("count", "nonfinite_count", "min", "min_step", "max", "max_step", "last", "last_step")
 _ATTEMPT_CHANGES = ("end_step", "last_step", "closed_at", "status", "error", "changed_hyperparams")
@@ -256,6 +256,17 @@ class Statements:
             for metric, summary in sorted(summaries)
         ]
         self.backend.upsert(connection, self.models.metric_summary, ("run_id", "metric"), rows)
+
+    def recompute_summaries(self, connection: Connection, run_id: int) -> None:
+        """Make the summaries of a run those of its current steps, as the stored attempts say which these are."""
+        before = self.load_summaries(connection, run_id)
+        found = summarize(self.current_steps(connection, run_id))
+        changed = {metric: found.get(metric, Summary()) for metric in before.keys() | found.keys()}
+        self.upsert_summaries(
+            connection,
+            run_id,
+            ((metric, summary) for metric, summary in changed.items() if before.get(metric) != summary),
+        )
 
     # --- hyperparameters, events ------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from trainstore.models import OPEN_END
 from trainstore.recording.attempts import Attempt, AttemptTree
 from trainstore.recording.edits import EDIT_KINDS, Edit, apply_edits, edited_places
 from trainstore.recording.statements import Statements
-from trainstore.recording.summary import Summaries, Summary, summarize
+from trainstore.recording.summary import Summaries
 from trainstore.transfer.comparing import differing_steps
 from trainstore.transfer.reports import Conflict
 from trainstore.transfer.rows import News, differ, join_rows
@@ -55,7 +55,8 @@ class Joining:
         self._join_attempts()
         self._join_writers()
         self.summaries = Summaries(self.sql.load_summaries(self.connection, self.run_id))
-        self.stale = self._set_end_steps()
+        changed, self.stale = self.tree.set_end_steps()  # stale: the summaries are to be recomputed
+        self.changed.update(changed)
         for number, mine in self.numbers.items():
             self._join_steps(self.their_tree.by_number[number], self.tree.by_number[mine])
         # Tags that an edit of either store touches are its business.
@@ -141,18 +142,6 @@ class Joining:
                 newer["heartbeat_at"] = row.heartbeat_at
             if newer:
                 self.connection.execute(update(table).where(table.c.uid == uid).values(newer))
-
-    def _set_end_steps(self) -> bool:
-        """Whether rows that are stored become current, or stop being so."""
-        stale = False
-        for number, end_step in self.tree.end_steps().items():
-            attempt = self.tree.by_number[number]
-            if attempt.end_step != end_step:
-                if attempt.last_step is not None and attempt.last_step > min(attempt.end_step, end_step):
-                    stale = True
-                attempt.end_step = end_step
-                self.changed.add(number)
-        return stale
 
     def _news(self, theirs: Attempt, mine: Attempt) -> News:
         """Who of those that may have written into an attempt has been heard further: there, and here."""
@@ -317,13 +306,10 @@ class Joining:
         for number in sorted(self.changed):
             self.sql.update_attempt(self.connection, self.run_id, self.tree.by_number[number])
         if self.stale:
-            before = self.sql.load_summaries(self.connection, self.run_id)
-            found = summarize(self.sql.current_steps(self.connection, self.run_id))
-            changed = {metric: found.get(metric, Summary()) for metric in before.keys() | found.keys()}
-            summaries = [(metric, summary) for metric, summary in changed.items() if before.get(metric) != summary]
+            self.sql.recompute_summaries(self.connection, self.run_id)
         else:
-            summaries = [(metric, self.summaries[metric]) for metric in self.summaries.touched]
-        self.sql.upsert_summaries(self.connection, self.run_id, summaries)
+            touched = [(metric, self.summaries[metric]) for metric in self.summaries.touched]
+            self.sql.upsert_summaries(self.connection, self.run_id, touched)
         head = self.tree.head
         last_step = self.sql.last_current_step(self.connection, self.run_id)
         shown = {"status": head.status, "ended_at": head.closed_at, "error": head.error, "last_step": last_step}
