@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from importing.reading import SAMPLES, entries_of, hyperparams, points, runs_of, true_points, truth, unread_of
 from importing.writers import (
     SWANLAB_HEADER,
+    changed_records,
     log,
     swanlab_finish,
     swanlab_record,
@@ -206,12 +207,7 @@ def test_no_bytes_of_a_record_raise(tmp_path_factory: pytest.TempPathFactory, da
         swanlab_record(20, T, (5, 1)),
         swanlab_record(14, T, (1, "image")),
     ]
-    changed = []
-    for record in data.draw(st.lists(st.sampled_from(known), max_size=8)):
-        mutable = bytearray(record)
-        for _ in range(data.draw(st.integers(0, 3))):
-            mutable[data.draw(st.integers(0, len(mutable) - 1))] = data.draw(st.integers(0, 255))
-        changed.append(bytes(mutable[: data.draw(st.integers(0, len(mutable)))]))
+    changed = changed_records(data, known)
     write(folder / "a", swanlab_start(T), *series(0, 2), *changed)
     write(folder / "b", swanlab_start(T + 100), *changed, *series(0, 2))
     for run in runs_of(swanlab, folder).values():

@@ -26,6 +26,7 @@ from importing.reading import (
 )
 from importing.writers import (
     WANDB_HEADER,
+    changed_records,
     log,
     proto,
     wandb_axis,
@@ -524,12 +525,7 @@ RECORDS = [
 def test_no_bytes_of_a_record_raise(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Records whose bytes were changed behind a right checksum are read, counted, or told as damage."""
     folder = tmp_path_factory.mktemp("hostile")
-    changed = []
-    for record in data.draw(st.lists(st.sampled_from(RECORDS), max_size=8)):
-        mutable = bytearray(record)
-        for _ in range(data.draw(st.integers(0, 3))):
-            mutable[data.draw(st.integers(0, len(mutable) - 1))] = data.draw(st.integers(0, 255))
-        changed.append(bytes(mutable[: data.draw(st.integers(0, len(mutable)))]))
+    changed = changed_records(data, RECORDS)
     write(folder / "a", wandb_run(T), *rows(0, 2), *changed)
     write(folder / "b", wandb_run(T + 100), *changed, *rows(0, 2))
     for run in runs_of(wandb, folder).values():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from hypothesis import strategies as st
 
 from trainstore.importing.blocks import BLOCK
 from trainstore.importing.wire import masked_crc
@@ -188,3 +190,14 @@ def swanlab_finish(at: float, state: int, error: str = "") -> bytes:
 def swanlab_record(kind: int, at: float, *fields: Field) -> bytes:
     """Any record."""
     return proto((1, 1), (2, swanlab_time(at)), (kind, proto(*fields)))
+
+
+def changed_records(data: st.DataObject, records: Sequence[bytes]) -> list[bytes]:
+    """Some of these records, in any order, each with up to three bytes changed and then cut anywhere."""
+    changed = []
+    for record in data.draw(st.lists(st.sampled_from(records), max_size=8)):
+        mutable = bytearray(record)
+        for _ in range(data.draw(st.integers(0, 3))):
+            mutable[data.draw(st.integers(0, len(mutable) - 1))] = data.draw(st.integers(0, 255))
+        changed.append(bytes(mutable[: data.draw(st.integers(0, len(mutable)))]))
+    return changed

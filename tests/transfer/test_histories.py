@@ -63,6 +63,18 @@ def deliver_at_homes(plan: Plan, journals: list[HandJournal], desks: list[Desk],
         homes[index].deliver(journal)
 
 
+def record_everywhere(plan: Plan, journals: list[HandJournal], desks: list[Desk], data: st.DataObject) -> None:
+    """The last store gets every journal; the others get them as the plan says, and are merged until they agree."""
+    *stores, oracle = desks
+    for journal in journals:
+        copy = HandJournal(journal.run_uid, journal.attempt, uid=journal.uid, rank=journal.rank)
+        copy.records = list(journal.records)
+        oracle.deliver(copy)
+    deliver_at_homes(plan, journals, stores, data)
+    converge(stores)
+    note(f"journals: {journals}")
+
+
 @contextmanager
 def forgetting(desks: list[Desk], run_uid: str) -> Iterator[None]:
     """Leave the stores empty."""
@@ -81,13 +93,7 @@ def test_three_stores_hold_what_one_would(desks: list[Desk], plan: Plan, data: s
     journals = journals_of(plan, run_uid)
     *stores, oracle = desks
     with forgetting(desks, run_uid):
-        for journal in journals:
-            copy = HandJournal(run_uid, journal.attempt, uid=journal.uid, rank=journal.rank)
-            copy.records = list(journal.records)
-            oracle.deliver(copy)
-        deliver_at_homes(plan, journals, stores, data)
-        converge(stores)
-        note(f"journals: {journals}")
+        record_everywhere(plan, journals, desks, data)
         expected = numbers_alike(contents(oracle, run_uid))
         for store in stores:
             store.check(run_uid)
@@ -102,13 +108,7 @@ def test_values_that_several_writers_set_are_all_kept(desks: list[Desk], plan: P
     journals = journals_of(plan, run_uid)
     *stores, oracle = desks
     with forgetting(desks, run_uid):
-        for journal in journals:
-            copy = HandJournal(run_uid, journal.attempt, uid=journal.uid, rank=journal.rank)
-            copy.records = list(journal.records)
-            oracle.deliver(copy)
-        deliver_at_homes(plan, journals, stores, data)
-        converge(stores)
-        note(f"journals: {journals}")
+        record_everywhere(plan, journals, desks, data)
         expected = values_of(oracle, run_uid)
         for store in stores:
             store.check(run_uid)

@@ -14,8 +14,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from trainstore.errors import SourceError
-from trainstore.importing.blocks import header, log_records
-from trainstore.importing.foreign import End, Entry, ForeignRun, Hyperparams, Notes, Options, Session, Step, Unread
+from trainstore.importing.block_logs import LogSession, by_run, sessions_of, unlike
+from trainstore.importing.blocks import log_records
+from trainstore.importing.foreign import End, Entry, ForeignRun, Hyperparams, Notes, Options, Step, Unread
 from trainstore.importing.places import File, Place
 from trainstore.importing.positions import offset_of, placed, position_of
 from trainstore.importing.texts import read_yaml
@@ -44,35 +45,24 @@ def is_at(place: Place) -> bool:
 def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
     """Its runs, the oldest first."""
     configs = {file.folder: file for file in place.files if file.name == "config.yaml"}
-    logs: dict[str, _Log] = {}  # the longest of a session: a folder may have been copied
-    unread: list[Unread] = []
-    for file in place.files:
-        if file.name.endswith(".swanlab"):
-            found = _opened(file, configs.get(str(PurePosixPath(file.folder, "files"))))
-            if isinstance(found, Unread):
-                unread.append(found)
-            elif found.identity not in logs or found.file.size > logs[found.identity].file.size:
-                logs[found.identity] = found
+    found = (
+        _opened(file, configs.get(str(PurePosixPath(file.folder, "files"))))
+        for file in place.files
+        if file.name.endswith(".swanlab")
+    )
+    logs, unread = by_run(found)
     if not logs and unread:
         raise SourceError(f"{unread[0].where} {unread[0].why}")
     if not logs:
         raise SourceError(f"{place.name} holds no SwanLab logs (run-….swanlab)")
     yield from unread
-    by_run: dict[str, list[_Log]] = {}
-    for log in sorted(logs.values(), key=lambda log: (log.start.at, log.file.relative)):
-        by_run.setdefault(log.run_identity, []).append(log)
-    for identity, parts in by_run.items():
+    for identity, parts in logs.items():
         yield from _run(identity, parts)
 
 
 def _run(identity: str, logs: list[_Log]) -> Iterator[ForeignRun | Unread]:
-    sessions: list[_LogSession] = []
-    for log in logs:
-        session = _LogSession(log, list(sessions))
-        if not sessions or session.is_decided():
-            sessions.append(session)
-        else:
-            yield Unread(log.file.relative, "has no number yet that would tell where it resumes its run")
+    sessions, undecided = sessions_of(logs, _LogSession, "has no number yet that would tell where it resumes its run")
+    yield from undecided
     start = logs[0].start
     yield ForeignRun(
         identity=identity,
@@ -109,7 +99,11 @@ class _Log:
     @property
     def identity(self) -> str:
         """Of the session: where it lies does not count."""
-        return f"{self.run_identity}:{self.start.at}"
+        return f"{self.run_identity}:{self.started_at}"
+
+    @property
+    def started_at(self) -> int:
+        return self.start.at
 
 
 @dataclass(slots=True)
@@ -146,16 +140,9 @@ def _opened(file: File, config: File | None) -> _Log | Unread:
 
 
 def _log_of(file: File, config: File | None) -> _Log | Unread:
-    head = header(file)
-    if head is None:
-        return Unread(file.relative, "has just begun, or is torn at its beginning" if file.size else "is empty")
-    *ident, version = head
-    if ident != _IDENT:
-        return Unread(file.relative, "is not a log of SwanLab")
-    if version != _VERSION:
-        return Unread(
-            file.relative, f"is of version {version} of SwanLab's format; only version {_VERSION} can be read"
-        )
+    unread = unlike(file, _IDENT, _VERSION, LABEL)
+    if unread is not None:
+        return unread
     damage: list[str] = []
     for count, record in enumerate(_records(file, damage)):
         if record.kind == _START:
@@ -208,11 +195,11 @@ def _scalar(body: bytes) -> tuple[str, int, int, float | None]:
     return name, step, at, result
 
 
-class _LogSession(Session):
+class _LogSession(LogSession):
     def __init__(self, log: _Log, earlier: list[_LogSession]) -> None:
         super().__init__()
         self.identity = log.identity
-        self.started_at = log.start.at or log.file.modified
+        self.started_at = log.started_at or log.file.modified
         self.end_position = position_of(log.file.size)
         self.written_at, self.says_its_end = log.file.modified, True
         self._log = log

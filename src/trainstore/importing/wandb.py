@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from trainstore.errors import SourceError
-from trainstore.importing.blocks import header, log_records
-from trainstore.importing.foreign import Entry, ForeignRun, Options, Session, Step, Unread
+from trainstore.importing.block_logs import LogSession, by_run, sessions_of, unlike
+from trainstore.importing.blocks import log_records
+from trainstore.importing.foreign import Entry, ForeignRun, Options, Step, Unread
 from trainstore.importing.places import File, Place
 from trainstore.importing.positions import placed, position_of
 from trainstore.importing.wandb_log import Log
@@ -44,15 +45,7 @@ def is_at(place: Place) -> bool:
 
 def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
     """Its runs, the oldest first."""
-    logs: dict[str, _Log] = {}  # the longest of a session: a folder may have been copied
-    unread: list[Unread] = []
-    for file in place.files:
-        if file.name.endswith(".wandb"):
-            found = _opened(file)
-            if isinstance(found, Unread):
-                unread.append(found)
-            elif found.identity not in logs or found.file.size > logs[found.identity].file.size:
-                logs[found.identity] = found
+    logs, unread = by_run(_opened(file) for file in place.files if file.name.endswith(".wandb"))
     with_log = {file.folder for file in place.files if file.name.endswith(".wandb")}
     for folder in sorted({folder for file in place.files if (folder := _run_folder(file))} - with_log):
         unread.append(Unread(folder, "has no .wandb file: its history is only on W&B's server"))
@@ -61,22 +54,14 @@ def runs(place: Place, options: Options) -> Iterator[ForeignRun | Unread]:
     if not logs:
         raise SourceError(f"{place.name} holds no W&B logs (run-….wandb)")
     yield from unread
-    by_run: dict[str, list[_Log]] = {}
-    for log in sorted(logs.values(), key=lambda log: (log.run.started_at, log.file.relative)):
-        by_run.setdefault(log.run_identity, []).append(log)
-    for identity, parts in by_run.items():
-        yield from _run(identity, parts, by_run)
+    for identity, parts in logs.items():
+        yield from _run(identity, parts, logs)
 
 
-def _run(identity: str, logs: list[_Log], by_run: dict[str, list[_Log]]) -> Iterator[ForeignRun | Unread]:
+def _run(identity: str, logs: list[_Log], runs: dict[str, list[_Log]]) -> Iterator[ForeignRun | Unread]:
     first = logs[0].run
-    sessions: list[_LogSession] = []
-    for log in logs:
-        session = _LogSession(log, list(sessions))
-        if not sessions or session.is_decided():
-            sessions.append(session)
-        else:
-            yield Unread(log.file.relative, "has no row yet that would tell where it resumes its run")
+    sessions, undecided = sessions_of(logs, _LogSession, "has no row yet that would tell where it resumes its run")
+    yield from undecided
     branch = first.branch if first.branch and first.branch[0] != first.id else None
     parent = f"{first.project}/{branch[0]}" if branch else None
     yield ForeignRun(
@@ -87,7 +72,7 @@ def _run(identity: str, logs: list[_Log], by_run: dict[str, list[_Log]]) -> Iter
         sessions=sessions,
         project=first.project or None,
         parent=parent,
-        parent_step=_step_at(by_run.get(parent or "", []), branch[1]) if branch else None,
+        parent_step=_step_at(runs.get(parent or "", []), branch[1]) if branch else None,
     )
 
 
@@ -111,7 +96,11 @@ class _Log:
     @property
     def identity(self) -> str:
         """Of the session: where it lies does not count."""
-        return f"{self.run_identity}:{self.run.started_at}"
+        return f"{self.run_identity}:{self.started_at}"
+
+    @property
+    def started_at(self) -> int:
+        return self.run.started_at
 
     def records(self, damage: list[str], start: int = 0) -> Iterator[tuple[int, int, int, bytes]]:
         """Where each record begins and ends, its kind and its content."""
@@ -138,14 +127,9 @@ def _opened(file: File) -> _Log | Unread:
 
 
 def _log_of(file: File) -> _Log | Unread:
-    head = header(file)
-    if head is None:
-        return Unread(file.relative, "has just begun, or is torn at its beginning" if file.size else "is empty")
-    *ident, version = head
-    if ident != _IDENT:
-        return Unread(file.relative, "is not a log of W&B")
-    if version != _VERSION:
-        return Unread(file.relative, f"is of version {version} of W&B's format; only version {_VERSION} can be read")
+    unread = unlike(file, _IDENT, _VERSION, "W&B")
+    if unread is not None:
+        return unread
     damage: list[str] = []
     for count, (_, _, kind, body) in enumerate(_records(file, damage)):
         if kind == RUN:
@@ -160,11 +144,11 @@ def _log_of(file: File) -> _Log | Unread:
     return Unread(file.relative, f"does not say which run it belongs to: {damage[0]}" if damage else _UNSAID)
 
 
-class _LogSession(Session):
+class _LogSession(LogSession):
     def __init__(self, log: _Log, earlier: list[_LogSession]) -> None:
         super().__init__()
         self.identity = log.identity
-        self.started_at = log.run.started_at or log.file.modified
+        self.started_at = log.started_at or log.file.modified
         self.host = log.run.host
         self.end_position = position_of(log.file.size)
         self.written_at, self.says_its_end = log.file.modified, True
