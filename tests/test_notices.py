@@ -117,9 +117,10 @@ for name in ("lr0.01", "lr0.01", "other", "7"):
         ("run = train(store)", "finished at step 59 AFTER", 0),
         ("train(store).finish('failed', 'ValueError: no\\nmore')", "failed at step 59 AFTER: ValueError: no", 0),
         ("store.start_run(name='lr0.01'); sys.exit(3)", "failed without steps AFTER: SystemExit: 3", 3),
+        ("store.start_run(name='lr0.01'); quit(4)", "failed without steps AFTER: SystemExit: 4", 4),
         ("train(store); store.close()", "finished at step 59 AFTER", 0),
     ],
-    ids=["exit", "failed", "sys.exit", "close"],
+    ids=["exit", "failed", "sys.exit", "quit", "close"],
 )
 def test_however_it_ends_it_is_said(start_script: Start, tmp_path: Path, code: str, expected: str, status: int) -> None:
     """Also where nobody calls finish(); one line of the error."""

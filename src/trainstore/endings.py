@@ -1,14 +1,16 @@
 """How a run ends if nobody calls ``finish()``: by an exception, with its store, or with its process.
 
 One rule says what an exception means, `ending_of`. A process that ends tells little: ``sys.last_exc`` is an exception
-that nobody caught, but a SystemExit is not kept anywhere, so ``sys.exit`` is replaced by a function that notes its
-argument and calls the original. Whether the main program was left by an exception at all can be seen in its frame. If
-that was a SystemExit of which nothing is known (``raise SystemExit(n)``), the run is left open, and shown as lost.
+that nobody caught, but a SystemExit is not kept anywhere, so ``sys.exit`` (with ``exit`` and ``quit``) is replaced by a
+function that notes its argument and calls the original. Whether the main program was left by an exception at all can be
+seen in its frame. If that was a SystemExit of which nothing is known (``raise SystemExit(n)``), the run is left open,
+and shown as lost.
 """
 
 from __future__ import annotations
 
 import atexit
+import builtins
 import functools
 import opcode
 import os
@@ -157,9 +159,28 @@ def _has_returned(frame: FrameType | None) -> bool | None:
 
 @functools.wraps(_exit)
 def _noted_exit(status: Any = None, /) -> NoReturn:
+    _note_exit(status)
+    _exit(status)
+
+
+def _note_exit(status: Any) -> None:
     if threading.current_thread() is threading.main_thread():
         _exit_argument[:] = [status]
-    _exit(status)
+
+
+def _note_quitters() -> None:
+    """``exit`` and ``quit``, which raise SystemExit without sys.exit. IPython has others, and python -S none."""
+    quitter: Any = type(getattr(builtins, "exit", None))
+    if quitter.__module__ != "_sitebuiltins":
+        return
+    call = quitter.__call__
+
+    @functools.wraps(call)
+    def noted(self: Any, code: Any = None) -> Any:
+        _note_exit(code)
+        return call(self, code)
+
+    quitter.__call__ = noted
 
 
 # --- Threads, processes ----------------------------------------------------------------------------------------------
@@ -208,6 +229,7 @@ def _forget_in_child() -> None:
 
 # At import: `sys.exit(main())` looks the function up before main() opens a run.
 sys.exit = _noted_exit
+_note_quitters()
 atexit.register(_end_with_process)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_in_child)
