@@ -8,8 +8,9 @@ PIP_ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 INPUTS := pyproject.toml constraints.txt alembic.ini
+ADAPTER_TESTS := $(patsubst %,tests/integrations/test_%.py,accelerate ignite keras lightgbm lightning optuna sklearn trl wandb xgboost)
 
-.PHONY: help demo test test-browser coverage soak soak-import soak-merge soak-resume lint pictures docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
+.PHONY: help demo test test-browser test-adapters coverage soak soak-import soak-merge soak-resume lint pictures docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
 
 help: ## list the tasks
 	@grep -E '^[a-z/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -36,6 +37,9 @@ coverage: .venv/dev.done ## the same, slower; which lines no test reaches
 	$(BIN)/coverage run -m $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+test-adapters: build/adapters.done ## the adapters of all libraries, also of the large ones, in an environment of its own
+	TRAINSTORE_TEST_ADAPTERS=all build/adapters/bin/python -m pytest -q tests/adapters $(ADAPTER_TESTS) $(PYTEST_ARGS)
 
 soak: .venv/dev.done ## the fault suite's long form: SOAK_KILLS=200 on each database; SOAK_ARGS="--short --markdown FILE"
 	$(BIN)/python tests/faults/soak.py $(SOAK_ARGS)
@@ -91,6 +95,12 @@ clean: ## remove the virtual environment and what tools left
 
 .venv/demo.done: .venv/torch.done $(INPUTS)
 	$(PIP) --editable '.[transformers]'
+	@touch $@
+
+build/adapters.done: $(INPUTS)
+	test -x build/adapters/bin/python || $(PYTHON) -m venv build/adapters
+	$(subst $(BIN),build/adapters/bin,$(PIP)) torch
+	$(subst $(BIN),build/adapters/bin,$(PIP)) --editable '.[dev,adapters]'
 	@touch $@
 
 .venv/dev.done: .venv/torch.done $(INPUTS)

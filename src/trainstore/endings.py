@@ -61,10 +61,16 @@ _hooks_set: set[str] = set()
 
 
 def ending_of(error: BaseException | None) -> Ending:
-    """Status and error of a run that ended by itself (None) or by this exception; ``sys.exit(0)`` is not a failure."""
+    """Status and error of a run that ended by itself (None) or by this exception.
+
+    Neither ``sys.exit(0)`` is a failure nor a trial that Optuna prunes.
+    """
     if error is None or (isinstance(error, SystemExit) and (error.code is None or error.code == 0)):
         return "finished", None
-    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", describe_exception(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", describe_exception(error)
+    pruned = any(kind.__name__ == "TrialPruned" and kind.__module__.startswith("optuna") for kind in type(error).mro())
+    return "pruned" if pruned else "failed", describe_exception(error)
 
 
 def describe_exception(error: BaseException) -> str:

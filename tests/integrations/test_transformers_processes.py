@@ -1,14 +1,11 @@
 """A training whose process is killed, and one whose database is away."""
 
 import logging
-import os
-import socket
-import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
 
+from fixtures.closed_port import Proxy
 from fixtures.trainers import CrashAt
 from trainstore import TrainStore
 from trainstore.integrations.transformers import TrainStoreCallback
@@ -37,55 +34,6 @@ TRAINING = """
     trainer.train()
 """
 TESTS = Path(__file__).parents[1]
-
-
-class Proxy:
-    """A port that leads to the PostgreSQL server once it is opened; until then nobody listens there."""
-
-    def __init__(self, url):
-        self._server = make_url(url)
-        with socket.socket() as chosen:
-            chosen.bind(("127.0.0.1", 0))
-            self._port = chosen.getsockname()[1]
-        self._listener = None
-        self.url = self._server.set(host="127.0.0.1", port=self._port, query={}).render_as_string(hide_password=False)
-
-    def open(self):
-        self._listener = socket.create_server(("127.0.0.1", self._port))
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self):
-        if self._listener is not None:
-            self._listener.close()
-
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = self._connect()
-            for source, target in ((client, server), (server, client)):
-                threading.Thread(target=self._forward, args=(source, target), daemon=True).start()
-
-    def _connect(self):
-        host = self._server.host or self._server.query.get("host", "localhost")
-        port = self._server.port or int(self._server.query.get("port", 5432))
-        if not host.startswith("/"):
-            return socket.create_connection((host, port))
-        connected = socket.socket(socket.AF_UNIX)
-        connected.connect(os.path.join(host, f".s.PGSQL.{port}"))
-        return connected
-
-    @staticmethod
-    def _forward(source, target):
-        try:
-            while data := source.recv(65536):
-                target.sendall(data)
-        except OSError:
-            pass
-        for end in (source, target):
-            end.close()
 
 
 @pytest.fixture

@@ -23,7 +23,11 @@ logger = logging.getLogger("trainstore")
 GIT_TIMEOUT = 2.0  # seconds
 GIT_VALID = 60.0  # seconds that an answer serves later runs: asking takes longer than a short run
 # Versions of these, if the process has loaded them: looking up more would take start-up time.
-LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "peft", "trl", "lightning", "keras", "jax", "numpy")
+LIBRARIES = (
+    "torch", "transformers", "accelerate", "datasets", "peft", "trl", "sentence_transformers", "setfit",
+    "lightning", "pytorch_lightning", "keras", "tensorflow", "jax", "ignite", "fastai", "ray", "optuna",
+    "xgboost", "lightgbm", "catboost", "sklearn", "numpy",
+)  # fmt: skip
 
 
 def attempt_facts() -> dict[str, Any]:

@@ -6,17 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from trainstore.errors import (
-    InvalidArgumentError,
-    NetworkFileSystemError,
-    NotADatabaseError,
-    PermissionDeniedError,
-    ReadOnlyStoreError,
-    SchemaError,
-    StoreClosedError,
-    StoreURLError,
-    TrainStoreError,
-)
+from trainstore.integrations import targets
 from trainstore.integrations.protocol import attribute_of
 from trainstore.integrations.transformers.checkpoint import SavedRun, trial_of
 from trainstore.integrations.transformers.ending import saw_failure, saw_stop, train_ended
@@ -33,22 +23,10 @@ from trainstore.integrations.transformers.watch import Watch
 from trainstore.integrations.transformers.wrappers import is_calling
 from trainstore.run import ActiveRun
 
-# What the user can fix before a training starts. Any other error is ours, and does not stop the training.
-USER_ERRORS = (
-    InvalidArgumentError,
-    StoreURLError,
-    SchemaError,
-    NotADatabaseError,
-    NetworkFileSystemError,
-    StoreClosedError,
-    ReadOnlyStoreError,
-    PermissionDeniedError,
-)
-
 
 def is_for_the_user(session: Session, error: Exception) -> bool:
-    """Whether the user should fix this now, and not notice it after days of training: also if the store cannot open."""
-    return isinstance(error, USER_ERRORS) or (not session.is_open and isinstance(error, TrainStoreError))
+    """Whether the user should fix this now: see `targets.is_for_the_user`."""
+    return targets.is_for_the_user(error, store_is_open=session.is_open)
 
 
 def begin(session: Session, training: Training, event: Mapping[str, Any]) -> None:

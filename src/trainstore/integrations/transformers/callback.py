@@ -12,10 +12,10 @@ from typing import Any
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 
 from trainstore.errors import RunNotFoundError
+from trainstore.integrations.failures import LEARNING_RATE
 from trainstore.integrations.protocol import TRANSFORMERS, callbacks_of, loop_of, protocol_of
 from trainstore.integrations.transformers.beginning import begin, continue_training, is_for_the_user
 from trainstore.integrations.transformers.ending import announced_end, end_all
-from trainstore.integrations.transformers.failures import LEARNING_RATE
 from trainstore.integrations.transformers.foreign import Events, given
 from trainstore.integrations.transformers.outside import OutsideLog, complete_logs
 from trainstore.integrations.transformers.session import Session

@@ -101,18 +101,11 @@ def saw_stop(session: Session, training: Training) -> None:
     session.log_checkpoint(training)
 
 
-def ending_of_training(error: BaseException) -> tuple[str, str | None]:
-    """Status and error of a run that this exception ended; a trial that Optuna prunes has not failed."""
-    status, reason = ending_of(error)
-    pruned = any(kind.__name__ == "TrialPruned" and kind.__module__.startswith("optuna") for kind in type(error).mro())
-    return "pruned" if pruned else status, reason
-
-
 def _fail(session: Session, training: Training, error: BaseException) -> None:
     if training.run is None:
         _rank_failed(session, training, error)
         return
-    status, reason = ending_of_training(error)
+    status, reason = ending_of(error)
     if status == "failed":
         reason = training.ranks.failure() or reason
     session.finish(training, status, reason)
@@ -123,7 +116,7 @@ def _failed_late(session: Session, training: Training, error: BaseException | No
     run = training.run
     if run is None or run.status != "finished":
         return
-    if error is not None and ending_of_training(error)[0] == "failed":
+    if error is not None and ending_of(error)[0] == "failed":
         joined = session.store.resume_run(run.uid, lineage=run.lineage, source=training.protocol.source)
         _log_exception(joined, training.state.global_step, error)
         session.finish_run(joined)
@@ -132,7 +125,7 @@ def _failed_late(session: Session, training: Training, error: BaseException | No
 def _rank_failed(session: Session, training: Training, error: BaseException) -> None:
     """A rank that records nothing failed. It says so itself: rank 0 may not live long enough to do it."""
     session.finish(training, "finished")  # there is no run here: this removes the wrappers
-    status, reason = ending_of_training(error)
+    status, reason = ending_of(error)
     if status != "failed" or reason is None:
         return  # Ctrl-C and a pruned trial reach rank 0 too
     ranks = training.ranks
@@ -153,7 +146,7 @@ def _rank_failed(session: Session, training: Training, error: BaseException) -> 
 
 def _log_once(training: Training, error: BaseException) -> None:
     """Record an exception once on its way out. (A rank without a run records it when it has failed.)"""
-    if not training.is_new(error) or ending_of_training(error)[0] == "finished":
+    if not training.is_new(error) or ending_of(error)[0] == "finished":
         return
     training.failure = describe_exception(error)
     if training.steps is not None:

@@ -9,10 +9,10 @@ from typing import Any
 
 from transformers import TrainerState
 
+from trainstore.integrations.failures import NAME, STEP, Failures, LostSteps
 from trainstore.integrations.protocol import protocol_of
 from trainstore.integrations.transformers.checkpoint_file import checkpoint_of, write_run
 from trainstore.integrations.transformers.facts import facts_of
-from trainstore.integrations.transformers.failures import NAME, STEP, Failures, LostSteps
 from trainstore.integrations.transformers.incomplete import Incomplete
 from trainstore.integrations.transformers.outside import LastRuns
 from trainstore.integrations.transformers.runs import labels_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainstore.integrations.failures import LostSteps
 from trainstore.integrations.protocol import Protocol, protocol_of
-from trainstore.integrations.transformers.failures import LostSteps
 from trainstore.integrations.transformers.foreign import Events
 from trainstore.integrations.transformers.incomplete import Incomplete
 from trainstore.integrations.transformers.ranks import Ranks

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from trainstore.integrations.failures import GRAD_NORM, LEARNING_RATE, LOSS
 from trainstore.integrations.protocol import attribute_of, callbacks_of
-from trainstore.integrations.transformers.failures import GRAD_NORM, LEARNING_RATE, LOSS
 from trainstore.integrations.transformers.steps import StepRecorder
 from trainstore.integrations.transformers.training import Training
 from trainstore.integrations.transformers.wrappers import Method

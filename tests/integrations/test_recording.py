@@ -1,0 +1,146 @@
+"""What adapters share: which run is recorded and how it ends, with a library of a few lines."""
+
+import logging
+import pickle
+
+import pytest
+
+from fixtures.library_tests import STEPS, DivergedError, LibraryTests, fails_at, nothing, only_run
+from trainstore import RunNotFoundError, StoreURLError, TrainStore
+from trainstore.integrations.libraries import MissingLibraryError, needs
+from trainstore.integrations.recording import Recording, bookmark
+
+
+class Adapter:
+    """That of a library whose only event is a step's end."""
+
+    def __init__(self, store_or_run=None, **options):
+        self.recording = Recording(store_or_run, source="recording", **options)
+
+    def train(self, at_step):
+        run = self.recording.begin(hyperparams={"own": 1, "lr": 0.1})
+        try:
+            for step in range(STEPS):
+                if run is not None:
+                    run.log({"loss": 1 / (step + 1)}, step)
+                at_step(step)
+        except BaseException as error:
+            self.recording.fail(error)
+            raise
+        self.recording.finish()
+
+
+class TestAnAdapter(LibraryTests):
+    """The shared tests themselves hold for the smallest adapter."""
+
+    module = "trainstore.integrations.recording"
+    library = ""
+
+    def make(self, target, **options):
+        return Adapter(target, **options)
+
+    def train(self, target, at_step, **options):
+        self.make(target, **options).train(at_step)
+
+    def test_without_the_library_the_error_names_the_extra(self):
+        told = r"needs nolib, .* pip install 'trainstore\[x\]'"
+        with pytest.raises(MissingLibraryError, match=told), needs("nolib", extra="x"):
+            import nolib.part  # noqa: F401
+
+
+def test_another_module_that_is_missing_stays_its_own_error():
+    """A broken installation is not blamed on a missing extra."""
+    with pytest.raises(ModuleNotFoundError) as caught, needs("torch", extra="x"):
+        import nolib  # noqa: F401
+    assert not isinstance(caught.value, MissingLibraryError)
+
+
+def test_a_pruned_trial_is_pruned(store):
+    """Optuna's exception says so, in an open run as in an adapter."""
+    optuna = pytest.importorskip("optuna")
+    recording = Recording(store, source="recording")
+    recording.begin()
+    recording.fail(optuna.TrialPruned("at step 3"))
+    with pytest.raises(optuna.TrialPruned), store.start_run():
+        raise optuna.TrialPruned("at step 3")
+    assert store.list_runs()["status"].tolist() == ["pruned", "pruned"]
+
+
+def test_a_store_that_cannot_be_opened_is_told_before_the_training(tmp_path):
+    """The user can mend it now; a failure later would cost the record of days."""
+    with pytest.raises(StoreURLError):
+        Recording("oracle://host/database", source="recording").begin()
+    with pytest.raises(Exception, match="missing"):
+        Recording(tmp_path / "missing" / "trainstore.db", source="recording").begin()
+
+
+def test_a_relative_path_means_the_same_after_chdir(tmp_path, monkeypatch):
+    """Libraries change the folder, hydra for one."""
+    monkeypatch.chdir(tmp_path)
+    recording = Recording("trainstore.db", source="recording")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    recording.begin()
+    recording.finish()
+    assert (tmp_path / "trainstore.db").exists()
+
+
+def test_a_checkpoint_resumes_its_run(database_url):
+    """Its bookmark alone is enough; what is shown of the first attempt ends at the checkpoint."""
+    first = Adapter(database_url)
+    with pytest.raises(DivergedError):
+        first.train(fails_at(4))
+    saved = bookmark(first.recording.run)
+    second = Recording(database_url, source="recording")
+    run = second.resume(saved["run_uid"], 2, lineage=saved["lineage"])
+    run.log(loss=9.0)
+    second.finish()
+    with TrainStore(database_url) as store:
+        record = only_run(store)
+        assert record.status == "finished"
+        assert store.list_step_logs(record)["step"].tolist() == [0, 1, 2, 3]
+        assert len(store.list_step_logs(record, attempts="all")) == 6
+
+
+def test_an_unknown_run_is_an_error_before_the_training(store):
+    """Without a lineage there is nothing to make it of."""
+    with pytest.raises(RunNotFoundError):
+        Recording(store, source="recording").resume("5f7c0f5e-6f0f-4c5c-8f0a-0d4c36c8a2aa", 3)
+
+
+def test_what_comes_after_the_end_joins_the_run_in_silence(database_url, caplog):
+    """A test after a training belongs to its run, and its status stays."""
+    adapter = Adapter(database_url)
+    with pytest.raises(DivergedError):
+        adapter.train(fails_at(4))
+    with caplog.at_level(logging.WARNING, "trainstore"):
+        adapter.recording.join().log({"test_loss": 0.5}, step=4)
+        adapter.recording.finish()
+    assert not caplog.records
+    with TrainStore(database_url) as store:
+        record = only_run(store)
+        assert record.status == "failed"
+        assert store.list_step_logs(record)["test_loss"].dropna().tolist() == [0.5]
+
+
+def test_a_pickle_has_the_arguments_and_no_run(store):
+    """Spawned workers and copies begin runs of their own."""
+    adapter = Adapter(store, name="a", tags=["x"])
+    adapter.train(nothing)
+    copied = pickle.loads(pickle.dumps(adapter))
+    assert copied.recording.run is None
+    copied.train(nothing)
+    assert store.list_runs()["name"].tolist() == ["a", "a"]
+
+
+def test_a_failure_of_ours_is_told_once(store, caplog):
+    """Whatever fails in the middle of a training, it goes on."""
+    recording = Recording(store, source="recording")
+    recording.begin()
+    for _ in range(3):
+        with recording.guard("a step"):
+            raise OSError("disk")
+    recording.finish()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "a step could not be recorded (OSError); the training goes on"
+    ]
