@@ -454,10 +454,11 @@ class ActiveRun:
         if self._service is not None and not self._service.is_away:
             self.flush(timeout)
 
-    def _record_end(self, status: str, error: str | None, *, shown: str | None = None) -> None:
+    def _record_end(self, status: str, error: str | None, *, shown: str | None = None, at: int | None = None) -> None:
         text = None if error is None else plain_text(redact_text(str(error)), MAX_ERROR)
         try:
-            self._append(status_record(status if self._finished is None else None, text, now()))
+            at = now() if at is None else at
+            self._append(status_record(status if self._finished is None else None, text, at))
         except Exception as failure:  # noqa: BLE001
             self._failed("the end", failure)
         self._finished = self._finished or shown or status

@@ -53,6 +53,9 @@ class RunImport:
     def bring(self) -> None:
         """Its sessions one after the other, then how they ended; ``report`` says what was done."""
         report = self.report
+        if self._was_recorded_here():
+            report.name, report.project = self.stored.name, self.stored.project
+            return
         reason = self._why_not()
         if reason is not None:
             report.state, report.reason = "skipped", reason
@@ -79,6 +82,12 @@ class RunImport:
             raise
         if not self.context.follows:
             self._forget()
+
+    def _was_recorded_here(self) -> bool:
+        """Whether an adapter of ours recorded it, under the same uid, while it ran: then all of it is here."""
+        stored = self.stored
+        is_here = stored.id is not None and stored.source == self.context.tool and not stored.was_imported
+        return is_here and not any(w.run_uid == self.uid for w in stored.writers.values())
 
     def _why_not(self) -> str | None:
         """Why this run cannot be imported, if it cannot."""

@@ -29,7 +29,7 @@ from trainstore.importing.databases import (
     text_of,
 )
 from trainstore.importing.foreign import Entry, ForeignRun, Options, Session, Unread
-from trainstore.importing.optuna_trial import Trial, moment
+from trainstore.importing.optuna_trial import Trial, tags_of
 from trainstore.importing.places import Place
 from trainstore.importing.reports import plural
 from trainstore.importing.texts import parse_json
@@ -115,14 +115,14 @@ class _Studies:
         of_study = (study.name, study.directions, study.tags, self.zone)
         text = f"{tuple(row)!r}:{digests.of(row.trial_id)}:{of_study!r}"
         stamp = hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
-        started_at = moment(trial.started, self.zone) or moment(trial.completed, self.zone) or 0
+        started_at = trial.started_at(self.zone)
 
         def load(damage: list[str]) -> Trial:
             return self._loaded(row, study, damage)
 
         return ForeignRun(
             identity=trial.identity,
-            name=f"{study.name}-{trial.number}",
+            name=trial.name,
             started_at=started_at,
             where=self.database.where(f"{study.name}, trial {trial.number}"),
             sessions=[_Session(trial.identity, started_at, stamp, load, self.zone)],
@@ -148,7 +148,7 @@ class _Studies:
         trial = self._trial(row, study)
         trial.params = self._params(row.trial_id, damage)
         own = self.attributes("trial_user_attributes", "trial_id", row.trial_id, damage)
-        trial.tags = {f"study.{name}": value for name, value in study.tags.items()} | own
+        trial.tags = tags_of(study.tags, own)
         trial.system = self.attributes("trial_system_attributes", "trial_id", row.trial_id, damage)
         trial.objectives = self._objectives(row)
         trial.reported = self._reported(row.trial_id, damage)

@@ -25,15 +25,17 @@ class Trial:
     started: datetime | None  # naive: local time
     completed: datetime | None
     params: Mapping[str, Any] = field(default_factory=dict)
-    tags: Mapping[str, Any] = field(default_factory=dict)  # user attributes
+    tags: Mapping[str, Any] = field(default_factory=dict)  # `tags_of`
     system: Mapping[str, Any] = field(default_factory=dict)  # system attributes
     reported: Iterable[tuple[int, Any]] = ()  # steps and values, ascending
     objectives: Mapping[int, Any] = field(default_factory=dict)
     directions: tuple[str, ...] = ()  # of the study
 
     @classmethod
-    def of_frozen(cls, study: str, trial: Any, directions: Iterable[Any] = ()) -> Trial:
-        """The same of Optuna's ``FrozenTrial``. ``directions`` are the study's."""
+    def of_frozen(
+        cls, study: str, trial: Any, directions: Iterable[Any] = (), study_tags: Mapping[str, Any] | None = None
+    ) -> Trial:
+        """The same of Optuna's ``FrozenTrial``. ``directions`` and ``study_tags`` (user attributes) are the study's."""
         return cls(
             study,
             trial.number,
@@ -41,7 +43,7 @@ class Trial:
             trial.datetime_start,
             trial.datetime_complete,
             trial.params,
-            trial.user_attrs,
+            tags_of(study_tags or {}, trial.user_attrs),
             trial.system_attrs,
             sorted(trial.intermediate_values.items()),
             dict(enumerate(trial.values or ())),
@@ -52,6 +54,15 @@ class Trial:
     def identity(self) -> str:
         """The same in whichever storage it lies, and whatever the time zone."""
         return f"{self.study}:{self.number}:{self.started.isoformat() if self.started else ''}"
+
+    @property
+    def name(self) -> str:
+        """What its run is called."""
+        return f"{self.study}-{self.number}"
+
+    def started_at(self, zone: tzinfo | None = None) -> int:
+        """When its run began, in microseconds since 1970."""
+        return moment(self.started, zone) or moment(self.completed, zone) or 0
 
     def entries(self, zone: tzinfo | None = None, left_out: Counter[str] | None = None) -> Iterator[Entry]:
         """What is to be recorded of it. System attributes are counted in ``left_out``."""
@@ -80,6 +91,11 @@ class Trial:
         if status is not None:
             reason = self.system.get("fail_reason")
             yield End(ended_at, status, reason if isinstance(reason, str) else None)
+
+
+def tags_of(study: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The tags of a trial's run: the user attributes of its study, and its own."""
+    return {f"study.{name}": value for name, value in study.items()} | dict(own)
 
 
 def moment(time: datetime | None, zone: tzinfo | None) -> int | None:

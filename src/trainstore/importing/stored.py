@@ -63,6 +63,7 @@ class StoredRun:
     tree: AttemptTree
     writers: dict[str, StoredWriter]
     tombstone: Tombstone | None = None
+    was_imported: bool = False  # from whichever source
 
     def own(self, writer_uid: str, run_uid: str) -> StoredWriter | None:
         """The writer, if it is this run's."""
@@ -83,12 +84,13 @@ def look(connection: Connection, statements: Statements, run_uid: str, writer_ui
     if row is None:
         tombstone = deleted_runs(connection, statements.models, [run_uid]).get(run_uid)
         return StoredRun(None, None, "", "", AttemptTree(()), writers, tombstone)
-    for event in sorted(statements.load_events(connection, row.id, (EVENT,)), key=lambda event: event.seq):
+    events = sorted(statements.load_events(connection, row.id, (EVENT,)), key=lambda event: event.seq)
+    for event in events:
         writer = writers.get(event.writer_uid)
         if writer is not None and writer.run_uid == run_uid and isinstance(event.details, dict):
             _take(writer, event.seq, event.details)
     tree = statements.load_attempts(connection, row.id)
-    return StoredRun(row.id, row.source, row.project, row.name, tree, writers)
+    return StoredRun(row.id, row.source, row.project, row.name, tree, writers, was_imported=bool(events))
 
 
 def last_logged(connection: Connection, statements: Statements, run_id: int, attempt: int) -> int | None:

@@ -100,6 +100,11 @@ class Recording:
         return self._run is not None and self._run.status == "running"
 
     @property
+    def has_store(self) -> bool:
+        """Whether it is known that the store can be opened."""
+        return self.is_given or self._store is not None
+
+    @property
     def store(self) -> TrainStore:
         """The store that runs are begun in; opened at first use, and again after `finish` closed it."""
         if self._store is None or (self._store is not self._target and self._store._closed):
@@ -211,8 +216,7 @@ class Recording:
                 run.log_hyperparams(told)
             return run
         except Exception as error:
-            is_open = self._given is not None or self._store is not None
-            if is_for_the_user(error, store_is_open=is_open):
+            if is_for_the_user(error, store_is_open=self.has_store):
                 raise
             self._failures.report("the beginning of the run", error)
             return None
