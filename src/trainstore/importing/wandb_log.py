@@ -114,7 +114,7 @@ class Log:
                 pattern = text(value)
             elif key == 4:
                 axis = text(value)
-        if axis and _AXIS.match(axis) and "epoch" not in axis:
+        if is_step_axis(axis):
             if name:
                 self._axes[name] = axis
             elif pattern.endswith("*"):
@@ -209,6 +209,11 @@ class Log:
         else:
             entries.append(End(self.at, "failed", f"exit code {code}"))
         return entries
+
+
+def is_step_axis(name: str) -> bool:
+    """Whether a metric that others have as their axis is a step, by its name."""
+    return _AXIS.match(name) is not None and "epoch" not in name
 
 
 def _hyperparams(values: dict[str, Any]) -> list[RawEntry]:

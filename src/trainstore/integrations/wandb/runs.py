@@ -1,0 +1,504 @@
+"""``wandb.run``: a run in W&B's words, recorded through an `ActiveRun`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from trainstore.endings import ending_of
+from trainstore.integrations.recording import Recording
+from trainstore.integrations.wandb import contents, sessions
+from trainstore.integrations.wandb.configs import Config
+from trainstore.integrations.wandb.files import FileMethods
+from trainstore.integrations.wandb.names import RUN_NAMES, missing, warn_once
+from trainstore.integrations.wandb.settings import Settings
+from trainstore.integrations.wandb.steps import Rows, flat, whole
+from trainstore.integrations.wandb.summaries import OPERATIONS, Aggregates, Summary
+from trainstore.run import ALERT_LEVELS, ActiveRun
+
+INTERRUPTED = 255  # the exit code that W&B writes after Ctrl-C
+RENAME_TIMEOUT = 2.0  # seconds
+_NUMBERS = frozenset({float, int})
+
+
+class AlertLevel(Enum):
+    """``wandb.AlertLevel``."""
+
+    INFO = "INFO"
+    WARN = "WARN"
+    ERROR = "ERROR"
+
+
+class Metric:
+    """What ``define_metric`` returns."""
+
+    def __init__(self, name: str, step_metric: str | None = None, summary: tuple[str, ...] = ()) -> None:
+        self.name, self.step_metric, self.summary = name, step_metric, summary
+
+
+class Run(FileMethods):
+    """A run that is being recorded. Made by ``wandb.init``.
+
+    Nothing here raises during a training: what cannot be recorded is told once. `active` is the handle that everything
+    is recorded with; None: nothing is recorded (``mode="disabled"``).
+    """
+
+    def __init__(
+        self,
+        recording: Recording | None,
+        active: ActiveRun | None,
+        settings: Settings,
+        *,
+        config: Mapping[str, Any],
+        first_row: int = 0,
+        resumed: bool = False,
+    ) -> None:
+        self._recording = recording
+        self.active = active
+        self.settings = settings
+        self.resumed = resumed
+        self.starting_step = first_row
+        self.start_time = time.time()
+        self.config = Config(config, self._record_config)
+        self.summary = Summary(self._record_summary)
+        self._rows = Rows(first_row)
+        self._aggregates = Aggregates()
+        self._alerted: dict[str, float] = {}
+        self._tags = tuple(settings.run_tags or ())
+        self._notes = settings.run_notes
+        self._name = settings.run_name
+        self._folder: str | None = None
+        self._is_finished = False
+        self._guard = threading.Lock()
+        self._exception_before = _identity(_exception())
+
+    def renew(self) -> None:
+        """After a fork: another thread may have held the lock."""
+        self._guard = threading.Lock()
+
+    def __copy__(self) -> Run:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Run:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_guard": None, "_exception_before": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.renew()
+
+    def __repr__(self) -> str:
+        return f"<wandb.Run {self.name!r} of project {self.project!r}, id {self.id}>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return missing(name, known=RUN_NAMES, is_recording=not self._is_finished, owner="wandb.run")
+
+    # --- Steps -------------------------------------------------------------------------------------------------------
+
+    def log(
+        self, data: Mapping[str, Any] | Any, step: int | None = None, commit: bool | None = None, **others: Any
+    ) -> None:
+        """Record values. Never raises.
+
+        Args:
+            data: Name → value: numbers of any type, text, nested mappings (joined by a dot), media, tables.
+            step: Without it, calls are counted. Another one ends the step before; an older one is kept, where W&B
+                drops it.
+            commit: False: the next call adds to the same step. None: True, unless ``step`` is given.
+            **others: What W&B took once: not needed here.
+        """
+        try:
+            self._log(data, step, commit)
+        except Exception as error:  # noqa: BLE001 - no error of ours may reach a training
+            self._report("a step", error)
+
+    def _log(self, data: Any, step: Any, commit: bool | None) -> None:
+        active, rows = self.active, self._rows
+        number = step if step is None or (type(step) is int and step >= 0) else whole(step)
+        if not isinstance(data, Mapping) or (number is None and step is not None):
+            if active is not None:  # kept as an event that says what is wrong with it
+                active.log(flat(data) if isinstance(data, Mapping) else data, step)
+            return
+        ends = step is None if commit is None else bool(commit)
+        is_plain = type(data) is dict and _NUMBERS.issuperset(map(type, data.values()))
+        if is_plain and not rows.has_axes and not self._aggregates:
+            with self._guard:
+                row, _ = rows.begin(number)
+                if ends:
+                    rows.end(row)
+            self.summary._last.update(data)
+            if active is not None:
+                active.log(data, row)
+            return
+        with self._guard:
+            row, held = rows.begin(number)
+            placed = rows.place(flat(data), row, ends=ends)
+            if ends:
+                rows.end(row)
+        for at, values in (*held.items(), *placed.items()):
+            self._record(at, values)
+
+    def define_metric(
+        self,
+        name: str,
+        step_metric: str | Metric | None = None,
+        step_sync: bool | None = None,
+        hidden: bool | None = None,
+        summary: str | None = None,
+        overwrite: bool | None = None,
+        **others: Any,
+    ) -> Metric:
+        """Say which metric is the step of others, and what the summary holds of them.
+
+        Args:
+            name: A metric, or a pattern: ``val/*``.
+            step_metric: Its axis. If it is a step (its name ends in step, iteration, update, …), the values are
+                recorded at the steps that it says. An epoch is none: many rows have the same.
+            step_sync, hidden, overwrite: Not needed here.
+            summary: Of min, max, mean, first, last, none; several, joined by commas.
+            **others: What W&B took once: not needed here.
+        """
+        axis = step_metric.name if isinstance(step_metric, Metric) else step_metric
+        wanted = tuple(one.strip().lower() for one in summary.split(",")) if isinstance(summary, str) else ()
+        unknown = [one for one in wanted if one not in OPERATIONS]
+        if not isinstance(name, str) or not name or "*" in name[:-1] or not isinstance(axis, (str, type(None))):
+            warn_once(f"define_metric: {name!r} with the axis {axis!r} is no name, nor a pattern such as 'val/*'")
+            return Metric(str(name))
+        if unknown:
+            warn_once(f"define_metric: summary {summary!r} is not of {', '.join(OPERATIONS)}")
+        with self._guard:
+            if axis:
+                self._rows.define(name, axis)
+            if wanted and not unknown:
+                self._aggregates.define(name, wanted)
+        return Metric(name, axis, wanted)
+
+    def release(self) -> None:
+        """Record what waits for its axis."""
+        try:
+            with self._guard:
+                held = self._rows.close()
+            for at, values in held.items():
+                self._record(at, values)
+        except Exception as error:  # noqa: BLE001
+            self._report("a step", error)
+
+    def _record(self, step: int, values: dict[str, Any]) -> None:
+        single = values if self.active is None else contents.record(self.active, step, values)
+        self.summary._last.update(self._aggregates.see(single) if self._aggregates else single)
+
+    @property
+    def step(self) -> int:
+        """The row that the next call of `log` adds to, as W&B counts."""
+        return self._rows.row
+
+    # --- What else is recorded ---------------------------------------------------------------------------------------
+
+    def _record_config(self, values: dict[str, Any]) -> None:
+        if self.active is not None:
+            self.active.log_hyperparams(values)
+
+    def _record_summary(self, values: dict[str, Any]) -> None:
+        """At the last step; what has a curve keeps it, and the value becomes an event of kind ``summary``."""
+        if self.active is None:
+            return
+        values = flat(values)
+        curves = {name: value for name, value in values.items() if name in self.summary._last}
+        if curves:
+            self._event("summary", curves)
+        single = {name: value for name, value in values.items() if name not in curves}
+        if single:
+            contents.record(self.active, max(self._last_step, 0), single)
+
+    @property
+    def _last_step(self) -> int:
+        if self.active is None:
+            return -1
+        last = self.active.last_step
+        return self.active.start_step if last is None else last
+
+    def _event(self, kind: str, details: dict[str, Any]) -> None:
+        if self.active is not None:
+            self.active.log_event(kind, max(self._last_step, 0), details)
+
+    def alert(
+        self,
+        title: str,
+        text: str = "",
+        level: str | AlertLevel | None = None,
+        wait_duration: float | timedelta | None = None,
+    ) -> None:
+        """Record an alert.
+
+        Args:
+            title, text: What is the matter.
+            level: INFO, WARN or ERROR.
+            wait_duration: Seconds in which an alert of the same title is not repeated; 60 if it is left out.
+        """
+        if self.active is None:
+            return
+        level = getattr(level, "value", level) or "INFO"
+        known = str(level).lower()
+        if known not in (*ALERT_LEVELS, "warning"):
+            warn_once(f"alert: level {level!r} is not one of INFO, WARN, ERROR; INFO is recorded")
+            known = "info"
+        seconds = wait_duration.total_seconds() if isinstance(wait_duration, timedelta) else wait_duration
+        seconds = float(seconds) if isinstance(seconds, (int, float)) else 60.0
+        now, title = time.monotonic(), str(title)
+        if now - self._alerted.get(title, -1e9) < seconds:
+            return
+        self._alerted[title] = now
+        self.active.alert(title, text, known, step=max(self._last_step, 0))
+
+    def watch(
+        self, models: Any, criterion: Any = None, log: str | None = "gradients", *args: Any, **others: Any
+    ) -> None:
+        """Record the class and the number of parameters of a model. Gradients are not recorded.
+
+        Args:
+            models: A model, or several.
+            criterion, log: As in W&B; not needed here.
+            *args: Not needed here.
+            **others: Likewise.
+        """
+        if log in ("gradients", "parameters", "all"):
+            warn_once(
+                f"watch: histograms of {log} are not recorded; log what you need, such as the norm of the gradients"
+            )
+        try:
+            models = models if isinstance(models, (list, tuple)) else [models]
+            facts = {
+                "model_class": ", ".join(type(model).__name__ for model in models),
+                "parameters": sum(int(one.numel()) for model in models for one in model.parameters()),
+            }
+            if self.active is not None:
+                self.active.log_hyperparams(facts, "mth")
+        except Exception as error:  # noqa: BLE001 - any object may have been given
+            self._report("the model", error)
+
+    def unwatch(self, models: Any = None) -> None:
+        """Nothing is watched."""
+
+    def mark_preempting(self) -> None:
+        """Record that the machine is about to be taken away: an event of kind ``preempting``."""
+        self._event("preempting", {})
+
+    def pin_config_keys(self, keys: Iterable[str] = ()) -> None:
+        """Nothing to pin here."""
+
+    def write_logs(self, text: str) -> None:
+        """Lines of the console are not recorded."""
+
+    def status(self) -> None:
+        """None: nothing has to be synchronised."""
+
+    def _label(self, *args: Any, **others: Any) -> None:
+        """Libraries call this to say that they use W&B."""
+
+    def _report(self, what: str, error: Exception) -> None:
+        if self._recording is not None:
+            self._recording.report(what, error)
+        else:
+            warn_once(f"{what} could not be recorded ({type(error).__name__}); the training goes on")
+
+    # --- What it is called -------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """W&B's id: the one given to ``init``, else the run's uid. Both resume it."""
+        return self.settings.run_id or (self.active.uid if self.active is not None else "disabled")
+
+    @property
+    def name(self) -> str:
+        """The run's label; may be set."""
+        return self._name or (self.active.name if self.active is not None else "disabled")
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = str(name)
+        recording, active = self._recording, self.active
+        if recording is None or active is None:
+            return
+        if recording.is_given:
+            warn_once("wandb.run.name: the open run that init was given keeps its name; store.rename_run changes it")
+            return
+        with recording.guard("the run's new name"):
+            active.flush(RENAME_TIMEOUT)
+            recording.store.rename_run(active, str(name))
+
+    @property
+    def notes(self) -> str | None:
+        """Free text; may be set."""
+        return self._notes
+
+    @notes.setter
+    def notes(self, notes: str) -> None:
+        self._notes = str(notes)
+        if self.active is not None:
+            self.active.set_notes(self._notes)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The names of the tags; may be set, which adds those that are new."""
+        return self._tags
+
+    @tags.setter
+    def tags(self, tags: Iterable[str]) -> None:
+        self._tags = (tags,) if isinstance(tags, str) else tuple(map(str, tags))
+        if self.active is not None:
+            self.active.set_tags(self._tags)
+
+    @property
+    def project(self) -> str:
+        """The run's project."""
+        return self.active.project if self.active is not None else self.settings.project or ""
+
+    @property
+    def entity(self) -> str:
+        """What was given, or nothing: there are no accounts."""
+        return self.settings.entity or ""
+
+    @property
+    def group(self) -> str:
+        """The tag ``group``."""
+        return self.settings.run_group or ""
+
+    @property
+    def job_type(self) -> str:
+        """The tag ``job_type``."""
+        return self.settings.run_job_type or ""
+
+    @property
+    def sweep_id(self) -> str | None:
+        """The tag ``sweep``."""
+        return self.settings.sweep_id
+
+    @property
+    def path(self) -> str:
+        """Entity, project and id."""
+        return "/".join(filter(None, (self.entity, self.project, self.id)))
+
+    @property
+    def dir(self) -> str:
+        """A folder for the script's files, made when it is asked for: ``wandb/files-<id>``. Nothing reads it."""
+        if self._folder is None:
+            folder = Path(self.settings.root_dir or ".") / "wandb" / f"files-{self.id}"
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError:
+                folder = Path(tempfile.mkdtemp(prefix="wandb-files-"))
+            self._folder = str(folder.absolute())
+        return self._folder
+
+    sync_dir = dir
+
+    @property
+    def disabled(self) -> bool:
+        """Whether nothing is recorded."""
+        return self.active is None
+
+    @property
+    def offline(self) -> bool:
+        """True: nothing is sent to W&B."""
+        return True
+
+    @property
+    def mode(self) -> str:
+        """``offline`` or ``disabled``."""
+        return "disabled" if self.active is None else "offline"
+
+    @property
+    def url(self) -> None:
+        """None: there is no page on a server of W&B's; ``trainstore ui`` shows the run."""
+        return None
+
+    project_url = sweep_url = url
+
+    def get_url(self) -> None:
+        """None, as `url`."""
+
+    get_project_url = get_sweep_url = get_url
+
+    def project_name(self) -> str:
+        """The project."""
+        return self.project
+
+    @property
+    def config_static(self) -> dict[str, Any]:
+        """A copy of the configuration."""
+        return self.config.as_dict()
+
+    def display(self, *args: Any, **others: Any) -> bool:
+        """False: there is no page to show."""
+        return False
+
+    def to_html(self, *args: Any, **others: Any) -> str:
+        """The run as a table."""
+        return "" if self.active is None else self.active._repr_html_()
+
+    _repr_html_ = to_html
+
+    # --- Its end -----------------------------------------------------------------------------------------------------
+
+    def finish(self, exit_code: int | None = None, quiet: bool | None = None) -> None:
+        """End the run. Never raises; what is logged after it is kept, and the status stays.
+
+        Args:
+            exit_code: 0: finished; 255: interrupted; another: failed. None: as the exception says that is being
+                handled, else finished.
+            quiet: Not needed here.
+        """
+        if exit_code is None:
+            self._end(*ending_of(self._new_exception()))
+        elif exit_code == 0:
+            self._end("finished", None)
+        else:
+            self._end("interrupted" if exit_code == INTERRUPTED else "failed", f"exit code {exit_code}")
+
+    def _end(self, status: str, error: str | None) -> None:
+        if self._is_finished:
+            return
+        self.release()
+        self._is_finished = True
+        sessions.ended(self)
+        if self._recording is not None:
+            self._recording.finish(status, error)
+
+    def _new_exception(self) -> BaseException | None:
+        """An exception that is being handled, or that ended a notebook's cell, since the run began."""
+        error = _exception()
+        return None if _identity(error) == self._exception_before else error
+
+    join = finish
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._end(*ending_of(error))
+
+
+def _exception() -> BaseException | None:
+    error = sys.exc_info()[1]
+    if error is None and sessions.in_notebook():
+        error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    return error
+
+
+def _identity(error: BaseException | None) -> tuple[int, int] | None:
+    # Not the exception itself: it would keep alive everything that its frames hold.
+    return None if error is None else (id(error), id(error.__traceback__))
