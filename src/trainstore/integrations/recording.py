@@ -119,6 +119,7 @@ class Recording:
         parent: Any | None = None,
         parent_step: int | None = None,
         rank: int = 0,
+        overrides_name: bool = False,
     ) -> ActiveRun | None:
         """Begin a run, if none was given.
 
@@ -126,6 +127,7 @@ class Recording:
             name: The run's name, unless the user gave one.
             hyperparams: What is known of the training; of two with the same name, the user's is kept.
             parent, parent_step, rank: As for `TrainStore.start_run`.
+            overrides_name: Whether ``name`` counts even if the user gave one: for the second run of a name and others.
 
         Returns:
             The run. None: recording is disabled, or the run could not be begun, which was told.
@@ -135,7 +137,7 @@ class Recording:
         """
         return self._begin(
             lambda: self.store.start_run(
-                self._name or name,
+                name if overrides_name else self._name or name,
                 project=self._project,
                 tags=self._tags,
                 parent=parent,

@@ -1,0 +1,77 @@
+"""What a checkpoint says of its run, and how far a training has come."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+KEY = "trainstore"  # beside Lightning's own keys: among its callbacks' states it would ask for our callback
+
+
+@dataclass(frozen=True)
+class Bookmark:
+    """The run that a checkpoint belongs to, and the last step that its weights have seen (-1: none)."""
+
+    run_uid: str
+    lineage: list[list[Any]]
+    step: int
+
+    @classmethod
+    def read(cls, checkpoint: Any) -> Bookmark | None:
+        """What a checkpoint carries; None if it carries nothing, or nothing that makes sense."""
+        try:
+            mark = cls(**checkpoint[KEY])
+            uuid.UUID(mark.run_uid)
+            is_sound = type(mark.step) is int and all(
+                isinstance(uid, str) and type(start) is int and type(opened_at) is int
+                for uid, start, opened_at in mark.lineage
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+        return mark if is_sound and mark.lineage else None
+
+    def write(self, checkpoint: dict[str, Any]) -> None:
+        """Put it into a checkpoint."""
+        checkpoint[KEY] = asdict(self)
+
+
+class Progress:
+    """Counts optimizer steps as Lightning's logs do: the first is 0.
+
+    Lightning raises its counter after the checkpoints of a batch are written, some before and some after the counter.
+    So what a checkpoint has seen depends on where in the batch it is written.
+    """
+
+    def __init__(self) -> None:
+        self._at_batch: int | None = None  # the counter when the last batch began
+
+    def batch_begins(self, trainer: Any) -> None:
+        """A training batch begins."""
+        self._at_batch = trainer.fit_loop.epoch_loop._batches_that_stepped
+
+    def forget(self) -> None:
+        """Another training begins."""
+        self._at_batch = None
+
+    def step_under_way(self, trainer: Any) -> int:
+        """The step that the batch at hand, or the last one, belongs to: what is logged now belongs to it."""
+        return int(trainer.fit_loop.epoch_loop._batches_that_stepped if self._at_batch is None else self._at_batch)
+
+    def last_step(self, trainer: Any) -> int:
+        """The last step that has changed the weights; -1: none has."""
+        loop = trainer.fit_loop.epoch_loop
+        count = int(loop._batches_that_stepped)
+        batches = loop.batch_progress.current
+        is_done = batches.ready > 0 and batches.processed == batches.ready
+        if count == self._at_batch and is_done and not loop._should_accumulate():
+            return count  # the batch has made its step, and the counter is about to be raised
+        return count - 1
+
+
+def hyperparams_of(params: Any) -> dict[str, Any]:
+    """What ``log_hyperparams`` was given, as a dict: a mapping, a namespace, or nothing."""
+    if params is None:
+        return {}
+    return dict(params) if isinstance(params, Mapping) else dict(vars(params))

@@ -1,0 +1,201 @@
+"""`TrainerEvents`: what a Lightning trainer calls, as a logger and as a callback, in one object.
+
+A logger sees metrics, hyperparameters and the end; a callback sees the beginning, checkpoints and exceptions. Whichever
+of the two lists of a trainer it was put into, it adds itself to the other one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import uuid
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainstore.errors import InvalidArgumentError
+from trainstore.integrations.lightning_common.bookmark import hyperparams_of
+from trainstore.integrations.lightning_common.experiment import NoExperiment
+from trainstore.integrations.lightning_common.training import Training
+from trainstore.integrations.recording import Recording
+from trainstore.integrations.targets import Target
+from trainstore.run import ActiveRun
+
+RESUME = ("auto", "never")
+
+
+class TrainerEvents:
+    """The methods of ``Logger`` and ``Callback`` that record. The classes that users see have the documentation."""
+
+    _source = "lightning"
+
+    def __init__(
+        self,
+        store_or_run: Target = None,
+        *,
+        project: str | None = None,
+        name: str | None = None,
+        tags: Mapping[str, Any] | Sequence[str] | str | None = None,
+        hyperparams: Mapping[str, Any] | Any | None = None,
+        resume: str = "auto",
+        save_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if resume not in RESUME:
+            raise InvalidArgumentError(f"resume {resume!r} is not one of {', '.join(map(repr, RESUME))}")
+        if save_dir is not None and not isinstance(save_dir, (str, os.PathLike)):
+            raise InvalidArgumentError(
+                f"save_dir {save_dir!r} is not a path; leave it out for the trainer's own folder"
+            )
+        name = name or (None if isinstance(store_or_run, ActiveRun) else os.environ.get("TRAINSTORE_RUN_NAME"))
+        recording = Recording(
+            store_or_run, source=self._source, project=project, name=name, tags=tags, hyperparams=hyperparams
+        )
+        given = recording.run
+        self._project = given.project if given else project or os.environ.get("TRAINSTORE_PROJECT") or "default"
+        self._label = given.name if given else name or f"run-{uuid.uuid4().hex[:8]}"
+        self._save_dir = None if save_dir is None else os.fspath(save_dir)
+        self._training = Training(recording, self._label, resumes=resume == "auto")
+        self._trainer: weakref.ref[Any] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the trainer: strategies that spawn processes pickle both."""
+        return {**self.__dict__, "_trainer": None}
+
+    # --- What users ask for ------------------------------------------------------------------------------------------
+
+    @property
+    def run(self) -> ActiveRun | None:
+        """The run that is being recorded, or was last. None: none was begun yet, or not by this process."""
+        return self._training.recording.run
+
+    @property
+    def experiment(self) -> Any:
+        """The run, for ``self.logger.experiment`` in a module: ``log_event``, ``alert``, ``set_tags`` and the like.
+
+        A run begins with the training, when the checkpoint is known. What is recorded through this before then, in
+        ``setup`` for example, is kept until it begins. On ranks other than 0 it records nothing.
+        """
+        now = self._training.now
+        return NoExperiment() if now is None else now
+
+    @property
+    def name(self) -> str:
+        """The project, as the name of a folder: Lightning's ``ModelCheckpoint`` saves into it."""
+        return _folder(self._project)
+
+    @property
+    def version(self) -> str:
+        """The run's name, as the name of a folder inside that of the project."""
+        return _folder(self._label)
+
+    @property
+    def save_dir(self) -> str | None:
+        """Where checkpoints go: the argument, else the trainer's ``default_root_dir``."""
+        trainer = self._known_trainer()
+        return self._save_dir or (None if trainer is None else os.fspath(trainer.default_root_dir))
+
+    # --- The logger's methods ----------------------------------------------------------------------------------------
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Record metrics, at the optimizer step that is under way or that is evaluated."""
+        self._training.log(metrics, step)
+
+    def log_hyperparams(self, params: Any = None, *args: Any, **kwargs: Any) -> None:
+        """Record hyperparameters: of the run under way, or of the one that is about to begin."""
+        with self._training.recording.guard("the hyperparameters"):
+            if args or kwargs:
+                self._training.recording.warn_once(
+                    "log_hyperparams records hyperparameters alone; log metrics by self.log or log_metrics"
+                )
+            self._training.log_hyperparams(hyperparams_of(params))
+
+    def log_graph(self, model: Any, input_array: Any = None) -> None:
+        """Where a trainer shows its model: one that has only the logger gets the callback, too."""
+        with self._training.recording.guard("what a callback sees"):
+            trainer = getattr(model, "_trainer", None)
+            if trainer is None or self in trainer.callbacks:
+                return
+            trainer.callbacks.insert(0, self)
+            self._watch(trainer)
+            self._training.read_checkpoint(trainer._checkpoint_connector._loaded_checkpoint)
+            self._training.announce()
+
+    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
+        """A checkpoint was written: an event."""
+        with self._training.recording.guard("a checkpoint"):
+            self._training.log_checkpoint(checkpoint_callback)
+
+    def finalize(self, status: str) -> None:
+        """A fit, a validation, a test or a prediction ended: ``success`` or ``failed``."""
+        self._training.end(None if status == "success" else sys.exc_info()[1], is_success=status == "success")
+
+    # --- The callback's methods --------------------------------------------------------------------------------------
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """A fit, a validation, a test or a prediction begins."""
+        self._watch(trainer)
+
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint was loaded: which run it belongs to."""
+        self._training.read_checkpoint(checkpoint)
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """The trainer is about to train."""
+        self._listen(trainer)
+        self._training.announce()
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        """A validation begins, of its own or in a fit."""
+        self._listen(trainer)
+
+    def on_test_start(self, trainer: Any, pl_module: Any) -> None:
+        """A test begins."""
+        self._listen(trainer)
+
+    def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
+        """The first event of a fit that knows what it goes on from."""
+        self._training.begin_fit(trainer, pl_module)
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """The same, if nothing was checked before."""
+        self._training.begin_fit(trainer, pl_module)
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """A batch begins."""
+        self._training.progress.batch_begins(trainer)
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """The last step was made."""
+        with self._training.recording.guard("an early stop"):
+            self._training.log_early_stop(trainer)
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint is made: it carries its run."""
+        with self._training.recording.guard("the run's name in a checkpoint"):
+            mark = self._training.bookmark(trainer)
+            if mark is not None:
+                mark.write(checkpoint)
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """An exception ends it; `finalize` comes when the other callbacks have seen it."""
+        self._training.saw(exception)
+
+    # --- The trainer -------------------------------------------------------------------------------------------------
+
+    def _known_trainer(self) -> Any | None:
+        return None if self._trainer is None else self._trainer()
+
+    def _watch(self, trainer: Any) -> None:
+        self._trainer = weakref.ref(trainer)
+        self._training.watch(trainer)
+
+    def _listen(self, trainer: Any) -> None:
+        """Be one of the trainer's loggers. Not sooner: `ModelCheckpoint` asks the first logger for its folder."""
+        if self not in trainer.loggers and not trainer.fast_dev_run:
+            trainer.loggers.append(self)
+
+
+def _folder(text: str) -> str:
+    """A text as the name of a folder."""
+    return re.sub(r"[^\w.=+ -]+", "_", text).strip(". ") or "default"
