@@ -101,6 +101,8 @@ build/adapters.done: $(INPUTS)
 	test -x build/adapters/bin/python || $(PYTHON) -m venv build/adapters
 	$(subst $(BIN),build/adapters/bin,$(PIP)) torch
 	$(subst $(BIN),build/adapters/bin,$(PIP)) --editable '.[dev,adapters]'
+	@# fastai brings torchvision, which no test uses. Built for another torch, it would break every import of transformers.
+	build/adapters/bin/python -c "import torchvision" 2> /dev/null || build/adapters/bin/python -m pip uninstall --quiet --yes torchvision
 	@touch $@
 
 .venv/dev.done: .venv/torch.done $(INPUTS)
