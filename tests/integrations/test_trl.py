@@ -1,11 +1,11 @@
-"""Trainers built on Trainer: TRL's SFTTrainer and PEFT's adapters, on tiny models and a tokenizer made here."""
+"""Trainers built on Trainer: TRL's for SFT, DPO and GRPO, PEFT's adapters, on tiny models and a tokenizer made here."""
 
 import pytest
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, PrinterCallback
-from trl import SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 from fixtures.trainers import SEED, Crash, CrashAt, gpt2, tokens
 from fixtures.twins import COMPARED, TOLERANCE, logged, recorded, worst_error
@@ -216,3 +216,72 @@ def test_sft_with_an_adapter(store, make_sft_trainer):
     trainer.train()
     check_adapter(store.get_run(callback.run_uid), trainer.model)
     assert len(recorded(store, callback, "loss")) == 4
+
+
+PREFERENCES = Dataset.from_list([{"prompt": "the cat", "chosen": " sees a dog", "rejected": " a the near"}] * 16)
+PROMPTS = Dataset.from_list([{"prompt": "the cat sees"}] * 16)
+
+
+def different_words(completions, **_columns):
+    """A reward: how many different words there are."""
+    return [float(len(set(completion.split()))) for completion in completions]
+
+
+def preference_trainer(tokenizer, callback, **arguments):
+    """A DPOTrainer, which compares the model with a frozen twin."""
+    return DPOTrainer(
+        model=gpt2(),
+        ref_model=gpt2(),
+        args=DPOConfig(**arguments),
+        train_dataset=PREFERENCES,
+        processing_class=tokenizer,
+        callbacks=[callback],
+    )
+
+
+def reward_trainer(tokenizer, callback, **arguments):
+    """A GRPOTrainer, which writes four completions of each prompt."""
+    return GRPOTrainer(
+        model=gpt2(),
+        reward_funcs=different_words,
+        args=GRPOConfig(**arguments, num_generations=4, max_completion_length=6),
+        train_dataset=PROMPTS,
+        processing_class=tokenizer,
+        callbacks=[callback],
+    )
+
+
+OTHER_TRAINERS = {
+    "dpo": (preference_trainer, ("rewards/chosen", "rewards/margins", "logps/rejected"), {"beta": 0.1}),
+    "grpo": (reward_trainer, ("reward", "completions/mean_length", "entropy"), {"num_generations": 4}),
+}
+
+
+@pytest.mark.parametrize(("make", "names", "hyperparams"), OTHER_TRAINERS.values(), ids=OTHER_TRAINERS)
+def test_preferences_and_rewards_are_recorded_at_every_step(store, tokenizer, tmp_path, make, names, hyperparams):
+    """DPO and GRPO: every step's own loss is the one that the Trainer logs for it, and TRL's names are kept."""
+    callback = TrainStoreCallback(store)
+    trainer = make(
+        tokenizer,
+        callback,
+        output_dir=str(tmp_path / "output"),
+        max_steps=4,
+        per_device_train_batch_size=4,
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+        bf16=False,
+        seed=SEED,
+    )
+    trainer.pop_callback(PrinterCallback)
+    trainer.train()
+    assert worst_error(recorded(store, callback, "loss"), logged(trainer, "loss")) <= TOLERANCE
+    for name in names:
+        assert list(recorded(store, callback, name)) == [1, 2, 3, 4]
+        assert recorded(store, callback, name) == logged(trainer, name)
+    run = store.get_run(callback.run_uid)
+    assert (run.status, run.last_step) == ("finished", 4)
+    assert run.environment["loss_source"] == "training_step"
+    assert hyperparams.items() <= run.hyperparams.items()

@@ -27,7 +27,7 @@ from trainstore.integrations.transformers.foreign import given
 from trainstore.integrations.transformers.incomplete import Incomplete
 from trainstore.integrations.transformers.parameters import count_parameters
 
-LIBRARIES = ("transformers", "accelerate", "datasets", "peft", "trl", "forgather")
+LIBRARIES = ("transformers", "accelerate", "datasets", "peft", "trl", "sentence_transformers", "setfit", "forgather")
 
 
 def facts_of(
@@ -62,9 +62,9 @@ def facts_of(
 
     return {
         "hp": hyper,
-        "mth": lambda: model_facts(event.get("model"), incomplete),
+        "mth": lambda: model_facts(event.get("model"), getattr(trainer, "model", None), incomplete),
         "dbh": lambda: data_facts(trainer, event.get("train_dataloader"), event.get("eval_dataloader"), incomplete),
-        "env": lambda: environment_facts(trainer, args, incomplete),
+        "env": lambda: environment_facts(trainer, args, event.get("train_dataloader"), incomplete),
     }
 
 
@@ -108,16 +108,23 @@ def fields_of(one: Any, namespace: str, incomplete: Incomplete) -> dict[str, Any
     return incomplete.read(namespace, {name: partial(getattr, one, name, None) for name in names})
 
 
-def model_facts(model: Any, incomplete: Incomplete) -> dict[str, Any]:
-    """The model's configuration, its class and its numbers of parameters."""
+def model_facts(model: Any, trained: Any, incomplete: Incomplete) -> dict[str, Any]:
+    """The model's configuration, its class and its numbers of parameters.
+
+    Args:
+        model: The event's. SetFit's is not a module: it holds one, which is trained, and a classifier.
+        trained: The trainer's.
+        incomplete: Notes the facts that cannot be read.
+    """
     if model is None:
         return {}
-    facts: dict[str, Any] = incomplete.attempt("mth.config", lambda: _configuration(model, incomplete), {})
+    module = model if hasattr(model, "parameters") or not hasattr(trained, "parameters") else trained
+    facts: dict[str, Any] = incomplete.attempt("mth.config", lambda: _configuration(module, incomplete), {})
     getters = {
-        "peft": lambda: _peft(model, incomplete),
+        "peft": lambda: _peft(module, incomplete),
         "model_class": lambda: type(model).__name__,
-        "num_parameters": lambda: count_parameters(model),
-        "num_trainable_parameters": lambda: count_parameters(model, trainable=True),
+        "num_parameters": lambda: count_parameters(module),
+        "num_trainable_parameters": lambda: count_parameters(module, trainable=True),
     }
     found = incomplete.read("mth", getters)
     return facts | {name: value for name, value in found.items() if value is not None}
@@ -177,7 +184,7 @@ def dataset_of(trainer: Any | None, part: str, dataloader: Any) -> Any:
     return getattr(dataloader, "dataset", None) if dataset is None else dataset
 
 
-def environment_facts(trainer: Any | None, args: Any, incomplete: Incomplete) -> dict[str, Any]:
+def environment_facts(trainer: Any | None, args: Any, loader: Any, incomplete: Incomplete) -> dict[str, Any]:
     """Versions, device, number of processes, precision, and the batch size actually used."""
     device = getattr(args, "device", None)
     getters: dict[str, Callable[[], Any]] = {
@@ -194,11 +201,20 @@ def environment_facts(trainer: Any | None, args: Any, incomplete: Incomplete) ->
         getters["cuda"] = lambda: torch.version.cuda
         getters["device_name"] = lambda: torch.cuda.get_device_name(device)
     facts = incomplete.read("env", getters)
-    batch_size = attribute_of(trainer, protocol_of(trainer).batch_size)
+    batch_size = _batch_size(trainer, loader)
     if batch_size is not None:
-        # auto_find_batch_size may use a smaller one, and leaves the arguments as they are.
         facts["train_batch_size"] = batch_size
     return facts | {name: release for name in LIBRARIES if (release := _release_of(name)) is not None}
+
+
+def _batch_size(trainer: Any | None, loader: Any) -> Any | None:
+    """The trainer's own: auto_find_batch_size may use a smaller one than the arguments say.
+
+    SetFit's trainer changes the arguments instead, which its data loader shows.
+    """
+    own = attribute_of(trainer, protocol_of(trainer).batch_size)
+    told, used = attribute_of(trainer, "args.train_batch_size"), attribute_of(loader, "batch_sampler.batch_size")
+    return told if own is not None and told is not None and told == used else own
 
 
 @cache
