@@ -17,10 +17,10 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import TrainerCallback
 
 from fixtures.trainers import build_trainer, gpt2, tokens
+from trainstore.integrations.parameters import count_parameters
 from trainstore.integrations.transformers import TrainStoreCallback
 from trainstore.integrations.transformers.datasets import dataset_facts
 from trainstore.integrations.transformers.incomplete import Incomplete
-from trainstore.integrations.transformers.parameters import count_parameters
 
 
 class Records(list):

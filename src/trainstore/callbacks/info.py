@@ -11,8 +11,8 @@ import torch
 from trainstore.callbacks.base import Callback
 from trainstore.callbacks.models import unwrapped
 from trainstore.callbacks.snapshot import arguments_of, chosen_arguments, model_config_of
+from trainstore.integrations.parameters import count_parameters
 from trainstore.integrations.transformers.facts import dataset_of
-from trainstore.integrations.transformers.parameters import count_parameters
 from trainstore.integrations.transformers.wrappers import calling_trainer
 from trainstore.run import ActiveRun
 

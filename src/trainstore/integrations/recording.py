@@ -115,6 +115,7 @@ class Recording:
         self,
         *,
         name: str | None = None,
+        project: str | None = None,
         hyperparams: Mapping[str, Any] | None = None,
         parent: Any | None = None,
         parent_step: int | None = None,
@@ -124,7 +125,7 @@ class Recording:
         """Begin a run, if none was given.
 
         Args:
-            name: The run's name, unless the user gave one.
+            name, project: The run's, unless the user gave them.
             hyperparams: What is known of the training; of two with the same name, the user's is kept.
             parent, parent_step, rank: As for `TrainStore.start_run`.
             overrides_name: Whether ``name`` counts even if the user gave one: for the second run of a name and others.
@@ -138,7 +139,7 @@ class Recording:
         return self._begin(
             lambda: self.store.start_run(
                 name if overrides_name else self._name or name,
-                project=self._project,
+                project=self._project or project,
                 tags=self._tags,
                 parent=parent,
                 parent_step=parent_step,

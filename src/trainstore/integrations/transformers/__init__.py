@@ -22,7 +22,7 @@ Inside::
     training.py           one training under way; ranks.py: its processes; outside.py: what comes before and after it
     steps.py              the rows of the steps; losses.py: where their losses come from
     watch.py              what a trainer's methods reveal (../protocol.py: which); wrappers.py: how they are replaced
-    facts.py              what is known at the beginning; datasets.py: about the data; parameters.py: the model's size
+    facts.py              what is known at the beginning; datasets.py: about the data; ../parameters.py: the size
     incomplete.py         what could not be read; foreign.py: other libraries' trainers, whose events may lack fields
 """
 

@@ -1,22 +1,20 @@
 """Where a checkpoint was written, and the file in it that names its run, for trainers whose checkpoints do not.
 
 A checkpoint of ``transformers.Trainer`` keeps the trainer's state, and the run's name in it. Other trainers keep less:
-into their checkpoints we put ``trainstore.json``. It is written beside itself and renamed, so it is whole or not there.
+into their checkpoints we put ``trainstore.json`` (``../bookmarks.py``).
 """
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from trainstore.integrations.bookmarks import read_bookmark, write_bookmark
 from trainstore.integrations.transformers.checkpoint import SavedRun, folder_of_checkpoints, output_dir_of
 from trainstore.integrations.transformers.training import Training
 from trainstore.run import ActiveRun
-
-FILE = "trainstore.json"
 
 
 def checkpoint_of(training: Training) -> Path | None:
@@ -35,13 +33,7 @@ def write_run(checkpoint: Path, training: Training, run: ActiveRun) -> None:
     if not checkpoint.is_dir():
         return
     saved = SavedRun.of(run, training.known_trainer, training.args, training.state)
-    content = {"step": training.state.global_step, **asdict(saved)}
-    beside = checkpoint / f".{FILE}.{os.getpid()}"
-    try:
-        beside.write_text(json.dumps(content, indent=2), encoding="utf-8")
-        beside.replace(checkpoint / FILE)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_bookmark(checkpoint, {"step": training.state.global_step, **asdict(saved)})
 
 
 def run_of_checkpoint(training: Training) -> SavedRun | None:
@@ -49,7 +41,7 @@ def run_of_checkpoint(training: Training) -> SavedRun | None:
     state = training.state
     if training.protocol.keeps_state or training.known_trainer is None:
         return SavedRun.read(state)
-    content = _read(_loaded(training))
+    content = read_bookmark(_loaded(training))
     return SavedRun.from_plain(content) if content.get("step") == state.global_step else None
 
 
@@ -57,7 +49,7 @@ def step_of_best_model(state: Any) -> int | None:
     """The step of the best model, as the state or its checkpoint tells; None if neither does."""
     step = getattr(state, "best_global_step", None)
     if step is None:
-        step = _read(Path(os.fspath(state.best_model_checkpoint))).get("step")
+        step = read_bookmark(Path(os.fspath(state.best_model_checkpoint))).get("step")
     return step if type(step) is int else None
 
 
@@ -68,12 +60,3 @@ def _loaded(training: Training) -> Path:
         return Path(given)
     name = training.protocol.checkpoint_name.format(step=training.state.global_step)
     return Path(output_dir_of(training.args)) / name
-
-
-def _read(checkpoint: Path) -> dict[str, Any]:
-    """What the file in a checkpoint says; nothing if there is no such file, or if it cannot be read."""
-    try:
-        content = json.loads((checkpoint / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -21,11 +21,11 @@ from typing import Any
 import torch
 
 from trainstore import __version__
+from trainstore.integrations.parameters import count_parameters
 from trainstore.integrations.protocol import attribute_of, protocol_of
 from trainstore.integrations.transformers.datasets import dataset_facts
 from trainstore.integrations.transformers.foreign import given
 from trainstore.integrations.transformers.incomplete import Incomplete
-from trainstore.integrations.transformers.parameters import count_parameters
 
 LIBRARIES = ("transformers", "accelerate", "datasets", "peft", "trl", "sentence_transformers", "setfit", "forgather")
 
