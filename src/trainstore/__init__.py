@@ -5,8 +5,11 @@ The names below are loaded when they are first used, so that ``import trainstore
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from trainstore.recording import listeners
 
 __version__ = "0.1.0"
 
@@ -43,6 +46,23 @@ if TYPE_CHECKING:
     from trainstore.queries import RunRecord as RunRecord
     from trainstore.run import ActiveRun as ActiveRun
     from trainstore.store import TrainStore as TrainStore
+
+
+_SENDER = "trainstore.notifying.sender"
+
+
+def _send(event: listeners.Event, service: Any) -> None:
+    """Recording tells of alerts and ends of runs; whoever sends them lies above it (notifying/)."""
+    import_module(_SENDER).hear(event, service)
+
+
+def _send_the_rest() -> None:
+    sender = sys.modules.get(_SENDER)
+    if sender is not None:
+        sender.close()
+
+
+listeners.listen(_send, _send_the_rest)
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 from collections.abc import Generator, Iterator, Sequence
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,15 +21,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from trainstore import __version__, queries, schema
 from trainstore.backends import Backend, open_backend
 from trainstore.backends.health import Finding, check_place, check_private
+from trainstore.display import duration_text
 from trainstore.errors import SchemaError, TrainStoreError
 from trainstore.models import LOST_AFTER, Models, models_for
 from trainstore.queries import Reader
+from trainstore.queries.unsent import unsent
 from trainstore.recording.deletion import deleted_runs
 from trainstore.recording.journal import ASIDE, JournalPlaces, hostname, is_live, last_record
 from trainstore.recording.statements import Statements
 from trainstore.recording.summary import summarize
 
 LIBRARIES = ("sqlalchemy", "alembic", "pandas", "psycopg", "transformers", "torch")
+UNSENT_SINCE = timedelta(days=7)
 STEPS_BY_DEFAULT = 20_000  # read to recompute summaries, without --full
 
 
@@ -169,6 +173,7 @@ class _Checks:
                 yield from self._runs(connection)
                 yield from self._summaries(connection)
                 yield from self._missing_runs(connection)
+                yield from self._unsent(connection)
         finally:
             engine.dispose()
 
@@ -178,6 +183,7 @@ class _Checks:
         yield from self._backend.inspect_size(connection, self._models)
         yield from self._runs(connection)
         yield from self._missing_runs(connection)
+        yield from self._unsent(connection)
 
     def schema(self, engine: Engine) -> Generator[Finding, None, bool]:
         """The schema's version and its tables; whether it can be read."""
@@ -268,6 +274,19 @@ class _Checks:
                     "copied or moved without its -wal, or is an older one",
                     "copy the -wal of its old place too, or restore a newer backup",
                 )
+
+    def _unsent(self, connection: Connection) -> Iterator[Finding]:
+        """Alerts and ends of runs that were to be sent and were not: of the last week, as nobody sends them again."""
+        now = self._statements.now(connection)
+        lost = unsent(connection, self._models, now, now - UNSENT_SINCE)
+        if lost:
+            newest = lost[0]
+            text = (
+                f"{len(lost)} not sent in the last {UNSENT_SINCE.days} days: the process that was to send was killed, "
+                f"or the receiver did not take it; the newest of {newest.run_name} ({newest.run_uid}), "
+                f"{duration_text(now - newest.claimed_at)} ago"
+            )
+            yield Finding("warning", "alerts", text, "look: trainstore show; try the address: trainstore notify test")
 
     # --- Journals ----------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from trainstore.display import commands_html, pairs_html
 from trainstore.endings import ending_of
 from trainstore.errors import InvalidArgumentError, JournalError
 from trainstore.models import NAMESPACES, STATUSES
+from trainstore.recording import listeners
 from trainstore.recording.merging import own_details
 from trainstore.recording.metrics import Metrics, axis_value, json_object, move_axes
 from trainstore.recording.opening import joined_attempt
@@ -103,6 +104,7 @@ class ActiveRun:
             _handles.add(self)
             if opener:
                 endings.watch(self)
+                self._tell_listeners("begun", self.attempt_uid)
 
     def __copy__(self) -> ActiveRun:
         return self
@@ -343,14 +345,7 @@ class ActiveRun:
             step: The step at which it happened, if any.
             details: Anything about it; secrets are redacted.
         """
-        try:
-            number = index_of(step)
-            if number is not None and not 0 <= number <= MAX_STEP:
-                number = None
-            kept = None if details is None else redact(json_object(details))
-            self._append(event_record(stored_label(str(kind)), now(), number, kept))
-        except Exception as error:  # noqa: BLE001
-            self._failed("an event", error)
+        self._log_event(kind, step, details)
 
     def alert(self, title: str, text: str = "", level: str = "info", step: int | None = None) -> None:
         """Record that somebody should look at this run: an event of kind ``alert``, ``{title, text, level}``.
@@ -370,7 +365,10 @@ class ActiveRun:
         known = _LEVELS.get(level.lower()) if isinstance(level, str) else None
         if known is None:
             raise InvalidArgumentError(f"level {_shown(level)} is not one of {', '.join(ALERT_LEVELS)}")
-        self.log_event("alert", step, {"title": _said(title), "text": _said(text), "level": known})
+        said = {"title": _said(title), "text": _said(text), "level": known}
+        number = self._log_event("alert", step, said)
+        if number and self._recorder is not None:
+            self._tell_listeners("alert", self._recorder.source.writer_uid, number, step=index_of(step), **said)
 
     def flush(self, timeout: float = 10) -> bool:
         """Wait until everything recorded so far is stored in the database.
@@ -461,10 +459,18 @@ class ActiveRun:
             self._append(status_record(status if self._finished is None else None, text, at))
         except Exception as failure:  # noqa: BLE001
             self._failed("the end", failure)
+        if self._finished is None and shown is None and (self._opener or status == "failed"):
+            end = {"step": self.last_step, "status": status, "error": text}
+            self._tell_listeners("ended", self.attempt_uid, listeners.END, **end)
         self._finished = self._finished or shown or status
         endings.forget(self)
         if self._recorder is not None:
             self._recorder.end()
+
+    def _tell_listeners(self, kind: str, writer_uid: str, seq: int = 0, **facts: Any) -> None:
+        """Tell who listens in this process (recording/listeners.py)."""
+        event = listeners.Event(kind, writer_uid, seq, self.uid, self.name, self.project, **facts)
+        listeners.tell(event, self._service)
 
     def _tell_begun(self) -> None:
         """Say on standard error where the run goes (notices.py). For the store, when the run is open."""
@@ -548,7 +554,20 @@ class ActiveRun:
             self._edited_at = max(now(), self._edited_at + 1)
             return self._edited_at
 
-    def _append(self, record: Record) -> None:
+    def _log_event(self, kind: str, step: int | None, details: Mapping[str, Any] | None) -> int:
+        """Record an event; its number in the journal of this handle's recorder, 0 if it could not be recorded."""
+        try:
+            number = index_of(step)
+            if number is not None and not 0 <= number <= MAX_STEP:
+                number = None
+            kept = None if details is None else redact(json_object(details))
+            return self._append(event_record(stored_label(str(kind)), now(), number, kept))
+        except Exception as error:  # noqa: BLE001 - no error of the library may reach a training
+            self._failed("an event", error)
+            return 0
+
+    def _append(self, record: Record) -> int:
+        """Keep a record; its number in the journal, 0 if it is dropped."""
         try:
             payload = orjson.dumps(record)
         except TypeError:  # a name of a subclass of str that equals a known one
@@ -558,10 +577,9 @@ class ActiveRun:
             if recorder is None or not recorder.usable:
                 recorder = self._join_again()
                 if recorder is None:
-                    return
+                    return 0
             try:
-                recorder.append(payload)
-                return
+                return recorder.append(payload)
             except JournalError:
                 # Another thread may have finished the run since it was asked above.
                 if recorder.usable:

@@ -66,6 +66,8 @@ COMMANDS = {
     "import": "import_:import_",
     "merge": "merge:merge",
     "copy": "copy:copy",
+    "watch": "watch:watch",
+    "notify": "notify:notify",
     "backup": "backup:backup",
     "recover": "recover:recover",
     "doctor": "doctor:doctor",

@@ -30,16 +30,17 @@ class Recorder:
         self._waiting = 0
         self._waiting_bytes = 0
 
-    def append(self, payload: bytes) -> None:
-        """Keep one record. Any thread; never waits for the database."""
+    def append(self, payload: bytes) -> int:
+        """Keep one record and return its number; 0 if it is dropped. Any thread; never waits for the database."""
         if self.abandoned:
-            return
-        self.journal.append(payload)
+            return 0
+        number = self.journal.append(payload)
         self._waiting += 1
         self._waiting_bytes += len(payload)
         if self._waiting >= ENOUGH_RECORDS or self._waiting_bytes >= ENOUGH_BYTES:
             self._waiting = self._waiting_bytes = 0
             self._wake()
+        return number
 
     @property
     def pending(self) -> int:

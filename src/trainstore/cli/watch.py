@@ -1,0 +1,130 @@
+"""``trainstore watch``: a line for each change, as it happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trainstore.cli.options import store_options
+from trainstore.cli.stores import check_exists, open_store, shown_url, snapshot_of
+from trainstore.cli.streams import visible
+from trainstore.errors import StoreUnavailableError, TrainStoreError
+
+if TYPE_CHECKING:
+    from trainstore.notifying.relaying import Relay
+    from trainstore.notifying.watching import Change, Watcher
+    from trainstore.store import TrainStore
+
+COLOURS = {"finished": "green", "failed": "red", "lost": "red", "error": "red", "warn": "yellow"}
+MAX_TEXT = 160  # characters of an alert's title, or an error
+
+
+@click.command()
+@click.option("--project", metavar="TEXT", help="Only runs of this project.")
+@click.option("--notify", is_flag=True, help="Also send what happens, unless the process that trains has sent it.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between two looks.",
+)
+@store_options
+def watch(project: str | None, notify: bool, interval: float, url: str, prefix: str, as_json: bool) -> None:
+    """Print a line when a run begins, goes on, ends or is lost, and for each alert; until Ctrl-C.
+
+    With --notify, alerts, and runs that finish, fail or are lost, are sent to the addresses of `trainstore notify`:
+    also of a process that was killed. What a training sends by itself is not sent again. With --json, each line is an
+    object.
+    """
+    from trainstore.notifying.watching import Watcher
+
+    watcher = Watcher(project)
+    with _opened(url, prefix, writing=notify) as store:
+        relay = _relay(store) if notify else None
+        _look(store, watcher, relay, as_json)
+        click.echo(f"watching {visible(shown_url(store))}: {watcher.running} running; Ctrl-C ends it", err=True)
+        complained = False
+        while True:
+            time.sleep(interval)
+            try:
+                _look(store, watcher, relay, as_json)
+                complained = False
+            except StoreUnavailableError as error:
+                if not complained:
+                    click.echo(f"{visible(error)}; trying again", err=True)
+                complained = True
+
+
+@contextmanager
+def _opened(url: str, prefix: str, *, writing: bool) -> Iterator[TrainStore]:
+    from trainstore.store import TrainStore
+
+    if writing:
+        with open_store(url, prefix) as store:
+            yield store
+        return
+    check_exists(url, prefix, tables=True, read_only=True)
+    with TrainStore(url, table_name_prefix=prefix, read_only=True) as store:
+        yield store
+
+
+def _relay(store: TrainStore) -> Relay:
+    from trainstore.notifying import targets
+    from trainstore.notifying.relaying import Relay
+
+    found = targets.find(asked=True)
+    if not found:
+        raise TrainStoreError(
+            f"there is nowhere to send to: add an address with `trainstore notify add`, or set {targets.VARIABLE}"
+        )
+    return Relay(store._backend, store._models, found)
+
+
+def _look(store: TrainStore, watcher: Watcher, relay: Relay | None, as_json: bool) -> None:
+    with snapshot_of(store) as reader:
+        changes = watcher.look(reader)
+    for change in changes:
+        click.echo(_as_json(change) if as_json else _line(change))
+    if relay is not None:
+        dropped = relay.add(change.event for change in changes if change.is_sendable)
+        if dropped:
+            click.echo(f"{dropped} of them are not sent: too many wait", err=True)
+        for problem in relay.send():
+            click.echo(visible(problem), err=True)
+
+
+def _line(change: Change) -> str:
+    event = change.event
+    at = "" if event.step is None else f" at step {event.step}"
+    if event.kind == "alert":
+        what, said = f"alert, {event.level}{at}", event.title
+    elif event.kind == "begun":
+        what, said = (f"goes on{at}" if change.is_resumed else "began"), ""
+    elif event.kind == "heard":
+        what, said = f"is heard of again{at}", ""
+    else:
+        what, said = f"{event.status}{at}", event.error or ""
+    first = said.strip().partition("\n")[0][:MAX_TEXT]
+    colour = COLOURS.get(event.level if event.kind == "alert" else event.status)
+    run = visible(f"{event.name} ({event.project}, {event.run_uid[:8]})")
+    said = f": {visible(first)}" if first else ""
+    return f"{change.at.astimezone():%H:%M:%S} {run} {click.style(visible(what), fg=colour)}{said}"
+
+
+def _as_json(change: Change) -> str:
+    import orjson
+
+    event = change.event
+    fields: dict[str, Any] = {"at": change.at.isoformat(), "kind": event.kind, "run": event.run_uid}
+    fields |= {"name": event.name, "project": event.project, "step": event.step}
+    if event.kind == "alert":
+        fields |= {"level": event.level, "title": event.title, "text": event.text}
+    else:
+        fields |= {"status": event.status, "error": event.error if event.kind == "ended" else None}
+    return orjson.dumps(fields).decode()

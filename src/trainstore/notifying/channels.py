@@ -1,0 +1,148 @@
+"""Apprise: a target opened as a channel, and a message sent through it, in the caller's thread.
+
+Apprise and urllib3 log URLs. What they log while a channel is at work in a thread is seen by nobody; the last warning,
+without any part of the address, says why a message was not taken.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import unquote
+
+from trainstore.errors import InvalidArgumentError, TrainStoreError
+from trainstore.notifying.messages import Message
+from trainstore.notifying.targets import LOCAL, Target
+
+_TALKATIVE = (
+    "apprise", "urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry", "requests", "charset_normalizer",
+)  # fmt: skip
+_MISSING = "apprise is not installed, so nothing can be sent: pip install 'trainstore[alerts]'"
+_at_work = threading.local()  # .heard: what was logged by this thread, while a channel is at work
+
+
+class _Quiet(logging.Filter):
+    """Keeps from everybody what the thread of a channel logs, and leaves all others alone."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record goes on."""
+        heard: list[str] | None = getattr(_at_work, "heard", None)
+        if heard is None:
+            return True
+        if record.name == "apprise" and record.levelno >= logging.WARNING:
+            heard.append(record.getMessage())
+        return False
+
+
+_quiet = _Quiet()
+
+
+@contextmanager
+def _quietly() -> Iterator[list[str]]:
+    for name in _TALKATIVE:
+        logging.getLogger(name).addFilter(_quiet)  # adding it again does nothing
+    before = getattr(_at_work, "heard", None)
+    heard: list[str] = []
+    _at_work.heard = heard
+    try:
+        yield heard
+    finally:
+        _at_work.heard = before
+
+
+def is_installed() -> bool:
+    """Whether Apprise is there; it is not loaded."""
+    return find_spec("apprise") is not None
+
+
+def check_installed() -> None:
+    """Raise `TrainStoreError` if Apprise is missing; the message names the extra."""
+    if not is_installed():
+        raise TrainStoreError(_MISSING)
+
+
+class Channel:
+    """A target that messages can be sent to.
+
+    Raises:
+        InvalidArgumentError: Apprise cannot use the address, or would not send it anywhere.
+        TrainStoreError: Apprise is not installed.
+    """
+
+    def __init__(self, target: Target) -> None:
+        check_installed()
+        self.target = target
+        with _quietly() as heard:
+            import apprise
+
+            asset = _asset(apprise)
+            plugin = apprise.Apprise.instantiate(target.url, asset=asset)
+            if plugin is None:
+                raise InvalidArgumentError(
+                    f"{target.shown} is not an address that Apprise can use{self._why(heard)}; "
+                    "https://appriseit.com/services has the form of each"
+                )
+            _refuse_local(plugin, target)
+            self._service = apprise.Apprise(asset=asset)
+            self._service.add(plugin)
+
+    def send(self, message: Message) -> str | None:
+        """Send it; None if it was taken, else what is known of why not. Takes as long as the receiver takes."""
+        with _quietly() as heard:
+            try:
+                taken = self._service.notify(
+                    title=message.title, body=message.body, notify_type=message.kind, body_format="text"
+                )
+            except Exception as error:  # noqa: BLE001 - of any of a hundred services
+                return f"it failed ({type(error).__name__})"
+            if taken:
+                return None
+            return f"it was not taken{self._why(heard)}"
+
+    def _why(self, heard: list[str]) -> str:
+        """The last thing that Apprise had to say, without the address or a part of it."""
+        if not heard:
+            return ""
+        text = heard[-1]
+        address = self.target.url.partition("://")[2]
+        written = {part for part in re.split(r"[/:@?&=#,\s]+", address) if len(part) > 2}
+        for part in sorted(written | set(map(unquote, written)), key=len, reverse=True):
+            text = re.sub(re.escape(part), "…", text, flags=re.IGNORECASE)
+        return f" ({' '.join(text.split())[:200]})"
+
+
+def _asset(apprise: Any) -> Any:
+    """How Apprise is used here: nothing in a message is interpreted, no thread of its own, no redirect is followed."""
+    kind = apprise.AppriseAsset
+    wanted = {
+        "app_id": "trainstore",
+        "app_desc": "trainstore",
+        "app_url": "",
+        "async_mode": False,  # in this thread: Apprise's own threads would hold up the end of the process
+        "body_format": "text",
+        "http_redirects": False,  # a message goes where its user said, and nowhere else
+        "interpret_emojis": False,
+        "interpret_escapes": False,
+        "pem_autogen": False,
+        "pgp_autogen": False,
+    }
+    options = {name: value for name, value in wanted.items() if hasattr(kind, name)}
+    if hasattr(kind, "_service_timeout"):
+        options["service_timeout"] = 0  # likewise; each request has its own time-outs
+    if hasattr(kind, "_allow_templates"):
+        options["allow_templates"] = False
+    return kind(**options)
+
+
+def _refuse_local(plugin: Any, target: Target) -> None:
+    """By its kind: a service that needs no address acts on this machine, and one that is not Apprise's own is code."""
+    bare = any(str(form).rstrip("/") == "{schema}:" for form in getattr(plugin, "templates", ()))
+    if bare or target.scheme in LOCAL or not type(plugin).__module__.startswith("apprise.plugins."):
+        raise InvalidArgumentError(
+            f"{target.shown} stays on the machine that trains: write the address of a service that reaches you"
+        )

@@ -1,0 +1,116 @@
+"""One event to one target, at most once; and what ``trainstore watch --notify`` sends."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from trainstore.backends import Backend
+from trainstore.errors import TrainStoreError
+from trainstore.models import Models
+from trainstore.notifying.channels import Channel
+from trainstore.notifying.claims import claim, mark_sent
+from trainstore.notifying.messages import message_of
+from trainstore.notifying.targets import Target
+from trainstore.recording.listeners import Event
+
+MAX_WAITING = 200  # messages, while the database is away or a receiver slow; later events are not sent
+MARKS = 5  # attempts to note that a message has left
+
+
+class NotThereYetError(TrainStoreError):
+    """The run has not reached the database, so that its event cannot be claimed."""
+
+
+def send_once(
+    backend: Backend,
+    models: Models,
+    event: Event,
+    channel: Channel,
+    transacting: AbstractContextManager[object] | None = None,
+) -> str | None:
+    """Claim the event for the target, and send it; nothing if somebody else has claimed it.
+
+    Args:
+        backend: The database's.
+        models: The store's tables.
+        event: What is sent.
+        channel: Where to.
+        transacting: Entered while a connection is open.
+
+    Returns:
+        Why the message was lost, if it was.
+
+    Raises:
+        NotThereYetError: Later perhaps. So for all errors of the database: then nothing was claimed.
+    """
+    if backend.in_memory:  # no other process could send it
+        return channel.send(message_of(event))
+    transacting = nullcontext() if transacting is None else transacting
+    engine = backend.create_writer_engine()
+    try:
+        with transacting, backend.translated(), engine.connect() as connection:
+            claimed = claim(connection, backend, models, event, channel.target)
+        if claimed is None:
+            raise NotThereYetError(f"run {event.run_uid} has not reached the database")
+        if not claimed:
+            return None
+        reason = channel.send(message_of(event))
+        for attempt in range(0 if reason else MARKS):
+            try:
+                with transacting, engine.connect() as connection:
+                    mark_sent(connection, backend, models, event, channel.target)
+                break
+            except (TrainStoreError, SQLAlchemyError):  # it is away just now
+                time.sleep(0.2 * 2**attempt)
+        return reason
+    finally:
+        engine.dispose()
+
+
+class Relay:
+    """Claims and sends, in the caller's thread.
+
+    Args:
+        backend: The database's.
+        models: The store's tables.
+        targets: Where to.
+
+    Raises:
+        InvalidArgumentError: One of the targets cannot be used.
+        TrainStoreError: Apprise is not installed.
+    """
+
+    def __init__(self, backend: Backend, models: Models, targets: Sequence[Target]) -> None:
+        self._backend = backend
+        self._models = models
+        self._channels = [Channel(target) for target in targets]
+        self._waiting: deque[tuple[Event, Channel]] = deque()
+
+    def add(self, events: Iterable[Event]) -> int:
+        """Take events to be sent; how many there was no room for."""
+        dropped = 0
+        for event in events:
+            if len(self._waiting) >= MAX_WAITING:
+                dropped += 1
+                continue
+            self._waiting.extend((event, channel) for channel in self._channels)
+        return dropped
+
+    def send(self) -> Iterator[str]:
+        """Send what waits; what went wrong, a line each. If the database is away, the next call goes on."""
+        while self._waiting:
+            event, channel = self._waiting[0]
+            try:
+                reason = send_once(self._backend, self._models, event, channel)
+            except (TrainStoreError, SQLAlchemyError) as error:
+                kind = str(error) if isinstance(error, TrainStoreError) else type(error).__name__
+                yield f"not sent yet, the database cannot be written ({kind}); trying again"
+                return
+            self._waiting.popleft()
+            if reason is not None:
+                yield f"a message to {channel.target.shown} was lost: {reason}. It is not sent again"

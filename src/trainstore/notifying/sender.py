@@ -1,0 +1,221 @@
+"""The thread of a process that trains, which sends what its runs tell.
+
+It is started by the first run, if there may be targets. It reads them and loads Apprise then: whatever is wrong is
+told at the beginning and not when it is too late. Nothing waits for the thread but the end of the process, for three
+seconds. What waits is bounded; a database that is away, or a run that has not reached it, is asked again for ten
+minutes.
+
+Fork: the thread is not in the child, which starts its own when it has something to tell. The fork waits while the
+thread imports or has a transaction open, so that the child inherits neither a module's lock nor a database's.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures.thread  # noqa: F401 - Apprise needs it, and an interpreter that ends cannot load it any more
+import logging
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from trainstore.errors import TrainStoreError
+from trainstore.notifying import targets
+from trainstore.notifying.channels import Channel
+from trainstore.notifying.messages import is_sent
+from trainstore.notifying.relaying import send_once
+from trainstore.recording.listeners import Event
+
+logger = logging.getLogger("trainstore")
+
+MAX_WAITING = 100  # events; an end takes the place of none
+EXIT_TIMEOUT = 3.0  # seconds
+FORK_TIMEOUT = 5.0
+GIVE_UP_AFTER = 600.0  # seconds, of a database that is away
+PAUSES = (0.2, 10.0)  # seconds between two attempts, the first and the longest
+
+_sender: Sender | None = None
+_guard = threading.Lock()
+_of_the_parent: list[Sender] = []  # in a forked child
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """An event, the service that records it, and where it is still to be sent."""
+
+    event: Event
+    service: Any
+    left: list[Channel]
+    until: float
+
+
+class Sender:
+    """The thread, and what waits for it."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: list[_Waiting] = []
+        self._told: set[str] = set()
+        self._channels: list[Channel] | None = None  # None: not opened yet
+        self._closing = False
+        self._stopped = threading.Event()  # nothing is begun any more
+        self.busy = threading.Lock()  # held where a fork must not happen
+        self._thread = threading.Thread(target=self._run, name="trainstore-sender", daemon=True)
+        self._thread.start()
+
+    def add(self, event: Event, service: Any) -> None:
+        """Send it soon. Never waits."""
+        with self._changed:
+            if self._channels == []:
+                return
+            if len(self._waiting) >= MAX_WAITING and event.kind == "alert":
+                self._tell_once(
+                    f"{MAX_WAITING} alerts wait to be sent: more are recorded, and not sent by this process until "
+                    "there is room"
+                )
+                return
+            self._waiting.append(_Waiting(event, service, [], time.monotonic() + GIVE_UP_AFTER))
+            self._changed.notify_all()
+
+    def close(self, timeout: float) -> None:
+        """Send what waits, for so many seconds; then nothing is begun any more."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._waiting or not self._thread.is_alive(), timeout)
+            self._stopped.set()
+            left = len(self._waiting)
+        if left:
+            logger.warning(
+                "%d alerts or ends of runs could not be sent before the process ended; they are recorded, and "
+                "`trainstore watch --notify` sends them if it is running",
+                left,
+            )
+
+    # --- The thread -------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        self._open_channels()
+        if not self._channels:
+            return
+        attempts = 0
+        while not self._stopped.is_set():
+            with self._changed:
+                if self._closing and not self._waiting:
+                    return
+                # While nothing waits, until something does; else until it is time to try again.
+                self._changed.wait(self._pause(attempts) if self._waiting else None)
+                waiting = list(self._waiting)
+            before = len(waiting)
+            for one in waiting:
+                if self._stopped.is_set():
+                    return
+                if self._deal_with(one):
+                    with self._changed:
+                        self._waiting.remove(one)
+                        before -= 1
+                        self._changed.notify_all()
+            attempts = attempts + 1 if before else 0
+
+    def _pause(self, attempts: int) -> float:
+        first, longest = PAUSES
+        return first if self._closing else min(longest, first * 2 ** min(attempts, 16)) if attempts else 0.0
+
+    def _open_channels(self) -> None:
+        opened: list[Channel] = []
+        try:
+            with self.busy:
+                opened = [Channel(target) for target in targets.find()]
+        except TrainStoreError as error:
+            self._tell_once(f"alerts and ends of runs are not sent: {error}")
+        except Exception as error:  # noqa: BLE001 - a training must not see it
+            self._tell_once(f"alerts and ends of runs are not sent ({type(error).__name__})")
+        with self._changed:
+            self._channels = opened
+            if not opened:
+                self._waiting.clear()
+            self._changed.notify_all()
+
+    def _deal_with(self, one: _Waiting) -> bool:
+        """Send an event to the targets that are left; whether none is left."""
+        one.left = one.left or list(self._channels or ())
+        for channel in list(one.left):
+            if self._stopped.is_set():
+                return False
+            try:
+                reason = send_once(one.service.backend, one.service.models, one.event, channel, self.busy)
+            except (TrainStoreError, SQLAlchemyError):  # the database is away, or has not heard of the run
+                continue
+            except Exception as error:  # noqa: BLE001 - a training must not see it
+                reason = f"it failed ({type(error).__name__})"
+            one.left.remove(channel)
+            if reason is not None:
+                self._tell_once(f"a message to {channel.target.shown} was lost: {reason}. It is not sent again")
+        if one.left and time.monotonic() > one.until:
+            self._tell_once("an alert or an end of a run was not sent: it did not reach the database in time")
+            return True
+        return not one.left
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            logger.warning("%s", text)
+
+
+# --- Of this process --------------------------------------------------------------------------------------------------
+
+
+def hear(event: Event, service: Any) -> None:
+    """What recording/listeners.py tells: a run began, sent an alert or ended. Never waits."""
+    global _sender
+    if _sender is None:
+        if not targets.may_exist():
+            return
+        with _guard:
+            if _sender is None:
+                _sender = Sender()
+                _close_with_child()
+    if is_sent(event):
+        _sender.add(event, service)
+
+
+def close() -> None:
+    """At the end of the process, when its runs are delivered."""
+    if _sender is not None:
+        _sender.close(EXIT_TIMEOUT)
+
+
+def _close_with_child() -> None:
+    """A child of multiprocessing leaves out the functions for the exit, but not its own finalizers."""
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None and processes.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, close, exitpriority=-1)  # after that of endings.py
+
+
+def _hold_for_fork() -> None:
+    if _sender is not None:
+        _held[:] = [_sender] if _sender.busy.acquire(timeout=FORK_TIMEOUT) else []
+
+
+def _go_on_after_fork() -> None:
+    for sender in _held:
+        sender.busy.release()
+    _held.clear()
+
+
+def _renew_in_child() -> None:
+    global _sender, _guard
+    if _sender is not None:
+        _of_the_parent.append(_sender)  # with its connections, which are the parent's
+    _sender, _guard = None, threading.Lock()
+    _held.clear()
+
+
+_held: list[Sender] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold_for_fork, after_in_parent=_go_on_after_fork, after_in_child=_renew_in_child)

@@ -1,0 +1,108 @@
+"""``trainstore notify``: addresses are added unseen, listed without their secrets, tried and removed."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+import sys
+
+import pytest
+
+from fixtures.receivers import SECRET, Receiver
+from trainstore.notifying import targets
+
+
+@pytest.fixture
+def receiver():
+    """A receiver that takes what comes."""
+    opened = Receiver()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(autouse=True)
+def own_config(monkeypatch, tmp_path):
+    """No file of the user's."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """Puts text on standard input."""
+    return lambda text: monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+
+
+def test_add_list_test_remove(call, typed, receiver):
+    """The way of an address; its secret is shown nowhere, and the file is for its user alone."""
+    assert call("notify", "list") == (0, "nothing is sent; add an address with: trainstore notify add\n", "")
+    typed(f"{receiver.url}\n# a remark\nntfy://{SECRET}\n")
+    added = call("notify", "add")
+    assert added.code == 0
+    assert added.out.count(" added\n") == 2
+    typed(receiver.url)
+    assert call("notify", "add").out.endswith("is there already\n")
+    assert stat.S_IMODE(targets.file_path().stat().st_mode) == 0o600
+    listed = call("notify", "list")
+    shown = [line.split("  ")[1] for line in listed.out.splitlines()]
+    assert shown[0].startswith("json://127.0.0.1:")
+    assert shown[1].startswith("ntfy://…")
+    assert str(targets.file_path()) in listed.err
+    assert json.loads(call("notify", "list", "--json").out)["targets"] == shown
+    assert call("notify", "test", "1") == (0, f"{shown[0]} took the message\n", "")
+    assert receiver.titles == ["trainstore: a test"]
+    receiver.behave = "refuse"
+    failed = call("notify", "test", 1)
+    assert (failed.code, "failed: it was not taken" in failed.out) == (1, True)
+    assert call("notify", "remove", 1) == (0, f"{shown[0]} removed\n", "")
+    assert call("notify", "list").out.split() == ["1", shown[1]]
+    for called in (added, listed, failed):
+        assert SECRET not in called.out + called.err
+
+
+def test_what_is_refused(call, typed, monkeypatch):
+    """An address on the command line, none, one that is not sent to; never shown."""
+    given = call("notify", "add", f"slack://{SECRET}")
+    assert given.code == 2
+    assert "read from standard input" in given.err
+    for text, words in (
+        ("", "there is no address to read"),
+        (SECRET, "that is no address"),
+        (f"syslog://{SECRET}", "stays on the machine"),
+        (f"macosx://{SECRET}", "stays on the machine"),
+        (f"config://{SECRET}", "is not sent to"),
+        (f"slack://{SECRET}", "is not an address that Apprise can use"),
+    ):
+        typed(text)
+        called = call("notify", "add")
+        assert called.code == 1
+        assert words in called.err
+        assert SECRET not in called.err
+    assert SECRET not in given.err
+    assert call("notify", "remove", 1).err == "Error: there is no address; add one with: trainstore notify add\n"
+    assert not targets.file_path().exists()
+    assert "there is nowhere to send to" in call("watch", "--notify", "--store", _new_store(monkeypatch)).err
+
+
+def _new_store(monkeypatch) -> str:
+    from trainstore import TrainStore
+
+    path = str(targets.file_path().parents[2] / "new.db")
+    TrainStore(path).close()
+    return path
+
+
+def test_the_variable_counts_instead_of_the_file(call, typed, receiver, monkeypatch):
+    """Commands say so."""
+    typed("ntfy://topic")
+    call("notify", "add")
+    monkeypatch.setenv("TRAINSTORE_NOTIFY", f"{receiver.url}, mailto://me:{SECRET}@example.com?to=a@b.c,d@e.f")
+    listed = call("notify", "list")
+    assert [line.split("/…")[0] for line in listed.out.splitlines()] == [
+        f"1  {receiver.url.rpartition('/')[0]}", "2  mailto://example.com"
+    ]  # fmt: skip
+    assert listed.err == "from TRAINSTORE_NOTIFY\n"
+    typed("ntfy://other")
+    assert "counts instead of the file" in call("notify", "add").err
+    monkeypatch.setenv("TRAINSTORE_NOTIFY", "off")
+    assert call("notify", "list").out == "nothing is sent; add an address with: trainstore notify add\n"

@@ -1,0 +1,286 @@
+"""A process that trains sends its alerts and the ends of its runs by itself, and is never kept waiting by that."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from contextlib import closing
+
+import pytest
+from sqlalchemy import text
+
+from fixtures.receivers import SECRET, notifications
+from trainstore import TrainStore
+from trainstore.notifying import sender, targets
+
+
+def test_alerts_and_ends_arrive_once(store, sending, caplog, wait_until):
+    """The alert with its level, text and step; the end with its step; plain text, and no secret in any log."""
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("urllib3").setLevel(logging.DEBUG)
+    with store.start_run(project="p", name="one <b>") as run:
+        run.log(loss=1.0, step=7)
+        run.alert("{{ loss }} is <b>NaN</b> \\n :smile:", "file:///etc/hostname\n@everyone", "warning", step=7)
+    sending.wait_for(2)
+    wait_until(lambda: sorted(sent for _, sent in notifications(store)) == [True, True])
+    alert, end = sending.messages
+    assert (alert["type"], alert["title"]) == ("warning", "{{ loss }} is <b>NaN</b> \\n :smile:")
+    assert alert["message"].splitlines() == [
+        "file:///etc/hostname", "@everyone", "warn at step 7, run one <b>, project p", run.uid
+    ]  # fmt: skip
+    assert alert["attachments"] == []
+    assert (end["type"], end["title"]) == ("success", "one <b> finished at step 7")
+    assert end["message"].splitlines() == ["project p", run.uid]
+    assert SECRET not in caplog.text
+    assert str(sending.url.split(":")[2].split("/")[0]) not in caplog.text
+
+
+def test_which_ends_are_sent(store, sending):
+    """A failure with its first line; neither pruned trials nor what somebody interrupted."""
+    for status, error in (("pruned", None), ("interrupted", "KeyboardInterrupt"), ("failed", "ValueError: no\nmore")):
+        store.start_run(name=status).finish(status, error)
+    sending.wait_for(1)
+    sender._sender.close(10)
+    (message,) = sending.messages
+    assert (message["type"], message["title"]) == ("failure", "failed failed")
+    assert message["message"].splitlines()[0] == "ValueError: no"
+
+
+def test_a_store_in_memory_sends_too(sending):
+    """Nobody else can see its runs, so nothing is claimed."""
+    with TrainStore(":memory:") as store, store.start_run(name="memory") as run:
+        run.alert("here")
+    sending.wait_for(2)
+    assert sending.titles == ["here", "memory finished"]
+
+
+def test_without_targets_nothing_is_loaded(start_script, database_url, monkeypatch):
+    """No thread, no Apprise, whatever is told; and so if sending is turned off."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    for value in ("", "off"):
+        monkeypatch.setenv("TRAINSTORE_NOTIFY", value)
+        script = start_script(
+            """
+            import sys, threading
+            from trainstore import TrainStore
+            with TrainStore(sys.argv[1]) as store, store.start_run() as run:
+                run.alert("nobody hears it")
+                names = [thread.name for thread in threading.enumerate()]
+            print("apprise" in sys.modules, "trainstore-sender" in names)
+            """,
+            database_url,
+        )
+        assert script.finish() == ["False False"]
+
+
+def test_a_receiver_that_refuses(store, sending, caplog):
+    """It is told once, without the address, and the message is not sent again."""
+    sending.behave = "refuse"
+    with store.start_run(name="refused") as run:
+        run.alert("one")
+        run.alert("two")
+    sending.wait_for(3, "arrivals")
+    sender._sender.close(10)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 1
+    assert re.match(r"a message to json://127.0.0.1:\d+/….* was lost: it was not taken \(.*error=500.*\)", warnings[0])
+    assert SECRET not in warnings[0]
+    assert [sent for _, sent in notifications(store)] == [False] * 3
+    assert sending.arrivals == 3
+
+
+def test_redirects_are_not_followed(store, sending):
+    """A message goes where its user said, and nowhere else."""
+    sending.behave = "redirect"
+    store.start_run(name="redirected").finish()
+    sending.wait_for(1, "arrivals")
+    sender._sender.close(10)
+    assert (sending.arrivals, sending.messages) == (1, [])
+
+
+def test_a_receiver_that_hangs_holds_up_nobody(start_script, new_database, sending):
+    """The process ends while the receiver still has not answered; what waits behind it is not claimed.
+
+    One process records into both databases, as the end of it takes three seconds.
+    """
+    sending.behave = "hang"
+    urls = [new_database(kind) for kind in ("sqlite", "postgresql")]
+    os.environ["TRAINSTORE_NOTIFY"] = f"{sending.url}?rto=100"
+    script = start_script(
+        """
+        import sys
+        from trainstore import TrainStore
+        for url in sys.argv[1:]:
+            with TrainStore(url) as store, store.start_run(name="hung") as run:
+                for number in range(300):
+                    run.alert(f"{number}")
+        print("done")
+        """,
+        *urls,
+    )
+    assert script.finish() == ["done"]
+    assert not sending.released.is_set()
+    assert "100 alerts wait to be sent" in script.stderr
+    assert script.stderr.count("alerts wait to be sent") == 1
+    assert "could not be sent before the process ended" in script.stderr
+    claimed = []
+    for url in urls:
+        with TrainStore(url) as store:
+            claimed += notifications(store)
+            assert len(store.list_events("hung", kind="alert")) == 300
+    assert [sent for _, sent in claimed] == [False]
+
+
+def test_killed_between_claim_and_sending(start_script, database_url, sending, call_doctor):
+    """Nobody sends it again, and `trainstore doctor` says so."""
+    sending.behave = "hang"
+    script = start_script(
+        """
+        import sys, time
+        from trainstore import TrainStore
+        run = TrainStore(sys.argv[1]).start_run(name="killed")
+        run.alert("never")
+        time.sleep(100)
+        """,
+        database_url,
+    )
+    sending.wait_for(1, "arrivals")
+    script.kill()
+    with TrainStore(database_url) as store:
+        assert [sent for _, sent in notifications(store)] == [False]
+        assert "alerts" not in call_doctor(database_url)
+        with store.engine.begin() as connection:
+            connection.execute(text("UPDATE notification SET claimed_at = '2026-01-01'"))
+        assert "alerts" not in call_doctor(database_url)  # nobody asks any more
+        age = "datetime('now', '-1 hour')" if "sqlite" in database_url else "now() - interval '1 hour'"
+        with store.engine.begin() as connection:
+            connection.execute(text(f"UPDATE notification SET claimed_at = {age}"))
+    found = call_doctor(database_url)["alerts"]
+    assert found["level"] == "warning"
+    assert re.match(r"1 not sent in the last 7 days: .* the newest of killed \(.*\), 1 h", found["text"])
+
+
+def test_a_database_that_is_away(store, sending, monkeypatch):
+    """The alert is sent when the run has reached the database."""
+    if not store.url.startswith("sqlite"):
+        pytest.skip("SQLite's file is locked in this test; tests/faults stops the server")
+    with closing(store.engine.raw_connection()) as other:
+        other.driver_connection.execute("BEGIN IMMEDIATE")
+        run = store.start_run(name="late")
+        run.alert("at last")
+        assert not run.flush(0.5)
+        assert sending.messages == []
+        other.driver_connection.rollback()
+    sending.wait_for(1)
+    run.finish()
+    sending.wait_for(2)
+    assert sending.titles == ["at last", "late finished"]
+
+
+def test_a_forked_child_sends_its_own(start_script, database_url, sending):
+    """Parent and child each send what they tell, once; a child that ends without the functions for the exit too."""
+    script = start_script(
+        """
+        import multiprocessing, os, sys
+        from trainstore import TrainStore
+
+        def child():
+            run.alert("child")
+
+        with TrainStore(sys.argv[1]) as store, store.start_run(name="forked") as run:
+            run.alert("before")
+            process = multiprocessing.get_context("fork").Process(target=child)
+            process.start()
+            process.join()
+            run.alert("after")
+        """,
+        database_url,
+    )
+    script.finish()
+    sending.wait_for(4)
+    assert sorted(sending.titles) == ["after", "before", "child", "forked finished"]
+
+
+def test_a_run_that_nobody_finishes(start_script, database_url, sending):
+    """Its end is sent by the exit of its process, also if an exception ended that."""
+    code = """
+        import sys
+        from trainstore import TrainStore
+        run = TrainStore(sys.argv[1]).start_run(name="left")
+        run.log(loss=1.0)
+        if sys.argv[2] == "raises":
+            raise ValueError("no more")
+    """
+    start_script(code, database_url, "ends").finish()
+    sending.wait_for(1)
+    start_script(code, database_url, "raises", libraries=None).finish(code=1)
+    sending.wait_for(2)
+    assert sending.titles == ["left finished at step 0", "left failed at step 0"]
+    assert sending.messages[1]["message"].startswith("ValueError: no more\n")
+
+
+def test_who_tells_the_end_of_a_run(store, sending):
+    """A handle that joined tells nothing when it is done, and a failure once; finishing again tells nothing."""
+    run = store.start_run(name="shared")
+    joined = store.resume_run(run)
+    joined.alert("from the other")
+    joined.finish()
+    failing = store.resume_run(run)
+    failing.finish("failed", "RuntimeError: rank 1")
+    run.finish()
+    run.finish("failed")
+    sender._sender.close(10)
+    assert sorted(sending.titles) == ["from the other", "shared failed"]
+
+
+def test_many_threads_tell_at_once(store, sending):
+    """Every alert arrives once."""
+    run = store.start_run(name="threads")
+    threads = [threading.Thread(target=lambda n=n: [run.alert(f"{n}-{i}") for i in range(5)]) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sending.wait_for(20)
+    assert sorted(sending.titles) == sorted(f"{n}-{i}" for n in range(4) for i in range(5))
+
+
+def test_an_address_that_cannot_be_used(store, monkeypatch, caplog):
+    """One line at the beginning names its place, not the address; the run is recorded."""
+    for value, words in (
+        (f"{SECRET}", "address 1 in TRAINSTORE_NOTIFY: that is no address"),
+        (f"json://here syslog://{SECRET}", "address 2 in TRAINSTORE_NOTIFY: syslog:// stays on the machine"),
+        (f"file://{SECRET}", "file:// is not sent to"),
+        (f"nosuch://{SECRET}", "is not an address that Apprise can use"),
+    ):
+        caplog.clear()
+        monkeypatch.setattr(sender, "_sender", None)
+        monkeypatch.setenv("TRAINSTORE_NOTIFY", value)
+        with store.start_run() as run:
+            run.alert("nobody hears it")
+        sender._sender.close(10)
+        warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+        assert len(warnings) == 1, warnings
+        assert words in warnings[0]
+        assert SECRET not in warnings[0]
+    assert notifications(store) == []
+
+
+def test_the_file_of_addresses(store, receiver, monkeypatch, caplog):
+    """It counts if only its user can read it; within pytest it does not."""
+    targets.write([receiver.url])
+    store.start_run(name="in pytest").finish()
+    assert sender._sender is None
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    targets.file_path().chmod(0o640)
+    store.start_run(name="refused").finish()
+    sender._sender.close(10)
+    assert "may be read or changed by others (mode 0640)" in caplog.text
+    assert "chmod 600" in caplog.text
+    monkeypatch.setattr(sender, "_sender", None)
+    targets.file_path().chmod(0o600)
+    store.start_run(name="sent").finish()
+    receiver.wait_for(1)
+    assert receiver.titles == ["sent finished"]

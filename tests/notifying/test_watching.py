@@ -1,0 +1,199 @@
+"""`trainstore watch` tells each change once, and sends what the process that trains could not."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from fixtures.receivers import notifications
+from trainstore import TrainStore
+from trainstore.notifying.relaying import Relay
+from trainstore.notifying.targets import Target
+from trainstore.notifying.watching import Watcher
+
+
+def look(store, watcher):
+    """What a watcher finds."""
+    with store.snapshot() as view:
+        return watcher.look(replace(view.reader, exact=True))
+
+
+def told(changes):
+    """(kind, status or level, name) of changes."""
+    return [(c.event.kind, c.event.level if c.event.kind == "alert" else c.event.status, c.event.name) for c in changes]
+
+
+def kill(store, run):
+    """As if the run's process had been killed two minutes ago."""
+    ago = "datetime('now', '-2 minutes')" if store.url.startswith("sqlite") else "now() - interval '2 minutes'"
+    with store.engine.begin() as connection:
+        condition = f"uid = '{run.attempt_uid}'"
+        connection.execute(text(f"UPDATE writer SET heartbeat_at = {ago}, started_at = {ago} WHERE {condition}"))
+
+
+def test_every_change_is_told_once(store):
+    """Begun, alerts, ends, a run that goes on; nothing of what was before, or of another project."""
+    store.start_run(name="before").finish()
+    watcher, other = Watcher(), Watcher("other")
+    assert look(store, watcher) == look(store, other) == []
+    run = store.start_run(name="one")
+    run.log(loss=1.0)
+    run.alert("look", level="warn")
+    run.flush(30)
+    assert told(look(store, watcher)) == [("begun", "running", "one"), ("alert", "warn", "one")]
+    assert watcher.running == 1
+    run.finish("failed", "ValueError: no")
+    store.start_run(name="short", project="other").finish()
+    changes = look(store, watcher)
+    assert sorted(told(changes)) == [
+        ("begun", "running", "short"), ("ended", "failed", "one"), ("ended", "finished", "short")
+    ]  # fmt: skip
+    assert [c.event.error for c in changes if c.event.name == "one"] == ["ValueError: no"]
+    resumed = store.resume_run(run, step=0)
+    resumed.finish()
+    changes = look(store, watcher)
+    assert told(changes) == [("begun", "running", "one"), ("ended", "finished", "one")]
+    assert changes[0].is_resumed
+    assert look(store, watcher) == []
+    assert told(look(store, other)) == [("begun", "running", "short"), ("ended", "finished", "short")]
+
+
+def test_a_loss_is_told_for_each_silence(store):
+    """Lost, heard of again, lost again: two losses with keys of their own, and then its end."""
+    watcher = Watcher()
+    run = store.start_run(name="quiet")
+    run.flush(30)
+    assert told(look(store, watcher)) == []
+    kill(store, run)
+    (first,) = look(store, watcher)
+    assert (first.event.kind, first.event.status, first.is_sendable) == ("ended", "lost", True)
+    assert look(store, watcher) == []
+    run.log(loss=1.0)
+    run.flush(30)
+    assert told(look(store, watcher)) == [("heard", "running", "quiet")]
+    kill(store, run)
+    (second,) = look(store, watcher)
+    assert second.event.seq < first.event.seq < 0
+    run.finish()
+    (end,) = look(store, watcher)
+    assert (end.event.status, end.event.seq) == ("finished", 0)
+
+
+def test_an_alert_arrives_once_by_whomever(store, sending):
+    """The process itself and two watchers compete for every event; each is sent by one of them."""
+    with TrainStore(store.url if store.url.startswith("sqlite") else store.engine.url) as second:
+        watchers = [(opened, Watcher()) for opened in (store, second)]
+        relays = [Relay(opened._backend, opened._models, [Target(sending.url)]) for opened, _ in watchers]
+        for opened, watcher in watchers:
+            look(opened, watcher)
+        run = store.start_run(name="contested")
+        for number in range(8):
+            run.alert(f"{number}")
+        run.flush(30)
+
+        def watch(place):
+            opened, watcher = watchers[place]
+            relays[place].add(change.event for change in look(opened, watcher) if change.is_sendable)
+            assert list(relays[place].send()) == []
+
+        for end in (False, True):
+            if end:
+                run.finish()
+            threads = [threading.Thread(target=watch, args=(place,)) for place in (0, 1)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    sending.wait_for(9)
+    assert sorted(sending.titles) == [*(f"{number}" for number in range(8)), "contested finished"]
+
+
+def test_what_an_import_and_a_merge_bring(store, receiver, tmp_path, new_database, backend_name):
+    """An imported run is never sent. Of a merged one, what is newer than the watch, and was not sent elsewhere."""
+    watcher = Watcher()
+    with TrainStore(new_database(backend_name)) as laptop:
+        old = laptop.start_run(name="old")
+        old.alert("old")
+        old.finish()
+        own = Watcher()
+        assert look(store, watcher) == look(laptop, own) == []
+        new = laptop.start_run(name="new")
+        new.alert("new")
+        new.alert("sent before")
+        new.finish("failed")
+        relay = Relay(laptop._backend, laptop._models, [Target(receiver.url)])
+        relay.add(c.event for c in look(laptop, own) if c.event.title == "sent before")
+        assert list(relay.send()) == []
+        store.merge(laptop)
+    folder = tmp_path / "logs" / "version_0"
+    folder.mkdir(parents=True)
+    (folder / "metrics.csv").write_text("step,epoch,loss\n0,0,1.0\n1,0,0.5\n")
+    from trainstore.importing import import_runs
+
+    import_runs(store, tmp_path / "logs")
+    relay = Relay(store._backend, store._models, [Target(receiver.url)])
+    changes = look(store, watcher)
+    relay.add(change.event for change in changes if change.is_sendable)
+    assert list(relay.send()) == []
+    assert receiver.titles == ["sent before", "new", "new failed"]
+    assert not any(change.is_sendable for change in changes if change.event.name not in ("old", "new"))
+
+
+def test_the_command_tells_and_sends(start_script, store, database_url, sending, monkeypatch, wait_until):
+    """Lines as things happen, JSON too, exit code 130 at Ctrl-C; a run whose process was killed is sent."""
+    watching = start_script(
+        """
+        import sys
+        from trainstore.cli import main
+        main(["watch", "--store", sys.argv[1], "--interval", "0.1", *sys.argv[2:]])
+        """,
+        database_url,
+        "--notify",
+    )
+    as_json = start_script(
+        """
+        import sys
+        from trainstore.cli import main
+        main(["watch", "--store", sys.argv[1], "--interval", "0.1", "--json"])
+        """,
+        database_url,
+    )
+    wait_until(lambda: "watching" in watching.stderr and "watching" in as_json.stderr)
+    monkeypatch.setenv("TRAINSTORE_NOTIFY", "off")
+    run = store.start_run(name="one\x1b[2J", project="p")
+    run.alert("look here", step=3)
+    run.flush(30)
+    sending.wait_for(1)
+    kill(store, run)
+    sending.wait_for(2)
+    for script in (watching, as_json):
+        script.process.send_signal(signal.SIGINT)
+    lines = watching.finish(code=130)
+    label = f"one\\x1b[2J (p, {run.uid[:8]})"
+    assert [line.split(" ", 1)[1] for line in lines] == [
+        f"{label} began", f"{label} alert, info at step 3: look here", f"{label} lost"
+    ]  # fmt: skip
+    rows = [json.loads(line) for line in as_json.finish(code=130)]
+    assert [(row["kind"], row.get("status"), row["run"]) for row in rows] == [
+        ("begun", "running", run.uid), ("alert", None, run.uid), ("ended", "lost", run.uid)
+    ]  # fmt: skip
+    assert rows[1]["title"] == "look here"
+    assert sending.titles == ["look here", "one [2J lost"]
+    assert len(notifications(store)) == 2
+
+
+@pytest.mark.parametrize("options", [(), ("--notify",)])
+def test_a_store_that_is_not_there(start_script, tmp_path, options):
+    """One line; nothing is made."""
+    script = start_script(
+        "import sys; from trainstore.cli import main; main(['watch', *sys.argv[1:]])",
+        "--store", str(tmp_path / "none.db"), *options,
+    )  # fmt: skip
+    script.finish(code=1)
+    assert "there is no store at" in script.stderr
+    assert not (tmp_path / "none.db").exists()
