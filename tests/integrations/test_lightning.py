@@ -1,9 +1,12 @@
 """Lightning's trainers, under both names of the package, recorded by `TrainStoreLogger`."""
 
+from pathlib import Path
+
 import pytest
 
 from fixtures.library_tests import LibraryTests, fails_at, nothing, only_run
 from fixtures.lightning_models import BATCHES, Family
+from fixtures.processes import DEADLINE, places_of
 from trainstore import InvalidArgumentError, TrainStore
 
 LIGHTNING = Family("lightning.pytorch", "trainstore.integrations.lightning")
@@ -452,3 +455,56 @@ def test_checkpoints_go_where_the_trainer_keeps_its_files(local_store, tmp_path)
     assert checkpoint.dirpath == str(tmp_path / "out" / "a_b" / "_c" / "checkpoints")
     logger = LIGHTNING.logger(local_store, name="d", save_dir=tmp_path / "elsewhere")
     assert (logger.save_dir, logger.name, logger.version) == (str(tmp_path / "elsewhere"), "default", "d")
+
+
+# --- Several processes ------------------------------------------------------------------------------------------------
+
+#: One of two processes: a training with a checkpoint and a test, then another one, in which rank 1 fails.
+RANK = """
+    import os, sys
+
+    tests, url, folder = sys.argv[1:]
+    sys.path.insert(0, tests)
+
+    from fixtures.lightning_models import Family
+
+    family, rank = Family("lightning.pytorch", "trainstore.integrations.lightning"), int(os.environ["RANK"])
+
+    def fails(step):
+        if rank == 1 and step == 1:
+            raise RuntimeError("rank 1 has no more memory")
+
+    def trainer(name, *callbacks):
+        logger = family.logger(url, name=name)
+        options = {"strategy": "ddp", "devices": 2, "plugins": [], "default_root_dir": folder}
+        return family.trainer(logger, *callbacks, **options), family.model()
+
+    good, model = trainer("good", family.callbacks.ModelCheckpoint())
+    family.fit(good, model)
+    good.test(model, verbose=False)
+    print("trained", flush=True)
+    bad, model = trainer("bad", family.at_step(fails))
+    family.fit(bad, model)
+"""
+
+
+def test_two_processes_record_one_run_and_the_failure_of_either(start_script, new_database, tmp_path):
+    """gloo, on the CPU: rank 0 records every step once; rank 1 says what ended it."""
+    url, tests = new_database("sqlite"), Path(__file__).parents[1]
+    ranks = [
+        start_script(RANK, tests, url, tmp_path / "files", libraries="trainer", env=place) for place in places_of(2)
+    ]
+    for rank in ranks:
+        rank.wait_for("trained")
+        assert rank.process.wait(DEADLINE) == 1
+    with TrainStore(url) as store:
+        assert len(store.list_runs()) == 2
+        run = store.get_run("good")
+        assert losses(store, run) == told(BATCHES // 2)
+        assert (run.status, run.environment["world_size"]) == ("finished", 2)
+        assert store.list_step_logs(run)["test_loss"].notna().sum() == 1
+        assert len(store.list_events(run, kind="checkpoint")) == 1
+        run = store.get_run("bad")
+        assert (run.status, run.error) == ("failed", "RuntimeError: rank 1 has no more memory")
+        told_by = [event["rank"] for event in store.list_events(run, kind="exception")["details"]]
+        assert 1 in told_by

@@ -17,6 +17,7 @@ from typing import Any
 from trainstore.errors import InvalidArgumentError
 from trainstore.integrations.lightning_common.bookmark import hyperparams_of
 from trainstore.integrations.lightning_common.experiment import NoExperiment
+from trainstore.integrations.lightning_common.runs import Runs
 from trainstore.integrations.lightning_common.training import Training
 from trainstore.integrations.recording import Recording
 from trainstore.integrations.targets import Target
@@ -55,7 +56,8 @@ class TrainerEvents:
         self._project = given.project if given else project or os.environ.get("TRAINSTORE_PROJECT") or "default"
         self._label = given.name if given else name or f"run-{uuid.uuid4().hex[:8]}"
         self._save_dir = None if save_dir is None else os.fspath(save_dir)
-        self._training = Training(recording, self._label, resumes=resume == "auto")
+        runs = Runs(recording, self._label, resumes=resume == "auto")
+        self._training = Training(recording, runs, self._source)
         self._trainer: weakref.ref[Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,24 +1,21 @@
-"""One training after another, as one logger sees them: which run each belongs to, and how it ends."""
+"""What a trainer has under way, as one logger sees it: a fit, a validation, a test or a prediction."""
 
 from __future__ import annotations
 
-import logging
 import os
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 
-from trainstore.endings import describe_exception, ending_of
-from trainstore.errors import RunNotFoundError, TrainStoreError
 from trainstore.integrations.lightning_common.bookmark import Bookmark, Progress
 from trainstore.integrations.lightning_common.experiment import Experiment
 from trainstore.integrations.lightning_common.facts import model_facts, trainer_facts, trainer_settings
+from trainstore.integrations.lightning_common.failures import ending, log_exception
+from trainstore.integrations.lightning_common.ranks import failure_elsewhere, pin, tell_failure
+from trainstore.integrations.lightning_common.runs import Runs
 from trainstore.integrations.recording import Recording
 from trainstore.run import ActiveRun, recording_is_disabled
-
-logger = logging.getLogger("trainstore")
 
 
 class Training:
@@ -26,8 +23,8 @@ class Training:
 
     Args:
         recording: Where it records.
-        label: The name of a run that begins.
-        resumes: Whether a fit that loads a checkpoint goes on with the run that the checkpoint names.
+        runs: Which run each fit belongs to.
+        source: The adapter's name.
 
     Attributes:
         recording: The same.
@@ -35,21 +32,18 @@ class Training:
         experiment: What stands for the run until it begins.
     """
 
-    def __init__(self, recording: Recording, label: str, *, resumes: bool) -> None:
+    def __init__(self, recording: Recording, runs: Runs, source: str) -> None:
         self.recording = recording
         self.progress = Progress()
         self.experiment = Experiment()
-        self._label = label
-        self._resumes = resumes
+        self._runs = runs
+        self._source = source
         self._trainer: Any = None  # while one is at work
         self._mark: Bookmark | None = None  # of the checkpoint that it has loaded
         self._hyperparams: dict[str, Any] = {}  # that it has told
         self._is_announced = False  # a fit is about to begin
         self._is_fitting = False  # its run has begun
-        self._is_joined = False  # the run had ended before, and an evaluation adds to it
         self._error: BaseException | None = None
-        self._first: str | None = None  # uid of this logger's first fit
-        self._fits = 0
         self._last_step: int | None = None  # of the last fit
         self._checkpoints: dict[str, int] = {}  # path → step
 
@@ -57,18 +51,22 @@ class Training:
         return {**self.__dict__, "_trainer": None, "_error": None}
 
     @property
-    def records(self) -> bool:
-        """Whether this process is the one that records."""
+    def rank(self) -> int:
+        """This process's, among those that train together."""
         rank = getattr(self._trainer, "global_rank", None)
-        return not (getattr(rank_zero_only, "rank", 0) if rank is None else rank)
+        return int((getattr(rank_zero_only, "rank", None) or 0) if rank is None else rank)
 
     @property
     def now(self) -> ActiveRun | Experiment | None:
         """The run that is being recorded, or was last; what stands for it; None where nothing is recorded."""
-        if not self.records or recording_is_disabled():
+        if self.rank or recording_is_disabled():
             return None
-        run, waits = self.recording.run, self._is_fit() and not self._is_fitting
+        run, waits = self.recording.run, self._is_fit and not self._is_fitting
         return self.experiment if run is None or (waits and not self.recording.is_given) else run
+
+    @property
+    def _is_fit(self) -> bool:
+        return self._trainer is not None and self._trainer.state.fn == "fit"
 
     # --- The beginning -----------------------------------------------------------------------------------------------
 
@@ -85,17 +83,13 @@ class Training:
 
     def announce(self) -> None:
         """What the trainer begins is a fit, if it is one: if it fails from now on, there is a run that says so."""
-        self._is_announced = self._is_fit() and not self._trainer.fast_dev_run
+        self._is_announced = self._is_fit and not self._trainer.fast_dev_run
 
     def log_hyperparams(self, params: dict[str, Any]) -> None:
         """Of the run under way; else of the run that begins next."""
         self._hyperparams = params
-        run = self.recording.run
-        if (
-            run is not None
-            and self.records
-            and (self._is_fitting or (self._trainer is None and self.recording.is_open))
-        ):
+        run, is_under_way = self.recording.run, self.recording.is_open if self._trainer is None else self._is_fitting
+        if run is not None and is_under_way and not self.rank:
             run.log_hyperparams(params)
 
     def begin_fit(self, trainer: Any, module: Any) -> None:
@@ -104,96 +98,20 @@ class Training:
         Raises:
             TrainStoreError: What the user can fix, as `Recording.begin` says.
         """
-        if self._is_fitting or not self._is_announced or not self.records:
+        if self._is_fitting or not self._is_announced or self.rank:
             return
         self._is_announced = False  # if this raises, there is no run to fail
         self.progress.forget()
         told = {"trainer": trainer_settings(trainer), **self._hyperparams}
-        run = self._open_run(self.progress.step_under_way(trainer), told)
-        self._is_fitting, self._is_joined = True, False
+        run = self._runs.of_fit(self._mark, self.progress.step_under_way(trainer), told)
+        self._is_fitting = True
         if run is None:
             return
         with self.recording.guard("the facts of the training"):
-            self._fits += 1
-            self._first = self._first or run.uid
             run.log_hyperparams(model_facts(module), "mth")
             run.log_hyperparams(trainer_facts(trainer), "env")
             self.experiment.release(run)
-
-    def _open_run(self, steps: int, told: dict[str, Any]) -> ActiveRun | None:
-        """The run of a fit that has made so many steps before.
-
-        In this order: a run that is open, as a validation before the fit leaves it; the run of the checkpoint; a new
-        one; for the same trainer once more, its run; and for a fit that begins again, a child of the first.
-        """
-        recording, mark = self.recording, self._mark
-        if recording.is_given:
-            return recording.begin(hyperparams=told)
-        if mark is not None or self._is_joined:
-            recording.finish()
-        if mark is not None:
-            return self._go_on(mark, told)
-        before = recording.run
-        if before is not None and recording.is_open:
-            before.log_hyperparams(told)
-            return before
-        if before is None or not self._fits:
-            return recording.begin(name=self._label, hyperparams=told)
-        if steps:
-            return recording.resume(before.uid, steps - 1, lineage=before.lineage, hyperparams=told)
-        return recording.begin(
-            name=f"{self._label}-{self._fits + 1}", hyperparams=told, parent=self._first, overrides_name=True
-        )
-
-    def _go_on(self, mark: Bookmark, told: dict[str, Any]) -> ActiveRun | None:
-        """The next attempt of the run that a checkpoint names; a child of it, if that was asked for or it is busy."""
-        recording = self.recording
-        if not self._resumes or recording.store.is_recorded_here(mark.run_uid):
-            step = mark.step if mark.step >= 0 else None
-            return recording.begin(name=self._label, hyperparams=told, parent=mark.run_uid, parent_step=step)
-        self._tell_unknown(mark)
-        return recording.resume(mark.run_uid, mark.step, lineage=mark.lineage, name=self._label, hyperparams=told)
-
-    def _tell_unknown(self, mark: Bookmark) -> None:
-        try:
-            self.recording.store.get_run(mark.run_uid)
-        except RunNotFoundError:
-            logger.warning(
-                "the checkpoint belongs to run %s, which is not in %s: the run is created there, from step %d on (if "
-                "this is the wrong database, pass the right one; resume='never' makes a new run)",
-                mark.run_uid,
-                self.recording.store.url,
-                mark.step + 1,
-            )
-        except TrainStoreError as error:
-            logger.debug("whether run %s is known is not known: %s", mark.run_uid, error)
-
-    def _begin_evaluation(self) -> ActiveRun | None:
-        """The run for what comes outside a fit: that of the checkpoint, the last one, or a new one."""
-        recording, mark = self.recording, self._mark
-        if recording.is_given or recording.is_open:
-            return recording.run
-        before = recording.run
-        if mark is not None and self._resumes and (before is None or before.uid != mark.run_uid):
-            run = self._join(mark)
-        else:
-            run = recording.join()
-        self._is_joined = run is not None
-        if run is None:
-            run = recording.begin(name=self._label, hyperparams=self._hyperparams)
-        if run is not None:
-            self.experiment.release(run)
-        return run
-
-    def _join(self, mark: Bookmark) -> ActiveRun | None:
-        """The run of a checkpoint that is evaluated, if the store has it."""
-        try:
-            self.recording.store.get_run(mark.run_uid)
-        except RunNotFoundError:
-            return None
-        except TrainStoreError:
-            pass  # the database is away: the journal takes it
-        return self.recording.resume(mark.run_uid, None, lineage=mark.lineage)
+            pin(run)
 
     # --- Under way ---------------------------------------------------------------------------------------------------
 
@@ -204,9 +122,14 @@ class Training:
             TrainStoreError: What the user can fix, if a run begins with it.
         """
         trainer = self._trainer
-        if not self.records or (trainer is not None and trainer.sanity_checking):
+        if self.rank or (trainer is not None and trainer.sanity_checking):
             return
-        run = self.recording.run if self._is_fitting else self._begin_evaluation()
+        if self._is_fitting:
+            run = self.recording.run
+        else:
+            run = self._runs.of_evaluation(self._mark, self._hyperparams)
+            if run is not None:
+                self.experiment.release(run)
         if run is None:
             return
         with self.recording.guard("a step"):
@@ -229,7 +152,7 @@ class Training:
         run, trainer = self.recording.run, self._trainer
         paths = [getattr(callback, name, "") for name in ("_last_checkpoint_saved", "last_model_path")]
         path = next(filter(None, paths), None)
-        if run is None or trainer is None or path is None or not self.records:
+        if run is None or trainer is None or path is None or self.rank:
             return
         step = max(self.progress.last_step(trainer), 0)
         self._checkpoints[path] = step
@@ -267,65 +190,58 @@ class Training:
         """A trainer has ended what it began. Never raises."""
         error = error or self._error
         with self.recording.guard("the end of the training"):
-            if self.records:
-                self._end(error, is_success)
+            if self.rank:
+                if error is not None and self._is_fit and not recording_is_disabled():
+                    tell_failure(self.recording, error, self.rank, self._source)
+            elif is_success:
+                self._finish()
+            else:
+                self._fail(error)
         self._mark = self._error = self._trainer = None
-        self._is_announced = self._is_fitting = self._is_joined = False
+        self._is_announced = self._is_fitting = False
 
-    def _end(self, error: BaseException | None, is_success: bool) -> None:
-        trainer, recording = self._trainer, self.recording
-        if self._is_announced and not is_success:  # it failed before its first step
-            self.begin_fit(trainer, trainer.lightning_module)
-        run = recording.run
+    def _finish(self) -> None:
+        run = self.recording.run
+        if self._is_fitting and run is not None:
+            self._last_step = max(self.progress.last_step(self._trainer), 0)
+            self._log_best(run, self._trainer)
+            pin(None)
+        if not self._may_come_before_a_fit:
+            self.recording.finish()
+
+    @property
+    def _may_come_before_a_fit(self) -> bool:
+        """Whether it is a validation whose run a fit goes on with, should one come."""
+        if self._trainer is None or self._runs.fits or self._runs.is_joined:
+            return False
+        return bool(self._trainer.state.fn == "validate")
+
+    def _fail(self, error: BaseException | None) -> None:
+        if self._is_announced:  # it failed before its first step
+            self.begin_fit(self._trainer, self._trainer.lightning_module)
+        recording, step = self.recording, None
+        is_its_own = self._is_fitting or (recording.is_open and not self._runs.is_joined)
+        run = recording.run if self._is_fitting or recording.is_open else recording.join()
         if run is None:
             return
-        step = None
         if self._is_fitting:
-            step = self._last_step = max(self.progress.last_step(trainer), 0)
-        if is_success:
-            if self._is_fitting:
-                self._log_best(run, trainer)
-            elif self._is_before_fit(trainer):
-                return
-            recording.finish()
-            return
-        status, text = ("failed", None) if error is None else ending(error)
+            step = self._last_step = max(self.progress.last_step(self._trainer), 0)
+        status, text = ending(error)
         if error is not None and status == "failed":
-            _log_exception(run, step, error)
-        if self._is_fitting or not self._is_joined:
+            log_exception(run, step, error)
+            text = (failure_elsewhere() if self._is_fitting else None) or text
+        if is_its_own:
             recording.finish(status, text)
         else:
-            recording.finish()  # the training had ended well before
-
-    def _is_before_fit(self, trainer: Any) -> bool:
-        """Whether it was a validation for a fit that comes: its run goes on."""
-        return trainer is not None and trainer.state.fn == "validate" and not self._fits and not self._is_joined
+            recording.finish()  # the training had ended, and stays as it ended
 
     def _log_best(self, run: ActiveRun, trainer: Any) -> None:
         for callback in trainer.checkpoint_callbacks:
             path, monitor = getattr(callback, "best_model_path", None), getattr(callback, "monitor", None)
             if path and monitor is not None:
-                step = self._checkpoints.get(path)
-                score = callback.best_model_score
-                run.log_event(
-                    "best_model", step, {"path": _absolute(path), "monitor": monitor, "metric": score, "step": step}
-                )
-
-    def _is_fit(self) -> bool:
-        return self._trainer is not None and self._trainer.state.fn == "fit"
-
-
-def ending(error: BaseException) -> tuple[str, str | None]:
-    """Status and text of a run that an exception ended; Lightning tells a SIGTERM by one of its own."""
-    if type(error).__name__ == "SIGTERMException":
-        return "interrupted", "SIGTERM"
-    return ending_of(error)
-
-
-def _log_exception(run: ActiveRun, step: int | None, error: BaseException) -> None:
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    details = {"type": type(error).__qualname__, "rank": 0, "traceback": "".join(lines)}
-    run.log_event("exception", step, {**details, "message": describe_exception(error)})
+                step, score = self._checkpoints.get(path), callback.best_model_score
+                details = {"path": _absolute(path), "monitor": monitor, "metric": score, "step": step}
+                run.log_event("best_model", step, details)
 
 
 def _absolute(path: str) -> str:
