@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from trainstore.backends import current_folder
 from trainstore.endings import ending_of
@@ -81,6 +81,12 @@ class Recording:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._failures = Failures(reraise=False)
+
+    def __copy__(self) -> Self:
+        """The same arguments, nothing recorded; an open store or run is shared."""
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(vars(self), _store=None, _run=None, _failures=Failures(reraise=False))
+        return copied
 
     # --- Which run ---------------------------------------------------------------------------------------------------
 
