@@ -132,4 +132,5 @@ def test_what_w_and_b_recorded_goes_on_in_its_words(store: TrainStore) -> None:
         run.log({"loss": 1.0})
         assert run.step == 32
     fork = store.get_run("fork")
+    assert fork.hyperparams == RUNS["first001"]["params"]
     assert (fork.parent_uid, fork.parent_step) == (store.get_run(RUNS["first001"]["name"]).uid, 30)

@@ -18,7 +18,7 @@ Inside::
     beginning.py   init: which run begins; settings.py: its arguments and the environment; sessions.py: the open runs
     runs.py        the run; steps.py: at which steps its values are kept; contents.py: what becomes of each
     configs.py, summaries.py   both as attributes and items
-    media.py, tables.py, artifacts.py, files.py   what is not a number
+    media.py, tables.py, plot.py, artifacts.py, files.py   what is not a number
     names.py       W&B's names that are missing here
 """
 
@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from trainstore.integrations.targets import Target
-from trainstore.integrations.wandb import beginning, sessions
+from trainstore.integrations.wandb import beginning, plot, sessions
 from trainstore.integrations.wandb.artifacts import Artifact
 from trainstore.integrations.wandb.configs import Config
 from trainstore.integrations.wandb.errors import AuthenticationError, CommError, Error, UsageError
@@ -47,6 +47,7 @@ from trainstore.integrations.wandb.media import (
     box3d,
 )
 from trainstore.integrations.wandb.names import MODULE_NAMES, missing
+from trainstore.integrations.wandb.plot import plot_table, visualize
 from trainstore.integrations.wandb.runs import AlertLevel, Metric, Run
 from trainstore.integrations.wandb.settings import Settings
 from trainstore.integrations.wandb.summaries import Summary
@@ -276,6 +277,8 @@ __all__ = [
     "login",
     "mark_preempting",
     "pin_config_keys",
+    "plot",
+    "plot_table",
     "require",
     "save",
     "setup",
@@ -285,5 +288,6 @@ __all__ = [
     "termwarn",
     "unwatch",
     "use_artifact",
+    "visualize",
     "watch",
 ]

@@ -16,7 +16,7 @@ from trainstore.integrations.wandb.configs import defaults_here, read_config
 from trainstore.integrations.wandb.errors import UsageError
 from trainstore.integrations.wandb.names import warn_once
 from trainstore.integrations.wandb.runs import Run
-from trainstore.integrations.wandb.settings import LEFT_OUT, Settings, settled
+from trainstore.integrations.wandb.settings import LEFT_OUT, Moment, Settings, settled
 from trainstore.run import ActiveRun, recording_is_disabled
 
 logger = logging.getLogger("trainstore")
@@ -117,9 +117,7 @@ def _run(store: Target, settings: Settings, config: dict[str, Any]) -> Run:
         active = recording.begin()
         return Run(recording, active, settings, config=config, first_row=_next_row(active))
     if settings.fork_from is not None:
-        parent = _find(recording, settings, settings.fork_from.run) or _uid(settings, settings.fork_from.run)
-        active = recording.begin(parent=parent, parent_step=settings.fork_from.step)
-        return _begun(recording, active, settings, config, first_row=settings.fork_from.step + 1)
+        return _forked(recording, settings, config, settings.fork_from)
     if settings.resume_from is not None:
         settings.run_id = settings.run_id or settings.resume_from.run
         return _resumed(recording, settings, config, step=settings.resume_from.step)
@@ -156,6 +154,14 @@ def _resumed(recording: Recording, settings: Settings, config: dict[str, Any], s
     if settings.run_notes and active is not None:
         active.set_notes(settings.run_notes)
     return run
+
+
+def _forked(recording: Recording, settings: Settings, config: dict[str, Any], origin: Moment) -> Run:
+    """A new run from a step of another, whose configuration it takes over."""
+    found = _find(recording, settings, origin.run)
+    inherited = recording.store.get_run(found).hyperparams if found is not None else {}
+    active = recording.begin(hyperparams=inherited, parent=found or _uid(settings, origin.run), parent_step=origin.step)
+    return _begun(recording, active, settings, {**inherited, **config}, first_row=origin.step + 1)
 
 
 def _begun(

@@ -138,10 +138,10 @@ def read_config(
             values = {name: value for name, value in vars(values).items() if not name.startswith("_")}
     if not isinstance(values, Mapping):
         raise UsageError(f"config cannot be {type(values).__name__}: pass a dict, a configuration or a YAML file")
-    left_out, wanted = set(exclude or ()), set(include or values)
+    left_out, wanted = set(exclude or ()), set(include or ())
     # W&B strips hyphens from names: those of a command line's options.
     named = {name.strip("-") if isinstance(name, str) else name: value for name, value in values.items()}
-    return {name: value for name, value in named.items() if name in wanted and name not in left_out}
+    return {name: value for name, value in named.items() if (not wanted or name in wanted) and name not in left_out}
 
 
 def defaults_here() -> dict[str, Any]:

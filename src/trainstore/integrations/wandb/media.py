@@ -124,9 +124,14 @@ class Histogram(Media):
 
     def __init__(self, sequence: Any = None, np_histogram: Any = None, num_bins: int = 64, **facts: Any) -> None:
         super().__init__(None, **facts)
-        counts, edges = np_histogram if np_histogram is not None else _counted(sequence, num_bins)
-        self.histogram, self.bins = _numbers(counts)[:MAX_BINS], _numbers(edges)[: MAX_BINS + 1]
-        self.facts |= {"values": self.histogram, "bins": self.bins}
+        self.histogram: list[float] = []
+        self.bins: list[float] = []
+        try:
+            counts, edges = np_histogram if np_histogram is not None else _counted(sequence, num_bins)
+            self.histogram, self.bins = _numbers(counts)[:MAX_BINS], _numbers(edges)[: MAX_BINS + 1]
+            self.facts |= {"values": self.histogram, "bins": self.bins}
+        except Exception:  # noqa: BLE001 - anything may be given, and no error of ours may reach a training
+            self.facts |= described(sequence if np_histogram is None else np_histogram)
 
 
 class Chart(Media):

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from trainstore.endings import ending_of
+from trainstore.integrations.parameters import count_parameters
 from trainstore.integrations.recording import Recording
 from trainstore.integrations.wandb import contents, sessions
 from trainstore.integrations.wandb.configs import Config
@@ -281,7 +282,7 @@ class Run(FileMethods):
             models = models if isinstance(models, (list, tuple)) else [models]
             facts = {
                 "model_class": ", ".join(type(model).__name__ for model in models),
-                "parameters": sum(int(one.numel()) for model in models for one in model.parameters()),
+                "num_parameters": sum(map(count_parameters, models)),
             }
             if self.active is not None:
                 self.active.log_hyperparams(facts, "mth")
@@ -473,8 +474,10 @@ class Run(FileMethods):
         self.release()
         self._is_finished = True
         sessions.ended(self)
-        if self._recording is not None:
+        if self._recording is not None and self._recording.run is self.active:
             self._recording.finish(status, error)
+        elif self.active is not None:  # unpickled: one more writer of the run
+            self.active.finish()
 
     def _new_exception(self) -> BaseException | None:
         """An exception that is being handled, or that ended a notebook's cell, since the run began."""

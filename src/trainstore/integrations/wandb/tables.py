@@ -51,7 +51,7 @@ class Table:
         if not isinstance(given, Iterable) and given is not None:
             raise UsageError(f"data {given!r} is not rows: pass a list of rows, an array or a DataFrame")
         for row in given or ():
-            self.add_data(*(row.values() if isinstance(row, Mapping) else row))
+            self.add_data(*(map(row.get, self.columns) if isinstance(row, Mapping) else row))
 
     def __len__(self) -> int:
         return len(self.data)

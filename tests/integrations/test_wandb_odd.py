@@ -1,0 +1,461 @@
+"""Scripts in W&B's words that do what they should not, or what W&B allows and others do not expect."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import pickle
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fixtures.library_tests import only_run
+from trainstore import TrainStore
+from trainstore.integrations import wandb
+from trainstore.integrations.wandb import names, sessions
+
+
+class Hostile:
+    """Nothing can be asked of it."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+    __str__ = __float__ = __len__ = __iter__ = __repr__
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """No run of another test, and nothing that was warned of before."""
+    names._warned.clear()
+    sessions._last.clear()
+    yield
+    wandb.teardown()
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+# --- log -------------------------------------------------------------------------------------------------------------
+
+
+def test_values_of_any_type_are_kept_and_never_raise(store: TrainStore) -> None:
+    """Numbers of any library are numbers, the rest is kept as it can be, and the good values beside it are there."""
+    circle: dict[str, Any] = {}
+    circle["self"] = circle
+    weight = torch.ones(2, requires_grad=True)
+    odd: dict[Any, Any] = {
+        "numpy": np.float32(0.5), "array": np.arange(3), "tensor": (weight * 2).sum(), "decimal": Decimal("0.25"),
+        "bool": True, "none": None, "text": "a", "list": [1, 2], "bytes": b"x", "complex": 1j, "huge": 10**400,
+        "nan": math.nan, "set": {1}, "hostile": Hostile(), "empty": {}, "circle": circle, 7: 8, ("a", 1): 2,
+        "a": {"b": 1}, "a.b": 2, "": 3, "x" * 300: 4,
+    }  # fmt: skip
+    with wandb.init(store=store) as run:
+        run.log(odd)
+        for broken in (None, 3, "text", [("a", 1)], Hostile()):
+            run.log(broken)
+        run.log({"loss": 0.5})
+        assert run.summary["tensor"] == 4.0  # not the tensor, whose graph it would keep
+    record = only_run(store)
+    metrics = record.metrics
+    assert record.status == "finished"
+    assert (metrics["numpy"], metrics["tensor"], metrics["decimal"], metrics["7"]) == (0.5, 4.0, 0.25, 8)
+    assert (metrics["a.b"], metrics["a.b~2"]) == (1, 2)
+    assert math.isnan(metrics["nan"])
+    assert record.metrics["loss"] == 0.5
+    assert len(store.list_events(record, kind="refused")) == 5
+
+
+def test_steps_of_any_kind_are_kept(store: TrainStore) -> None:
+    """A step that goes back is kept, where W&B drops it; what is no step is an event with its values."""
+    with wandb.init(store=store) as run:
+        for step in (5, 3, np.int64(7), 8.0, torch.tensor(9)):
+            run.log({"loss": float(step)}, step=step)  # type: ignore[arg-type]
+        for broken in ("x", -1, 2.5, math.nan, True, Hostile()):
+            run.log({"loss": 1.0}, step=broken)  # type: ignore[arg-type]
+        run.log({"counted": 1})
+        run.log({"counted": 2})
+        run.log({"old": 1}, step=2, commit=True)
+        assert run.step == 11
+    log = store.list_step_logs(run.active).set_index("step")
+    assert log["loss"].dropna().to_dict() == {3: 3.0, 5: 5.0, 7: 7.0, 8: 8.0, 9: 9.0}
+    assert log["counted"].dropna().to_dict() == {9: 1, 10: 2}
+    assert log["old"].dropna().to_dict() == {2: 1}
+    assert len(store.list_events(run.active, kind="refused")) == 6
+
+
+def test_a_value_waits_for_its_axis_until_the_step_ends(store: TrainStore) -> None:
+    """commit=False, an axis that comes later, one that never comes, one that is no step, patterns."""
+    with wandb.init(store=store) as run:
+        run.define_metric("train/step")
+        run.define_metric("train/*", step_metric="train/step")
+        run.define_metric("val/acc", step_metric="train/step", summary="max,min")
+        run.define_metric("by/*", step_metric="epoch")
+        run.log({"train/loss": 1.0})  # no axis yet: W&B's count, 0
+        run.log({"train/loss": 0.9, "val/acc": 0.1}, commit=False)
+        run.log({"train/step": 100, "other": 1})
+        run.log({"val/acc": 0.7})  # the axis' last value
+        run.log({"val/acc": 0.5, "train/step": 200.0}, step=50)
+        run.log({"train/loss": 0.8}, step=50)
+        run.log({"by/x": 1, "epoch": 3}, step=60)
+        run.log({"val/acc": 0.6}, commit=False)
+        for name, axis in (("", "a"), ("a*b", "step"), (7, "step"), ("a", 7)):
+            run.define_metric(name, step_metric=axis, summary="worst")  # type: ignore[arg-type]
+        assert run.summary["val/acc"] == {"max": 0.7, "min": 0.1}
+        assert run.summary["val/acc"].max == 0.7
+    log = store.list_step_logs(run.active).set_index("step")
+    assert log["train/loss"].dropna().to_dict() == {0: 1.0, 100: 0.9, 200: 0.8}
+    assert log["val/acc"].dropna().to_dict() == {100: 0.7, 200: 0.6}
+    assert log["other"].dropna().to_dict() == {1: 1}
+    assert log["by/x"].dropna().to_dict() == {60: 1}
+    assert log["epoch"].dropna().to_dict() == {60: 3.0}
+
+
+def test_before_init_it_says_so_and_after_finish_it_is_kept(store: TrainStore) -> None:
+    """wandb.Error, as in W&B; what is logged after the end is stored, and the status stays."""
+    for call in (wandb.log, wandb.alert, wandb.define_metric, wandb.save):
+        with pytest.raises(wandb.Error, match=r"call wandb\.init\(\) first"):
+            call({})
+    for read in (lambda: wandb.config.lr, lambda: wandb.config["lr"], lambda: wandb.summary.update({"a": 1})):
+        with pytest.raises(wandb.Error, match=r"call wandb\.init\(\) first"):
+            read()
+    assert wandb.run is None
+    wandb.finish()
+    run = wandb.init(store=store)
+    wandb.log({"loss": 1.0})
+    wandb.finish(exit_code=3)
+    run.log({"loss": 0.5})
+    wandb.log({"test": 0.9})
+    wandb.config.late = True
+    store.flush()
+    record = only_run(store)
+    assert (record.status, record.error, record.metrics) == ("failed", "exit code 3", {"loss": 0.5, "test": 0.9})
+    assert record.hyperparams == {"late": True}
+
+
+# --- init ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_init_returns_the_run_unless_told_otherwise(
+    store: TrainStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """reinit, and a notebook's cell that is run again after Ctrl-C."""
+    first = wandb.init(store=store, name="first")
+    assert wandb.init(store=store, config={"lr": 1}) is first
+    assert first.config.lr == 1
+    wandb.init(store=store, name="beside", reinit="create_new")
+    assert wandb.run is first
+    second = wandb.init(store=store, name="second", reinit=True)
+    assert wandb.run is second
+    assert store.list_runs()["status"].value_counts().to_dict() == {"finished": 2, "running": 1}
+    assert store.get_run("beside").status == "finished"
+    assert [text for text in warnings_in(caplog) if "which is returned" in text]
+
+    monkeypatch.setattr(sessions, "in_notebook", lambda: True)
+    monkeypatch.setattr("sys.last_value", KeyboardInterrupt(), raising=False)
+    third = wandb.init(store=store, name="third")
+    assert store.get_run("second").status == "interrupted"
+    wandb.init(store=store)
+    assert store.get_run(third.active).status == "finished"
+
+
+def test_arguments_without_a_meaning_here_are_named_once(store: TrainStore, caplog: pytest.LogCaptureFixture) -> None:
+    """And the training goes on."""
+    for _ in range(2):
+        with wandb.init(store=store, save_code=True, sync_tensorboard=True, force=True, anonymous="allow") as run:
+            run.log({"loss": 1}, sync=False)
+    told = warnings_in(caplog)
+    assert len(told) == 2
+    assert "save_code has no meaning" in told[0]
+
+
+def test_the_environment_and_settings_are_heard(store: TrainStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An argument wins over a setting, a setting over the environment."""
+    for name in ("PROJECT", "NAME", "NOTES", "RUN_GROUP", "JOB_TYPE", "ENTITY"):
+        monkeypatch.setenv(f"WANDB_{name}", f"of-env-{name.lower()}")
+    monkeypatch.setenv("WANDB_TAGS", "a, b")
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef0123456789abcdef01234567")
+    settings = wandb.Settings(run_name="of-settings", run_group="of-settings", console="off", start_method="thread")
+    wandb.init(store=store, settings=settings, group="given")
+    assert (wandb.run.project, wandb.run.name, wandb.run.group) == ("of-env-project", "of-settings", "given")
+    wandb.finish()
+    record = only_run(store)
+    assert record.notes == "of-env-notes"
+    assert record.tags == {
+        "a": True,
+        "b": True,
+        "group": "given",
+        "job_type": "of-env-job_type",
+        "entity": "of-env-entity",
+    }
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    with wandb.init(store=store, config={"lr": 1}) as run:
+        run.log({"loss": 1})
+        run.alert("a")
+        run.log_artifact(wandb.Artifact("a", "b"))
+        run.name = "x"
+        assert (run.disabled, run.config.lr, run.summary["loss"]) == (True, 1, 1)
+    assert len(store.list_runs()) == 1
+
+
+def test_a_configuration_of_any_kind_is_taken(
+    store: TrainStore, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A namespace, W&B's YAML, the current folder's defaults; some names left out."""
+    import argparse
+
+    (tmp_path / "config-defaults.yaml").write_text("epochs:\n  desc: of the data\n  value: 3\nlr:\n  value: 1\n")
+    monkeypatch.chdir(tmp_path)
+    with wandb.init(store=store, config=argparse.Namespace(lr=0.1, key=2), config_exclude_keys=["key"]) as run:
+        assert dict(run.config) == {"epochs": 3, "lr": 0.1}
+        run.config["--batch-size"] = 8
+        run.config.setdefaults({"lr": 5, "seed": 1})
+        assert run.config.get("absent", 9) == 9
+        with pytest.raises(AttributeError, match="it has epochs, lr, batch-size, seed"):
+            _ = run.config.absent
+    assert only_run(store).hyperparams == {"epochs": 3, "lr": 0.1, "batch-size": 8, "seed": 1}
+
+
+def test_resuming_says_what_it_cannot(store: TrainStore, caplog: pytest.LogCaptureFixture) -> None:
+    """must and never raise before the training; auto without an id begins a new run; an id alone begins anew."""
+    with pytest.raises(wandb.UsageError, match="no run with the id 'x'"):
+        wandb.init(store=store, id="x", resume="must")
+    with pytest.raises(wandb.UsageError, match="exclude each other"):
+        wandb.init(store=store, id="x", resume="allow", fork_from="y?_step=1")
+    for loss in (1.0, 2.0):
+        with wandb.init(store=store, id="x") as run:
+            run.log({"loss": loss})
+    with pytest.raises(wandb.UsageError, match="resume='never'"):
+        wandb.init(store=store, id="x", resume="never")
+    assert store.list_step_logs(run.active)["loss"].tolist() == [2.0]
+    assert store.list_step_logs(run.active, attempts="all")["loss"].tolist() == [1.0, 2.0]
+    with (
+        wandb.init(store=store, resume="auto") as fresh,
+        pytest.raises(wandb.UsageError, match="while a run is recorded"),
+    ):
+        wandb.init(store=store, id=fresh.id, resume="must")
+    assert len(store.list_runs()) == 2
+    assert [text for text in warnings_in(caplog) if "resume='auto' needs" in text]
+    with wandb.init(store=store, id=fresh.id, resume="must") as again:
+        assert again.active.uid == fresh.id  # type: ignore[union-attr]
+
+
+# --- Names -----------------------------------------------------------------------------------------------------------
+
+
+def test_names_that_are_missing_do_nothing_while_a_run_is_recorded(
+    store: TrainStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They warn once; before init an AttributeError says what to use. A name that is nobody's always is one."""
+    with pytest.raises(AttributeError, match="Optuna"):
+        _ = wandb.sweep
+    assert not hasattr(wandb, "Api")
+    with wandb.init(store=store) as run:
+        for _ in range(2):
+            runs = wandb.Api().runs("me/project")
+            assert (list(runs), len(runs), bool(runs), repr(runs)) == (
+                [],
+                0,
+                False,
+                "<wandb.Api, which does nothing in trainstore>",
+            )
+        with wandb.sklearn.plot_classifier(1, 2) as chart:
+            run.log({"chart": chart, "loss": 1})
+
+        class Callback(wandb.keras.WandbCallback):  # type: ignore[misc]
+            """Derives from what is not there."""
+
+        assert not isinstance(run, wandb.wandb_sdk)
+        run.restore("model.h5")
+        for owner in (wandb, run):
+            with pytest.raises(AttributeError, match="as in W&B"):
+                _ = owner.lgo
+    told = warnings_in(caplog)
+    assert len(told) == 5
+    assert "list_runs" in told[0]
+    assert only_run(store).metrics == {"loss": 1}
+
+
+def test_every_public_name_of_w_and_b_is_there_or_known_as_missing() -> None:
+    """What `import *` of W&B 0.31 gives."""
+    public = """
+        __version__ init finish setup save sweep controller agent config log summary join Api Graph Image Plotly Video
+        Audio Table EvalTable Html box3d Object3D Molecule Histogram ArtifactTTL log_artifact use_artifact log_model
+        use_model link_model define_metric watch unwatch plot_table Run
+        """
+    for name in public.split():
+        assert name in vars(wandb) or name in names.MODULE_NAMES, name
+
+
+# --- Media -----------------------------------------------------------------------------------------------------------
+
+
+def test_media_are_events_and_tables_are_samples(store: TrainStore) -> None:
+    """Of each what is known without reading it: shape, path, caption; a histogram's bins; a table's rows."""
+    import pandas as pd
+
+    table = wandb.Table(columns=["prompt", "completion", 3], data=[["a", "b", wandb.Image("x.png")]])
+    table.add_data("c", "d", 4)
+    table.add_column("score", np.array([0.5, 0.25]))
+    with wandb.init(store=store) as run:
+        run.log({"loss": 1.0}, step=9)
+        run.log(
+            {
+                "picture": wandb.Image(np.zeros((4, 3, 3)), caption="four"),
+                "pictures": [wandb.Image(torch.zeros(2, 2)), wandb.Image("a.png"), wandb.Video("v.mp4", fps=4)],
+                "sound": wandb.Audio("a.wav", sample_rate=8000),
+                "page": wandb.Html("<p>hello</p>"),
+                "weights": wandb.Histogram(torch.tensor([0.0, 1.0, math.nan, 1.0]), num_bins=2),
+                "broken": wandb.Histogram(Hostile()),
+                "points": wandb.Object3D({"type": "lidar"}),
+                "texts/story": table,
+                "frame": pd.DataFrame({"completion": ["e"], "words": [1]}),
+                "chart": wandb.plot.line(wandb.Table(columns=["x", "y"], data=[[1, 2]]), "x", "y", title="T"),
+                "matrix": wandb.plot.confusion_matrix(y_true=[0, 1, 1], preds=[0, 1, 0], class_names=["n", "y"]),
+                "no": wandb.plot.line_series(xs=3, ys=Hostile()),
+                "file": wandb.Artifact("data", "dataset"),
+            },
+            step=9,
+        )
+    events = {
+        (kind, details.get("key")): details
+        for kind, details in store.list_events(run.active)[["kind", "details"]].itertuples(index=False)
+    }
+    assert events["image", "picture"] == {"key": "picture", "shape": [4, 3, 3], "dtype": "float64", "caption": "four"}
+    assert events["image", "pictures"]["count"] == 2
+    assert events["video", "pictures"]["items"] == [{"path": "v.mp4", "fps": 4}]
+    assert events["audio", "sound"]["sample_rate"] == 8000
+    assert events["html", "page"]["html"] == "<p>hello</p>"
+    assert events["histogram", "weights"] == {"key": "weights", "values": [1, 2], "bins": [0, 0.5, 1]}
+    assert events["plot", "chart"]["title"] == "T"
+    assert {"histogram", "object3D", "artifact"} <= {kind for kind, _ in events}
+    assert set(store.list_events(run.active)["step"]) == {9}
+    samples = store.list_samples(run.active)
+    assert samples.groupby("set").size().to_dict() == {"texts/story": 2, "frame": 1, "chart": 1, "matrix": 3}
+    story = samples[samples["set"] == "texts/story"]
+    assert story["completion"].tolist() == ["b", "d"]
+    assert story["score"].tolist() == [0.5, 0.25]
+    assert story["3"].tolist() == [{"kind": "image", "path": "x.png"}, 4]
+    assert only_run(store).metrics == {"loss": 1.0}
+    with pytest.raises(wandb.UsageError, match="a row of 1 cells"):
+        table.add_data(1)
+
+
+def test_files_are_named_and_stay_where_they_are(store: TrainStore, tmp_path: Any) -> None:
+    """Artifacts, models and saved files are events with paths and sizes; nothing can be downloaded."""
+    tmp_path = tmp_path / "out"
+    tmp_path.mkdir()
+    (tmp_path / "model.pt").write_bytes(b"1234")
+    with wandb.init(store=store, dir=tmp_path.parent) as run:
+        artifact = wandb.Artifact("model", type="model", metadata={"epochs": 3})
+        artifact.add_dir(tmp_path).add_reference("s3://bucket/x")
+        assert run.log_artifact(artifact, aliases=["best"]).wait() is artifact
+        wandb.log_model(tmp_path / "model.pt")
+        assert wandb.save(str(tmp_path / "*.pt")) == [str(tmp_path / "model.pt")]
+        run.log_artifact(7)
+        with pytest.raises(wandb.UsageError, match="trainstore keeps no files"):
+            wandb.use_artifact("data:latest").download()
+        assert os.path.isdir(run.dir)
+    found = store.list_events(run.active, kind="artifact")["details"].tolist()
+    assert found[0]["files"] == 2
+    assert (found[0]["size"], found[0]["aliases"], found[0]["metadata"]) == (4, ["best"], {"epochs": 3})
+    assert (found[1]["type"], found[1]["paths"]) == ("model", [str(tmp_path / "model.pt")])
+    assert found[2] == {"name": "data:latest", "used": True}
+    (saved,) = store.list_events(run.active, kind="file")["details"]
+    assert saved["paths"] == [str(tmp_path / "model.pt")]
+
+
+def test_what_else_a_run_is_told(store: TrainStore) -> None:
+    """Alerts, of one title once a minute; a watched model; a new name, notes and tags; a summary of a curve."""
+    with wandb.init(store=store) as run:
+        run.log({"loss": 1.0}, step=4)
+        for _ in range(3):
+            run.alert("slow", "very", level="WARN")
+        run.alert("odd", level="loud")
+        run.alert("again", wait_duration=0)
+        run.alert("again", wait_duration=0)
+        wandb.watch(torch.nn.Linear(3, 2), log="all", log_freq=10)
+        wandb.watch(Hostile())
+        run.name, run.notes, run.tags = "renamed", "notes", ["a"]
+        run.summary["loss"] = 0.1
+        run.summary.update({"best": {"f1": 0.9}})
+    record = store.get_run("renamed")
+    alerts = store.list_events(record, kind="alert")["details"].tolist()
+    assert [(alert["title"], alert["level"]) for alert in alerts] == [
+        ("slow", "warn"), ("odd", "info"), ("again", "info"), ("again", "info")
+    ]  # fmt: skip
+    assert (record.notes, record.tags) == ("notes", {"a": True})
+    assert record.metrics == {"loss": 1.0, "best.f1": 0.9}
+    assert store.list_events(record, kind="summary")["details"].tolist() == [{"loss": 0.1}]
+    assert store.list_runs()[["mth__num_parameters", "mth__model_class"]].iloc[0].tolist() == [8, "Linear"]
+
+
+# --- Threads and processes -------------------------------------------------------------------------------------------
+
+
+def test_threads_forked_children_and_a_pickled_run_log_into_one_run(store: TrainStore) -> None:
+    """No call is lost or counted twice; a child's own init begins a run of its own."""
+    run = wandb.init(store=store, name="shared")
+
+    def log() -> None:
+        for _ in range(50):
+            wandb.log({"counted": 1})
+
+    threads = [threading.Thread(target=log) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            wandb.log({"child": 1.0}, step=1_000)
+            assert wandb.run is run
+            with wandb.init(store=store, name="own") as own:
+                own.log({"loss": 1.0})
+                code = 0 if own is not run else 2
+            store.flush()
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    copy = pickle.loads(pickle.dumps(run))
+    copy.log({"copied": 2.0}, step=2_000)
+    copy.finish()
+    assert wandb.run is run
+    wandb.finish()
+    store.recover()
+    rows = store.list_step_logs("shared").set_index("step")
+    assert rows["counted"].dropna().index.tolist() == list(range(200))
+    assert rows["child"].dropna().to_dict() == {1_000: 1.0}
+    assert rows["copied"].dropna().to_dict() == {2_000: 2.0}
+    assert store.get_run("own").status == "finished"
+
+
+def test_a_script_that_never_finishes_its_run_ends_it(start_script: Any, database_url: str) -> None:
+    """At its exit; with what waited for its axis; failed, if an exception ended it."""
+    script = start_script(
+        """
+        import sys
+        from trainstore.integrations import wandb
+
+        wandb.init(store=sys.argv[1], name="left")
+        wandb.define_metric("loss", step_metric="global_step")
+        wandb.log({"global_step": 7})
+        wandb.log({"loss": 1.0}, commit=False)
+        wandb.config.update({"lr": 1 / len(sys.argv[2:])})
+        """,
+        database_url,
+    )
+    script.finish(code=1)
+    with TrainStore(database_url) as store:
+        record = store.get_run("left")
+        assert (record.status, record.error) == ("failed", "ZeroDivisionError: division by zero")
+        assert store.list_step_logs(record).set_index("step")["loss"].to_dict() == {7: 1.0}
