@@ -25,6 +25,7 @@ from trainstore.values import canonical_hyperparams
 NAME = "trainstore"
 MAX_IMAGES = 100  # described in one event
 MAX_ROWS = 10_000  # kept of one table
+STARTS = hasattr(GeneralTracker, "start")  # releases before 1.8 do not call `TrainStoreTracker.start`
 _CALLERS = 6  # frames to look for the Accelerator in
 
 
@@ -146,7 +147,7 @@ class TrainStoreTracker(GeneralTracker):  # type: ignore[misc]
         return False
 
     def _begin(self, step: Any) -> ActiveRun | None:
-        if not self._is_started:  # by releases before 1.8
+        if not self._is_started:
             with self._recording.guard("the beginning of the run"):
                 self.start()
         return self._late.begin(step)
@@ -167,8 +168,8 @@ class TrainStoreTracker(GeneralTracker):  # type: ignore[misc]
         Args:
             values: Name → value.
         """
-        if not self._is_started:
-            self.start()  # older releases do not
+        if not self._is_started or not STARTS:
+            self.start()
         with self._recording.guard("hyperparameters"):
             config = {**canonical_hyperparams(values), **self._hyperparams}
             if self._late.run is None:
