@@ -166,10 +166,10 @@ def test_images_are_events_and_tables_are_samples(store):
     (image,) = store.list_events("media", kind="image").to_dict("records")
     assert image["step"] == 4
     assert image["details"] == {
-        "name": "validation",
+        "key": "validation",
         "count": 2,
         "caption": "a dog",
-        "images": [{"shape": [2, 3], "dtype": "float64"}, {"type": "object"}],
+        "items": [{"shape": [2, 3], "dtype": "float64"}, {"type": "object"}],
     }
     samples = store.list_samples("media")[["step", "set", "nr", "prompt", "score"]]
     assert samples.to_numpy().tolist() == [

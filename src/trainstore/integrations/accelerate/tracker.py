@@ -215,7 +215,7 @@ class TrainStoreTracker(GeneralTracker):  # type: ignore[misc]
             for name, images in values.items():
                 images = list(images) if isinstance(images, Sequence) or is_array(images) else [images]
                 facts = [image_facts(image) for image in images[:MAX_IMAGES]]
-                run.log_event("image", step, {**beside, "name": str(name), "count": len(images), "images": facts})
+                run.log_event("image", step, {**beside, "key": str(name), "count": len(images), "items": facts})
 
     def log_table(
         self,
