@@ -14,6 +14,7 @@ from benchmarks.cases import FULL, TINY, Case, Place
 
 GROUPS = (
     "calls",
+    "adapters",
     "durable",
     "callback",
     "callbacks",

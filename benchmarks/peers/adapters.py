@@ -105,6 +105,36 @@ class TrainStore(Tracker):
         return str(best.name)
 
 
+class TrainStoreWandB(Tracker):
+    """A script in W&B's words, into our store: what Trackio is a drop-in for, too."""
+
+    has_short_runs = True
+
+    def start(self) -> None:
+        from trainstore.integrations import wandb
+
+        self.wandb = wandb
+        wandb.init(store=self.folder / "runs.db", name="run")
+
+    def log(self, metrics: dict[str, float], step: int) -> None:
+        self.wandb.log(metrics, step=step)
+
+    def finish(self) -> None:
+        self.wandb.finish()
+
+    def short_run(self, name: str) -> None:
+        self.wandb.init(store=self.folder / "runs.db", project="short", name=name, config=HYPERPARAMS)
+        for step in range(SHORT):
+            self.wandb.log(metrics_of(step), step=step)
+        self.wandb.finish()
+
+    def stored_steps(self) -> int:
+        from trainstore import TrainStore as Store
+
+        with Store(self.folder / "runs.db") as store:
+            return len(store.list_step_logs("run"))
+
+
 class Trackio(Tracker):
     has_short_runs = True
 
@@ -242,6 +272,7 @@ def _leveldb_records(data: bytes) -> Iterator[bytes]:
 
 TRACKERS = {
     "trainstore": TrainStore,
+    "trainstore-wandb": TrainStoreWandB,
     "trackio": Trackio,
     "tensorboard": TensorBoard,
     "mlflow": MLflow,
