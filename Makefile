@@ -8,7 +8,7 @@ PIP_ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 INPUTS := pyproject.toml constraints.txt alembic.ini
-ADAPTER_TESTS := $(patsubst %,tests/integrations/test_%.py,accelerate ignite keras lightgbm lightning optuna sklearn trl wandb xgboost)
+ADAPTER_TESTS := $(patsubst %,tests/integrations/test_%.py,accelerate ignite keras lightgbm lightning optuna trl wandb xgboost)
 
 .PHONY: help demo test test-browser test-adapters coverage soak soak-import soak-merge soak-resume lint pictures docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
 
