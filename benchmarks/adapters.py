@@ -30,3 +30,24 @@ def wandb(place: Place) -> Figures:
         wandb.finish()
         check("the last step", int(store.list_step_logs(run.id, metrics=METRICS[:1])["step"].max()), 10 * steps - 10)
     return {"us": figures["median_us"], "p99_us": figures["p99_us"], "axis_us": axis["median_us"]}
+
+
+@case()
+def accelerate(place: Place) -> Figures:
+    """`Accelerator.log` of 6 metrics: through our tracker, and through Accelerate's for TensorBoard."""
+    from accelerate import Accelerator
+
+    from trainstore.integrations.accelerate import TrainStoreTracker
+
+    steps = place.size.steps
+    with TrainStore(place.url) as store:
+        accelerator = Accelerator(cpu=True, log_with=TrainStoreTracker(store_or_run=store, name="ours"))
+        accelerator.init_trackers("benchmark")
+        ours = timed(accelerator.log, steps)
+        accelerator.end_training()
+        check("their sum", float(store.list_step_logs("ours", metrics=METRICS[:1])[METRICS[0]].sum()), sum_of(steps))
+    accelerator = Accelerator(cpu=True, log_with="tensorboard", project_dir=str(place.folder))
+    accelerator.init_trackers("benchmark")
+    tensorboard = timed(accelerator.log, max(steps // 10, 1))
+    accelerator.end_training()
+    return {"us": ours["median_us"], "tensorboard_us": tensorboard["median_us"]}

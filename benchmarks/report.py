@@ -49,6 +49,7 @@ FLOORS = """
 - The callbacks beside it: a loop that sends the Trainer's events and does nothing else. `GradLogger`'s floor is one
   `clip_grad_norm_` of the same model, which computes the same total; `TBLogger`'s is the `TensorBoardCallback` of
   transformers, given the same logs.
+- `Accelerator.log`: the same call with Accelerate's own tracker for TensorBoard.
 - `Trainer`: a loop of plain PyTorch that computes the same (zero_grad, forward, backward, clipping, AdamW) on the same
   batches from memory; a step is the time between two batches asked for, so the beginning and the end of a training are
   not in it. Of {trainer_runs} trainings of each kind in a round, in turns, the median of the median steps. The small

@@ -64,6 +64,7 @@ ROWS = [
     Row("`run.log` of 500 metrics, median", "calls.wide.median_us", "µs", "calls.wide_floor.median_us", limit=120),
     Row("`wandb.log` of 6 metrics, in W&B's words", "adapters.wandb.us", "µs", "calls.six_floor.median_us", limit=15),
     Row("the same with a step of `define_metric`", "adapters.wandb.axis_us", "µs", "calls.six_floor.median_us"),
+    Row("`Accelerator.log` of 6 metrics", "adapters.accelerate.us", "µs", "adapters.accelerate.tensorboard_us"),
     *_both(
         "10,000 steps × 6 metrics logged and durable", "durable.finished.s", "s", "durable.finished_floor.s",
         at_most=(3, 3),
