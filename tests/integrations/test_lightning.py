@@ -196,8 +196,9 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "way"), [*((kind, "both") for kind in KINDS), *(("in an epoch", way) for way in WAYS[:2])]
+)
 def test_a_resumed_training_goes_on_with_its_run_at_the_exact_step(kind, way, local_store, tmp_path):
     """It is the run's next attempt, by another logger; the steps shown are those of an unbroken training."""
     options, arguments, step = KINDS[kind]
@@ -372,7 +373,7 @@ def test_a_failure_before_the_first_step_is_a_failed_run(way, local_store):
     """With its text: the data cannot be loaded."""
 
     class Model(LIGHTNING.model):
-        def train_dataloader(self):
+        def on_fit_start(self):
             raise RuntimeError("no data")
 
     with pytest.raises(RuntimeError, match="no data"):
@@ -451,8 +452,8 @@ def test_checkpoints_go_where_the_trainer_keeps_its_files(local_store, tmp_path)
     """save_dir, else the trainer's folder; names become names of folders."""
     checkpoint = LIGHTNING.callbacks.ModelCheckpoint()
     logger = LIGHTNING.logger(local_store, project="a/b", name="../c")
-    LIGHTNING.fit(LIGHTNING.trainer(logger, logger, checkpoint, default_root_dir=tmp_path / "out"))
-    assert checkpoint.dirpath == str(tmp_path / "out" / "a_b" / "_c" / "checkpoints")
+    LIGHTNING.fit(LIGHTNING.trainer(logger, checkpoint, default_root_dir=tmp_path / "out"))
+    assert checkpoint.dirpath == str(tmp_path / "out" / "a_b" / "_c" / "checkpoints") == f"{logger.log_dir}/checkpoints"
     logger = LIGHTNING.logger(local_store, name="d", save_dir=tmp_path / "elsewhere")
     assert (logger.save_dir, logger.name, logger.version) == (str(tmp_path / "elsewhere"), "default", "d")
 

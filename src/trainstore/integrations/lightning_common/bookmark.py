@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -68,10 +67,3 @@ class Progress:
         if count == self._at_batch and is_done and not loop._should_accumulate():
             return count  # the batch has made its step, and the counter is about to be raised
         return count - 1
-
-
-def hyperparams_of(params: Any) -> dict[str, Any]:
-    """What ``log_hyperparams`` was given, as a dict: a mapping, a namespace, or nothing."""
-    if params is None:
-        return {}
-    return dict(params) if isinstance(params, Mapping) else dict(vars(params))

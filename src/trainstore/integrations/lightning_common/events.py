@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainstore.errors import InvalidArgumentError
-from trainstore.integrations.lightning_common.bookmark import hyperparams_of
 from trainstore.integrations.lightning_common.experiment import NoExperiment
+from trainstore.integrations.lightning_common.facts import hyperparams_of
 from trainstore.integrations.lightning_common.runs import Runs
 from trainstore.integrations.lightning_common.training import Training
 from trainstore.integrations.recording import Recording
@@ -78,6 +78,10 @@ class TrainerEvents:
         A run begins with the training, when the checkpoint is known. What is recorded through this before then, in
         ``setup`` for example, is kept until it begins. On ranks other than 0 it records nothing.
         """
+        caller = sys._getframe(1)
+        if caller.f_code.co_name == "_call_setup_hook":  # Lightning's own question, before anything is set up
+            with self._training.recording.guard("what a callback sees"):
+                self._join_callbacks(caller.f_locals["trainer"])
         now = self._training.now
         return NoExperiment() if now is None else now
 
@@ -97,6 +101,11 @@ class TrainerEvents:
         trainer = self._known_trainer()
         return self._save_dir or (None if trainer is None else os.fspath(trainer.default_root_dir))
 
+    @property
+    def log_dir(self) -> str | None:
+        """The run's folder in it, where its checkpoints are; for files of your own. None: not known yet."""
+        return None if self.save_dir is None else os.path.join(self.save_dir, self.name, self.version)
+
     # --- The logger's methods ----------------------------------------------------------------------------------------
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -113,15 +122,13 @@ class TrainerEvents:
             self._training.log_hyperparams(hyperparams_of(params))
 
     def log_graph(self, model: Any, input_array: Any = None) -> None:
-        """Where a trainer shows its model: one that has only the logger gets the callback, too."""
+        """Where a trainer shows its model, and with it itself: the last chance to be its callback, too."""
         with self._training.recording.guard("what a callback sees"):
             trainer = getattr(model, "_trainer", None)
-            if trainer is None or self in trainer.callbacks:
-                return
-            trainer.callbacks.insert(0, self)
-            self._watch(trainer)
-            self._training.read_checkpoint(trainer._checkpoint_connector._loaded_checkpoint)
-            self._training.announce()
+            if trainer is not None and self._join_callbacks(trainer):
+                self._watch(trainer)
+                self._training.read_checkpoint(trainer._checkpoint_connector._loaded_checkpoint)
+                self._training.announce()
 
     def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
         """A checkpoint was written: an event."""
@@ -191,6 +198,13 @@ class TrainerEvents:
     def _watch(self, trainer: Any) -> None:
         self._trainer = weakref.ref(trainer)
         self._training.watch(trainer)
+
+    def _join_callbacks(self, trainer: Any) -> bool:
+        """Be one of the trainer's callbacks; whether it was none before."""
+        if self in trainer.callbacks or self not in trainer.loggers:
+            return False
+        trainer.callbacks.insert(0, self)
+        return True
 
     def _listen(self, trainer: Any) -> None:
         """Be one of the trainer's loggers. Not sooner: `ModelCheckpoint` asks the first logger for its folder."""

@@ -1,10 +1,21 @@
-"""What is known of a model and its trainer when a training begins."""
+"""What is known when a training begins: hyperparameters, the model, the trainer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
+
+_OF_LIGHTNING = ("_class_path", "_instantiator")  # what LightningCLI keeps among a module's hyperparameters
+
+
+def hyperparams_of(params: Any) -> dict[str, Any]:
+    """What ``log_hyperparams`` was given, as a dict: a mapping, a namespace, or nothing."""
+    if params is None:
+        return {}
+    values = params if isinstance(params, Mapping) else vars(params)
+    return {name: value for name, value in values.items() if name not in _OF_LIGHTNING}
 
 
 def model_facts(module: Any) -> dict[str, Any]:
@@ -42,6 +53,17 @@ def trainer_settings(trainer: Any) -> dict[str, Any]:
     )
     defaults = {"max_epochs": None, "max_steps": -1, "accumulate_grad_batches": 1, "gradient_clip_val": None}
     return {name: value for name, value in settings.items() if value != defaults[name]}
+
+
+def cli_config(trainer: Any) -> dict[str, Any]:
+    """What ``LightningCLI`` was told that differs from the defaults, but for loggers; nothing without it."""
+    for callback in trainer.callbacks:
+        if any(kind.__name__ == "SaveConfigCallback" for kind in type(callback).__mro__):
+            text = callback.parser.dump(callback.config, format="json", skip_default=True, skip_validation=True)
+            config = json.loads(text)
+            config.get("trainer", {}).pop("logger", None)
+            return {"config": config}
+    return {}
 
 
 def _known(getters: dict[str, Callable[[], Any]]) -> dict[str, Any]:

@@ -10,7 +10,12 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 
 from trainstore.integrations.lightning_common.bookmark import Bookmark, Progress
 from trainstore.integrations.lightning_common.experiment import Experiment
-from trainstore.integrations.lightning_common.facts import model_facts, trainer_facts, trainer_settings
+from trainstore.integrations.lightning_common.facts import (
+    cli_config,
+    model_facts,
+    trainer_facts,
+    trainer_settings,
+)
 from trainstore.integrations.lightning_common.failures import ending, log_exception
 from trainstore.integrations.lightning_common.ranks import failure_elsewhere, pin, tell_failure
 from trainstore.integrations.lightning_common.runs import Runs
@@ -112,6 +117,8 @@ class Training:
             run.log_hyperparams(trainer_facts(trainer), "env")
             self.experiment.release(run)
             pin(run)
+        with self.recording.guard("the configuration of LightningCLI"):
+            run.log_hyperparams(cli_config(trainer))
 
     # --- Under way ---------------------------------------------------------------------------------------------------
 
