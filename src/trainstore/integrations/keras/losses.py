@@ -138,6 +138,8 @@ class Epoch:
 
     def add(self, batch: int, logs: Mapping[str, Any], losses: Losses) -> Iterator[tuple[int, float, dict[str, Any]]]:
         """A batch has ended: step, epoch and values of what can be recorded now."""
+        if self.batches is not None:
+            batch = min(batch, self.batches - 1)  # told together with batches that are not there
         self._waiting[batch] = logs
         while (due := self._due()) in self._waiting:
             yield from self._record(due, self._waiting.pop(due), losses)
