@@ -5,6 +5,10 @@ A library is imported by its case alone: it would be in the figures of the other
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import Any
+
 from benchmarks.calls import timed
 from benchmarks.cases import Cases, Figures, Place, check
 from benchmarks.workload import METRICS, sum_of
@@ -51,3 +55,97 @@ def accelerate(place: Place) -> Figures:
     tensorboard = timed(accelerator.log, max(steps // 10, 1))
     accelerator.end_training()
     return {"us": ours["median_us"], "tensorboard_us": tensorboard["median_us"]}
+
+
+@case()
+def xgboost(place: Place) -> Figures:
+    """Our callback's iteration in a training of small trees, beside XGBoost's own monitor without its output."""
+    import xgboost as library
+
+    from trainstore.integrations.xgboost import TrainStoreCallback
+
+    rounds = place.size.training_steps
+    data = library.DMatrix(*_table())
+    options = {"evals": [(data, "train"), (data, "valid")], "verbose_eval": False}
+    with TrainStore(place.url) as store:
+        ours = TrainStoreCallback(store)
+        monitor = library.callback.EvaluationMonitor(logger=lambda text: None)
+        times = [_timing(callback, "after_iteration") for callback in (ours, monitor)]
+        library.train({"max_depth": 1, "nthread": 1}, data, rounds, callbacks=[ours, monitor], **options)
+        check("iterations", len(store.list_step_logs(ours.run)), rounds)
+    return {"us": _median_us(times[0]), "own_us": _median_us(times[1])}
+
+
+@case()
+def lightgbm(place: Place) -> Figures:
+    """The same of LightGBM, beside its `record_evaluation`."""
+    import lightgbm as library
+
+    from trainstore.integrations.lightgbm import TrainStoreCallback
+
+    rounds = place.size.training_steps
+    features, labels = _table()
+    data = library.Dataset(features, labels)
+    params = {"num_leaves": 2, "num_threads": 1, "verbosity": -1, "metric": ["l1", "l2"]}
+    with TrainStore(place.url) as store:
+        ours = TrainStoreCallback(store)
+        times: tuple[list[int], list[int]] = ([], [])
+        callbacks = [_timed_call(ours, times[0], 25), _timed_call(library.record_evaluation({}), times[1], 26)]
+        library.train(params, data, rounds, valid_sets=[data], callbacks=callbacks)
+        check("iterations", len(store.list_step_logs(ours.run)), rounds)
+    return {"us": _median_us(times[0]), "own_us": _median_us(times[1])}
+
+
+@case()
+def keras(place: Place) -> Figures:
+    """Our callback's batch in a fit of a small model on the CPU."""
+    import os
+
+    os.environ["KERAS_BACKEND"] = "torch"
+    import keras as library
+    import numpy as np
+
+    from trainstore.integrations.keras import TrainStoreCallback
+
+    steps = place.size.training_steps
+    model = library.Sequential([library.Input((4,)), library.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    features, labels = np.zeros((2 * steps, 4), "float32"), np.zeros((2 * steps, 1), "float32")
+    with TrainStore(place.url) as store:
+        ours = TrainStoreCallback(store)
+        times = _timing(ours, "on_train_batch_end")
+        model.fit(features, labels, batch_size=2, verbose=0, callbacks=[ours])
+        check("steps", len(store.list_step_logs(ours.run)), steps)
+    return {"us": _median_us(times)}
+
+
+def _table() -> tuple[Any, Any]:
+    """A few rows to grow trees on."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    return random.random((60, 4)), random.random(60)
+
+
+def _timing(owner: object, name: str) -> list[int]:
+    """What the calls of a method take from now on, in nanoseconds."""
+    times: list[int] = []
+    setattr(owner, name, _timed_call(getattr(owner, name), times))
+    return times
+
+
+def _timed_call(function: Callable[..., Any], times: list[int], order: int = 0) -> Callable[..., Any]:
+    clock = time.perf_counter_ns
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        began = clock()
+        answer = function(*args, **kwargs)
+        times.append(clock() - began)
+        return answer
+
+    call.order = order  # type: ignore[attr-defined]
+    return call
+
+
+def _median_us(times: list[int]) -> float:
+    return sorted(times)[len(times) // 2] / 1e3
