@@ -64,8 +64,8 @@ ROWS = [
     Row("`run.log` of 500 metrics, median", "calls.wide.median_us", "µs", "calls.wide_floor.median_us", limit=120),
     Row("`wandb.log` of 6 metrics, in W&B's words", "adapters.wandb.us", "µs", "calls.six_floor.median_us", limit=15),
     Row("the same with a step of `define_metric`", "adapters.wandb.axis_us", "µs", "calls.six_floor.median_us"),
-    Row("XGBoost callback, an iteration of 2 evaluations", "adapters.xgboost.us", "µs", "adapters.xgboost.own_us", limit=25),
-    Row("LightGBM callback, an iteration of 2 evaluations", "adapters.lightgbm.us", "µs", "adapters.lightgbm.own_us", limit=25),
+    Row("XGBoost callback, an iteration", "adapters.xgboost.us", "µs", "adapters.xgboost.own_us", limit=25),
+    Row("LightGBM callback, an iteration", "adapters.lightgbm.us", "µs", "adapters.lightgbm.own_us", limit=25),
     Row("Keras callback, a batch", "adapters.keras.us", "µs", "calls.six_floor.median_us", limit=60),
     Row("`Accelerator.log` of 6 metrics", "adapters.accelerate.us", "µs", "adapters.accelerate.tensorboard_us"),
     *_both(
