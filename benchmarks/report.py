@@ -47,8 +47,8 @@ FLOORS = """
   measure a hook. The floor is an empty callback, timed in the same training. `tests/integrations/test_host_reads.py`
   checks that an accelerator is read no more often than without the callback.
 - Callbacks of the boosting libraries and of Keras: each call timed where the library makes it, in a training of a tiny
-  model, with 2 evaluations. The floors are what XGBoost and LightGBM bring themselves, `EvaluationMonitor` without its output and
-  `record_evaluation`; both keep nothing beyond the process. For Keras it is that of `run.log`.
+  model, with 2 evaluations. The floors are what XGBoost and LightGBM bring themselves, `EvaluationMonitor` without its
+  output and `record_evaluation`; both keep nothing beyond the process. For Keras it is that of `run.log`.
 - The callbacks beside it: a loop that sends the Trainer's events and does nothing else. `GradLogger`'s floor is one
   `clip_grad_norm_` of the same model, which computes the same total; `TBLogger`'s is the `TensorBoardCallback` of
   transformers, given the same logs.
