@@ -1,6 +1,9 @@
 """Accelerate's tracker: real Accelerators and a model of three weights, in this process and in two."""
 
+import gc
 import json
+import pickle
+import threading
 
 import numpy as np
 import pandas as pd
@@ -85,10 +88,40 @@ def test_steps_are_those_that_the_script_gives(store):
     assert store.get_run("counted").environment["gradient_accumulation_steps"] == 2
 
 
+def test_steps_may_go_back_and_come_from_several_threads(local_store):
+    """Each is kept in its row, and threads that log first begin one run."""
+    accelerator = Accelerator(cpu=True, log_with=TrainStoreTracker(store_or_run=local_store))
+    accelerator.init_trackers("p")
+    barrier = threading.Barrier(4, timeout=60)
+
+    def log(thread):
+        barrier.wait()
+        for step in reversed(range(10)):
+            accelerator.log({f"loss_{thread}": step}, step=step)
+
+    threads = [threading.Thread(target=log, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    accelerator.end_training()
+    log = local_store.list_step_logs(only_run(local_store))
+    assert log[[f"loss_{thread}" for thread in range(4)]].to_numpy().tolist() == [[step] * 4 for step in range(10)]
+
+
+def test_a_tracker_can_be_pickled_before_it_starts(local_url):
+    """For processes that are spawned: it carries the store's address."""
+    tracker = pickle.loads(pickle.dumps(TrainStoreTracker("p", store_or_run=local_url, name="unpickled")))
+    train(Accelerator(cpu=True, log_with=tracker))
+    with TrainStore(local_url) as store:
+        assert store.get_run("unpickled").status == "finished"
+
+
 def test_a_loaded_checkpoint_goes_on_with_its_run(store, tmp_path):
     """``load_state``: the next attempt of the same run, which keeps all steps before the first that is logged."""
     with pytest.raises(DivergedError):
         by_name(store, at_step=fails_at(5), save=[3], folder=tmp_path)
+    gc.collect()  # nobody holds the tracker that was left without end_training
     by_name(store, steps=range(4, 8), load=tmp_path / "checkpoint-3")
     run = only_run(store)
     assert (run.status, run.last_step) == ("finished", 7)

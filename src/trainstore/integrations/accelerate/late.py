@@ -6,6 +6,7 @@ or the next attempt of another. Which of its steps are kept is seen by the first
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +19,8 @@ from trainstore.values import index_of
 
 AUTO, NEVER = "auto", "never"
 
-_open: weakref.WeakSet[LateRun] = weakref.WeakSet()  # those of this process
+_beginning = threading.RLock()  # two threads that log first begin one run
+_begun: weakref.WeakValueDictionary[str, ActiveRun] = weakref.WeakValueDictionary()  # by uid, in this process
 
 
 class LateRun:
@@ -76,13 +78,16 @@ class LateRun:
             self._recording.report("the store", error)
         self._waits = True
         endings.watch(self)
-        _open.add(self)
 
     def begin(self, step: Any = None) -> ActiveRun | None:
         """The run for a record of this step; after its end, the same once more. None: nothing is recorded.
 
         Never raises.
         """
+        with _beginning:
+            return self._begin(step)
+
+    def _begin(self, step: Any) -> ActiveRun | None:
         if self.run is not None or recording_is_disabled():
             return self.run
         if self._is_over and not self._waits:
@@ -95,13 +100,15 @@ class LateRun:
             )
         if self.run is None:
             self._is_over = True  # it was told; not each step tries again
-        elif self._when_begun is not None:
+            return None
+        if not self._recording.is_given:
+            _begun[self.run.uid] = self.run
+        if self._when_begun is not None:
             self._when_begun(self.run)
         return self.run
 
     def end(self, error: BaseException | None) -> None:
         """The training ended, or this exception ends it. Never raises."""
-        _open.discard(self)
         if self._waits:
             self.begin()  # nothing was recorded, but the training was there
         if error is None:
@@ -147,9 +154,9 @@ class LateRun:
             first: The step that is logged first now.
         """
         recording = self._recording
-        for other in list(_open):
-            if other is not self and other.run is not None and other.run.uid == uid:
-                other._recording.finish("interrupted", "a checkpoint of it was loaded; end_training was not called")
+        left = _begun.get(uid)
+        if left is not None and left.status == "running":
+            left.finish("interrupted", "a checkpoint of it was loaded; end_training was not called")
         begins_again = self._resume == NEVER or (first is not None and first <= logged)
         if begins_again or recording.store.is_recorded_here(uid):
             parent_step = logged if logged >= 0 else None
