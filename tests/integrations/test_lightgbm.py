@@ -182,3 +182,11 @@ def test_one_callback_for_nested_trainings_records_each_into_a_run_of_its_own(lo
     runs = local_store.list_runs()
     assert runs["status"].tolist() == ["finished"] * 2
     assert sorted(runs["last_step"]) == [1, 3]
+
+
+def test_two_models_in_one_open_run_follow_each_other(local_store):
+    """The folds of a loop of your own: no step is overwritten."""
+    with local_store.start_run() as run:
+        for _ in range(2):
+            train(TrainStoreCallback(run), rounds=3)
+    assert local_store.list_step_logs(run)["step"].tolist() == [0, 1, 2, 3, 4, 5]

@@ -152,3 +152,11 @@ def test_train_bound_to_another_name_before_is_recorded_too(local_store):
     first = callback.run
     original(PARAMS, DMatrix(X, Y), 2, callbacks=[callback])
     assert local_store.get_run(first.uid).error == "RuntimeError: the training did not reach its last iteration"
+
+
+def test_two_models_in_one_open_run_follow_each_other(local_store):
+    """The folds of a loop of your own: no step is overwritten."""
+    with local_store.start_run() as run:
+        for _ in range(2):
+            train(TrainStoreCallback(run), rounds=3)
+    assert local_store.list_step_logs(run)["step"].tolist() == [0, 1, 2, 3, 4, 5]

@@ -101,7 +101,9 @@ class BoostingCallback:
         if run is None:
             return
         self._last = recording
-        self._trainings[call] = Training(recording, run, model, first_step, rounds)
+        training = self._trainings[call] = Training(recording, run, model, first_step, rounds)
+        if recording.is_given and run.last_step is not None:  # a second model in one run: after the first
+            training.shift = max(run.last_step + 1 - first_step, 0)
         with recording.guard("the model"):
             facts = self._facts(model)
             run.log_hyperparams({name: value for name, value in facts.items() if value is not None}, "mth")
@@ -159,6 +161,7 @@ class Training:
         first_step: That of its first iteration.
         rounds: How many iterations it takes if nothing stops it; None: not known.
         last_step: That of its last iteration so far.
+        shift: From these steps to those of the run.
         memory: What the library's half keeps from one iteration to the next.
     """
 
@@ -168,12 +171,13 @@ class Training:
     first_step: int
     rounds: int | None
     last_step: int | None = None
+    shift: int = 0
     memory: dict[str, Any] = field(default_factory=dict)
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
         """An iteration has ended."""
         self.last_step = step
-        self.run.log(metrics, step)
+        self.run.log(metrics, step + self.shift)
 
     def tell(self, best: Best) -> None:
         """Record the best iteration, and whether the training was stopped because no better one came."""
@@ -181,7 +185,8 @@ class Training:
         self.run.log_hyperparams(told, "mth")
         planned = None if self.rounds is None else self.first_step + self.rounds - 1
         if planned is not None and self.last_step is not None and self.last_step < planned:
-            self.run.log_event("early_stopping", self.last_step, {**told, "best_step": best.step})
+            step = self.last_step + self.shift
+            self.run.log_event("early_stopping", step, {**told, "best_step": best.step + self.shift})
 
 
 def _short(value: Any) -> Any:

@@ -160,6 +160,7 @@ class TrainStoreCallback(keras.callbacks.Callback):  # type: ignore[misc]
         fit, self._fit = self._fit, None
         if fit is None:
             return
+        fit.stop()
         if fit.run is not None:
             optimizer = getattr(fit.model, "optimizer", None)
             self._trained = None if optimizer is None else ref(optimizer)

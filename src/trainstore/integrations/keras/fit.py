@@ -100,12 +100,11 @@ class Fit:
 
     def end_batch(self, batch: int, logs: Mapping[str, Any]) -> None:
         """A batch has been trained. Keras may call this in a thread of its own, several at once."""
-        epoch, run = self._epoch, self.run
-        if epoch is None or run is None:
-            return
         with self._guard:
-            for step, so_far, values in epoch.add(batch, logs, self._losses):
-                run.log(values, step, so_far)
+            if self._epoch is None or self.run is None:
+                return
+            for step, so_far, values in self._epoch.add(batch, logs, self._losses):
+                self.run.log(values, step, so_far)
 
     def end_epoch(self, number: int, logs: Mapping[str, Any]) -> None:
         """An epoch has ended: its means, its validation, the learning rate."""
@@ -137,6 +136,11 @@ class Fit:
     def backed_up_run(self) -> Mapping[str, Any]:
         """The run that a BackupAndRestore's folder names; nothing if there is none."""
         return {} if self.backup is None else read_bookmark(self.backup)
+
+    def stop(self) -> None:
+        """No more batches: Keras' threads may still tell of some after an exception."""
+        with self._guard:
+            self._epoch = None
 
     def tell_end(self) -> None:
         """It returned."""
