@@ -20,13 +20,12 @@ from trainstore.integrations.libraries import needs
 from trainstore.integrations.optuna.trial_runs import TrialRun
 from trainstore.integrations.recording import Recording
 from trainstore.integrations.targets import Target, is_for_the_user
-from trainstore.recording.opening import new_attempt, new_run
+from trainstore.integrations.trials import STORED_TIMEOUT, end_trial, open_trial
+from trainstore.recording.opening import new_run
 from trainstore.run import ActiveRun, recording_is_disabled
 
 with needs("optuna", extra="optuna"):
     import optuna
-
-STORED_TIMEOUT = 1.0  # seconds that the end of a trial waits until its run is stored
 
 _OF_THIS_PROCESS = {"_has_begun", "_lock", "_here", "_open", "_ended"}
 
@@ -157,7 +156,7 @@ class TrainStoreCallback:
             if status == "pruned" and not math.isnan(last):  # as Optuna is about to store it
                 frozen.values = [last]
             found.add(self._trial_of(found.trial.study, frozen))
-        found.end(status, text)
+        end_trial(found.run, status, text)
 
     def _settle(self) -> None:
         """End the runs of trials that the study has finished without calling back: `study.tell`, say."""
@@ -199,7 +198,7 @@ class TrainStoreCallback:
             return
         ending = found.add(trial)
         if ending is not None:
-            found.end(ending.status, ending.error, ending.at)
+            end_trial(found.run, ending.status, ending.error, ending.at)
         found.run._wait_if_reachable(STORED_TIMEOUT)
 
     def close(self) -> None:
@@ -232,9 +231,6 @@ class TrainStoreCallback:
 
     def _new_run(self, study: Any, frozen: Any, trial: Trial) -> ActiveRun:
         given = self._recording.run
-        if given is None:
-            self._recording.store._check_open()
-        service = self._recording.store._recording() if given is None else given._service
         project = self._project or os.environ.get("TRAINSTORE_PROJECT") or trial.study
         name = self._named(frozen, trial)
         run = ForeignRun(trial.identity, name, trial.started_at(), where="", sessions=())
@@ -245,8 +241,7 @@ class TrainStoreCallback:
             source=TOOL,
             parent=self._repeated(study, trial) or (None if given is None else given.uid),
         )
-        attempt = {**new_attempt(start_step=-1, lineage=[]), "opened_at": fields["started_at"]}
-        active = ActiveRun(service, fields, attempt, opener=True, seen=False, rank=0, next_step=0)
+        active = open_trial(self._recording, fields, opened_at=fields["started_at"])
         if self._hyperparams is not None:
             active.log_hyperparams(self._hyperparams)
         if self._tags is not None:

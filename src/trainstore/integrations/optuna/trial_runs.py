@@ -71,11 +71,6 @@ class TrialRun:
     def _append(self, entry: Entry) -> None:
         self.run._append(self.cleaner.record(entry))
 
-    def end(self, status: str, error: str | None, at: int | None = None) -> None:
-        """End the run, or the writer that added to one that had ended. Does not wait."""
-        if self.run._finished is None or self.run._reopened:
-            self.run._record_end(status, error, at=at)
-
 
 class _Report:
     """Stands in for ``trial.report``. A copy of the trial, or a pickle, gets the trial's own method."""
