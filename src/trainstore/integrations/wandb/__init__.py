@@ -19,7 +19,8 @@ Inside::
     runs.py        the run; steps.py: at which steps its values are kept; contents.py: what becomes of each
     configs.py, summaries.py   both as attributes and items
     media.py, tables.py, plot.py, artifacts.py, files.py   what is not a number
-    names.py       W&B's names that are missing here
+    names.py       W&B's names that are missing here; parts.py, elsewhere.py, callbacks: its submodules
+    launching.py   python -m trainstore.integrations.wandb; standing_in.py, instead: what `import wandb` finds then
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from trainstore.integrations.targets import Target
-from trainstore.integrations.wandb import beginning, plot, sessions
+from trainstore.integrations.wandb import beginning, parts, plot, sessions
 from trainstore.integrations.wandb.artifacts import Artifact
 from trainstore.integrations.wandb.configs import Config
 from trainstore.integrations.wandb.errors import AuthenticationError, CommError, Error, UsageError
@@ -238,6 +239,8 @@ def __getattr__(name: str) -> Any:
         return getattr(latest, name) if latest is not None else _BeforeInit(name)
     if name.startswith("_"):
         raise AttributeError(name)
+    if parts.is_part(name):
+        return parts.part(name)
     return missing(name, known=MODULE_NAMES, is_recording=sessions.current() is not None, owner="wandb")
 
 

@@ -9,6 +9,19 @@ from typing import Any
 from trainstore.integrations.wandb.media import Chart
 from trainstore.integrations.wandb.tables import Table
 
+__all__ = [
+    "bar",
+    "confusion_matrix",
+    "histogram",
+    "line",
+    "line_series",
+    "plot_table",
+    "pr_curve",
+    "roc_curve",
+    "scatter",
+    "visualize",
+]
+
 Plot = Callable[..., Chart]
 
 

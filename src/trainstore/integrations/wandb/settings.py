@@ -104,7 +104,7 @@ def settled(given: Settings | Mapping[str, Any] | None, arguments: Mapping[str, 
     ways = [name for name in ("resume", "resume_from", "fork_from") if values.get(name) is not None]
     if len(ways) > 1:
         raise UsageError(f"{' and '.join(ways)} exclude each other: pass one")
-    if settings.resume in ("must", "allow", "never") and settings.run_id is None:
+    if settings.resume == "must" and settings.run_id is None:
         raise UsageError(f"resume={settings.resume!r} needs the id of a run: pass id=…, or set WANDB_RUN_ID")
     return settings
 
