@@ -54,7 +54,9 @@ class TrainStoreCallback(BoostingCallback):
             with training.recording.guard("an iteration"):
                 metrics: dict[str, float] = {}
                 for data, metric, value, _, *deviation in env.evaluation_result_list or ():
-                    _add(metrics, f"{data}-{metric}", value, deviation[0] if deviation else None)
+                    # Before 4.7, `cv` called the data set "cv_agg", and the metric "valid auc".
+                    name = metric.replace(" ", "-", 1) if data == "cv_agg" else f"{data}-{metric}"
+                    _add(metrics, name, value, deviation[0] if deviation else None)
                 rate = env.params.get("learning_rate")
                 if rate != training.memory.setdefault("learning_rate", rate):  # lightgbm.reset_parameter changed it
                     metrics["learning_rate"] = float(rate)
