@@ -68,6 +68,7 @@ ROWS = [
     Row("LightGBM callback, an iteration", "adapters.lightgbm.us", "µs", "adapters.lightgbm.own_us", limit=25),
     Row("Keras callback, a batch", "adapters.keras.us", "µs", "calls.six_floor.median_us", limit=60),
     Row("`Accelerator.log` of 6 metrics", "adapters.accelerate.us", "µs", "adapters.accelerate.tensorboard_us"),
+    Row("Lightning's `log_metrics` of 6 metrics", "adapters.lightning.us", "µs", "adapters.lightning.csv_us"),
     *_both(
         "10,000 steps × 6 metrics logged and durable", "durable.finished.s", "s", "durable.finished_floor.s",
         at_most=(3, 3),

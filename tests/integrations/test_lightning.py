@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from fixtures.library_tests import LibraryTests, fails_at, nothing, only_run
 from fixtures.lightning_models import BATCHES, Family
@@ -256,6 +257,20 @@ def test_resume_never_begins_a_child(store):
     child = store.get_run("b")
     assert (child.parent_uid, child.parent_step) == (store.get_run("a").uid, 5)
     assert list(losses(store, child)) == list(range(BATCHES, 2 * BATCHES))
+
+
+@pytest.mark.parametrize("mark", [None, 7, {"run_uid": "?"}, {"run_uid": "?", "lineage": [], "step": "x"}])
+def test_a_checkpoint_that_names_no_run_begins_one(mark, local_store):
+    """It was made without us, or is damaged: a new run, from the checkpoint's step on."""
+    trainer = LIGHTNING.trainer(LIGHTNING.logger(local_store, name="a"))
+    LIGHTNING.fit(trainer)
+    trainer.save_checkpoint("end.ckpt")
+    checkpoint = torch.load("end.ckpt", weights_only=True)
+    checkpoint |= {"trainstore": mark}
+    torch.save(checkpoint, "other.ckpt")
+    LIGHTNING.fit(LIGHTNING.trainer(LIGHTNING.logger(local_store, name="b"), max_epochs=2), ckpt_path="other.ckpt")
+    assert list(losses(local_store, "b")) == list(range(BATCHES, 2 * BATCHES))
+    assert local_store.get_run("b").parent_uid is None
 
 
 def test_a_run_that_another_database_has_goes_on_here_under_its_uid(local_store, new_database, caplog):

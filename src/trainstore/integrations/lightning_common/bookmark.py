@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from trainstore.errors import InvalidArgumentError
+from trainstore.recording.opening import check_resume, step_of, uid_of
 
 KEY = "trainstore"  # beside Lightning's own keys: among its callbacks' states it would ask for our callback
 
@@ -21,15 +23,12 @@ class Bookmark:
     def read(cls, checkpoint: Any) -> Bookmark | None:
         """What a checkpoint carries; None if it carries nothing, or nothing that makes sense."""
         try:
-            mark = cls(**checkpoint[KEY])
-            uuid.UUID(mark.run_uid)
-            is_sound = type(mark.step) is int and all(
-                isinstance(uid, str) and type(start) is int and type(opened_at) is int
-                for uid, start, opened_at in mark.lineage
-            )
-        except (KeyError, TypeError, ValueError, AttributeError):
+            mark = cls(**{name: checkpoint[KEY][name] for name in cls.__dataclass_fields__})
+            uid_of(mark.run_uid)
+            check_resume(step_of("step", mark.step, lowest=-1), mark.lineage)
+        except (InvalidArgumentError, KeyError, TypeError, AttributeError):
             return None
-        return mark if is_sound and mark.lineage else None
+        return mark if mark.lineage else None
 
     def write(self, checkpoint: dict[str, Any]) -> None:
         """Put it into a checkpoint."""

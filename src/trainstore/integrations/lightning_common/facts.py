@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from trainstore.integrations.parameters import count_parameters
+
 _OF_LIGHTNING = ("_class_path", "_instantiator")  # what LightningCLI keeps among a module's hyperparameters
 
 
@@ -23,8 +25,8 @@ def model_facts(module: Any) -> dict[str, Any]:
     return _known(
         {
             "model_class": lambda: type(module).__name__,
-            "num_parameters": lambda: sum(one.numel() for one in module.parameters()),
-            "num_trainable_parameters": lambda: sum(one.numel() for one in module.parameters() if one.requires_grad),
+            "num_parameters": lambda: count_parameters(module),
+            "num_trainable_parameters": lambda: count_parameters(module, trainable=True),
         }
     )
 

@@ -129,6 +129,11 @@ class Training:
             TrainStoreError: What the user can fix, if a run begins with it.
         """
         trainer = self._trainer
+        if self._is_fitting and step is not None and trainer.training:  # almost always, and fast: only rank 0 gets here
+            run = self.recording.run
+            if run is not None:
+                run.log(metrics, step=step)
+            return
         if self.rank or (trainer is not None and trainer.sanity_checking):
             return
         if self._is_fitting:
