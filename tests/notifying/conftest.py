@@ -28,6 +28,7 @@ def own_sender(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[None]
     yield
     if sender._sender is not None:
         sender._sender.close(0.0)
+        sender._sender._thread.join(DEADLINE)  # what it says belongs to this test
 
 
 @pytest.fixture
