@@ -350,8 +350,9 @@ class ActiveRun:
     def alert(self, title: str, text: str = "", level: str = "info", step: int | None = None) -> None:
         """Record that somebody should look at this run: an event of kind ``alert``, ``{title, text, level}``.
 
-        ``trainstore show`` prints the alerts of a run, ``store.list_events(run, kind="alert")`` lists them. Whatever
-        title, text and step are, this never raises.
+        ``trainstore show`` prints the alerts of a run, ``store.list_events(run, kind="alert")`` lists them. If there is
+        an address (``trainstore notify``), it is sent there too, by another thread. Whatever title, text and step are,
+        this never raises.
 
         Args:
             title: What is the matter, in a line; secrets are redacted.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import threading
 from contextlib import closing
 
@@ -55,23 +56,39 @@ def test_a_store_in_memory_sends_too(sending):
     assert sending.titles == ["here", "memory finished"]
 
 
-def test_without_targets_nothing_is_loaded(start_script, database_url, monkeypatch):
-    """No thread, no Apprise, whatever is told; and so if sending is turned off."""
+def test_without_targets_nothing_is_loaded(start_script, tmp_path, monkeypatch):
+    """No thread, no Apprise, whatever is told; and so if sending is turned off. No database has a part in it."""
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    for value in ("", "off"):
-        monkeypatch.setenv("TRAINSTORE_NOTIFY", value)
-        script = start_script(
-            """
-            import sys, threading
-            from trainstore import TrainStore
-            with TrainStore(sys.argv[1]) as store, store.start_run() as run:
-                run.alert("nobody hears it")
-                names = [thread.name for thread in threading.enumerate()]
-            print("apprise" in sys.modules, "trainstore-sender" in names)
-            """,
-            database_url,
-        )
-        assert script.finish() == ["False False"]
+    script = start_script(
+        """
+        import os, sys, threading
+        from trainstore import TrainStore
+        with TrainStore(sys.argv[1]) as store:
+            for value in ("", "off"):
+                os.environ["TRAINSTORE_NOTIFY"] = value
+                with store.start_run() as run:
+                    run.alert("nobody hears it")
+                    names = sum(thread.name == "trainstore-sender" for thread in threading.enumerate())
+                print("apprise" in sys.modules, "trainstore.notifying.sender" in sys.modules, names)
+        """,
+        str(tmp_path / "store.db"),
+    )
+    assert script.finish() == ["False False 0"] * 2
+
+
+def test_without_apprise(store, sending, monkeypatch, caplog):
+    """A line at the beginning says what to install, and the run is recorded."""
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with store.start_run(name="recorded") as run:
+        run.alert("kept")
+    sender._sender.close(10)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert warnings == [
+        "alerts and ends of runs are not sent: apprise is not installed, so nothing can be sent: "
+        "pip install 'trainstore[alerts]'"
+    ]
+    assert store.get_run("recorded").status == "finished"
+    assert len(store.list_events("recorded", kind="alert")) == 1
 
 
 def test_a_receiver_that_refuses(store, sending, caplog):
@@ -213,7 +230,7 @@ def test_a_run_that_nobody_finishes(start_script, database_url, sending):
     """
     start_script(code, database_url, "ends").finish()
     sending.wait_for(1)
-    start_script(code, database_url, "raises", libraries=None).finish(code=1)
+    start_script(code, database_url, "raises").finish(code=1)
     sending.wait_for(2)
     assert sending.titles == ["left finished at step 0", "left failed at step 0"]
     assert sending.messages[1]["message"].startswith("ValueError: no more\n")
@@ -236,13 +253,14 @@ def test_who_tells_the_end_of_a_run(store, sending):
 def test_many_threads_tell_at_once(store, sending):
     """Every alert arrives once."""
     run = store.start_run(name="threads")
-    threads = [threading.Thread(target=lambda n=n: [run.alert(f"{n}-{i}") for i in range(5)]) for n in range(4)]
+    threads = [threading.Thread(target=lambda n=n: [run.alert(f"{n}-{i}") for i in range(3)]) for n in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    sending.wait_for(20)
-    assert sorted(sending.titles) == sorted(f"{n}-{i}" for n in range(4) for i in range(5))
+    run.finish()
+    sending.wait_for(13)
+    assert sorted(sending.titles[:-1]) == sorted(f"{n}-{i}" for n in range(4) for i in range(3))
 
 
 def test_an_address_that_cannot_be_used(store, monkeypatch, caplog):

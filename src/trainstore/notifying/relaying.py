@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore.backends import Backend
@@ -20,6 +21,8 @@ from trainstore.recording.listeners import Event
 
 MAX_WAITING = 200  # messages, while the database is away or a receiver slow; later events are not sent
 MARKS = 5  # attempts to note that a message has left
+
+_last: list[tuple[Backend, Engine]] = []  # used last; most processes send of one store
 
 
 class NotThereYetError(TrainStoreError):
@@ -51,25 +54,32 @@ def send_once(
     if backend.in_memory:  # no other process could send it
         return channel.send(message_of(event))
     transacting = nullcontext() if transacting is None else transacting
+    engine = _engine_of(backend)
+    with transacting, backend.translated(), engine.connect() as connection:
+        claimed = claim(connection, backend, models, event, channel.target)
+    if claimed is None:
+        raise NotThereYetError(f"run {event.run_uid} has not reached the database")
+    if not claimed:
+        return None
+    reason = channel.send(message_of(event))
+    for attempt in range(0 if reason else MARKS):
+        try:
+            with transacting, engine.connect() as connection:
+                mark_sent(connection, backend, models, event, channel.target)
+            break
+        except (TrainStoreError, SQLAlchemyError):  # it is away just now
+            time.sleep(0.2 * 2**attempt)
+    return reason
+
+
+def _engine_of(backend: Backend) -> Engine:
+    """Of its own, as it outlives the store that it sends for. Between two transactions it is not connected."""
+    for known, engine in _last[:]:
+        if known is backend:
+            return engine
     engine = backend.create_writer_engine()
-    try:
-        with transacting, backend.translated(), engine.connect() as connection:
-            claimed = claim(connection, backend, models, event, channel.target)
-        if claimed is None:
-            raise NotThereYetError(f"run {event.run_uid} has not reached the database")
-        if not claimed:
-            return None
-        reason = channel.send(message_of(event))
-        for attempt in range(0 if reason else MARKS):
-            try:
-                with transacting, engine.connect() as connection:
-                    mark_sent(connection, backend, models, event, channel.target)
-                break
-            except (TrainStoreError, SQLAlchemyError):  # it is away just now
-                time.sleep(0.2 * 2**attempt)
-        return reason
-    finally:
-        engine.dispose()
+    _last[:] = [(backend, engine)]
+    return engine
 
 
 class Relay:

@@ -109,16 +109,19 @@ class Sender:
                 # While nothing waits, until something does; else until it is time to try again.
                 self._changed.wait(self._pause(attempts) if self._waiting else None)
                 waiting = list(self._waiting)
-            before = len(waiting)
+            late: set[str] = set()  # runs of which something has to wait: what follows does too, to keep the order
             for one in waiting:
                 if self._stopped.is_set():
                     return
+                if one.event.run_uid in late:
+                    continue
                 if self._deal_with(one):
                     with self._changed:
                         self._waiting.remove(one)
-                        before -= 1
                         self._changed.notify_all()
-            attempts = attempts + 1 if before else 0
+                else:
+                    late.add(one.event.run_uid)
+            attempts = attempts + 1 if late else 0
 
     def _pause(self, attempts: int) -> float:
         first, longest = PAUSES
