@@ -119,6 +119,53 @@ def keras(place: Place) -> Figures:
     return {"us": _median_us(times)}
 
 
+@case()
+def ignite(place: Place) -> Figures:
+    """Our handler of an iteration's output, beside that of Ignite's logger for TensorBoard."""
+    from ignite.engine import Engine, Events
+    from ignite.handlers import TensorboardLogger
+
+    from trainstore.integrations.ignite import TrainStoreLogger
+
+    steps = place.size.steps
+    trainer = Engine(lambda engine, batch: {"loss": 1 / engine.state.iteration, "accuracy": 0.5})
+    times: list[list[int]] = [[], []]
+    with TrainStore(place.url) as store:
+        ours, tensorboard = TrainStoreLogger(store, trainer=trainer), TensorboardLogger(log_dir=str(place.folder))
+        for logger, kept in zip((ours, tensorboard), times, strict=True):
+            handler = logger._create_output_handler("train", output_transform=lambda output: output)
+            logger.attach(trainer, _timed_call(handler, kept), Events.ITERATION_COMPLETED)
+        trainer.run(range(steps))
+        tensorboard.close()
+        check("iterations", len(store.list_step_logs(ours.run)), steps)
+    return {"us": _median_us(times[0]), "tensorboard_us": _median_us(times[1])}
+
+
+@case()
+def optuna(place: Place) -> Figures:
+    """The end of a trial of 10 reported values, until it is stored, beside a trial in Optuna's own SQLite file."""
+    import optuna as library
+
+    from trainstore.integrations.optuna import TrainStoreCallback
+
+    def objective(trial: Any) -> float:
+        for step in range(10):
+            trial.report(1 / (step + 1), step)
+        return float(trial.suggest_float("rate", 0, 1))
+
+    library.logging.set_verbosity(library.logging.ERROR)
+    trials, times = place.size.short_runs, []
+    sampler = library.samplers.RandomSampler(seed=0)
+    with TrainStore(place.url) as store:
+        callback = _timed_call(TrainStoreCallback(store), times)
+        library.create_study(study_name="s", sampler=sampler).optimize(objective, n_trials=trials, callbacks=[callback])
+        check("trials", len(store.list_runs(project="s")), trials)
+    stored = library.create_study(storage=f"sqlite:///{place.folder / 'study.db'}", sampler=sampler)
+    began = time.perf_counter()
+    stored.optimize(objective, n_trials=trials)
+    return {"ms": _median_us(times) / 1e3, "own_ms": (time.perf_counter() - began) * 1e3 / trials}
+
+
 def _table() -> tuple[Any, Any]:
     """A few rows to grow trees on."""
     import numpy as np

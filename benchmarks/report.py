@@ -49,6 +49,8 @@ FLOORS = """
 - Callbacks of the boosting libraries and of Keras: each call timed where the library makes it, in a training of a tiny
   model, with 2 evaluations. The floors are what XGBoost and LightGBM bring themselves, `EvaluationMonitor` without its
   output and `record_evaluation`; both keep nothing beyond the process. For Keras it is that of `run.log`.
+- Ignite's handler: Ignite's own logger for TensorBoard, in the same training. An Optuna trial with 10 reported values:
+  the same trial in Optuna's own SQLite storage, from its beginning; the callback's time is until its run is durable.
 - The callbacks beside it: a loop that sends the Trainer's events and does nothing else. `GradLogger`'s floor is one
   `clip_grad_norm_` of the same model, which computes the same total; `TBLogger`'s is the `TensorBoardCallback` of
   transformers, given the same logs.

@@ -67,6 +67,8 @@ ROWS = [
     Row("XGBoost callback, an iteration", "adapters.xgboost.us", "µs", "adapters.xgboost.own_us", limit=25),
     Row("LightGBM callback, an iteration", "adapters.lightgbm.us", "µs", "adapters.lightgbm.own_us", limit=25),
     Row("Keras callback, a batch", "adapters.keras.us", "µs", "calls.six_floor.median_us", limit=60),
+    Row("Ignite handler, an iteration", "adapters.ignite.us", "µs", "adapters.ignite.tensorboard_us"),
+    Row("Optuna callback, a trial, stored", "adapters.optuna.ms", "ms", "adapters.optuna.own_ms"),
     Row("`Accelerator.log` of 6 metrics", "adapters.accelerate.us", "µs", "adapters.accelerate.tensorboard_us"),
     Row("Lightning's `log_metrics` of 6 metrics", "adapters.lightning.us", "µs", "adapters.lightning.csv_us"),
     *_both(
