@@ -20,7 +20,7 @@ demo: .venv/demo.done ## train four small models through the callback, show the 
 
 # Much of the suite waits for time-outs, so more processes than cores; a file's tests stay together, they share trainings.
 # tests/conftest.py puts the longest files first.
-PYTEST := pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=10 $(PYTEST_ARGS)
+PYTEST := pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=10 $(PYTEST_ARGS)
 
 # Without bytecode each of hundreds of processes would compile trainstore anew.
 test coverage soak: export PYTHONDONTWRITEBYTECODE =

@@ -57,6 +57,7 @@ class Size:
     watched_seconds: float = 30  # that a training is watched
     watched_steps: int = 3_000  # of each training of a pair, one of them watched
     watched_pairs: int = 7
+    frames: int = 120  # of one measurement of a page
     calls: int = 5  # of one query, after a first one that is not counted
 
 
@@ -67,7 +68,7 @@ TINY = Size(
     series_steps=400, deep_runs=3, few_steps=10, many_steps=50, disk_steps=200, memory_steps=2_000, calls=2,
     shown_runs=150, curves=12, curve_steps=120, long_steps=6_000,
     imported_runs=3, imported_steps=50, imported_long=2_000, merged_runs=5, merged_steps=8,
-    watched_seconds=3, watched_steps=30, watched_pairs=1,
+    watched_seconds=2, watched_steps=30, watched_pairs=1, frames=15,
 )  # fmt: skip
 
 

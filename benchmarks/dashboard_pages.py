@@ -20,7 +20,6 @@ from benchmarks.stored import uid_of
 case = Cases("dashboard_pages")
 
 SIZE = {"width": 1440, "height": 900}
-FRAMES = 120  # of one measurement
 TIMEOUT = 300_000  # milliseconds
 
 #: Notes when a selector first matches, in milliseconds since the page was asked for.
@@ -107,13 +106,13 @@ def pages(place: Place) -> Figures:
         server.json("meta")  # its process has begun
         origin = server.url
         return {
-            **_charts(browser, origin, curves_of(size)),
-            **_table(browser, origin, size.shown_runs),
+            **_charts(browser, origin, curves_of(size), size.frames),
+            **_table(browser, origin, size.shown_runs, size.frames),
             **_long_run(browser, f"{origin}/#/run/{uid_of(size.shown_runs - 1)}"),
         }
 
 
-def _charts(browser: Any, origin: str, uids: list[str]) -> Figures:
+def _charts(browser: Any, origin: str, uids: list[str], frames: int) -> Figures:
     """Six charts of ten runs, then of all, under the mouse."""
     place = f"{origin}/#/runs?tab=charts&cols-per-row=3&"
     with _page(browser, {"drawn": (DRAWN, 6)}) as page:
@@ -123,19 +122,19 @@ def _charts(browser: Any, origin: str, uids: list[str]) -> Figures:
         page.goto(place + "&".join(f"runs={uid}" for uid in uids))
         _firsts(page, "drawn")
         page.wait_for_timeout(500)
-        times = page.evaluate(FRAME_TIMES, [HOVER, FRAMES])
+        times = page.evaluate(FRAME_TIMES, [HOVER, frames])
         check("tips under the mouse", page.locator(".chart-tip:visible").count() > 0, True)
     return {"charts_cold_ms": cold, "hover_frame_ms": statistics.mean(times)}
 
 
-def _table(browser: Any, origin: str, runs: int) -> Figures:
+def _table(browser: Any, origin: str, runs: int, frames: int) -> Figures:
     """The table alone: its rows, scrolled, sorted, and with the columns that differ."""
     with _page(browser, {"rows": (ROWS, 60), "whole": (WHOLE, 1)}) as page:
         page.goto(f"{origin}/#/runs?tab=table")
         rows, whole = _firsts(page, "rows", "whole")
         check("rows", page.get_attribute("[role=grid]", "aria-rowcount"), str(runs + 1))
         page.wait_for_timeout(200)
-        times = sorted(page.evaluate(FRAME_TIMES, [SCROLL, FRAMES]))
+        times = sorted(page.evaluate(FRAME_TIMES, [SCROLL, frames]))
         page.evaluate("document.querySelector('[role=grid]').scrollTop = 0")
         sort = _took(page, BUTTON % "loss", f"document.querySelector({SORTED!r})")
         differs = _took(page, BUTTON % "Only what differs", f"document.querySelector({PRESSED!r})")

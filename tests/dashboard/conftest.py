@@ -1,7 +1,9 @@
 """What several files of these tests need."""
 
+import functools
 import re
 import subprocess
+from contextlib import ExitStack
 
 import pytest
 
@@ -47,21 +49,20 @@ def shared_api(recorded_once, request):
     """A client of the dashboard on a store that the tests of a file share: ``shared_api("sqlite" | "postgresql")``."""
     from trainstore.dashboard.reading import Reading
 
-    opened = {}
-
     def shared(store):  # not `fill` itself: what a test copies, nobody may be connected to
         fill(store)
 
-    def serve(kind):
-        if kind not in opened:
+    with ExitStack() as stack:
+
+        @functools.cache
+        def serve(kind):
             template = recorded_once(kind, shared)
             server = None if kind == "sqlite" else request.getfixturevalue("postgres_server")
-            opened[kind] = Reading(f"sqlite:///{template}" if server is None else server.url_of(template))
-        return client_of(opened[kind])
+            reading = Reading(f"sqlite:///{template}" if server is None else server.url_of(template))
+            stack.callback(reading.close)
+            return stack.enter_context(client_of(reading))  # entered: one event loop for all requests
 
-    yield serve
-    for reading in opened.values():
-        reading.close()
+        yield serve
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 
+from properties.profiles import THOROUGH
 from trainstore.dashboard import columns as module
 from trainstore.dashboard import run_columns
 from trainstore.dashboard import run_reading as reading
@@ -261,14 +262,14 @@ def test_following_leaves_alone_what_others_read_and_what_takes_long(store, monk
     assert columns.known(short) is None
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(20 if THOROUGH else 2))
 def test_memory_mirrors_the_store(store, seed):
     """New steps, late values, values that replace others, other writers and resumes, in any order."""
     chance = random.Random(seed)
     columns = Columns(store)
     run = store.start_run()
     step = 0
-    for _ in range(40):
+    for _ in range(30):
         kind = chance.random()
         if kind < 0.5:
             for _ in range(chance.randint(1, 5)):

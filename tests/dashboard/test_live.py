@@ -12,12 +12,13 @@ from sqlalchemy import update
 from sqlalchemy.event import listen
 
 from dashboard.page import Page, points_of, rows_of
+from properties.profiles import THOROUGH
 from trainstore import TrainStore
 from trainstore.dashboard import live
 from trainstore.dashboard.answers import Answers
 from trainstore.errors import FilterError, InvalidArgumentError
 
-RUNS, ROUNDS = 25, 80
+RUNS, ROUNDS = 25, 400 if THOROUGH else 40
 METRICS = ("loss", "late", "rank1")
 COLUMNS = (
     "name", "status", "last_step", "attempts", "ended", "error", "command", "tag.rating",
@@ -162,7 +163,9 @@ def expected(store, uids, metrics, x):
 
 
 def test_a_page_that_polls_shows_what_a_fresh_read_shows(database_url, start_script):
-    """Among new steps, late ones, other processes, resumes, deletions, edits, kills: three pages, 160 polls.
+    """Among new steps, late ones, other processes, resumes, deletions, edits, kills: three pages, 80 polls.
+
+    HYPOTHESIS_PROFILE=thorough: ten times as many.
 
     One is on the axis of epochs, where several steps share a place, and has a filter; one polls rarely, and its server
     has no memory for so many runs.

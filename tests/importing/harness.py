@@ -25,7 +25,7 @@ from trainstore.store import TrainStore
 from trainstore.values import restore
 
 #: Kills of a source by SIGKILL; `make soak-import` sets more.
-KILLS = int(os.environ.get("IMPORT_KILLS", "5"))
+KILLS = int(os.environ.get("IMPORT_KILLS", "3"))
 
 Point = tuple[str, int, str]
 Truth = dict[str, Any]

@@ -120,7 +120,7 @@ def test_an_import_that_is_killed_again_and_again_goes_on(
     source: Source, backend_name: str, tmp_path: Path, new_database: Callable[..., str]
 ) -> None:
     """SIGKILL at random places, then an import to its end: the store holds what one import brings."""
-    kills = KILLS - KILLS // 4 if backend_name == "sqlite" else KILLS // 4
+    kills = KILLS - KILLS // 3 if backend_name == "sqlite" else KILLS // 3
     place, random_, killed, stores = source.copy(tmp_path / "source"), random.Random(str(source)), 0, 0
     url = new_database(backend_name)
     seconds = seconds_to_import(source, place, url)

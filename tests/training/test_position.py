@@ -1,5 +1,6 @@
 """A training that goes on in the middle of its data gets the batches, and the random numbers, of the unbroken one."""
 
+import functools
 import io
 import random
 
@@ -108,10 +109,16 @@ def resumed(make, state, skip_data="batches"):
     return train(position, make(), first=position.epoch)
 
 
+@functools.cache
+def whole(make, skip_data):
+    """The unbroken training, which is the same wherever the other stops."""
+    seed(1)
+    return train(Position(CPU, skip_data), make())
+
+
 def halves(make, stop, skip_data="batches"):
     """The unbroken training, and one that stopped and went on."""
-    seed(1)
-    unbroken = train(Position(CPU, skip_data), make())
+    unbroken = whole(make, skip_data)
     seed(1)
     before, state = train(Position(CPU, skip_data), make(), stop=stop)
     return unbroken, before + resumed(make, state, skip_data)

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
+from trainstore.dashboard import assets as page_files
 from trainstore.dashboard.arguments import Arguments
-from trainstore.dashboard.assets import Assets
 from trainstore.dashboard.deadlines import BODY_LIMIT, BODY_SECONDS, Deadline
 from trainstore.dashboard.reading import Reading
 from trainstore.dashboard.responses import ApiError, error_of
@@ -34,7 +34,7 @@ def make_app(reading: Reading, access: Access, tell: Callable[[str], None] | Non
         access: Who may ask.
         tell: Called with a line for each request; None: nobody is told.
     """
-    assets = Assets()
+    assets = page_files.loaded()
 
     async def page(_request: Request) -> Response:
         return assets.page()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 from importlib.resources import files
@@ -52,6 +53,12 @@ class Assets:
         if "gzip" in request.headers.get("accept-encoding", ""):
             headers["Content-Encoding"], content = "gzip", self._packed[name]
         return Response(content, headers=headers, media_type=_type_of(name))
+
+
+@functools.cache
+def loaded() -> Assets:
+    """Those of this process, packed once however many applications it makes."""
+    return Assets()
 
 
 def _with_preloads(page: str, texts: dict[str, str]) -> str:
