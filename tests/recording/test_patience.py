@@ -1,4 +1,4 @@
-"""A merge waits while somebody else writes into its target, and goes on."""
+"""A merge and an import wait while somebody else writes into their target, and go on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
@@ -15,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from recording.support import eventually
 from trainstore import TrainStore
 from trainstore.backends import open_backend
+from trainstore.importing import import_runs
 from trainstore.recording import patience
 
 
@@ -40,6 +42,24 @@ def test_a_merge_waits_for_another_writer(new_database: Callable[..., str], capl
             merging.join()
         assert caplog.text.count("others are writing into") == 1
         assert list(store.list_runs()["uid"]) == [run.uid]
+
+
+def test_an_import_waits_for_another_writer(
+    new_database: Callable[..., str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a merge does: nothing is left out, and it is told once for each transaction that waits."""
+    (tmp_path / "log.csv").write_text("step,loss\n1,0.5\n2,0.25\n")
+    url = new_database("sqlite")
+    with TrainStore(url) as store, _locked(url) as writer:
+        importing = threading.Thread(target=import_runs, args=(store, tmp_path / "log.csv"))
+        with caplog.at_level(logging.WARNING, logger="trainstore"):
+            importing.start()
+            eventually(lambda: "others are writing into" in caplog.text, "the import's warning")
+            writer.execute("COMMIT")
+            importing.join()
+        assert caplog.text.count("others are writing into") == 1
+        (run,) = store.list_runs()["uid"]
+        assert list(store.list_step_logs(run)["loss"]) == [0.5, 0.25]
 
 
 def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +244,43 @@ def test_a_damaged_run_is_named_and_the_others_are_brought(store: TrainStore, ot
     assert names(report.new) == ["good"]
     assert [*store.list_runs()["uid"]] == [good]
     assert "was not merged: its attempts" in str(report)
+
+
+DAMAGES = {
+    "step_log.metrics is no JSON object": "UPDATE step_log SET metrics = '{\"loss\": 1' WHERE step = 1",
+    "step_log.metrics is no JSON": "UPDATE step_log SET metrics = '[1.0]' WHERE step = 1",
+    "step_log.logged_at is no time": "UPDATE step_log SET logged_at = 'yesterday' WHERE step = 1",
+    "step_log.step_time is no number": "UPDATE step_log SET step_time = 'long' WHERE step = 1",
+    "run.started_at is no time": "UPDATE run SET started_at = '2026-13-01 00:00:00'",
+    "run.name is no text": "UPDATE run SET name = x'ff00'",
+    "event.details is no JSON": "UPDATE event SET details = '{'",
+    "metric_summary.count is no whole number": "UPDATE metric_summary SET count = 'many'",
+}
+
+
+@pytest.mark.parametrize(("why", "damage"), DAMAGES.items(), ids=DAMAGES)
+def test_a_value_that_cannot_be_read_is_not_brought(
+    store: TrainStore, other: TrainStore, why: str, damage: str
+) -> None:
+    """Between two files nothing is parsed, but nothing passes unseen: the other runs come, and all can be read."""
+    good, bad = record(other, "good"), record(other, "bad", steps=3)
+    with other.resume_run(bad) as run:
+        run.log_event("note", details={"a": 1})
+    with closing(sqlite3.connect(str(make_url(other.url).database))) as connection, connection:
+        table = damage.split()[1]
+        key = "uid = ?" if table == "run" else "run_id = (SELECT id FROM run WHERE uid = ?)"
+        changed = connection.execute(f"{damage} {'AND' if 'WHERE' in damage else 'WHERE'} {key}", [bad])
+        assert changed.rowcount >= 1
+    report = store.merge(other)
+    if damage.endswith("x'ff00'") and not store.url.startswith("sqlite"):
+        assert {*store.list_runs()["name"]} == {"good", r"\xff00"}  # PostgreSQL's driver makes a text of it
+        return
+    assert [*report.refused] == [bad]
+    if store.url.startswith("sqlite"):
+        assert report.refused[bad].startswith(f"it is damaged: a value of {why}")
+    assert [*store.list_runs()["uid"]] == [good]
+    assert losses(store, good) == {0: 1.0, 1: 0.5, 2: 1 / 3}
+    assert len(store.list_events()) == len(store.list_events(good))
 
 
 def test_an_end_that_was_taken_back_is_taken_back_here_too(store: TrainStore, other: TrainStore) -> None:

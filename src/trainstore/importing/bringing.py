@@ -63,8 +63,7 @@ class RunImport:
         if self.stored.id is None:
             report.state = "new"
             if self._is_deleted() and not self.context.target.dry_run:
-                with self.context.target.transaction() as connection:
-                    revive(connection, self.context.target.statements, [self.uid])
+                self.context.target.transact(lambda to: revive(to, self.context.target.statements, [self.uid]))
         else:
             report.name, report.project = self.stored.name, self.stored.project
         try:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from trainstore.errors import SourceError, StoreUnavailableError, TrainStoreError
@@ -173,9 +174,12 @@ class Importer:
         if not alive or time.monotonic() - self._beaten_at < HEARTBEAT:
             return
         self._beaten_at = time.monotonic()
-        with self._target.transaction() as connection:
+
+        def beat(connection: Connection) -> None:
             for uid in alive:
                 self._target.statements.beat_writer(connection, uid)
+
+        self._target.transact(beat)
 
     def _finish(self) -> None:
         """Leave the events that say what was imported."""

@@ -1,9 +1,11 @@
-"""Records on their way into the store: in batches, one transaction each, as a recovery delivers a journal."""
+"""Records on their way into the store: in batches, one transaction each, as a recovery delivers a journal.
+
+Others may be writing into the store at the same moment, trainings or another import: each transaction waits for them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
 import orjson
@@ -12,7 +14,8 @@ from sqlalchemy import Connection
 from trainstore.recording.delivery import deliver
 from trainstore.recording.delivery_thread import MAX_BYTES, MAX_RECORDS
 from trainstore.recording.flush import Source, WatermarkMovedError, flush
-from trainstore.recording.records import Record
+from trainstore.recording.patience import patiently
+from trainstore.recording.records import Record, Records
 from trainstore.recording.service import RecordingService
 
 OTHER_SIZE = 200  # bytes that a record counts for that is not a step
@@ -31,20 +34,26 @@ class Target:
         """Store records; the number of the last one. Raises as `delivery.deliver` does."""
         if self.dry_run:
             return records[-1][0]
-        connection = self._connected()
-        with self.service.backend.translated():
-            stored = deliver(
-                partial(flush, connection, self.statements, source), self.service.backend.is_refusal, acked, records
-            )
+        connection, backend = self._connected(), self.service.backend
+
+        def store(after: int, some: Records) -> None:
+            patiently(backend, partial(flush, connection, self.statements, source, after, some))
+
+        with backend.translated():
+            stored = deliver(store, backend.is_refusal, acked, records)
         source.seen = True
         return stored
 
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A writer's transaction for what is no record."""
-        connection = self._connected()
-        with self.service.backend.translated(), self.service.backend.writing(connection):
-            yield connection
+    def transact(self, work: Callable[[Connection], object]) -> None:
+        """Do in a transaction what is no record; ``work`` may be called more than once."""
+        connection, backend = self._connected(), self.service.backend
+
+        def transact() -> None:
+            with backend.writing(connection):
+                work(connection)
+
+        with backend.translated():
+            patiently(backend, transact)
 
     def _connected(self) -> Connection:
         if self._connection is None:

@@ -1,4 +1,4 @@
-"""Waiting for others who write into the database: what a merge does, and a training's delivery thread by itself."""
+"""Waiting for others who write into the database, as merges and imports do; a delivery thread waits by itself."""
 
 from __future__ import annotations
 

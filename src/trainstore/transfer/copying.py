@@ -1,7 +1,7 @@
 """Runs that the target does not have: their rows as they are, under new ids.
 
 Runs are gathered, so that a table is read and written once for many small ones. Between two SQLite files rows pass as
-they are stored, without being parsed.
+they are stored; they are only checked.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from sqlalchemy import Connection, Select, Table, TableClause, column, insert, s
 from trainstore.backends.driver_rows import driver_rows
 from trainstore.recording.statements import STEP_COLUMNS, Statements
 from trainstore.transfer.sources import Source
+from trainstore.transfer.stored_values import check_metrics, check_rows
 from trainstore.transfer.vectors import Known
 from trainstore.values import microseconds_of
 
 CHUNK = 500  # rows: the garbage collector looks at objects that live longer
 _LOCAL = {"run": ("id", "parent_run_id"), "event": ("id",)}  # columns that mean nothing in another store
+_METRICS = STEP_COLUMNS.index("metrics") - 4  # among those after run, step, attempt and time
 _OF_RUNS = ("attempt", "writer", "hyperparam", "event", "step_log", "metric_summary", "notification")
 
 
@@ -63,6 +65,8 @@ def _copy(
     into = str(insert(write).compile(dialect=connection.dialect, column_keys=list(names)))
     for part in _driver_rows(source, wanted) if raw else _rows(source, wanted):
         rows: Sequence[Sequence[Any]] = part
+        if raw:
+            check_rows(theirs, list(names), part)
         if place is not None and new_ids is not None:
             rows = [(*row[:place], new_ids[row[place]], *row[place + 1 :]) for row in part]
         if raw:
@@ -93,4 +97,5 @@ def _columns(parts: Iterator[Sequence[Sequence[Any]]], new_ids: Mapping[int, int
     """Rows of STEP_COLUMNS as `Backend.insert_new` takes them."""
     for part in parts:
         run_ids, steps, attempts, times, *others = zip(*part, strict=True)
+        check_metrics(others[_METRICS])
         yield ([new_ids[i] for i in run_ids], steps, attempts, [microseconds_of(time) for time in times], *others)

@@ -83,7 +83,8 @@ def step_counts(connection: Connection, models: Models) -> dict[int, int]:
     """About how many steps each run has, by its id: as many as the metric of which it has most."""
     summary = models.metric_summary.c
     counted = select(summary.run_id, func.max(summary.count)).group_by(summary.run_id)
-    return {row[0]: row[1] for row in connection.execute(counted)}
+    found = connection.execute(counted)
+    return {run_id: steps for run_id, steps in found if isinstance(steps, int)}  # a damaged file may hold anything
 
 
 def check_attempts(connection: Connection, models: Models, runs: Sequence[Known]) -> None:
