@@ -15,7 +15,7 @@ from keras import layers
 from keras.callbacks import BackupAndRestore, Callback, CallbackList, EarlyStopping, ModelCheckpoint
 
 from fixtures.library_tests import STEPS, DivergedError, LibraryTests, fails_at, only_run
-from trainstore import InvalidArgumentError
+from trainstore import InvalidArgumentError, RunNotFoundError
 from trainstore.integrations.keras import TrainStoreCallback
 
 RANDOM = np.random.default_rng(0)
@@ -199,10 +199,22 @@ def test_a_second_fit_of_the_same_model_goes_on_with_the_run(store):
 def test_two_models_in_one_open_run_follow_each_other(local_store):
     """The second one's steps come after the first one's."""
     with local_store.start_run() as run:
-        callback = TrainStoreCallback(run)
+        callback, second = TrainStoreCallback(run), compiled()
         fit(compiled(), callback)
-        fit(compiled(), callback)
-    assert local_store.list_step_logs(run)["step"].tolist() == list(range(1, 13))
+        fit(second, callback)
+        fit(second, callback)
+    assert local_store.list_step_logs(run)["step"].tolist() == list(range(1, 19))
+
+
+def test_weights_without_the_optimizer_go_on_after_the_last_step(local_store, tmp_path):
+    """The optimizer counts from 0; nothing of the run is given up."""
+    first, model = TrainStoreCallback(local_store, name="a"), keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    fit(compiled(model), first)
+    for resume in ("a", first.run):
+        fit(compiled(keras.models.clone_model(model)), TrainStoreCallback(local_store, resume=resume))
+    assert local_store.list_step_logs("a")["step"].tolist()[:12] == list(range(1, 13))
+    with pytest.raises(RunNotFoundError):
+        fit(compiled(model), TrainStoreCallback(local_store, resume="nowhere"))
 
 
 def test_an_interrupted_fit_with_a_backup_finds_its_run(store, tmp_path):

@@ -16,7 +16,7 @@ from trainstore.integrations.keras.facts import iterations_of
 from trainstore.integrations.keras.fit import Fit
 from trainstore.integrations.recording import Recording
 from trainstore.integrations.targets import Target
-from trainstore.run import ActiveRun
+from trainstore.run import ActiveRun, recording_is_disabled
 
 watch("fit", keras.Model)
 
@@ -71,6 +71,7 @@ class TrainStoreCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def _forget(self) -> None:
         self._fit: Fit | None = None
         self._trained: Any = None  # a weak reference to the optimizer of the last fit
+        self._last_offset = 0
         self._is_evaluating = False
 
     def __deepcopy__(self, memo: object) -> Self:
@@ -80,7 +81,14 @@ class TrainStoreCallback(keras.callbacks.Callback):  # type: ignore[misc]
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
-        forgotten = {"_fit": None, "_trained": None, "_is_evaluating": False, "_model": None, "params": None}
+        forgotten = {
+            "_fit": None,
+            "_trained": None,
+            "_last_offset": 0,
+            "_is_evaluating": False,
+            "_model": None,
+            "params": None,
+        }
         return {**vars(self), **forgotten}
 
     @property
@@ -118,24 +126,36 @@ class TrainStoreCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _begin(self, fit: Fit) -> None:
         """Begin a run, or go on with the one that the weights come from."""
-        step, told = 0, {}
-        with self._recording.guard("the beginning of a fit"):
-            step = fit.step()
-            told = fit.hyperparams()
         last, backed_up = self._recording.run, fit.backed_up_run()
         goes_on = self._trained is not None and self._trained() is getattr(fit.model, "optimizer", None)
+        told: dict[str, Any] = {}
+        step = 0
+        with self._recording.guard("the beginning of a fit"):
+            fit.offset = self._offset(fit, last, goes_on)
+            step = fit.step()
+            told = fit.hyperparams()
         if self._resume is not None:
-            run = self._recording.resume(self._resume, step or -1, lineage=_lineage(self._resume), hyperparams=told)
+            run = self._recording.resume(self._resume, step, lineage=_lineage(self._resume), hyperparams=told)
         elif goes_on and step > 0 and last is not None:
             run = self._recording.resume(last.uid, step, lineage=last.lineage, hyperparams=told)
-        elif backed_up.get("run_uid"):
-            run = self._recording.resume(
-                backed_up["run_uid"], step or -1, lineage=backed_up.get("lineage"), hyperparams=told
-            )
+        elif backed_up.get("run_uid"):  # -1: it was ended before the first backup, and starts again
+            uid, lineage = backed_up["run_uid"], backed_up.get("lineage")
+            run = self._recording.resume(uid, step or -1, lineage=lineage, hyperparams=told)
         else:
             run = self._recording.begin(hyperparams=told)
         if run is not None:
-            fit.begin(run, goes_on=goes_on)
+            fit.begin(run)
+
+    def _offset(self, fit: Fit, last: ActiveRun | None, goes_on: bool) -> int:
+        """From the optimizer's steps to those of the run, which may have had another optimizer before."""
+        if goes_on:
+            return self._last_offset
+        if self._recording.is_given and last is not None:
+            return max((last.last_step or 0) - fit.step(), 0)
+        if self._resume is None or fit.step() > 0 or recording_is_disabled():
+            return 0
+        resumed = self._resume if isinstance(self._resume, ActiveRun) else self._recording.store.get_run(self._resume)
+        return resumed.last_step or 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """A batch has been trained; maybe told by a thread of Keras."""
@@ -163,7 +183,7 @@ class TrainStoreCallback(keras.callbacks.Callback):  # type: ignore[misc]
         fit.stop()
         if fit.run is not None:
             optimizer = getattr(fit.model, "optimizer", None)
-            self._trained = None if optimizer is None else ref(optimizer)
+            self._trained, self._last_offset = None if optimizer is None else ref(optimizer), fit.offset
         if error is not None:
             self._recording.fail(error)
             return

@@ -34,6 +34,7 @@ class Fit:
     def __init__(self, recording: Recording, model: Any, call: Call | None, every: int) -> None:
         self.model = model
         self.is_watched = call is not None
+        self.offset = 0  # from the optimizer's steps to those of the run
         self.has_begun = False
         self.run: ActiveRun | None = None
         self.arguments: Mapping[str, Any] = {} if call is None else call.arguments
@@ -43,7 +44,6 @@ class Fit:
         self._every = every
         self._checkpoints = Checkpoints(self.neighbours)
         self._guard = threading.Lock()
-        self._offset = 0  # from the optimizer's steps to those of the run
         self._batches = 0  # of this fit, in the epochs before
         self._epoch: Epoch | None = None
         self._ended: tuple[int, int, Mapping[str, Any]] | None = None  # epoch, step, logs
@@ -59,17 +59,10 @@ class Fit:
         """Of the model's compilation and of the call."""
         return hyperparams_of(self.model, self.arguments, self._sizes.full if self._sizes else None)
 
-    def begin(self, run: ActiveRun, *, goes_on: bool) -> None:
-        """Record what is known of the model into the run, and let the backup name it.
-
-        Args:
-            run: Just begun, or given by the user.
-            goes_on: Whether the model's steps are a continuation of the run's.
-        """
+    def begin(self, run: ActiveRun) -> None:
+        """Record what is known of the model into its run, and let the backup name it."""
         self.run = run
         with self._recording.guard("the model"):
-            if self._recording.is_given and not goes_on:
-                self._offset = max((run.last_step or 0) - self.step(), 0)  # a second model in one run: after the first
             run.log_hyperparams(facts_of(self.model), "mth")
         if self.backup is not None:
             with self._recording.guard("the run's name in the backup"):
@@ -79,7 +72,7 @@ class Fit:
     def step(self) -> int:
         """The optimizer's steps so far."""
         iterations = iterations_of(self.model)
-        return self._offset + (self._batches if iterations is None else iterations)
+        return self.offset + (self._batches if iterations is None else iterations)
 
     # --- Epochs and batches -------------------------------------------------------------------------------------------
 
