@@ -188,8 +188,10 @@ def _short(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _numbers(values: Iterable[Any]) -> list[float]:
+    """Whole ones, as most counts are, as ints."""
     values = values.tolist() if hasattr(values, "tolist") else values
-    return [float(value) for value in values]
+    numbers = [float(value) for value in values]
+    return [int(number) if number.is_integer() else number for number in numbers]
 
 
 def _counted(sequence: Any, bins: int) -> tuple[Sequence[float], Sequence[float]]:

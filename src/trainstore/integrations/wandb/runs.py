@@ -80,10 +80,12 @@ class Run(FileMethods):
         self._is_finished = False
         self._guard = threading.Lock()
         self._exception_before = _identity(_exception())
+        sessions.known(self)
 
     def renew(self) -> None:
-        """After a fork: another thread may have held the lock."""
+        """In a child: another thread may have held the lock, and what waits for its axis is the parent's."""
         self._guard = threading.Lock()
+        self._rows.forget()
 
     def __copy__(self) -> Run:
         return self
@@ -97,6 +99,7 @@ class Run(FileMethods):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.renew()
+        sessions.known(self)
 
     def __repr__(self) -> str:
         return f"<wandb.Run {self.name!r} of project {self.project!r}, id {self.id}>"

@@ -6,13 +6,17 @@ import atexit
 import os
 import sys
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from trainstore.integrations.wandb.runs import Run
 
+_all: WeakSet[Run] = WeakSet()
 _open: list[Run] = []
 _current: list[Run] = []  # at most one
 _last: list[Run] = []  # likewise: the current one, or the one before that ended
+
+_watched: list[object] = []  # the finalizer of a child of multiprocessing
 
 
 def current() -> Run | None:
@@ -30,9 +34,15 @@ def open_runs() -> list[Run]:
     return _open[::-1]
 
 
+def known(run: Run) -> None:
+    """A run of this process, also if it came here in a pickle."""
+    _all.add(run)
+
+
 def opened(run: Run, *, is_global: bool) -> None:
     """A run was begun."""
     _open.append(run)
+    _watch_child()
     if is_global:
         _current[:] = _last[:] = [run]
 
@@ -53,6 +63,15 @@ def in_notebook() -> bool:
     return get is not None and type(get()).__name__ == "ZMQInteractiveShell"
 
 
+def _watch_child() -> None:
+    """A child of multiprocessing leaves out the functions for the exit, but not its own finalizers."""
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None and processes.parent_process() is not None and not _watched:
+        from multiprocessing.util import Finalize
+
+        _watched.append(Finalize(None, _release, exitpriority=1))  # before that of endings.py
+
+
 def _release() -> None:
     """At exit: what waits for its axis is recorded; how the runs end is settled by endings.py after this."""
     for run in open_runs():
@@ -61,9 +80,10 @@ def _release() -> None:
 
 def _leave_to_parent() -> None:
     """In a forked child: what it logs is recorded too, but the runs are the parent's."""
-    for run in _open:
+    for run in list(_all):
         run.renew()
     _open.clear()
+    _watched.clear()
 
 
 atexit.register(_release)

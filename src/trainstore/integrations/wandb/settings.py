@@ -44,6 +44,7 @@ class Settings:
 
     def __init__(self, **settings: Any) -> None:
         self.__dict__.update(settings)
+        self.__dict__.pop("api_key", None)  # nobody needs it here, and it must not be shown
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -51,7 +52,8 @@ class Settings:
         return None  # one of W&B's, which nobody set
 
     def __repr__(self) -> str:
-        return f"<wandb.Settings {vars(self)}>"
+        heard = {name: value for name, value in vars(self).items() if name in Settings.__annotations__}
+        return f"<wandb.Settings {heard}>"
 
     def copy(self) -> Settings:
         """The same, to be changed."""

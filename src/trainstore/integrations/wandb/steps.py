@@ -67,6 +67,10 @@ class Rows:
             self.row += 1
             self._here = {}
 
+    def forget(self) -> None:
+        """What waits is recorded elsewhere."""
+        self._waiting = {}
+
     def close(self) -> ByStep:
         """The open row ends: what waited for its axis goes to the last value that the axis had."""
         waiting, self._waiting = self._waiting, {}

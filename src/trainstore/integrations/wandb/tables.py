@@ -158,11 +158,23 @@ def samples_of(name: str, table: Table) -> dict[str, Any]:
     """The rows as samples of the set of this name, for the details of a step."""
     if len(table.data) > MAX_ROWS:
         warn_once(f"the table {name!r} has {len(table.data):,} rows; the first {MAX_ROWS:,} are kept")
-    columns = [str(column) for column in table.columns]
+    columns = _distinct(table.columns)
     return {
         sample_key(name, number): dict(zip(columns, map(_cell, row), strict=False))
         for number, row in enumerate(table.data[:MAX_ROWS])
     }
+
+
+def _distinct(columns: Iterable[Any]) -> list[str]:
+    """The columns as texts; of two with one name, the second gets "~2"."""
+    found: list[str] = []
+    for column in columns:
+        name, number = str(column), 1
+        while name in found:
+            number += 1
+            name = f"{column}~{number}"
+        found.append(name)
+    return found
 
 
 def _cell(value: Any) -> Any:
