@@ -2,15 +2,18 @@
 
 After a batch, ``logs["loss"]`` is the mean over all samples of the epoch. With ``m`` the mean over ``n`` samples, the
 batches since the mean ``k`` over ``j`` samples had ``(n * m - j * k) / (n - j)``. That needs the sizes of the batches,
-which Keras knows of arrays and of a ``DataLoader``. The means are single-precision numbers, so the result is off by up
+which Keras knows of arrays and of a ``DataLoader``; of other data the model's own count is read, where it is at hand.
+The means are single-precision numbers, so the result is off by up
 to ``3e-7`` of the mean loss for each batch of the epoch so far (measured up to 5,000 batches).
 
-Nothing is read from the device: ``logs`` are numbers already, made by Keras for its own history and progress bar.
+No step waits for the device: ``logs`` are numbers already, made by Keras for its own history and progress bar, and the
+count is read after them.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import FrameType
@@ -74,6 +77,23 @@ class Losses:
         self._is_keras_step = type(model).train_step is keras.Model.train_step
         self._sizes = sizes if self._is_keras_step else None  # another one may weigh its batches differently
         self._metrics: set[str] | None = None
+        self._thread = threading.get_ident()
+        self._counter: Any = None
+
+    def samples_until(self, batch: int) -> int | None:
+        """How many samples of the epoch have been trained with, up to the batch that has just ended.
+
+        None: nobody knows, or another thread may be training with the next ones by now.
+        """
+        if self._sizes is not None:
+            return self._sizes.until(batch)
+        in_training = threading.get_ident() == self._thread and keras.backend.backend() in ("torch", "tensorflow")
+        if not self._is_keras_step or not in_training:
+            return None
+        if self._counter is None:
+            self._counter = next((one for one in self._model.metrics if one.name == "loss"), None)
+        count = getattr(self._counter, "count", None)
+        return None if count is None else int(keras.ops.convert_to_numpy(count))
 
     def told_by_itself(self, logs: Mapping[str, Any]) -> dict[str, Any]:
         """Values that a ``train_step`` of your own returned, and that are this batch's alone."""
@@ -83,22 +103,21 @@ class Losses:
             self._metrics = _names(self._model)
         return {f"batch_{name}": value for name, value in logs.items() if name not in self._metrics}
 
-    def own(self, batch: int, mean: float, before: int, mean_before: float) -> dict[str, float]:
-        """The mean loss of the batches after ``before`` and until ``batch``; both count from 0.
+    def of_batches(self, mean: float, samples: int | None, before: tuple[float, int]) -> dict[str, float]:
+        """The mean loss of the batches since the last record.
 
         Args:
-            batch: The last one.
-            mean: Over the epoch until then.
-            before: The last one of those recorded before; -1: none.
-            mean_before: Over the epoch until then.
+            mean: Over the epoch so far.
+            samples: In it.
+            before: The same of the last record; 0 samples: there was none.
         """
-        if self._sizes is None:
+        mean_before, samples_before = before
+        if samples is None:
             return {SO_FAR: mean} if self._metrics is None or "loss" in self._metrics else {}
-        if before < 0:
+        if not samples_before:
             return {OWN: mean}
-        if not math.isfinite(mean_before):
+        if not math.isfinite(mean_before) or samples <= samples_before:
             return {}  # the mean stays what it is until the epoch ends, whatever comes
-        samples, samples_before = self._sizes.until(batch), self._sizes.until(before)
         return {OWN: (samples * mean - samples_before * mean_before) / (samples - samples_before)}
 
 
@@ -132,22 +151,21 @@ class Epoch:
     skipped: int = 0
     told_at_once: int = 1
     _last: int = -1  # batch that was put into order
-    _recorded: int = -1
-    _recorded_mean: float = 0.0
-    _waiting: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    _recorded: tuple[float, int] = (0.0, 0)  # mean and samples
+    _waiting: dict[int, tuple[Mapping[str, Any], int | None]] = field(default_factory=dict)
 
     def add(self, batch: int, logs: Mapping[str, Any], losses: Losses) -> Iterator[tuple[int, float, dict[str, Any]]]:
         """A batch has ended: step, epoch and values of what can be recorded now."""
         if self.batches is not None:
             batch = min(batch, self.batches - 1)  # told together with batches that are not there
-        self._waiting[batch] = logs
+        self._waiting[batch] = (logs, losses.samples_until(batch))
         while (due := self._due()) in self._waiting:
-            yield from self._record(due, self._waiting.pop(due), losses)
+            yield from self._record(due, *self._waiting.pop(due), losses)
 
     def rest(self, losses: Losses) -> Iterator[tuple[int, float, dict[str, Any]]]:
         """The epoch is over: whatever still waits."""
         for batch in sorted(self._waiting):
-            yield from self._record(batch, self._waiting.pop(batch), losses)
+            yield from self._record(batch, *self._waiting.pop(batch), losses)
 
     @property
     def ended_batches(self) -> int:
@@ -159,7 +177,7 @@ class Epoch:
         return batch if self.batches is None else min(batch, self.batches - 1)
 
     def _record(
-        self, batch: int, logs: Mapping[str, Any], losses: Losses
+        self, batch: int, logs: Mapping[str, Any], samples: int | None, losses: Losses
     ) -> Iterator[tuple[int, float, dict[str, Any]]]:
         before, self._last = self._last, batch
         trained = self.skipped + batch + 1
@@ -167,7 +185,7 @@ class Epoch:
             return
         values = losses.told_by_itself(logs)
         if "loss" in logs:
-            values.update(losses.own(batch, logs["loss"], self._recorded, self._recorded_mean))
-            self._recorded, self._recorded_mean = batch, logs["loss"]
+            values.update(losses.of_batches(logs["loss"], samples, self._recorded))
+            self._recorded = (logs["loss"], samples or 0)
         share = (batch + 1) / self.batches if self.batches else 0.0
         yield self.step + trained // self.accumulated, self.number + share, values
