@@ -166,6 +166,31 @@ def optuna(place: Place) -> Figures:
     return {"ms": _median_us(times) / 1e3, "own_ms": (time.perf_counter() - began) * 1e3 / trials}
 
 
+@case()
+def lightning(place: Place) -> Figures:
+    """A logger's `log_metrics` of 6 metrics, as a trainer calls it: ours, and Lightning's for CSV files.
+
+    CSVLogger keeps rows in memory, and writes every 100 steps; ours are on disk when the call returns.
+    """
+    import logging
+
+    from lightning.pytorch.loggers import CSVLogger
+
+    from trainstore.integrations.lightning import TrainStoreLogger
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    steps = place.size.steps
+    with TrainStore(place.url) as store:
+        ours = TrainStoreLogger(store, name="ours")
+        figures = timed(ours.log_metrics, steps)
+        ours.finalize("success")
+        check("their sum", float(store.list_step_logs("ours", metrics=METRICS[:1])[METRICS[0]].sum()), sum_of(steps))
+    theirs = CSVLogger(place.folder)
+    csv = timed(theirs.log_metrics, steps)
+    theirs.finalize("success")
+    return {"us": figures["median_us"], "p99_us": figures["p99_us"], "csv_us": csv["median_us"]}
+
+
 def _table() -> tuple[Any, Any]:
     """A few rows to grow trees on."""
     import numpy as np
@@ -196,27 +221,3 @@ def _timed_call(function: Callable[..., Any], times: list[int], order: int = 0) 
 
 def _median_us(times: list[int]) -> float:
     return sorted(times)[len(times) // 2] / 1e3
-
-
-def lightning(place: Place) -> Figures:
-    """A logger's `log_metrics` of 6 metrics, as a trainer calls it: ours, and Lightning's for CSV files.
-
-    CSVLogger keeps rows in memory, and writes every 100 steps; ours are on disk when the call returns.
-    """
-    import logging
-
-    from lightning.pytorch.loggers import CSVLogger
-
-    from trainstore.integrations.lightning import TrainStoreLogger
-
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    steps = place.size.steps
-    with TrainStore(place.url) as store:
-        ours = TrainStoreLogger(store, name="ours")
-        figures = timed(ours.log_metrics, steps)
-        ours.finalize("success")
-        check("their sum", float(store.list_step_logs("ours", metrics=METRICS[:1])[METRICS[0]].sum()), sum_of(steps))
-    theirs = CSVLogger(place.folder)
-    csv = timed(theirs.log_metrics, steps)
-    theirs.finalize("success")
-    return {"us": figures["median_us"], "p99_us": figures["p99_us"], "csv_us": csv["median_us"]}
