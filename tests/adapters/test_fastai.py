@@ -9,7 +9,7 @@ import pytest
 import torch
 from fastai.basics import DataLoader, DataLoaders, Learner
 from fastai.callback.core import Callback, CancelFitException
-from fastai.callback.schedule import LRFinder
+from fastai.callback.schedule import LRFinder  # and Learner.fit_one_cycle
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback, TerminateOnNaNCallback
 from torch import nn
 from torch.nn import functional
@@ -86,6 +86,7 @@ def test_batches_and_epochs_are_recorded(store: TrainStore, tmp_path: Path) -> N
     run = store.get_run("a")
     known = {"n_epoch": 2, "batch_size": 2, "batches_per_epoch": 3, "opt_func": "Adam", "loss_func": "Loss"}
     assert {name: run.hyperparams[name] for name in known} == known
+    assert (run.hyperparams["lr"], "cbs" in run.hyperparams) == (0.01, False)
     assert run.model_hyperparams["num_parameters"] == 2
     assert callback.active_run is not None
     assert callback.active_run.uid == run.uid
@@ -106,6 +107,8 @@ def test_several_fits_of_a_learner_are_attempts_of_one_run(store: TrainStore, tm
     assert log["step"].tolist() == list(range(1, 7))
     assert log["lr"].tolist() == [0.01] * 3 + [0.1] * 3
     assert log["epoch"].tolist()[-1] == 2
+    learner.fit_one_cycle(1, lr_max=0.5)
+    assert only_run(store).hyperparams["lr_max"] == pytest.approx(0.5)
     other = make_learner(tmp_path)
     other.fit(1, cbs=callback)  # another learner: another run
     assert store.list_runs()["status"].tolist() == ["finished"] * 2

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import ref
 
+import numpy as np
+
 from trainstore.endings import Ending, ending_of
 from trainstore.integrations.libraries import needs
 from trainstore.integrations.parameters import count_parameters
@@ -45,6 +47,8 @@ _CANCELLED = (
     CancelValidException,
 )
 _NOT_METRICS = {"epoch", "time"}
+#: Callbacks that say nothing of a training.
+_USUAL = {"TrainStoreCallback", "TrainEvalCallback", "Recorder", "CastToTensor", "ProgressCallback", "ParamScheduler"}
 
 
 class TrainStoreCallback(FastaiCallback):  # type: ignore[misc]
@@ -229,9 +233,9 @@ class TrainStoreCallback(FastaiCallback):  # type: ignore[misc]
                 "loss_func": _name_of(learn.loss_func),
                 "wd": learn.wd,
                 "moms": learn.moms,
-                "lr": [group["lr"] for group in learn.opt.hypers],
                 "frozen_idx": learn.opt.frozen_idx,
-                "cbs": [type(one).__name__ for one in learn.cbs if one is not self],
+                "cbs": [type(one).__name__ for one in learn.cbs if type(one).__name__ not in _USUAL] or None,
+                **_rate_of(learn),
             }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -261,6 +265,18 @@ def _model_facts(model: Any) -> dict[str, Any]:
         "num_parameters": count_parameters(model),
         "num_trainable_parameters": count_parameters(model, trainable=True),
     }
+
+
+def _rate_of(learn: Any) -> dict[str, Any]:
+    """The learning rate, or the highest of a schedule: a number, or one for each group of parameters."""
+    schedule = getattr(getattr(learn, "param_scheduler", None), "scheds", {}).get("lr")
+    if schedule is None:
+        rates = [float(group["lr"]) for group in learn.opt.hypers]
+    else:
+        points = np.array([np.atleast_1d(schedule(place / 100)) for place in range(101)], dtype=float)
+        rates = points.max(axis=0).tolist()
+    rate = rates[0] if len(set(rates)) == 1 else rates
+    return {"lr" if schedule is None else "lr_max": rate}
 
 
 def _name_of(function: Any) -> str:
