@@ -88,11 +88,14 @@ def test_a_quick_start_is_recorded(store: TrainStore, monkeypatch: pytest.Monkey
 def test_a_run_that_is_named_by_an_id_goes_on(store: TrainStore) -> None:
     """resume="allow" adds after the last step, as the next attempt; config and summary are there again."""
     for number in range(2):
-        with wandb.init(store=store, id="abc", resume="allow", config={"lr": 0.1} if number == 0 else None) as run:
+        given = {"config": {"lr": 0.1}} if number == 0 else {"name": "renamed", "notes": "again"}
+        with wandb.init(store=store, id="abc", resume="allow", **given) as run:
             assert run.resumed is bool(number)
-            assert run.config.lr == 0.1
+            assert (run.config.lr, run.summary.get("best")) == (0.1, 7 if number else None)
             for _ in range(3):
                 run.log({"loss": number})
+            run.summary["best"] = 7 + number
     run = only_run(store)
+    assert (run.name, run.notes, run.metrics) == ("renamed", "again", {"loss": 1, "best": 8})
     assert store.list_step_logs(run)["loss"].tolist() == [0, 0, 0, 1, 1, 1]
     assert len(store.list_attempts(run)) == 2

@@ -58,6 +58,11 @@ def test_values_of_any_type_are_kept_and_never_raise(store: TrainStore) -> None:
         run.log(odd)
         for broken in (None, 3, "text", [("a", 1)], Hostile()):
             run.log(broken)
+        for hostile in (Hostile(), b"\xff", 7):
+            run.alert(hostile, hostile, hostile, hostile)  # type: ignore[arg-type]
+            run.save(hostile)
+            run.log_artifact(hostile)
+        run.summary["odd"] = Hostile()
         run.log({"loss": 0.5})
         assert run.summary["tensor"] == 4.0  # not the tensor, whose graph it would keep
     record = only_run(store)

@@ -109,7 +109,7 @@ def test_finish_while_an_exception_is_handled_says_how_it_ended(store: TrainStor
 def test_processes_that_share_an_id_write_into_one_run(store: TrainStore) -> None:
     """The second joins the run that is being recorded; the first says how it ends."""
     first = wandb.init(store=store, id="shared", reinit="create_new")
-    first.log({"loss": 1.0}, step=0)
+    first.log({"loss": 1.0}, step=0)  # which is not stored yet
     second = wandb.init(store=store, id="shared", reinit="create_new")
     assert second.resumed
     second.log({"rank1/loss": 2.0}, step=0)

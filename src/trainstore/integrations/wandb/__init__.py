@@ -16,7 +16,8 @@ before that it is an AttributeError that says what to use.
 Inside::
 
     beginning.py   init: which run begins; settings.py: its arguments and the environment; sessions.py: the open runs
-    runs.py        the run; steps.py: at which steps its values are kept; contents.py: what becomes of each
+    runs.py        the run; labels.py: what it is called; steps.py: at which steps its values are kept; contents.py:
+                   what becomes of each
     configs.py, summaries.py   both as attributes and items
     media.py, tables.py, plot.py, artifacts.py, files.py   what is not a number
     names.py       W&B's names that are missing here; parts.py, elsewhere.py, callbacks: its submodules

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ from trainstore.run import ActiveRun, recording_is_disabled
 logger = logging.getLogger("trainstore")
 
 SOURCE = "wandb"
+JUST_BEGUN = 5.0  # seconds that a run is waited for which another process has begun
 # init's other arguments, by the names of their settings.
 _SETTINGS = {
     "entity": "entity",
@@ -111,6 +113,14 @@ def _run(store: Target, settings: Settings, config: dict[str, Any]) -> Run:
         tags=_tags(settings),
         hyperparams=config,
     )
+    try:
+        return _begin(recording, settings, config, is_given=is_given)
+    except BaseException:
+        recording.finish()  # closes a store that was opened for it
+        raise
+
+
+def _begin(recording: Recording, settings: Settings, config: dict[str, Any], *, is_given: bool) -> Run:
     if is_given:
         if settings.project or settings.run_name:
             warn_once("wandb.init: an open run was given, which keeps its project and name")
@@ -132,6 +142,8 @@ def _resumed(recording: Recording, settings: Settings, config: dict[str, Any], s
     """The run of an id: new, or its next attempt."""
     wanted = str(settings.run_id)
     uid = _find(recording, settings, wanted)
+    if uid is None and recording.store.is_recorded_here(_uid(settings, wanted)):
+        uid = _found_soon(recording, settings, wanted)
     is_known = uid is not None
     if settings.resume == "never" and is_known:
         raise UsageError(f"resume='never', but there is a run with the id {wanted!r}: pass another id")
@@ -145,15 +157,34 @@ def _resumed(recording: Recording, settings: Settings, config: dict[str, Any], s
         return Run(recording, active, settings, config=config, first_row=_next_row(active), resumed=True)
     if settings.resume is None and step is None:
         active = recording.resume(uid, -1)  # W&B overwrites such a run; here what it had is kept, and not shown
-        return _begun(recording, active, settings, config)
+        return _renamed(_begun(recording, active, settings, config))
     record = recording.store.get_run(uid)
     kept = step if step is not None else -1 if record.last_step is None else record.last_step
     active = recording.resume(uid, kept)
     run = Run(recording, active, settings, config={**record.hyperparams, **config}, first_row=kept + 1, resumed=True)
-    run.summary._last.update(record.metrics)
+    run.summary._before.update(record.metrics)
     if settings.run_notes and active is not None:
         active.set_notes(settings.run_notes)
+    return _renamed(run)
+
+
+def _renamed(run: Run) -> Run:
+    """A run that goes on under another name, if one was given."""
+    name = run.settings.run_name
+    if name and run.active is not None and name != run.active.name:
+        run.name = name
     return run
+
+
+def _found_soon(recording: Recording, settings: Settings, wandb_id: str) -> str | None:
+    """The uid of a run that another process has just begun, once it is stored: as a rule within a second."""
+    until = time.monotonic() + JUST_BEGUN
+    while time.monotonic() < until:
+        time.sleep(0.1)
+        uid = _find(recording, settings, wandb_id)
+        if uid is not None:
+            return uid
+    return None
 
 
 def _forked(recording: Recording, settings: Settings, config: dict[str, Any], origin: Moment) -> Run:

@@ -37,8 +37,8 @@ class FileMethods:
         try:
             artifact = artifacts.logged(artifact_or_path, name, type, aliases)
         except (TypeError, ValueError, OSError) as error:
-            warn_once(f"log_artifact: {artifact_or_path!r} is not recorded: {error}")
-            return Artifact(str(name or artifact_or_path), type or "unspecified")
+            warn_once(f"log_artifact: {artifact_or_path.__class__.__name__} is not recorded: {error}")
+            return Artifact(name or "", type or "unspecified")
         self._event("artifact", artifact.details(aliases=artifact.aliases, tags=list(tags or artifact.tags)))
         return artifact
 
@@ -127,8 +127,12 @@ class FileMethods:
         """
         if glob_str is None:  # once a way to store a new run.name, which is stored anyway
             return []
-        pattern = os.fspath(glob_str) if isinstance(glob_str, (str, os.PathLike)) else str(glob_str)
-        found = _matching(pattern) if glob else [os.path.abspath(pattern)]
+        try:
+            pattern = os.fspath(glob_str)
+            found = _matching(pattern) if glob else [os.path.abspath(pattern)]
+        except (TypeError, ValueError, OSError) as error:
+            warn_once(f"save: {type(glob_str).__name__} is no path: {error}")
+            return []
         details = {"pattern": pattern, "count": len(found), "paths": found[: artifacts.MAX_PATHS]}
         self._event("file", details)
         return found

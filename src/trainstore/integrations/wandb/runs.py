@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from enum import Enum
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -19,14 +18,15 @@ from trainstore.integrations.recording import Recording
 from trainstore.integrations.wandb import contents, sessions
 from trainstore.integrations.wandb.configs import Config
 from trainstore.integrations.wandb.files import FileMethods
+from trainstore.integrations.wandb.labels import Labels
 from trainstore.integrations.wandb.names import RUN_NAMES, missing, warn_once
 from trainstore.integrations.wandb.settings import Settings
 from trainstore.integrations.wandb.steps import Rows, flat, whole
 from trainstore.integrations.wandb.summaries import OPERATIONS, Aggregates, Summary
 from trainstore.run import ALERT_LEVELS, ActiveRun
 
+ALERT_PAUSE = 60.0  # seconds between two alerts of one title, as in W&B
 INTERRUPTED = 255  # the exit code that W&B writes after Ctrl-C
-RENAME_TIMEOUT = 2.0  # seconds
 _NUMBERS = frozenset({float, int})
 
 
@@ -45,7 +45,7 @@ class Metric:
         self.name, self.step_metric, self.summary = name, step_metric, summary
 
 
-class Run(FileMethods):
+class Run(FileMethods, Labels):
     """A run that is being recorded. Made by ``wandb.init``.
 
     Nothing here raises during a training: what cannot be recorded is told once. `active` is the handle that everything
@@ -218,13 +218,16 @@ class Run(FileMethods):
         """At the last step; what has a curve keeps it, and the value becomes an event of kind ``summary``."""
         if self.active is None:
             return
-        values = flat(values)
-        curves = {name: value for name, value in values.items() if name in self.summary._last}
-        if curves:
-            self._event("summary", curves)
-        single = {name: value for name, value in values.items() if name not in curves}
-        if single:
-            contents.record(self.active, max(self._last_step, 0), single)
+        try:
+            values = flat(values)
+            curves = {name: value for name, value in values.items() if name in self.summary._last}
+            if curves:
+                self._event("summary", curves)
+            single = {name: value for name, value in values.items() if name not in curves}
+            if single:
+                contents.record(self.active, max(self._last_step, 0), single)
+        except Exception as error:  # noqa: BLE001 - no error of ours may reach a training
+            self._report("the summary", error)
 
     @property
     def _last_step(self) -> int:
@@ -251,20 +254,22 @@ class Run(FileMethods):
             level: INFO, WARN or ERROR.
             wait_duration: Seconds in which an alert of the same title is not repeated; 60 if it is left out.
         """
-        if self.active is None:
-            return
-        level = getattr(level, "value", level) or "INFO"
+        try:
+            self._alert(title, text, level.value if isinstance(level, AlertLevel) else level or "INFO", wait_duration)
+        except Exception as error:  # noqa: BLE001 - no error of ours may reach a training
+            self._report("an alert", error)
+
+    def _alert(self, title: str, text: str, level: str, wait_duration: float | timedelta | None) -> None:
         known = str(level).lower()
         if known not in (*ALERT_LEVELS, "warning"):
             warn_once(f"alert: level {level!r} is not one of INFO, WARN, ERROR; INFO is recorded")
             known = "info"
         seconds = wait_duration.total_seconds() if isinstance(wait_duration, timedelta) else wait_duration
-        seconds = float(seconds) if isinstance(seconds, (int, float)) else 60.0
+        seconds = float(seconds) if isinstance(seconds, (int, float)) else ALERT_PAUSE
         now, title = time.monotonic(), str(title)
-        if now - self._alerted.get(title, -1e9) < seconds:
-            return
-        self._alerted[title] = now
-        self.active.alert(title, text, known, step=max(self._last_step, 0))
+        if self.active is not None and now - self._alerted.get(title, -math.inf) >= seconds:
+            self._alerted[title] = now
+            self.active.alert(title, text, known, step=max(self._last_step, 0))
 
     def watch(
         self, models: Any, criterion: Any = None, log: str | None = "gradients", *args: Any, **others: Any
@@ -316,143 +321,6 @@ class Run(FileMethods):
             self._recording.report(what, error)
         else:
             warn_once(f"{what} could not be recorded ({type(error).__name__}); the training goes on")
-
-    # --- What it is called -------------------------------------------------------------------------------------------
-
-    @property
-    def id(self) -> str:
-        """W&B's id: the one given to ``init``, else the run's uid. Both resume it."""
-        return self.settings.run_id or (self.active.uid if self.active is not None else "disabled")
-
-    @property
-    def name(self) -> str:
-        """The run's label; may be set."""
-        return self._name or (self.active.name if self.active is not None else "disabled")
-
-    @name.setter
-    def name(self, name: str) -> None:
-        self._name = str(name)
-        recording, active = self._recording, self.active
-        if recording is None or active is None:
-            return
-        if recording.is_given:
-            warn_once("wandb.run.name: the open run that init was given keeps its name; store.rename_run changes it")
-            return
-        with recording.guard("the run's new name"):
-            active.flush(RENAME_TIMEOUT)
-            recording.store.rename_run(active, str(name))
-
-    @property
-    def notes(self) -> str | None:
-        """Free text; may be set."""
-        return self._notes
-
-    @notes.setter
-    def notes(self, notes: str) -> None:
-        self._notes = str(notes)
-        if self.active is not None:
-            self.active.set_notes(self._notes)
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The names of the tags; may be set, which adds those that are new."""
-        return self._tags
-
-    @tags.setter
-    def tags(self, tags: Iterable[str]) -> None:
-        self._tags = (tags,) if isinstance(tags, str) else tuple(map(str, tags))
-        if self.active is not None:
-            self.active.set_tags(self._tags)
-
-    @property
-    def project(self) -> str:
-        """The run's project."""
-        return self.active.project if self.active is not None else self.settings.project or ""
-
-    @property
-    def entity(self) -> str:
-        """What was given, or nothing: there are no accounts."""
-        return self.settings.entity or ""
-
-    @property
-    def group(self) -> str:
-        """The tag ``group``."""
-        return self.settings.run_group or ""
-
-    @property
-    def job_type(self) -> str:
-        """The tag ``job_type``."""
-        return self.settings.run_job_type or ""
-
-    @property
-    def sweep_id(self) -> str | None:
-        """The tag ``sweep``."""
-        return self.settings.sweep_id
-
-    @property
-    def path(self) -> str:
-        """Entity, project and id."""
-        return "/".join(filter(None, (self.entity, self.project, self.id)))
-
-    @property
-    def dir(self) -> str:
-        """A folder for the script's files, made when it is asked for: ``wandb/files-<id>``. Nothing reads it."""
-        if self._folder is None:
-            folder = Path(self.settings.root_dir or ".") / "wandb" / f"files-{self.id}"
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError:
-                folder = Path(tempfile.mkdtemp(prefix="wandb-files-"))
-            self._folder = str(folder.absolute())
-        return self._folder
-
-    sync_dir = dir
-
-    @property
-    def disabled(self) -> bool:
-        """Whether nothing is recorded."""
-        return self.active is None
-
-    @property
-    def offline(self) -> bool:
-        """True: nothing is sent to W&B."""
-        return True
-
-    @property
-    def mode(self) -> str:
-        """``offline`` or ``disabled``."""
-        return "disabled" if self.active is None else "offline"
-
-    @property
-    def url(self) -> None:
-        """None: there is no page on a server of W&B's; ``trainstore ui`` shows the run."""
-        return None
-
-    project_url = sweep_url = url
-
-    def get_url(self) -> None:
-        """None, as `url`."""
-
-    get_project_url = get_sweep_url = get_url
-
-    def project_name(self) -> str:
-        """The project."""
-        return self.project
-
-    @property
-    def config_static(self) -> dict[str, Any]:
-        """A copy of the configuration."""
-        return self.config.as_dict()
-
-    def display(self, *args: Any, **others: Any) -> bool:
-        """False: there is no page to show."""
-        return False
-
-    def to_html(self, *args: Any, **others: Any) -> str:
-        """The run as a table."""
-        return "" if self.active is None else self.active._repr_html_()
-
-    _repr_html_ = to_html
 
     # --- Its end -----------------------------------------------------------------------------------------------------
 

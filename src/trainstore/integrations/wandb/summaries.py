@@ -17,17 +17,19 @@ class Summary:
         record: Is called with what is set.
     """
 
-    _last: dict[str, Any]
-    _own: dict[str, Any]
+    _before: dict[str, Any]  # of a run that was resumed
+    _last: dict[str, Any]  # logged since
+    _own: dict[str, Any]  # set since
     _record: Callable[[dict[str, Any]], None] | None
 
     def __init__(self, record: Callable[[dict[str, Any]], None] | None = None) -> None:
+        object.__setattr__(self, "_before", {})
         object.__setattr__(self, "_last", {})
         object.__setattr__(self, "_own", {})
         object.__setattr__(self, "_record", record)
 
     def _all(self) -> dict[str, Any]:
-        return {**self._last, **self._own}
+        return {**self._before, **self._last, **self._own}
 
     def __repr__(self) -> str:
         return str(self._all())
@@ -39,21 +41,21 @@ class Summary:
         return len(self._all())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._own or name in self._last
+        return name in self._own or name in self._last or name in self._before
 
     def __getitem__(self, name: str) -> Any:
-        found = self._own[name] if name in self._own else self._last[name]
+        found = self._all()[name]
         return _Values(found) if isinstance(found, dict) else found
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.update({name: value})
 
     def __delitem__(self, name: str) -> None:
-        self._own.pop(name, None)
-        self._last.pop(name, None)
+        for values in (self._own, self._last, self._before):
+            values.pop(name, None)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("_last", "_own", "_record"):  # unpickled, and not yet filled
+        if name in ("_before", "_last", "_own", "_record"):  # unpickled, and not yet filled
             raise AttributeError(name)
         try:
             return self[name]
@@ -64,7 +66,7 @@ class Summary:
     __delattr__ = __delitem__
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_last": self._last, "_own": self._own, "_record": self._record}
+        return dict(vars(self))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
