@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 
+from fixtures.closed_port import Proxy
 from fixtures.library_tests import STEPS, DivergedError, LibraryTests, fails_at, nothing, only_run
 from trainstore import RunNotFoundError, StoreURLError, TrainStore
 from trainstore.integrations.libraries import MissingLibraryError, needs
@@ -106,6 +107,29 @@ def test_an_unknown_run_is_an_error_before_the_training(store):
     """Without a lineage there is nothing to make it of."""
     with pytest.raises(RunNotFoundError):
         Recording(store, source="recording").resume("5f7c0f5e-6f0f-4c5c-8f0a-0d4c36c8a2aa", 3)
+
+
+def test_a_named_run_whose_database_is_away_does_not_cost_the_steps(new_database, caplog, monkeypatch):
+    """Nobody can tell which run it is, so a new one keeps them; a handle needs no database."""
+    monkeypatch.setattr("trainstore.integrations.recording.FINISH_TIMEOUT", 0.2)
+    monkeypatch.setattr("trainstore.store.CLOSE_TIMEOUT", 0.2)
+    server = new_database("postgresql")
+    with TrainStore(server) as store, store.start_run("a") as first:
+        first.log({"loss": 1.0}, 0)
+    proxy = Proxy(server)
+    for named in ("a", first):
+        recording = Recording(proxy.url, source="x", name="kept")
+        recording.go_on_with(named, 0).log({"loss": 0.5}, 1)
+        recording.finish()
+    assert "run a cannot be looked up while its database is away; a new run keeps the steps" in caplog.text
+    proxy.open()
+    try:
+        with TrainStore(proxy.url) as store:
+            store.recover()
+            assert store.list_step_logs("kept")["step"].tolist() == [1]
+            assert store.list_step_logs("a")["step"].tolist() == [0, 1]
+    finally:
+        proxy.close()
 
 
 def test_what_comes_after_the_end_joins_the_run_in_silence(database_url, caplog):

@@ -96,8 +96,7 @@ class BoostingCallback:
         if self._resume is None:
             run = recording.begin(hyperparams=told)
         else:
-            lineage = self._resume.lineage if isinstance(self._resume, ActiveRun) else None
-            run = recording.resume(self._resume, first_step - 1, lineage=lineage, hyperparams=told)
+            run = recording.go_on_with(self._resume, first_step - 1, hyperparams=told)
         if run is None:
             return
         self._last = recording

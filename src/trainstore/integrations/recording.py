@@ -192,6 +192,25 @@ class Recording:
 
         return self._begin(resumed, hyperparams)
 
+    def go_on_with(
+        self, named: Any, step: int | None, *, hyperparams: Mapping[str, Any] | None = None
+    ) -> ActiveRun | None:
+        """`resume` for a run that the user names; a new one if its database is away, so that the steps are kept.
+
+        Args:
+            named: A handle, which needs no database; a record, a uid, an id or a name.
+            step, hyperparams: As for `resume`.
+
+        Raises:
+            TrainStoreError: As for `begin`; the run is not there.
+        """
+        lineage = named.lineage if isinstance(named, ActiveRun) else None
+        run = self.resume(named, step, lineage=lineage, hyperparams=hyperparams)
+        if run is not None or recording_is_disabled():
+            return run
+        self.warn_once("run %s cannot be looked up while its database is away; a new run keeps the steps", named)
+        return self.begin(hyperparams=hyperparams)
+
     def join(self) -> ActiveRun | None:
         """The last run once more, for what comes after its end (a test after a training): its status stays.
 

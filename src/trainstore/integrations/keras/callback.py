@@ -10,7 +10,7 @@ from weakref import ref
 
 import keras
 
-from trainstore.errors import InvalidArgumentError
+from trainstore.errors import InvalidArgumentError, TrainStoreError
 from trainstore.integrations.calls import call_under_way, watch
 from trainstore.integrations.keras.facts import iterations_of
 from trainstore.integrations.keras.fit import Fit
@@ -135,7 +135,7 @@ class TrainStoreCallback(keras.callbacks.Callback):  # type: ignore[misc]
             step = fit.step()
             told = fit.hyperparams()
         if self._resume is not None:
-            run = self._recording.resume(self._resume, step, lineage=_lineage(self._resume), hyperparams=told)
+            run = self._recording.go_on_with(self._resume, step, hyperparams=told)
         elif goes_on and step > 0 and last is not None:
             run = self._recording.resume(last.uid, step, lineage=last.lineage, hyperparams=told)
         elif backed_up.get("run_uid"):  # -1: it was ended before the first backup, and starts again
@@ -154,8 +154,12 @@ class TrainStoreCallback(keras.callbacks.Callback):  # type: ignore[misc]
             return max((last.last_step or 0) - fit.step(), 0)
         if self._resume is None or fit.step() > 0 or recording_is_disabled():
             return 0
-        resumed = self._resume if isinstance(self._resume, ActiveRun) else self._recording.store.get_run(self._resume)
-        return resumed.last_step or 0
+        if isinstance(self._resume, ActiveRun):
+            return self._resume.last_step or 0
+        try:
+            return self._recording.store.get_run(self._resume).last_step or 0
+        except TrainStoreError:  # what it is is told when the run is resumed
+            return 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """A batch has been trained; maybe told by a thread of Keras."""
@@ -206,16 +210,12 @@ class TrainStoreCallback(keras.callbacks.Callback):  # type: ignore[misc]
             step = iterations_of(self.model) or 0
             run = self._recording.join()
             if run is None and self._resume is not None:
-                run = self._recording.resume(self._resume, None)
+                run = self._recording.go_on_with(self._resume, None)
             elif run is None:
                 run = self._recording.begin()
             if run is not None:
                 run.log({f"test_{name}": value for name, value in (logs or {}).items()}, step)
             self._recording.finish()
-
-
-def _lineage(run: Any) -> list[list[Any]] | None:
-    return run.lineage if isinstance(run, ActiveRun) else None
 
 
 def _rank() -> int:
