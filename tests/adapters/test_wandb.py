@@ -13,6 +13,8 @@ import pytest
 from importing.harness import stored_points
 from trainstore import TrainStore
 from trainstore.importing import import_runs
+from trainstore.integrations import wandb as ours
+from trainstore.integrations.wandb import names
 
 SCRIPTS = Path(__file__).parents[1] / "integrations" / "wandb_scripts"
 
@@ -30,6 +32,21 @@ def run_script(source: str, folder: Path, **environment: str) -> None:
 def labels_of(store: TrainStore, name: str) -> tuple[Any, ...]:
     run = store.get_run(name)
     return run.project, run.status, run.notes, run.hyperparams, run.tags
+
+
+def test_every_public_name_of_w_and_b_is_here_or_known_as_missing() -> None:
+    """Of the package, of a run, of the configuration and the summary."""
+    import wandb as theirs
+
+    for known, their, our in (
+        (names.MODULE_NAMES, theirs, ours),
+        (names.RUN_NAMES, theirs.Run, ours.Run),
+        (frozenset(), theirs.Config, ours.Config),
+        (frozenset(), theirs.sdk.wandb_summary.Summary, ours.Summary),
+    ):
+        public = {name for name in dir(their) if not name.startswith("_")}
+        kept = {"config", "settings", "summary", "resumed", "start_time", "starting_step"}  # of each run itself
+        assert public - set(dir(our)) - known - kept == set()
 
 
 @pytest.mark.parametrize("script", sorted(path.stem for path in SCRIPTS.glob("*.py")))

@@ -226,6 +226,16 @@ def test_a_configuration_of_any_kind_is_taken(
     assert only_run(store).hyperparams == {"epochs": 3, "lr": 0.1, "batch-size": 8, "seed": 1}
 
 
+def test_config_may_be_assigned(store: TrainStore) -> None:
+    """As old scripts do, before init or after it."""
+    wandb.config = {"lr": 1}
+    with wandb.init(store=store, config=wandb.config) as run:
+        wandb.config = {"layers": 2}  # type: ignore[assignment]
+        assert dict(wandb.config) == {"lr": 1, "layers": 2}
+        assert wandb.config is run.config
+    assert only_run(store).hyperparams == {"lr": 1, "layers": 2}
+
+
 def test_resuming_says_what_it_cannot(store: TrainStore, caplog: pytest.LogCaptureFixture) -> None:
     """must and never raise before the training; auto without an id begins a new run; an id alone begins anew."""
     with pytest.raises(wandb.UsageError, match="no run with the id 'x'"):

@@ -27,7 +27,9 @@ Inside::
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any, NoReturn
 
 from trainstore.integrations.targets import Target
@@ -104,6 +106,7 @@ def init(
         UsageError: An argument that cannot be used; no run to resume.
         TrainStoreError: The store cannot be opened.
     """
+    globals().pop("config", None)  # `wandb.config = {…}` before init, to be passed here
     given = {"entity": entity, "project": project, "dir": dir, "id": id, "name": name, "notes": notes, "tags": tags}
     arguments = {key: value for key, value in (given | others).items() if value is not None}
     return beginning.begin(store, config, config_exclude_keys, config_include_keys, settings, arguments)
@@ -244,6 +247,19 @@ def __getattr__(name: str) -> Any:
         return parts.part(name)
     return missing(name, known=MODULE_NAMES, is_recording=sessions.current() is not None, owner="wandb")
 
+
+class _Words(ModuleType):
+    """This module: ``wandb.config = {…}`` sets hyperparameters while a run is recorded."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        current = sessions.current()
+        if name == "config" and current is not None:
+            current.config.update(value)
+        else:
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Words
 
 __all__ = [
     "AlertLevel",

@@ -140,9 +140,8 @@ def flat(values: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> dict[st
     found: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
-        inner = (
-            flat(value, f"{name}.", depth + 1) if type(value) is dict and value and depth < MAX_DEPTH else {name: value}
-        )
+        is_nested = isinstance(value, dict) and value and depth < MAX_DEPTH
+        inner = flat(value, f"{name}.", depth + 1) if is_nested else {name: value}
         for one, item in inner.items():
             free, number = one, 1
             while free in found:
