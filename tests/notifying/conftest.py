@@ -28,14 +28,16 @@ def own_sender(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[None]
     yield
     if sender._sender is not None:
         sender._sender.close(0.0)
-        sender._sender._thread.join(DEADLINE)  # what it says belongs to this test
 
 
 @pytest.fixture
-def sending(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Receiver:
-    """The receiver, which this process and those that it starts send to."""
+def sending(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """The receiver, which this process and those that it starts send to. Name it after a database: it ends before."""
     monkeypatch.setenv("TRAINSTORE_NOTIFY", receiver.url)
-    return receiver
+    yield receiver
+    if sender._sender is not None:
+        sender._sender.close(0.0)
+        sender._sender._thread.join(DEADLINE)  # what it says belongs to this test
 
 
 @pytest.fixture

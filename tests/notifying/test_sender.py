@@ -37,8 +37,8 @@ def test_alerts_and_ends_arrive_once(store, sending, caplog, wait_until):
     assert str(sending.url.split(":")[2].split("/")[0]) not in caplog.text
 
 
-def test_which_ends_are_sent(store, sending):
-    """A failure with its first line; neither pruned trials nor what somebody interrupted."""
+def test_which_ends_are_sent(store, sending, monkeypatch, caplog):
+    """A failure with its first line; neither pruned trials nor what somebody interrupted, unless they are asked for."""
     for status, error in (("pruned", None), ("interrupted", "KeyboardInterrupt"), ("failed", "ValueError: no\nmore")):
         store.start_run(name=status).finish(status, error)
     sending.wait_for(1)
@@ -46,6 +46,20 @@ def test_which_ends_are_sent(store, sending):
     (message,) = sending.messages
     assert (message["type"], message["title"]) == ("failure", "failed failed")
     assert message["message"].splitlines()[0] == "ValueError: no"
+    monkeypatch.setattr(sender, "_sender", None)
+    monkeypatch.setenv("TRAINSTORE_NOTIFY_ON", "pruned, Failed")
+    with store.start_run(name="two") as run:
+        run.alert("not asked for")
+    store.start_run(name="three").finish("pruned")
+    sending.wait_for(2)
+    sender._sender.close(10)
+    assert sending.titles[1:] == ["three pruned"]
+    monkeypatch.setattr(sender, "_sender", None)
+    monkeypatch.setenv("TRAINSTORE_NOTIFY_ON", "failed, losses")
+    store.start_run(name="four").finish("failed")
+    sender._sender.close(10)
+    assert "TRAINSTORE_NOTIFY_ON holds 'losses', which is not one of alert, finished" in caplog.text
+    assert len(sending.messages) == 2
 
 
 def test_a_store_in_memory_sends_too(sending):
@@ -218,22 +232,24 @@ def test_a_forked_child_sends_its_own(start_script, database_url, sending):
     assert sorted(sending.titles) == ["after", "before", "child", "forked finished"]
 
 
-def test_a_run_that_nobody_finishes(start_script, database_url, sending):
-    """Its end is sent by the exit of its process, also if an exception ended that."""
+def test_a_run_that_nobody_finishes(start_script, new_database, sending):
+    """Its end is sent by the exit of its process, also if an exception ended that; one run on each database."""
     code = """
         import sys
         from trainstore import TrainStore
-        run = TrainStore(sys.argv[1]).start_run(name="left")
-        run.log(loss=1.0)
-        if sys.argv[2] == "raises":
+        for url in sys.argv[2:]:
+            run = TrainStore(url).start_run(name="left")
+            run.log(loss=1.0)
+        if sys.argv[1] == "raises":
             raise ValueError("no more")
     """
-    start_script(code, database_url, "ends").finish()
-    sending.wait_for(1)
-    start_script(code, database_url, "raises").finish(code=1)
+    urls = [new_database(kind) for kind in ("sqlite", "postgresql")]
+    start_script(code, "ends", *urls).finish()
     sending.wait_for(2)
-    assert sending.titles == ["left finished at step 0", "left failed at step 0"]
-    assert sending.messages[1]["message"].startswith("ValueError: no more\n")
+    start_script(code, "raises", *urls).finish(code=1)
+    sending.wait_for(4)
+    assert sending.titles == ["left finished at step 0"] * 2 + ["left failed at step 0"] * 2
+    assert all(message["message"].startswith("ValueError: no more\n") for message in sending.messages[2:])
 
 
 def test_who_tells_the_end_of_a_run(store, sending):

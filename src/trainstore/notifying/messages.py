@@ -6,16 +6,22 @@ language and a bounded length; whatever a name or an alert holds, it is shown an
 
 from __future__ import annotations
 
+import os
+import re
 from typing import NamedTuple
 
+from trainstore.errors import InvalidArgumentError
 from trainstore.recording.listeners import Event
 
-#: The ends that somebody wants to hear of. Who interrupts a run sits before it, and trials are pruned by the dozen.
-ENDS = ("finished", "failed", "lost")
+VARIABLE = "TRAINSTORE_NOTIFY_ON"
+KNOWN = ("alert", "finished", "failed", "lost", "interrupted", "pruned")
+#: Without the variable. Who interrupts a run sits before it, and trials are pruned by the dozen.
+DEFAULT = KNOWN[:4]
 MAX_TITLE = 200  # characters
 MAX_NAME = 80
 MAX_TEXT = 1_500
 _KINDS = {"info": "info", "warn": "warning", "error": "failure"}  # an alert's level → as Apprise calls it
+_KINDS_OF_ENDS = {"finished": "success", "failed": "failure", "lost": "failure"}
 
 
 class Message(NamedTuple):
@@ -26,9 +32,22 @@ class Message(NamedTuple):
     body: str
 
 
+def wanted() -> frozenset[str]:
+    """Of what there are messages: the words in ``TRAINSTORE_NOTIFY_ON``, else `DEFAULT`.
+
+    Raises:
+        InvalidArgumentError: One of the words is not known.
+    """
+    words = [word for word in re.split(r"[\s,]+", os.environ.get(VARIABLE, "").lower()) if word]
+    for word in words:
+        if word not in KNOWN:
+            raise InvalidArgumentError(f"{VARIABLE} holds {word!r}, which is not one of {', '.join(KNOWN)}")
+    return frozenset(words or DEFAULT)
+
+
 def is_sent(event: Event) -> bool:
-    """Whether there is a message of this event."""
-    return event.kind == "alert" or (event.kind == "ended" and event.status in ENDS)
+    """Whether there is a message of this event. Raises as `wanted`."""
+    return event.kind in ("alert", "ended") and ("alert" if event.kind == "alert" else event.status) in wanted()
 
 
 def message_of(event: Event) -> Message:
@@ -40,7 +59,7 @@ def message_of(event: Event) -> Message:
         about = f"{_line(event.level, 20)}{at}, run {name}, {project}"
         title = _line(event.title, MAX_TITLE) or "(no title)"
         return Message(_KINDS.get(event.level, "info"), title, "\n".join([*said, about, event.run_uid]))
-    kind = "success" if event.status == "finished" else "failure"
+    kind = _KINDS_OF_ENDS.get(event.status, "info")
     lines = (event.error or "").strip().splitlines()
     said = [_line(lines[0], MAX_TITLE)] if lines else []
     if event.status == "lost":

@@ -15,7 +15,7 @@ from trainstore.errors import TrainStoreError
 from trainstore.models import Models
 from trainstore.notifying.channels import Channel
 from trainstore.notifying.claims import claim, mark_sent
-from trainstore.notifying.messages import message_of
+from trainstore.notifying.messages import is_sent, message_of, wanted
 from trainstore.notifying.targets import Target
 from trainstore.recording.listeners import Event
 
@@ -91,11 +91,12 @@ class Relay:
         targets: Where to.
 
     Raises:
-        InvalidArgumentError: One of the targets cannot be used.
+        InvalidArgumentError: One of the targets cannot be used, or ``TRAINSTORE_NOTIFY_ON`` is misspelled.
         TrainStoreError: Apprise is not installed.
     """
 
     def __init__(self, backend: Backend, models: Models, targets: Sequence[Target]) -> None:
+        wanted()  # what is misspelled is told at once
         self._backend = backend
         self._models = models
         self._channels = [Channel(target) for target in targets]
@@ -104,7 +105,7 @@ class Relay:
     def add(self, events: Iterable[Event]) -> int:
         """Take events to be sent; how many there was no room for."""
         dropped = 0
-        for event in events:
+        for event in filter(is_sent, events):
             if len(self._waiting) >= MAX_WAITING:
                 dropped += 1
                 continue

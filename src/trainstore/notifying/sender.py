@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from trainstore.errors import TrainStoreError
 from trainstore.notifying import targets
 from trainstore.notifying.channels import Channel
-from trainstore.notifying.messages import is_sent
+from trainstore.notifying.messages import is_sent, wanted
 from trainstore.notifying.relaying import send_once
 from trainstore.recording.listeners import Event
 
@@ -131,6 +131,7 @@ class Sender:
         opened: list[Channel] = []
         try:
             with self.busy:
+                wanted()  # what is misspelled is told at once
                 opened = [Channel(target) for target in targets.find()]
         except TrainStoreError as error:
             self._tell_once(f"alerts and ends of runs are not sent: {error}")

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
-from trainstore.notifying.messages import is_sent
 from trainstore.queries import Reader
 from trainstore.queries.run_source import RunSource, alias, liveness, run_source
 from trainstore.recording.listeners import END, Event
@@ -36,7 +35,7 @@ class Change(NamedTuple):
 
     at: datetime  # by the clock of whoever recorded it; of a loss, the database's
     event: Event
-    is_sendable: bool
+    is_sendable: bool  # if somebody wants to hear of such events
     is_resumed: bool = False  # it began from a checkpoint
 
 
@@ -111,7 +110,7 @@ class Watcher:
             event = _event(row, "ended", row.attempt, END, found.status)
             is_new = row.ended_at is not None and row.ended_at >= since
             if is_new or seen is not None:
-                yield Change(row.ended_at or now, event, is_sendable and is_new and is_sent(event))
+                yield Change(row.ended_at or now, event, is_sendable and is_new)
         elif seen is not None and seen.status == "lost" and seen.attempt == found.attempt:
             yield Change(now, _event(row, "heard", row.attempt, 0, "running"), False)
 
