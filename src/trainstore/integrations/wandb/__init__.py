@@ -181,6 +181,9 @@ def setup(settings: Settings | None = None) -> None:
     """Nothing has to be set up."""
 
 
+_attach = beginning.attach
+
+
 def teardown(exit_code: int | None = None) -> None:
     """Finish all open runs.
 

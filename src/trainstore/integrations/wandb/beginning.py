@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from trainstore.errors import RunNotFoundError, StoreUnavailableError
+from trainstore.errors import RunNotFoundError, StoreUnavailableError, TrainStoreError
 from trainstore.importing.context import as_uuid, made_uid
 from trainstore.integrations.recording import Recording
 from trainstore.integrations.targets import Target
@@ -85,6 +85,27 @@ def begin(
             return previous
     run = _run(store, settings, {**defaults_here(), **given})
     sessions.opened(run, is_global=settings.reinit != "create_new")
+    return run
+
+
+def attach(uid: str) -> Run:
+    """Join a run that another process records: Lightning's ``WandbLogger`` does so in the processes that it spawns.
+
+    Args:
+        uid: The run's ``_attach_id``.
+
+    Returns:
+        The run, which its own process ends; a new one if it cannot be joined, which is told.
+    """
+    settings = settled(None, {})
+    recording = Recording(None, source=SOURCE)
+    try:
+        active = recording.resume(uid, None)
+    except TrainStoreError as error:
+        logger.warning("run %s cannot be joined (%s); a new run begins", uid, error)
+        active = recording.begin()
+    run = Run(recording, active, settings, config={}, first_row=_next_row(active), resumed=True)
+    sessions.opened(run, is_global=True)
     return run
 
 

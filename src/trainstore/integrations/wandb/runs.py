@@ -313,6 +313,11 @@ class Run(FileMethods, Labels):
     def status(self) -> None:
         """None: nothing has to be synchronised."""
 
+    @property
+    def _attach_id(self) -> str | None:
+        """By which a process that Lightning spawns joins the run."""
+        return None if self.active is None else self.active.uid
+
     def _label(self, *args: Any, **others: Any) -> None:
         """Libraries call this to say that they use W&B."""
 
