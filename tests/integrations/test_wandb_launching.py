@@ -11,10 +11,13 @@ import textwrap
 
 import pytest
 
+from fixtures.in_place import in_place
 from trainstore import TrainStore
 from trainstore.integrations import wandb as ours
 from trainstore.integrations.wandb import launching, parts
 from trainstore.integrations.wandb.names import Nothing
+
+__all__ = ["in_place"]
 
 LAUNCH = ("-m", "trainstore.integrations.wandb")
 KEY = "0123456789abcdef" * 2 + "01234567"
@@ -158,22 +161,6 @@ def test_what_cannot_be_run_is_told_in_one_line(folder, capsys, monkeypatch):
 
 
 # --- In its place, in this process ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def in_place(monkeypatch):
-    """``import wandb`` finds ours, as in a script that was launched."""
-
-    def forget():
-        for name in [name for name in sys.modules if name.partition(".")[0] == "wandb"]:
-            del sys.modules[name]
-
-    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
-    monkeypatch.syspath_prepend(str(launching.FOLDER))
-    forget()
-    yield
-    ours.finish()
-    forget()
 
 
 def test_it_is_one_module(in_place):

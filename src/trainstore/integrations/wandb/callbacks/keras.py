@@ -16,12 +16,11 @@ WandbModelCheckpoint = keras.callbacks.ModelCheckpoint
 
 
 class WandbMetricsLogger(keras.callbacks.Callback):  # type: ignore[misc]
-    """Logs what Keras reports, with the learning rate: ``epoch/loss``, or ``batch/loss`` every so many batches.
-
-    Keras's values of a batch are means since the epoch began.
+    """Logs what Keras reports of each epoch, ``epoch/loss``, with the learning rate.
 
     Args:
-        log_freq: "epoch", "batch", or a number of batches.
+        log_freq: "batch", or a number of batches: also ``batch/loss`` of each, or of each so many. Keras's values of a
+            batch are means since the epoch began.
         initial_global_step: Not needed here.
 
     Raises:

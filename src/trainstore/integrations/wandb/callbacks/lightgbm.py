@@ -25,8 +25,8 @@ class _Callback:
         for one in env.evaluation_result_list or ():
             if len(one) == 4:  # data, metric, value, whether higher is better
                 found[f"{one[0]}_{one[1]}"] = one[2]
-            else:  # of cross-validation, also the standard deviation; older releases join data and metric
-                name = "_".join(one[1].split())
+            else:  # of cross-validation, also the standard deviation; older releases call all data "cv_agg"
+                name = "_".join(one[1].split() if one[0] == "cv_agg" else one[:2])
                 found |= {f"{name}-mean": one[2], f"{name}-stdv": one[4]}
         if env.iteration == env.begin_iteration:
             self._begin(env, found)
