@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,16 +86,23 @@ TORCHRUN = """
     ids=["accelerate", "ignite", "ddp", "ddp_spawn", "torchrun"],
 )
 def test_a_launched_script_records_one_run(
-    code: str, arguments: tuple[str, ...], project: str, metric: str, last_step: int, database_url: str, tmp_path: Path
+    code: str,
+    arguments: tuple[str, ...],
+    project: str,
+    metric: str,
+    last_step: int,
+    new_database: Callable[[str], str],
+    tmp_path: Path,
 ) -> None:
     """Whichever process logs, and though W&B's package is installed."""
     (tmp_path / "script.py").write_text(textwrap.dedent(code), encoding="utf-8")
-    environment = os.environ | {"TRAINSTORE_URL": database_url, "WANDB_API_KEY": "", "WANDB_MODE": "online"}
+    url = new_database("sqlite")
+    environment = os.environ | {"TRAINSTORE_URL": url, "WANDB_API_KEY": "", "WANDB_MODE": "online"}
     done = subprocess.run(
-        [*LAUNCH, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False
+        [*LAUNCH, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500, check=False
     )
     assert done.returncode == 0, done.stderr
-    with TrainStore(database_url) as store:
+    with TrainStore(url) as store:
         runs = store.list_runs()
         assert runs[["project", "name", "status"]].values.tolist() == [[project, "tracked", "finished"]]
         logged = store.list_step_logs("tracked")[["step", metric]].dropna()
