@@ -259,7 +259,7 @@ def test_resume_never_begins_a_child(store):
     assert list(losses(store, child)) == list(range(BATCHES, 2 * BATCHES))
 
 
-@pytest.mark.parametrize("mark", [None, 7, {"run_uid": "?"}, {"run_uid": "?", "lineage": [], "step": "x"}])
+@pytest.mark.parametrize("mark", [None, [7], [{"run_uid": "?"}, {"run_uid": "?", "lineage": [], "step": "x"}]])
 def test_a_checkpoint_that_names_no_run_begins_one(mark, local_store):
     """It was made without us, or is damaged: a new run, from the checkpoint's step on."""
     trainer = LIGHTNING.trainer(LIGHTNING.logger(local_store, name="a"))
@@ -286,6 +286,21 @@ def test_a_run_that_another_database_has_goes_on_here_under_its_uid(local_store,
     assert "which is not in" in caplog.text
 
 
+def test_two_loggers_record_into_two_stores_and_each_goes_on_with_its_run(local_store, new_database):
+    """A checkpoint carries both runs; each store gets its own again."""
+    with TrainStore(new_database("sqlite")) as other:
+        stores = [local_store, other]
+        trainer = LIGHTNING.trainer([LIGHTNING.logger(store) for store in stores])
+        LIGHTNING.fit(trainer)
+        trainer.save_checkpoint("end.ckpt")
+        uids = [only_run(store).uid for store in stores]
+        again = LIGHTNING.trainer([LIGHTNING.logger(store) for store in stores], max_epochs=2)
+        LIGHTNING.fit(again, ckpt_path="end.ckpt")
+        assert [only_run(store).uid for store in stores] == uids
+        assert uids[0] != uids[1]
+        assert all(losses(store, only_run(store)) == told(2 * BATCHES) for store in stores)
+
+
 # --- Several trainings with one logger --------------------------------------------------------------------------------
 
 
@@ -298,6 +313,16 @@ def test_folds_with_one_logger_are_children_of_the_first(store):
     assert [run.parent_uid for run in runs] == [None, runs[0].uid, runs[0].uid]
     assert [run.hyperparams["fold"] for run in runs] == [0, 1, 2]
     assert all(losses(store, run) == told(BATCHES) for run in runs)
+
+
+def test_folds_into_one_open_run_meet_and_are_told_of(local_store, caplog):
+    """The later fold's values are shown, the earlier ones are kept, and a warning says what to do."""
+    with local_store.start_run("one") as run:
+        logger = LIGHTNING.logger(run)
+        for _ in range(2):
+            LIGHTNING.fit(LIGHTNING.trainer(logger))
+    assert losses(local_store, "one") == told(BATCHES)
+    assert "give a store, and each fit has a run of its own" in caplog.text
 
 
 def test_the_same_trainer_goes_on_with_its_run(store):
@@ -453,6 +478,21 @@ def test_experiment_is_the_run(local_store):
     run = only_run(local_store)
     assert "early" in run.tags
     assert local_store.list_events(run, kind="seen")["details"][0] == {"uid": run.uid}
+
+
+def test_fabric_takes_the_logger_too(store):
+    """Metrics, hyperparameters and the end, without a Trainer."""
+    from lightning.fabric import Fabric
+
+    logger = LIGHTNING.logger(store, name="a")
+    fabric = Fabric(accelerator="cpu", loggers=logger)
+    fabric.logger.log_hyperparams({"lr": 3})
+    for step in range(4):
+        fabric.log("loss", 0.25**step, step=step)
+    fabric.logger.finalize("success")
+    run = store.get_run("a")
+    assert (run.status, run.hyperparams["lr"]) == ("finished", 3)
+    assert losses(store, run) == told(4)
 
 
 def test_resume_and_save_dir_are_checked_at_once(local_store):

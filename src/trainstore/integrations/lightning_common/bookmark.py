@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from trainstore.errors import InvalidArgumentError
@@ -19,20 +19,26 @@ class Bookmark:
     lineage: list[list[Any]]
     step: int
 
-    @classmethod
-    def read(cls, checkpoint: Any) -> Bookmark | None:
-        """What a checkpoint carries; None if it carries nothing, or nothing that makes sense."""
-        try:
-            mark = cls(**{name: checkpoint[KEY][name] for name in cls.__dataclass_fields__})
-            uid_of(mark.run_uid)
-            check_resume(step_of("step", mark.step, lowest=-1), mark.lineage)
-        except (InvalidArgumentError, KeyError, TypeError, AttributeError):
-            return None
-        return mark if mark.lineage else None
-
     def write(self, checkpoint: dict[str, Any]) -> None:
-        """Put it into a checkpoint."""
-        checkpoint[KEY] = asdict(self)
+        """Put it into a checkpoint, beside those of loggers into other stores."""
+        checkpoint[KEY] = [*checkpoint.get(KEY, []), asdict(self)]
+
+
+def bookmarks_in(checkpoint: Any) -> list[Bookmark]:
+    """What a checkpoint carries, without what makes no sense."""
+    found = checkpoint.get(KEY) if isinstance(checkpoint, dict) else None
+    marks = map(_bookmark, found if isinstance(found, list) else [])
+    return [mark for mark in marks if mark is not None]
+
+
+def _bookmark(content: Any) -> Bookmark | None:
+    try:
+        mark = Bookmark(**{field.name: content[field.name] for field in fields(Bookmark)})
+        uid_of(mark.run_uid)
+        check_resume(step_of("step", mark.step, lowest=-1), mark.lineage)
+    except (InvalidArgumentError, KeyError, TypeError):
+        return None
+    return mark if mark.lineage else None
 
 
 class Progress:

@@ -182,9 +182,7 @@ class TrainerEvents:
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """A checkpoint is made: it carries its run."""
         with self._training.recording.guard("the run's name in a checkpoint"):
-            mark = self._training.bookmark(trainer)
-            if mark is not None:
-                mark.write(checkpoint)
+            self._training.mark(trainer, checkpoint)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """An exception ends it; `finalize` comes when the other callbacks have seen it."""

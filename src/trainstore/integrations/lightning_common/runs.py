@@ -34,34 +34,39 @@ class Runs:
         self._resumes = resumes
         self._first: str | None = None  # uid of the first fit's
 
-    def of_fit(self, mark: Bookmark | None, steps: int, told: dict[str, Any]) -> ActiveRun | None:
+    def of_fit(self, marks: list[Bookmark], steps: int, told: dict[str, Any]) -> ActiveRun | None:
         """The run of a fit that begins.
 
         In this order: a run that was given; that of the checkpoint; one that a validation before the fit has left open;
         a new one; for the same trainer once more, its run; for a fit that begins again, a child of the first.
 
         Args:
-            mark: What the checkpoint says that was loaded.
+            marks: What the checkpoint says that was loaded.
             steps: How many the trainer has made before.
             told: The hyperparameters.
 
         Raises:
             TrainStoreError: What the user can fix, as `Recording.begin` says.
         """
-        run = self._of_fit(mark, steps, told)
+        run = self._of_fit(marks, steps, told)
         if run is not None:
             self.fits += 1
             self._first = self._first or run.uid
         self.is_joined = False
         return run
 
-    def _of_fit(self, mark: Bookmark | None, steps: int, told: dict[str, Any]) -> ActiveRun | None:
+    def _of_fit(self, marks: list[Bookmark], steps: int, told: dict[str, Any]) -> ActiveRun | None:
         recording, before = self._recording, self._recording.run
         if recording.is_given:
+            if self.fits and not steps:
+                recording.warn_once(
+                    "another fit begins at step 0 and meets the steps of the one before, as both record into the same "
+                    "run; give a store, and each fit has a run of its own"
+                )
             return recording.begin(hyperparams=told)
-        if mark is not None or self.is_joined:
+        if marks or self.is_joined:
             recording.finish()
-        if mark is not None:
+        for mark in self.own(marks):
             return self._go_on(mark, told)
         if before is not None and recording.is_open:
             before.log_hyperparams(told)
@@ -89,11 +94,11 @@ class Runs:
             )
         return recording.resume(mark.run_uid, mark.step, lineage=mark.lineage, name=self._label, hyperparams=told)
 
-    def of_evaluation(self, mark: Bookmark | None, hyperparams: dict[str, Any]) -> ActiveRun | None:
+    def of_evaluation(self, marks: list[Bookmark], hyperparams: dict[str, Any]) -> ActiveRun | None:
         """The run for what comes outside a fit: that of the checkpoint, the last one, or a new one.
 
         Args:
-            mark: What the checkpoint says that was loaded.
+            marks: What the checkpoint says that was loaded.
             hyperparams: Of a new one.
 
         Raises:
@@ -103,12 +108,19 @@ class Runs:
         if recording.is_given or recording.is_open:
             return before
         run = None
-        if mark is None or not self._resumes or (before is not None and before.uid == mark.run_uid):
+        mark = next(iter(self.own(marks)), None) if self._resumes else None
+        if mark is None or (before is not None and before.uid == mark.run_uid):
             run = recording.join()
         elif self._is_known(mark):
             run = recording.resume(mark.run_uid, None, lineage=mark.lineage)
         self.is_joined = run is not None
         return recording.begin(name=self._label, hyperparams=hyperparams) if run is None else run
+
+    def own(self, marks: list[Bookmark]) -> list[Bookmark]:
+        """Of a checkpoint's bookmarks the one of this logger: of several, the one whose run its store has."""
+        if len(marks) < 2:
+            return marks
+        return [mark for mark in marks if self._is_known(mark)][:1] or marks[:1]
 
     def _is_known(self, mark: Bookmark) -> bool:
         """Whether the store has the run of a checkpoint, or does not answer."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 
-from trainstore.integrations.lightning_common.bookmark import Bookmark, Progress
+from trainstore.integrations.lightning_common.bookmark import Bookmark, Progress, bookmarks_in
 from trainstore.integrations.lightning_common.experiment import Experiment
 from trainstore.integrations.lightning_common.facts import (
     cli_config,
@@ -44,7 +44,7 @@ class Training:
         self._runs = runs
         self._source = source
         self._trainer: Any = None  # while one is at work
-        self._mark: Bookmark | None = None  # of the checkpoint that it has loaded
+        self._marks: list[Bookmark] = []  # of the checkpoint that it has loaded
         self._hyperparams: dict[str, Any] = {}  # that it has told
         self._is_announced = False  # a fit is about to begin
         self._is_fitting = False  # its run has begun
@@ -78,13 +78,13 @@ class Training:
     def watch(self, trainer: Any) -> None:
         """A trainer begins something."""
         self._trainer = trainer
-        self._mark = self._error = None
+        self._marks, self._error = [], None
         self._is_announced = self._is_fitting = False
 
     def read_checkpoint(self, checkpoint: Any) -> None:
         """A checkpoint was loaded. One that is loaded during a fit, as the learning rate finder does, is its own."""
         if not self._is_fitting:
-            self._mark = Bookmark.read(checkpoint)
+            self._marks = bookmarks_in(checkpoint)
 
     def announce(self) -> None:
         """What the trainer begins is a fit, if it is one: if it fails from now on, there is a run that says so."""
@@ -108,7 +108,7 @@ class Training:
         self._is_announced = False  # if this raises, there is no run to fail
         self.progress.forget()
         told = {"trainer": trainer_settings(trainer), **self._hyperparams}
-        run = self._runs.of_fit(self._mark, self.progress.step_under_way(trainer), told)
+        run = self._runs.of_fit(self._marks, self.progress.step_under_way(trainer), told)
         self._is_fitting = True
         if run is None:
             return
@@ -139,7 +139,7 @@ class Training:
         if self._is_fitting:
             run = self.recording.run
         else:
-            run = self._runs.of_evaluation(self._mark, self._hyperparams)
+            run = self._runs.of_evaluation(self._marks, self._hyperparams)
             if run is not None:
                 self.experiment.release(run)
         if run is None:
@@ -154,7 +154,7 @@ class Training:
         if trainer is None:
             return self._last_step if step is None else step
         if not self._is_fitting:
-            return max(self._mark.step if self._mark is not None else self.progress.last_step(trainer), 0)
+            return max(self._marks[0].step if self._marks else self.progress.last_step(trainer), 0)
         if step is None or not trainer.training:
             return self.progress.step_under_way(trainer)
         return step
@@ -185,12 +185,14 @@ class Training:
             details["reason"] = next(filter(None, reasons))
         run.log_event("early_stop", max(self.progress.last_step(trainer), 0), details)
 
-    def bookmark(self, trainer: Any) -> Bookmark | None:
-        """What a checkpoint that is made now carries; None: nothing was recorded."""
+    def mark(self, trainer: Any, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint is made: it carries its run. One that is made before the run begins is as the one loaded."""
         run = self.recording.run
-        if self._is_fitting or not self._is_announced:
-            return None if run is None else Bookmark(run.uid, run.lineage, self.progress.last_step(trainer))
-        return self._mark
+        if not self._is_fitting and self._is_announced:
+            for mark in self._runs.own(self._marks):
+                mark.write(checkpoint)
+        elif run is not None:
+            Bookmark(run.uid, run.lineage, self.progress.last_step(trainer)).write(checkpoint)
 
     # --- The end -----------------------------------------------------------------------------------------------------
 
@@ -209,7 +211,7 @@ class Training:
                 self._finish()
             else:
                 self._fail(error)
-        self._mark = self._error = self._trainer = None
+        self._marks, self._error, self._trainer = [], None, None
         self._is_announced = self._is_fitting = False
 
     def _finish(self) -> None:
