@@ -42,6 +42,7 @@ def test_a_dry_run_makes_no_store(call: Callable[..., Any], tmp_path: Path) -> N
     """It shows what an import would bring."""
     code, out, _ = call("import", TENSORBOARD, "--store", tmp_path / "new.db", "--dry-run")
     assert code == 0
+    assert "Would import from TensorBoard:" in out
     assert "166 new points (dry run: nothing was written)" in out
     assert list(tmp_path.iterdir()) == []
 
@@ -54,6 +55,8 @@ def test_what_cannot_be_imported_makes_no_store_and_says_why(call: Callable[...,
         ((tmp_path / "folder",), 1, "it is an empty folder"),
         ((TENSORBOARD, "--from", "nothing"), 1, "no reader for 'nothing'; there are "),
         ((TENSORBOARD, "--dry-run", "--follow"), 2, "--follow"),
+        ((TENSORBOARD, "--step", "epoch"), 1, "(--step) says how CSV or Parquet is read, and this is TensorBoard"),
+        ((TENSORBOARD, "--deleted"), 1, "(--deleted) says how MLflow is read"),
         ((), 2, "SOURCE"),
     ):
         found = call("import", *arguments, "--store", tmp_path / "new.db")

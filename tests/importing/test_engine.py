@@ -660,6 +660,34 @@ def test_sources_that_are_no_tool_s_or_several_say_what_lies_there(
                 import_runs(store, inside)
 
 
+def test_a_store_of_ours_beside_files_of_two_tools_does_not_hide_them(tmp_path: Path, store: TrainStore) -> None:
+    """They are named, so that one can be chosen."""
+    shutil.copytree(SAMPLES / "lightning_csv", tmp_path / "logs" / "lightning")
+    shutil.copytree(SAMPLES / "trainer_state", tmp_path / "logs" / "trainer")
+    with TrainStore(tmp_path / "logs" / "trainstore.db"):
+        pass
+    with pytest.raises(SourceError, match="say which to import: --from lightning or --from trainer_state"):
+        import_runs(store, tmp_path / "logs")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"step": "epoch"}, r"step='epoch' \(--step\) says how CSV or Parquet is read, and this is Fake: leave it out"),
+        ({"timezone": "Europe/Berlin"}, "timezone='Europe/Berlin' .* Optuna or CSV or Parquet"),
+        ({"merge_subfolders": True}, "merge_subfolders=True .--merge-subfolders. says how TensorBoard is read"),
+    ],
+)
+def test_an_option_of_another_tool_is_refused(
+    options: dict[str, Any], message: str, fake: FakeTool, place: Path, store: TrainStore
+) -> None:
+    """It would change nothing, which nobody expects."""
+    with pytest.raises(InvalidArgumentError, match=message):
+        import_runs(store, place, **options)
+    with pytest.raises(InvalidArgumentError, match=message):
+        check_source(place, **options)
+
+
 def test_a_source_that_may_not_be_read_says_so(new_database: Callable[..., str]) -> None:
     """A file without the right to read it, a folder without the right to enter it; the tests may run as root."""
     with tempfile.TemporaryDirectory() as folder, TrainStore(new_database("sqlite")) as store:

@@ -9,9 +9,10 @@ import pytest
 
 from importing.reading import SAMPLES, hyperparams, points, runs_of, true_points, truth, unread_of
 from trainstore.errors import SourceError
-from trainstore.importing import lightning
+from trainstore.importing import import_runs, lightning
 from trainstore.importing.foreign import Entry, ForeignRun, Step
 from trainstore.importing.places import Place
+from trainstore.store import TrainStore
 
 SAMPLE = SAMPLES / "lightning_csv"
 
@@ -40,6 +41,22 @@ def test_the_sample_is_read_with_and_without_pyyaml(installed: bool, monkeypatch
     assert {(entry.step, entry.epoch) for entry in found if isinstance(entry, Step)} == {
         (step, values["epoch"]) for step, values in run["calls"]
     }
+
+
+def test_what_only_pyyaml_reads_comes_once_it_is_there(
+    tmp_path: Path, store: TrainStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was imported without it is read again."""
+    version(tmp_path / "logs/version_0", "loss,step\n1.0,0\n", "lr: 0.1\nbetas: [0.9, 0.99]\n")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "yaml", None)
+        import_runs(store, tmp_path / "logs")
+        (uid,) = store.list_runs()["uid"]
+        assert store.get_run(uid).hyperparams == {"lr": 0.1}
+        assert import_runs(store, tmp_path / "logs").counts["unchanged"] == 1
+    import_runs(store, tmp_path / "logs")
+    assert store.get_run(uid).hyperparams == {"lr": 0.1, "betas": [0.9, 0.99]}
+    assert import_runs(store, tmp_path / "logs").counts["unchanged"] == 1
 
 
 @pytest.mark.parametrize("source", ["", "größe", "größe/version_0", "größe/version_0/metrics.csv"])

@@ -200,6 +200,34 @@ def test_a_run_deleted_there_is_kept_unless_it_is_said_otherwise(store: TrainSto
     assert not store.merge(other, delete=True).deleted
 
 
+def test_a_run_that_is_being_recorded_is_not_said_to_be_deleted(store: TrainStore, other: TrainStore) -> None:
+    """Looking only says what would be done."""
+    run = store.start_run("a")
+    run.log({"loss": 1.0}, step=0)
+    run.flush()
+    other.merge(store)
+    other.delete_run(run.uid, force=True)
+    for dry_run in (True, False):
+        report = store.merge(other, delete=True, dry_run=dry_run)
+        assert (names(report.kept), report.deleted) == (["a"], [])
+    assert run.finish()
+
+
+def test_a_run_that_is_brought_back_and_refused_stays_deleted(store: TrainStore, other: TrainStore) -> None:
+    """The next merge does not bring it unasked."""
+    uid = record(other, "a")
+    store.merge(other)
+    store.delete_run(uid)
+    attempt = other.table.attempt
+    with other.engine.begin() as connection:
+        connection.execute(update(attempt).values(resumed_from=1))
+    assert [*store.merge(other, revive=True).refused] == [uid]
+    with other.engine.begin() as connection:
+        connection.execute(update(attempt).values(resumed_from=None))
+    assert names(store.merge(other).skipped) == ["a"]
+    assert names(store.merge(other, revive=True).revived) == ["a"]
+
+
 def test_looking_only_writes_nothing(store: TrainStore, other: TrainStore) -> None:
     """``dry_run`` says what would be brought."""
     record(other, "a")

@@ -13,6 +13,7 @@ from trainstore.cli.options import store_options
 from trainstore.cli.printing import new_console, print_json, print_table
 from trainstore.cli.stores import exists, open_store
 from trainstore.cli.streams import visible
+from trainstore.commands import command_on
 
 if TYPE_CHECKING:
     from trainstore.importing import Imported
@@ -47,10 +48,12 @@ def import_(source: str, url: str, prefix: str, as_json: bool, dry_run: bool, fo
     export --for-import is brought as trainstore copy brings runs.
     """
     from trainstore.importing import check_source, import_runs
+    from trainstore.importing.foreign import OPTIONS_OF
 
     if dry_run and follow:
         raise click.UsageError("--dry-run writes nothing, so there is nothing to --follow.")
-    label = check_source(source, options["tool"])
+    how = {name: options[name] for name in OPTIONS_OF}
+    label = check_source(source, options["tool"], **how)
     if dry_run and not exists(url, prefix):
         url, prefix = IN_MEMORY, ""
     with open_store(url, prefix, make=True) as store, _counts(label, shown=not as_json) as told:
@@ -58,10 +61,13 @@ def import_(source: str, url: str, prefix: str, as_json: bool, dry_run: bool, fo
             click.echo(f"following {visible(source)}; Ctrl-C ends it", err=True)
         with ended_by_signals():
             result = import_runs(store, source, dry_run=dry_run, follow=follow, on_progress=told, **options)
+        look = command_on(store._service.backend, prefix, "runs")
     if as_json:
         print_json(result.to_json())
-    else:
-        _print(result)
+        return
+    _print(result)
+    if result.points and not dry_run and new_console().is_terminal:
+        click.echo(f"look: {look}")
 
 
 @contextmanager
@@ -73,11 +79,16 @@ def _counts(label: str, *, shown: bool) -> Iterator[Callable[[str, int, int], No
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    counts = TextColumn("{task.fields[runs]:,} runs  {task.fields[points]:,} points")
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), counts, TimeElapsedColumn())
+    from trainstore.importing.reports import plural
+
+    def counts(runs: int, points: int) -> str:
+        return f"{plural(runs, 'run')}  {plural(points, 'point')}"
+
+    counted = TextColumn("{task.fields[counted]}")
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), counted, TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(f"reading {label}", total=None, runs=0, points=0)
-        yield lambda name, runs, points: bar.update(task, description=_short(name), runs=runs, points=points)
+        task = bar.add_task(f"reading {label}", total=None, counted=counts(0, 0))
+        yield lambda name, runs, points: bar.update(task, description=_short(name), counted=counts(runs, points))
 
 
 def _short(name: str) -> str:
@@ -95,7 +106,8 @@ def _print(result: Imported) -> None:
         for run in runs[:SHOWN_RUNS]
     ]
     if rows:
-        print_table(f"Imported from {result.label}:", DataFrame(rows), ("name", "state", "points", "project", "uid"))
+        done = "Would import" if result.dry_run else "Imported"
+        print_table(f"{done} from {result.label}:", DataFrame(rows), ("name", "state", "points", "project", "uid"))
     hidden = len(result.runs) - len(rows)
     if hidden:
         click.echo(f"and {hidden:,} more runs; --json prints them all")

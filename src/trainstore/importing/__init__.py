@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainstore.errors import InvalidArgumentError
 from trainstore.importing import whole_runs
 from trainstore.importing.foreign import Options
-from trainstore.importing.importer import Importer, known_reader
+from trainstore.importing.importer import Importer
 from trainstore.importing.places import Place
-from trainstore.importing.readers import tools
+from trainstore.importing.readers import reader_of, tools
 from trainstore.importing.reports import Imported, ImportedRun
 
 if TYPE_CHECKING:
@@ -25,10 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["Imported", "ImportedRun", "check_source", "import_runs", "tools"]
 
 
-def check_source(source: str | os.PathLike[str], tool: str | None = None) -> str:
-    """What wrote a source, as people write its name. Raises as `import_runs`, before any store is opened."""
+def check_source(source: str | os.PathLike[str], tool: str | None = None, **options: Any) -> str:
+    """What wrote a source, as people write its name. Raises as `import_runs`, before any store is opened.
+
+    ``options`` are those of `import_runs` that say how a source is read.
+    """
     place = Place.of(source)
-    return whole_runs.LABEL if whole_runs.is_at(place, tool) else known_reader(place, tool).LABEL
+    reader = whole_runs if whole_runs.is_at(place, tool) else reader_of(place, tool)
+    Options(**options).refuse_unused(reader.TOOL, reader.LABEL)
+    return reader.LABEL
 
 
 def import_runs(
@@ -88,13 +93,15 @@ def import_runs(
     if dry_run and follow:
         raise InvalidArgumentError("dry_run writes nothing, so there is nothing to follow: leave out one of them")
     place = Place.of(source)
+    options = Options(deleted, merge_subfolders, timezone, step, run, time)
     if whole_runs.is_at(place, tool):
         whole_runs.refuse_options(project=project, follow=follow)
+        options.refuse_unused(whole_runs.TOOL, whole_runs.LABEL)
         return whole_runs.bring(store, place, dry_run=dry_run, revive=revive, on_progress=on_progress)
     importer = Importer(
         store,
         place,
-        Options(deleted, merge_subfolders, timezone, step, run, time),
+        options,
         tool=tool,
         project=project,
         dry_run=dry_run,

@@ -15,7 +15,7 @@ from trainstore.importing.delimited import SETTLED, Delimited
 from trainstore.importing.foreign import Entry, ForeignRun, Options, Session, Step, Unread
 from trainstore.importing.places import File, Place
 from trainstore.importing.rows import Layout, Part, first_row, hyperparams_in, scan, step_of, steps
-from trainstore.importing.texts import read, read_json
+from trainstore.importing.texts import read, read_json, yaml_stamp
 
 TOOL = "dvclive"
 LABEL = "DVCLive"
@@ -151,7 +151,7 @@ class _Session(Session):
                 digest.update(f"{name}\0".encode() + hashlib.sha256(read(file, _MAX_FILE)).digest())
             except SourceError:
                 digest.update(b"?")
-        self.stamp = digest.hexdigest()
+        self.stamp = f"{digest.hexdigest()}{yaml_stamp() if _PARAMS in folder.beside else ''}"
 
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """Parameters, all series together, and what stands in the summary alone."""

@@ -13,10 +13,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
-from trainstore.errors import SourceError
+from trainstore.errors import InvalidArgumentError, SourceError
 from trainstore.importing.places import File, Place
 
 
@@ -138,16 +138,38 @@ class Unread:
         return cls(file.relative, str(error).removeprefix(f"{file.relative} "))
 
 
+_COLUMNS = {"csv": "CSV or Parquet"}
+#: The tools that each of the `Options` is for, as people write them.
+OPTIONS_OF = {
+    "deleted": {"mlflow": "MLflow"},
+    "merge_subfolders": {"tensorboard": "TensorBoard"},
+    "timezone": {"optuna": "Optuna", **_COLUMNS},
+    "step": _COLUMNS,
+    "run": _COLUMNS,
+    "time": _COLUMNS,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user may say about how a source is read. A reader ignores what does not concern it."""
+    """What the user may say about how a source is read. One that says nothing to a reader is refused, not ignored."""
 
-    deleted: bool = False  # MLflow: also what is in its trash
-    merge_subfolders: bool = False  # TensorBoard: subfolders made by add_scalars, add_hparams, Keras are one run
-    timezone: str | None = None  # Optuna, CSV: of times without one (IANA name); None: this machine's
-    step: str | None = None  # CSV, Parquet: the column of steps
-    run: str | None = None  # CSV, Parquet: the column that tells runs apart
-    time: str | None = None  # CSV, Parquet: the column of times
+    deleted: bool = False  # also what is in the trash
+    merge_subfolders: bool = False  # subfolders made by add_scalars, add_hparams, Keras are one run
+    timezone: str | None = None  # of times without one (IANA name); None: this machine's
+    step: str | None = None  # the column of steps
+    run: str | None = None  # the column that tells runs apart
+    time: str | None = None  # the column of times
+
+    def refuse_unused(self, tool: str, label: str) -> None:
+        """Raise `InvalidArgumentError` for an option that is for other tools."""
+        for option in fields(self):
+            value, of = getattr(self, option.name), OPTIONS_OF[option.name]
+            if value != option.default and tool not in of:
+                tools, flag = " or ".join(of.values()), option.name.replace("_", "-")
+                raise InvalidArgumentError(
+                    f"{option.name}={value!r} (--{flag}) says how {tools} is read, and this is {label}: leave it out"
+                )
 
 
 class Reader(Protocol):

@@ -16,8 +16,8 @@ from trainstore.errors import SourceError, StoreUnavailableError, TrainStoreErro
 from trainstore.importing.bringing import RunImport
 from trainstore.importing.cleaning import told
 from trainstore.importing.context import Context
-from trainstore.importing.foreign import Options, Reader, Unread
-from trainstore.importing.own import explain_unknown, refuse_own
+from trainstore.importing.foreign import Options, Unread
+from trainstore.importing.own import refuse_own
 from trainstore.importing.places import Place
 from trainstore.importing.readers import reader_of
 from trainstore.importing.reports import Imported, ImportedRun
@@ -31,15 +31,6 @@ logger = logging.getLogger("trainstore")
 
 PAUSES = (1.0, 5.0)  # seconds between two looks at a source that is followed: while it grows, and when it does not
 _PROGRESS_EVERY = 0.1  # seconds
-
-
-def known_reader(place: Place, tool: str | None) -> Reader:
-    """The reader of a place. Raises as `reader_of`, and says what to do with what is ours, or is Aim's."""
-    try:
-        return reader_of(place, tool)
-    except SourceError:
-        explain_unknown(place)
-        raise
 
 
 class Importer:
@@ -61,7 +52,8 @@ class Importer:
         if not dry_run:
             service.backend.refuse_if_read_only()
         refuse_own(place, service)
-        self.reader = known_reader(place, tool)
+        self.reader = reader_of(place, tool)
+        options.refuse_unused(self.reader.TOOL, self.reader.LABEL)
         self.place = place
         self.options = options
         self.result = Imported(self.reader.TOOL, self.reader.LABEL, place.shown, dry_run)

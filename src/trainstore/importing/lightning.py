@@ -17,7 +17,7 @@ from trainstore.importing.delimited import Delimited
 from trainstore.importing.foreign import Entry, ForeignRun, Options, Unread
 from trainstore.importing.places import File, Place
 from trainstore.importing.rows import Layout, RowSession, first_row, hyperparams_in, scan
-from trainstore.importing.texts import read
+from trainstore.importing.texts import read, yaml_stamp
 
 TOOL = "lightning"
 LABEL = "Lightning CSVLogger"
@@ -102,7 +102,7 @@ class _Session(RowSession):
         self._hparams = hparams
         if hparams is not None:
             try:
-                self.stamp = f"{self.stamp}{hashlib.sha256(read(hparams, _MAX_HPARAMS)).hexdigest()}"
+                self.stamp = f"{self.stamp}{hashlib.sha256(read(hparams, _MAX_HPARAMS)).hexdigest()}{yaml_stamp()}"
             except SourceError:
                 self.stamp = f"{self.stamp}?"
 

@@ -25,7 +25,9 @@ def explain_unknown(place: Place) -> None:
     """Raise `SourceError` if a place that no reader knows is a store of ours, or Aim's."""
     store = _own_store(place)
     if store is not None:
-        raise SourceError(f"{store} is a store of trainstore; bring its runs here with: trainstore merge {store}")
+        raise SourceError(
+            f"{store} is a store of trainstore; to bring its runs into another: trainstore merge {store} --into STORE"
+        )
     folders = {part for file in place.files for part in file.folder.split("/")}
     if ".aim" in folders or (place.path is not None and place.path.name == ".aim"):
         raise SourceError(

@@ -8,6 +8,7 @@ from typing import cast
 from trainstore.errors import InvalidArgumentError, SourceError
 from trainstore.importing.databases import databases
 from trainstore.importing.foreign import Reader, Unread
+from trainstore.importing.own import explain_unknown
 from trainstore.importing.places import Place
 from trainstore.values import plain_text
 
@@ -38,7 +39,8 @@ def reader_of(place: Place, tool: str | None = None) -> Reader:
 
     Raises:
         InvalidArgumentError: There is no reader of this tool.
-        SourceError: Nothing at the place is known, or several tools' files lie there.
+        SourceError: Nothing at the place is known, or several tools' files lie there. What is ours, or Aim's, is told
+            what to do with it.
     """
     readers = [_module(name) for name in READERS]
     if tool is not None:
@@ -58,6 +60,7 @@ def reader_of(place: Place, tool: str | None = None) -> Reader:
     broken = next((one for one in databases(place) if isinstance(one, Unread)), None)
     if broken is not None:
         raise SourceError(f"{place.shown} has nothing else that can be imported, and {broken.where} {broken.why}")
+    explain_unknown(place)
     raise SourceError(
         f"{place.shown} was written by none of the tools that can be imported "
         f"({', '.join(dict.fromkeys(reader.LABEL for reader in readers))}); {_what_lies_at(place)}"

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from trainstore.errors import SourceError
@@ -75,6 +76,11 @@ def read_yaml(file: File, left_out: Counter[str]) -> Any:
     except UnicodeDecodeError as error:
         raise SourceError(f"{file.relative} is not UTF-8 at byte {error.start:,}") from None
     return parse_yaml(text, file.relative, left_out)
+
+
+def yaml_stamp() -> str:
+    """Part of the stamp of what has YAML in it: without PyYAML less of it is read, and with it the rest is."""
+    return "" if find_spec("yaml") else "-plain-yaml"
 
 
 def parse_yaml(text: str, what: str, left_out: Counter[str]) -> Any:

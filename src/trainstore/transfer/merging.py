@@ -108,8 +108,6 @@ class _Merging:
         self.report.missing_parents += [
             _key(known) for known in ahead if known.parent_uid and known.parent_uid not in mine.keys() | coming
         ]
-        if not self.choice.dry_run and self.choice.revive:
-            revive(self.connection, self.sql, buried)
         self._take_over_deletions(theirs, mine)
         self.ahead = [] if self.choice.dry_run else ahead
         self.here = set(mine)
@@ -164,7 +162,7 @@ class _Merging:
 
     def _delete(self, known: Known) -> bool:
         if self.choice.dry_run:
-            return True
+            return not self.sql.live_writers(self.connection, known.run_id)
         try:
             delete_run(self.connection, self.sql, known.run_id, known.uid, force=False)
         except RunActiveError:
@@ -214,6 +212,8 @@ class _Merging:
         check_attempts(self.source.connection, self.source.models, group)
         new = [known for known in group if known.uid not in here and not self._deleted_meanwhile(known)]
         if new:
+            if self.choice.revive:  # with them: a run that is not brought stays deleted
+                revive(self.connection, self.sql, [known.uid for known in new])
             copy_runs(self.source, self.connection, self.sql, new)
         for known in group:
             if known.uid in here:
