@@ -52,7 +52,7 @@ def test_values_of_any_type_are_kept_and_never_raise(store: TrainStore) -> None:
         "numpy": np.float32(0.5), "array": np.arange(3), "tensor": (weight * 2).sum(), "decimal": Decimal("0.25"),
         "bool": True, "none": None, "text": "a", "list": [1, 2], "bytes": b"x", "complex": 1j, "huge": 10**400,
         "nan": math.nan, "set": {1}, "hostile": Hostile(), "empty": {}, "circle": circle, 7: 8, ("a", 1): 2,
-        "a": {"b": 1}, "a.b": 2, "": 3, "x" * 300: 4,
+        "a": {"b": 1}, "a.b": 2, "": 3, "x" * 300: 4, Hostile(): 5,
     }  # fmt: skip
     with wandb.init(store=store) as run:
         run.log(odd)
@@ -175,7 +175,8 @@ def test_arguments_without_a_meaning_here_are_named_once(store: TrainStore, capl
             run.log({"loss": 1}, sync=False)
     told = warnings_in(caplog)
     assert len(told) == 2
-    assert "save_code has no meaning" in told[0]
+    assert "save_code is left out: no files are kept" in told[0]
+    assert "`trainstore import --follow`" in told[1]
 
 
 def test_the_environment_and_settings_are_heard(store: TrainStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,7 +114,7 @@ def check_names(arguments: Mapping[str, Any]) -> None:
     for name, value in arguments.items():
         if name in LEFT_OUT:
             if value:
-                warn_once(f"wandb.init: {name} has no meaning in trainstore and is left out")
+                warn_once(f"wandb.init: {name} is left out: {LEFT_OUT[name]}")
         elif name not in _SETTINGS and name not in _NOT_NEEDED:
             known = [*_SETTINGS, "store", "config", "settings"]
             near = difflib.get_close_matches(name, known, 1)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainstore.importing.wandb_log import is_step_axis
-from trainstore.values import MAX_STEP, index_of
+from trainstore.values import MAX_STEP, index_of, stored_name
 
 MAX_KNOWN_NAMES = 10_000
 MAX_DEPTH = 64
@@ -139,7 +139,7 @@ def flat(values: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> dict[st
     """Nested mappings as names joined by a dot. A name that comes twice gets "~2", so that no value is lost."""
     found: dict[str, Any] = {}
     for key, value in values.items():
-        name = f"{prefix}{key}"
+        name = f"{prefix}{key if type(key) is str else stored_name(key)}"
         is_nested = isinstance(value, dict) and value and depth < MAX_DEPTH
         inner = flat(value, f"{name}.", depth + 1) if is_nested else {name: value}
         for one, item in inner.items():
