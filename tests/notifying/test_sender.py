@@ -212,11 +212,17 @@ def test_a_forked_child_sends_its_own(start_script, database_url, sending):
     """Parent and child each send what they tell, once; a child that ends without the functions for the exit too."""
     script = start_script(
         """
-        import multiprocessing, os, sys
+        import multiprocessing, os, sys, time
         from trainstore import TrainStore
+        from trainstore.notifying import sender
 
         def child():
             run.alert("child")
+            loaded()
+
+        def loaded():  # a busy machine may load Apprise for longer than the exit waits
+            while sender._sender._channels is None:
+                time.sleep(0.01)
 
         with TrainStore(sys.argv[1]) as store, store.start_run(name="forked") as run:
             run.alert("before")
@@ -224,6 +230,7 @@ def test_a_forked_child_sends_its_own(start_script, database_url, sending):
             process.start()
             process.join()
             run.alert("after")
+            loaded()
         """,
         database_url,
     )
@@ -235,11 +242,14 @@ def test_a_forked_child_sends_its_own(start_script, database_url, sending):
 def test_a_run_that_nobody_finishes(start_script, new_database, sending):
     """Its end is sent by the exit of its process, also if an exception ended that; one run on each database."""
     code = """
-        import sys
+        import sys, time
         from trainstore import TrainStore
+        from trainstore.notifying import sender
         for url in sys.argv[2:]:
             run = TrainStore(url).start_run(name="left")
             run.log(loss=1.0)
+        while sender._sender._channels is None:  # a busy machine may load Apprise for longer than the exit waits
+            time.sleep(0.01)
         if sys.argv[1] == "raises":
             raise ValueError("no more")
     """
