@@ -50,7 +50,7 @@ from trainstore.integrations.wandb.media import (
     Video,
     box3d,
 )
-from trainstore.integrations.wandb.names import MODULE_NAMES, missing
+from trainstore.integrations.wandb.names import HINTS, MODULE_NAMES, missing
 from trainstore.integrations.wandb.plot import plot_table, visualize
 from trainstore.integrations.wandb.runs import AlertLevel, Metric, Run
 from trainstore.integrations.wandb.settings import Settings
@@ -181,9 +181,6 @@ def setup(settings: Settings | None = None) -> None:
     """Nothing has to be set up."""
 
 
-_attach = beginning.attach
-
-
 def teardown(exit_code: int | None = None) -> None:
     """Finish all open runs.
 
@@ -192,6 +189,24 @@ def teardown(exit_code: int | None = None) -> None:
     """
     for one in sessions.open_runs():
         one.finish(exit_code)
+
+
+def ensure_configured() -> None:
+    """Nothing has to be configured."""
+
+
+class _Server:
+    """``wandb.api``: scripts ask it whether somebody is logged in."""
+
+    api_key = "not needed"
+    default_entity = ""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"trainstore has no wandb.api.{name}: {HINTS['api']}", name=name)
+
+
+api = _Server()
+_attach = beginning.attach
 
 
 def require(*args: Any, **kwargs: Any) -> None:
@@ -247,7 +262,10 @@ def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(name)
     if parts.is_part(name):
-        return parts.part(name)
+        try:
+            return parts.part(name)
+        except ImportError as error:  # of the library that it is for
+            raise AttributeError(str(error), name=name) from error
     return missing(name, known=MODULE_NAMES, is_recording=sessions.current() is not None, owner="wandb")
 
 
@@ -289,8 +307,10 @@ __all__ = [
     "UsageError",
     "Video",
     "alert",
+    "api",
     "box3d",
     "define_metric",
+    "ensure_configured",
     "finish",
     "init",
     "link_model",

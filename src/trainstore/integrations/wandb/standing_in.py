@@ -9,9 +9,11 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from trainstore.integrations.wandb.names import HINTS, INSTEAD, MODULE_NAMES
 from trainstore.integrations.wandb.parts import HERE, is_part, missing, part
 
 _PREFIX = "wandb."
+_OURS = f"{HERE}."
 
 
 class _Parts(MetaPathFinder, Loader):
@@ -20,6 +22,8 @@ class _Parts(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None, /
     ) -> ModuleSpec | None:
+        if fullname.startswith(_OURS):
+            _refuse_missing(fullname.removeprefix(_OURS))
         if not fullname.startswith(_PREFIX):
             return None
         if not is_part(fullname.removeprefix(_PREFIX)):
@@ -32,6 +36,12 @@ class _Parts(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Nothing is left to do."""
+
+
+def _refuse_missing(name: str) -> None:
+    """``from wandb import Api`` asks for a submodule once there is no such name: the last place that can say why."""
+    if name in MODULE_NAMES and not hasattr(import_module(HERE), name):
+        raise ModuleNotFoundError(f"trainstore has no wandb.{name}: {HINTS.get(name, INSTEAD)}")
 
 
 def stand_in() -> None:
