@@ -19,7 +19,7 @@ case = Cases("adapters")
 
 @case()
 def wandb(place: Place) -> Figures:
-    """A script in W&B's words: `wandb.log` of 6 metrics, and with a step that `define_metric` names."""
+    """A script written for W&B: `wandb.log` of 6 metrics, and with a step that `define_metric` names."""
     from trainstore.integrations import wandb
 
     steps = place.size.steps

@@ -62,7 +62,7 @@ ROWS = [
     Row("`run.log` of 6 metrics, median", "calls.six.median_us", "µs", "calls.six_floor.median_us", limit=5),
     Row("`run.log` of 6 metrics, p99", "calls.six.p99_us", "µs", "calls.six_floor.p99_us", limit=40),
     Row("`run.log` of 500 metrics, median", "calls.wide.median_us", "µs", "calls.wide_floor.median_us", limit=120),
-    Row("`wandb.log` of 6 metrics, in W&B's words", "adapters.wandb.us", "µs", "calls.six_floor.median_us", limit=15),
+    Row("`wandb.log` of 6 metrics, through us", "adapters.wandb.us", "µs", "calls.six_floor.median_us", limit=15),
     Row("the same with a step of `define_metric`", "adapters.wandb.axis_us", "µs", "calls.six_floor.median_us"),
     Row("XGBoost callback, an iteration", "adapters.xgboost.us", "µs", "adapters.xgboost.own_us", limit=25),
     Row("LightGBM callback, an iteration", "adapters.lightgbm.us", "µs", "adapters.lightgbm.own_us", limit=25),

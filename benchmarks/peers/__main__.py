@@ -64,7 +64,7 @@ tracker, in processor time; the median of {pairs} pairs of trainings of {steps} 
 
 PEERS = [
     Peer("trainstore", "trainstore", None, trains=True),
-    Peer("trainstore-wandb", "trainstore in W&B's words", None),
+    Peer("trainstore-wandb", "trainstore through W&B's API", None),
     Peer("trackio", "Trackio", "trackio", trains=True),
     Peer("tensorboard", "TensorBoard", "tensorboard"),
     Peer("mlflow-async", "MLflow, asynchronous", "mlflow"),

@@ -106,7 +106,7 @@ class TrainStore(Tracker):
 
 
 class TrainStoreWandB(Tracker):
-    """A script in W&B's words, into our store: what Trackio is a drop-in for, too."""
+    """A script written for W&B, into our store: what Trackio is a drop-in for, too."""
 
     has_short_runs = True
 

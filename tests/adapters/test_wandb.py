@@ -1,4 +1,4 @@
-"""W&B itself: what it records offline of a script is what the same script records in W&B's words."""
+"""W&B itself: what it records offline of a script is what the same script records through W&B's API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scripts in W&B's words: what holds for every adapter, and what a script logs, from init to finish."""
+"""Scripts written for W&B: what holds for every adapter, and what a script logs, from init to finish."""
 
 from __future__ import annotations
 

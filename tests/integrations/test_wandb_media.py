@@ -1,4 +1,4 @@
-"""Media, tables and files in W&B's words: what becomes of what is not a number."""
+"""Media, tables and files through W&B's API: what becomes of what is not a number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scripts in W&B's words that do what they should not, or what W&B allows and others do not expect."""
+"""Scripts written for W&B that do what they should not, or what W&B allows and others do not expect."""
 
 from __future__ import annotations
 

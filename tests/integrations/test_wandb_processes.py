@@ -1,4 +1,4 @@
-"""Scripts in W&B's words in threads and processes, and how their runs end."""
+"""Scripts written for W&B in threads and processes, and how their runs end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scenario of the W&B sample, said in W&B's words: the store holds what the sample's truth says, and more."""
+"""The scenario of the W&B sample, through W&B's API: the store holds what the sample's truth says, and more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records what a script says in W&B's words.
+"""Records what a script says through W&B's API.
 
 ::
 

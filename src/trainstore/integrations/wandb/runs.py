@@ -1,4 +1,4 @@
-"""``wandb.run``: a run in W&B's words, recorded through an `ActiveRun`."""
+"""``wandb.run``: a run with W&B's API, recorded through an `ActiveRun`."""
 
 from __future__ import annotations
 
