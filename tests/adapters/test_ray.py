@@ -23,6 +23,7 @@ from trainstore.integrations.ray import TrainStoreLoggerCallback
 def cluster() -> Iterator[None]:
     """One processor; the trials' function goes to it as a whole, since tests are no module there."""
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    os.environ.setdefault("RAY_worker_niceness", "0")  # at 15, on a busy machine, they would hardly begin
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
     yield
     ray.shutdown()
@@ -217,24 +218,32 @@ def test_a_trial_that_fails_and_starts_again_is_one_run(local_store: TrainStore,
 
 
 class PausesOnce(FIFOScheduler):
-    """Pauses a trial at its second result."""
+    """Pauses a trial at its second result, and may give it another learning rate, as population-based training does."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: float | None = None) -> None:
         super().__init__()
-        self.paused = False
+        self.paused, self.rate = False, rate
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if result["training_iteration"] == 2 and not self.paused:
             self.paused = True
+            if self.rate is not None:
+                trial.set_config({**trial.config, "lr": self.rate})
             return TrialScheduler.PAUSE
         return TrialScheduler.CONTINUE
 
 
-def test_a_paused_trial_goes_on_in_the_same_attempt(local_store: TrainStore, tmp_path: Path) -> None:
-    """It goes on where it was, so nothing is replaced."""
-    fit(tmp_path, [TrainStoreLoggerCallback(local_store)], scheduler=PausesOnce())
-    (row,) = local_store.list_runs().itertuples()
-    assert (row.status, row.attempts, row.last_step) == ("finished", 1, 6)
+def test_a_paused_trial_goes_on_in_the_same_attempt_unless_it_is_changed(
+    local_store: TrainStore, tmp_path: Path
+) -> None:
+    """It goes on where it was; with another configuration, which is then the next attempt's."""
+    for name, rate, attempts in (("same", None, 1), ("changed", 0.5, 2)):
+        callback = TrainStoreLoggerCallback(local_store, name=lambda trial, name=name: name)
+        (tmp_path / name).mkdir()
+        fit(tmp_path / name, [callback], scheduler=PausesOnce(rate))
+        (row,) = local_store.list_runs(name=name).itertuples()
+        assert (row.status, row.attempts, row.last_step, row.hp__lr) == ("finished", attempts, 6, rate or 0.1)
+        assert local_store.list_step_logs(name)["lr"].tolist() == [0.1] * 2 + [rate or 0.1] * 4
 
 
 def test_a_store_that_cannot_be_opened_is_told_before_the_first_trial(tmp_path: Path) -> None:

@@ -327,6 +327,15 @@ def test_several_objectives_and_a_repeated_trial(store: TrainStore, tmp_path: Pa
     assert values_of(store, child["uid"]) == [(0, 0.75), (1, 0.5)]
 
 
+def test_a_name_that_cannot_be_made_does_not_cost_the_trial(
+    study: optuna.Study, local_store: TrainStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A function that raises: the trials have their usual names, and it is told once."""
+    study.optimize(lambda trial: 1.0, n_trials=2, callbacks=[TrainStoreCallback(local_store, name=lambda t: t.nothing)])
+    assert local_store.list_runs()["name"].tolist() == ["größe-1", "größe-0"]
+    assert caplog.text.count("the name of a trial could not be recorded") == 1
+
+
 def test_a_trial_of_no_study_is_not_recorded(
     study: optuna.Study, store: TrainStore, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,16 +15,15 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from trainstore.endings import describe_exception, ending_of
-from trainstore.errors import InvalidArgumentError
 from trainstore.integrations.libraries import needs
 from trainstore.integrations.recording import Recording
 from trainstore.integrations.targets import Target, is_for_the_user
-from trainstore.integrations.trials import STORED_TIMEOUT, end_trial, open_trial
+from trainstore.integrations.trials import STORED_TIMEOUT, Name, check_name, end_trial, name_of, open_trial
 from trainstore.recording.opening import new_run
 from trainstore.run import ActiveRun, recording_is_disabled
 
@@ -38,8 +37,6 @@ with needs("ray", extra="ray"):
 _RAYS_OWN = {*AUTO_RESULT_KEYS, "trial_id", "experiment_id", "experiment_tag", "done", "should_checkpoint"}
 _RAYS_OWN -= {TIME_TOTAL_S}
 _PLACE = ("node_ip", "hostname", "pid")
-
-Name = str | Callable[[Any], str] | None
 
 
 class TrainStoreLoggerCallback(LoggerCallback):  # type: ignore[misc]
@@ -67,8 +64,7 @@ class TrainStoreLoggerCallback(LoggerCallback):  # type: ignore[misc]
         tags: Mapping[str, Any] | Sequence[str] | str | None = None,
         hyperparams: Mapping[str, Any] | Any | None = None,
     ) -> None:
-        if name is not None and not isinstance(name, str) and not callable(name):
-            raise InvalidArgumentError(f"name {name!r} is neither a text nor a function of a trial")
+        check_name(name)
         self._recording = Recording(store_or_run, source="ray", project=project, tags=tags, hyperparams=hyperparams)
         self._project, self._name, self._tags, self._hyperparams = project, name, tags, hyperparams
         self._trials: dict[str, _TrialRun] = {}
@@ -153,8 +149,7 @@ class TrainStoreLoggerCallback(LoggerCallback):  # type: ignore[misc]
             return
         known, restored = self._trials.get(trial.trial_id), self._restored.pop(trial.trial_id, None)
         step = _iteration_of(trial.latest_checkpoint_result)
-        if known is not None and known.is_open and known.run.last_step == (step or None):
-            self._describe(known.run, trial)  # it was paused
+        if known is not None and known.is_open and known.goes_on(trial, step):
             return
         if known is not None:
             end_trial(known.run, "interrupted", None)  # nothing if it has ended
@@ -169,7 +164,7 @@ class TrainStoreLoggerCallback(LoggerCallback):  # type: ignore[misc]
             # Without a checkpoint it starts from its beginning.
             start = {"start_step": step or -1, "lineage": restored["lineage"]}
             run = open_trial(self._recording, dict(restored["run"]), **start)
-        self._trials[trial.trial_id] = _TrialRun(run)
+        self._trials[trial.trial_id] = _TrialRun(run, repr(trial.config))
         self._describe(run, trial)
         if is_first:
             run._tell_begun()  # of the first trial, for all: Ray shows the others
@@ -181,11 +176,8 @@ class TrainStoreLoggerCallback(LoggerCallback):  # type: ignore[misc]
 
     def _fields(self, trial: Any) -> dict[str, Any]:
         given = self._recording.run
-        name = str(trial)
-        if self._name is not None:
-            name = f"{self._name}-{trial.trial_id}" if isinstance(self._name, str) else str(self._name(trial))
         return new_run(
-            name=name,
+            name=name_of(self._recording, self._name, trial, usual=str(trial), number=trial.trial_id),
             project=self._project if given is None else given.project,
             parent=None if given is None else given.uid,
             source="ray",
@@ -203,7 +195,12 @@ class _TrialRun:
     """The run of a trial in its present attempt."""
 
     run: ActiveRun
+    config: str
     is_placed: bool = False
+
+    def goes_on(self, trial: Any, step: int) -> bool:
+        """Whether a trial that starts at a step's checkpoint does so where it was: it was only paused."""
+        return self.run.last_step == (step or None) and repr(trial.config) == self.config
 
     @property
     def is_open(self) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from trainstore.errors import InvalidArgumentError
 from trainstore.integrations.recording import Recording
 from trainstore.recording.opening import new_attempt
 from trainstore.run import ActiveRun
+
+Name = str | Callable[[Any], str] | None  # of the runs: how it begins, or what makes it of a trial
 
 STORED_TIMEOUT = 1.0  # seconds that the end of a trial waits until its run is stored
 
@@ -52,3 +55,27 @@ def end_trial(run: ActiveRun, status: str, error: str | None, at: int | None = N
     """
     if run._finished is None or run._reopened:
         run._record_end(status, error, at=at)
+
+
+def check_name(name: object) -> None:
+    """Raise `InvalidArgumentError` for a name that cannot be one of trials."""
+    if name is not None and not isinstance(name, str) and not callable(name):
+        raise InvalidArgumentError(f"name {name!r} is neither a text nor a function of a trial")
+
+
+def name_of(recording: Recording, name: Name, trial: Any, *, usual: str, number: object) -> str:
+    """What the run of a trial is called.
+
+    Args:
+        recording: The adapter's, which tells of a function that fails.
+        name: As the user gave it.
+        trial: What the function gets.
+        usual: The name without one.
+        number: What tells the trials apart.
+    """
+    if isinstance(name, str):
+        return f"{name}-{number}"
+    if name is not None:
+        with recording.guard("the name of a trial"):
+            return str(name(trial))
+    return usual

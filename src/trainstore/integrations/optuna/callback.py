@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from trainstore.endings import ending_of
-from trainstore.errors import InvalidArgumentError
 from trainstore.importing.cleaning import run_fields
 from trainstore.importing.context import made_uid
 from trainstore.importing.foreign import ForeignRun
@@ -20,7 +19,7 @@ from trainstore.integrations.libraries import needs
 from trainstore.integrations.optuna.trial_runs import TrialRun
 from trainstore.integrations.recording import Recording
 from trainstore.integrations.targets import Target, is_for_the_user
-from trainstore.integrations.trials import STORED_TIMEOUT, end_trial, open_trial
+from trainstore.integrations.trials import STORED_TIMEOUT, Name, check_name, end_trial, name_of, open_trial
 from trainstore.recording.opening import new_run
 from trainstore.run import ActiveRun, recording_is_disabled
 
@@ -28,8 +27,6 @@ with needs("optuna", extra="optuna"):
     import optuna
 
 _OF_THIS_PROCESS = {"_has_begun", "_lock", "_here", "_open", "_ended"}
-
-Name = str | Callable[[Any], str] | None
 
 
 class TrainStoreCallback:
@@ -60,8 +57,7 @@ class TrainStoreCallback:
         tags: Mapping[str, Any] | Sequence[str] | str | None = None,
         hyperparams: Mapping[str, Any] | Any | None = None,
     ) -> None:
-        if name is not None and not isinstance(name, str) and not callable(name):
-            raise InvalidArgumentError(f"name {name!r} is neither a text nor a function of a trial")
+        check_name(name)
         self._recording = Recording(store_or_run, source=TOOL, project=project, tags=tags, hyperparams=hyperparams)
         self._project, self._name, self._tags, self._hyperparams = project, name, tags, hyperparams
         self._has_begun = False
@@ -232,7 +228,7 @@ class TrainStoreCallback:
     def _new_run(self, study: Any, frozen: Any, trial: Trial) -> ActiveRun:
         given = self._recording.run
         project = self._project or os.environ.get("TRAINSTORE_PROJECT") or trial.study
-        name = self._named(frozen, trial)
+        name = name_of(self._recording, self._name, frozen, usual=trial.name, number=trial.number)
         run = ForeignRun(trial.identity, name, trial.started_at(), where="", sessions=())
         fields = run_fields(
             run,
@@ -250,11 +246,6 @@ class TrainStoreCallback:
             self._has_begun = True
             active._tell_begun()  # of the first trial, for all: Optuna has a line for each
         return active
-
-    def _named(self, frozen: Any, trial: Trial) -> str:
-        if self._name is None:
-            return trial.name
-        return f"{self._name}-{trial.number}" if isinstance(self._name, str) else str(self._name(frozen))
 
     def _repeated(self, study: Any, trial: Trial) -> str | None:
         """The uid of the failed trial's run that this one repeats."""
