@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from benchmarks.one import SIZES, all_cases
-from benchmarks.report import as_json, needed, page, table, write_page
+from benchmarks.report import as_json, needed, page, table, write_page, write_rows
 from benchmarks.rounds import Bench
 
 
@@ -20,7 +20,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of every case [5]")
     parser.add_argument("--size", choices=SIZES, default="full", help="tiny: seconds, to see that it works")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every figure there")
-    parser.add_argument("--markdown", type=Path, metavar="PATH", help="write the page there")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="PATH",
+        help="write the page there; with --only, its rows into a page that is there",
+    )
     parser.add_argument("--folder", type=Path, metavar="PATH", help="stores lie in it while they are measured")
     options = parser.parse_args()
 
@@ -38,7 +43,9 @@ def main() -> None:
     print(table(report["results"]))
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    if options.markdown:
+    if options.markdown and options.only and options.markdown.exists():
+        write_rows(options.markdown, report, options.only)
+    elif options.markdown:
         write_page(options.markdown, page(report, SIZES[options.size]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sqlite3
 import statistics
 import subprocess
@@ -18,6 +19,7 @@ from benchmarks.rounds import ROOT, Measured
 from benchmarks.targets import ROWS, Row
 
 PEERS_HEADING = "## Other trackers\n"
+TABLE_HEAD = "| what | measured | target | floor | ratio | met? |\n| --- | --: | --- | --: | --: | --- |"
 PACKAGES = ("trainstore", "SQLAlchemy", "psycopg", "orjson", "pandas", "torch", "transformers")
 
 INTRODUCTION = """\
@@ -140,13 +142,17 @@ def as_json(measured: Measured, size: str, rounds: int) -> dict[str, Any]:
 
 def table(found: list[dict[str, Any]]) -> str:
     """The results as a Markdown table."""
-    lines = ["| what | measured | target | floor | ratio | met? |", "| --- | --: | --- | --: | --: | --- |"]
+    return "\n".join((TABLE_HEAD, *_lines(found)))
+
+
+def _lines(found: list[dict[str, Any]]) -> list[str]:
+    lines = []
     for one in found:
         floor = "" if one["floor"] is None else f"{_number(one['floor'])} {one['unit']}"
         ratio = "" if one["ratio"] is None else f"{one['ratio']:.2f}"
         cells = (one["what"], f"{_number(one['measured'])} {one['unit']}", one["target"], floor, ratio)
         lines.append(f"| {' | '.join(cells)} | {'yes' if one['met'] else '**no**'} |")
-    return "\n".join(lines)
+    return lines
 
 
 def page(report: dict[str, Any], size: Size) -> str:
@@ -166,6 +172,36 @@ def page(report: dict[str, Any], size: Size) -> str:
 def write_page(path: Path, text: str) -> None:
     """Write the page; the chapter of other trackers that is there stays."""
     path.write_text(text + _parts(path)[1], encoding="utf-8")
+
+
+def write_rows(path: Path, report: dict[str, Any], pattern: str) -> None:
+    """Replace or add the rows that were measured; the others stay as they are, with where they were measured."""
+    before, head, rest = path.read_text(encoding="utf-8").partition(f"{TABLE_HEAD}\n")
+    lines, _, after = rest.partition("\n\n")
+    there = _rows_of(lines.splitlines())
+    new = {_place(one): line for one, line in zip(report["results"], _lines(report["results"]), strict=True)}
+    merged = [line for number in range(len(ROWS)) if (line := new.get(number) or there.get(number))]
+    where = report["environment"]
+    those = f"rows of {pattern!r} on "
+    before_it = rf"(?<=^Measured on )(.*?)(?:, {re.escape(those)}[^:,]*)?(?=[:,] )"
+    after = re.sub(before_it, rf"\1, {those}{where['date']} at {where['commit']}", after, count=1)
+    path.write_text("\n".join((before + head.rstrip(), *merged, "", after)), encoding="utf-8")
+
+
+def _rows_of(lines: list[str]) -> dict[int, str]:
+    """The lines of a table by the places of their rows in `ROWS`. One whose target is another now is left out."""
+    there: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        what, _, target, *_ = line.removeprefix("| ").split(" | ")
+        there.setdefault((what, target), []).append(line)
+    # Several rows may have one title, seldom one target too: then they are there in this order.
+    found = {number: there.get((row.what, row.target)) for number, row in enumerate(ROWS)}
+    return {number: same.pop(0) for number, same in found.items() if same}
+
+
+def _place(one: dict[str, Any]) -> int:
+    keys = (one["what"], one["figure"], one["backend"], one["target"])
+    return [(row.what, row.figure, row.backend, row.target) for row in ROWS].index(keys)
 
 
 def write_peers(path: Path, section: str) -> None:

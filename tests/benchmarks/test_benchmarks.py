@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from benchmarks.cases import TINY, Place, WrongAnswerError, check
 from benchmarks.one import all_cases
-from benchmarks.report import PEERS_HEADING, table, write_page, write_peers
+from benchmarks.report import PEERS_HEADING, page, table, write_page, write_peers, write_rows
 from benchmarks.stored import STORES
 from benchmarks.targets import ROWS, Row
 
@@ -163,6 +163,36 @@ def test_page_and_peers_keep_each_other(tmp_path):
     assert page.read_text() == f"# Benchmarks\n\nours again\n\n{PEERS_HEADING}\ntheirs\n"
     write_peers(page, f"{PEERS_HEADING}\ntheirs again\n")
     assert page.read_text() == f"# Benchmarks\n\nours again\n\n{PEERS_HEADING}\ntheirs again\n"
+
+
+def test_some_rows_are_written_into_the_page_that_is_there(tmp_path):
+    """They replace those of the same case, or come where they belong; the others stay, also one of the same title."""
+    twice = [row for row in ROWS if row.what == "the same"][:2]
+    chosen = [ROWS[0], *twice, ROWS[-1]]
+
+    def report(rows, measured):
+        found = [
+            {"what": row.what, "backend": row.backend, "unit": "s", "figure": row.figure, "measured": measured,
+             "target": row.target, "floor": None, "ratio": None, "met": True}
+            for row in rows
+        ]  # fmt: skip
+        where = {"date": f"day {measured}", "commit": "commit abc", "machine": "a machine", "versions": {"Python": "3"}}
+        return {"environment": where, "rounds": 5, "results": found}
+
+    path = tmp_path / "benchmarks.md"
+    write_page(path, page(report([ROWS[0], twice[1], ROWS[-1]], 1.0), TINY))
+    write_peers(path, f"{PEERS_HEADING}\ntheirs\n")
+    before = path.read_text()
+    for _ in range(2):
+        write_rows(path, report([twice[0], ROWS[-1]], 2.0), "some")
+        text = path.read_text()
+        lines = [line for line in text.splitlines() if line.startswith("| ")][2:]
+        assert [line.split(" | ")[1] for line in lines] == ["1 s", "2 s", "1 s", "2 s"]
+        assert [line.split(" | ")[0] for line in lines] == [f"| {row.what}" for row in chosen]
+        assert (
+            "Measured on day 1.0 at commit abc, rows of 'some' on day 2.0 at commit abc: a machine; Python 3." in text
+        )
+    assert text.partition("## What the floors are")[2] == before.partition("## What the floors are")[2]
 
 
 def test_the_workload_of_other_trackers(tmp_path):
