@@ -46,7 +46,9 @@ def test_a_training_that_survives_its_evaluations_is_finished(store, make_traine
     assert (run.status, run.error, run.last_step) == ("finished", None, 5)
     assert steps_of(store, run) == [1, 2, 3, 4, 5]
     events = store.list_events(run, kind="exception")
-    assert events["step"].to_list() == [2, 4, 5]
+    # The last step is evaluated twice, at its end and at the epoch's. Exceptions are told apart by their address, which
+    # the second may or may not have from the first.
+    assert events["step"].drop_duplicates().to_list() == [2, 4, 5]
     assert {details["message"] for details in events["details"]} == {"Crash: no evaluation"}
     assert store.list_runs()["attempts"].to_list() == [1]
 
