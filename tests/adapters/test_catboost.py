@@ -74,7 +74,7 @@ def test_the_metrics_are_those_that_catboost_tells(store):
     for data, results in model.get_evals_result().items():
         assert log[f"{data}-Logloss"].tolist() == results["Logloss"]
     assert run.hyperparams["learning_rate"] == model.get_all_params()["learning_rate"]
-    assert run.model_hyperparams["class"] == "CatBoostClassifier"
+    assert run.model_hyperparams["model_class"] == "CatBoostClassifier"
     assert (run.model_hyperparams["features"], run.model_hyperparams["trees"]) == (3, STEPS)
 
 

@@ -124,6 +124,16 @@ def test_all_shows_every_section_once(call, resumed):
         assert shown.count(title) == 1
 
 
+def test_long_lists_of_events_are_counted(call, store, database_url, monkeypatch):
+    """A histogram's bins would fill the screen; a short list and a text stay whole."""
+    with store.start_run(name="bins") as run:
+        details = {"key": "w", "bins": list(range(65)), "items": [{"shape": [8, 8, 3]}]}
+        run.log_event("histogram", details=details, step=0)
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    shown = " ".join(lines(call("show", "bins", "--section", "events")))
+    assert "{'key': 'w', 'bins': [0, 1, 2, '… 65 in all'], 'items': [{'shape': [8, 8, 3]}]}" in shown
+
+
 def test_json_has_everything(call, resumed):
     """Attempts, children, the duration in seconds and the best values beside what it had."""
     shown = json.loads(call("show", "r", "--json").out)

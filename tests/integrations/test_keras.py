@@ -99,7 +99,7 @@ def test_what_was_compiled_is_recorded(local_store):
     assert (params["learning_rate"]["class"], params["learning_rate"]["decay_steps"]) == ("ExponentialDecay", 10)
     assert not {"validation_freq", "initial_epoch"} & set(params)
     facts = run.model_hyperparams
-    assert (facts["class"], facts["parameters"], facts["backend"]) == ("Watched", 4, "torch")
+    assert (facts["model_class"], facts["num_parameters"], facts["backend"]) == ("Watched", 4, "torch")
     rates = local_store.list_step_logs(run)["learning_rate"].dropna().tolist()
     assert rates == pytest.approx([float(schedule(6)), float(schedule(12))], rel=1e-6)
 

@@ -52,7 +52,7 @@ def test_the_evaluations_are_those_that_lightgbm_tells(store):
     assert logged == results["training"]["binary_logloss"]
     run = store.get_run("a")
     assert run.hyperparams == {**PARAMS, "num_iterations": STEPS}
-    assert run.model_hyperparams == {"class": "Booster", "features": 3}
+    assert run.model_hyperparams == {"model_class": "Booster", "features": 3}
 
 
 def test_a_continued_model_goes_on_with_its_run(store):

@@ -7,7 +7,7 @@ import pytest
 
 from fixtures.closed_port import Proxy
 from fixtures.library_tests import STEPS, DivergedError, LibraryTests, fails_at, nothing, only_run
-from trainstore import RunNotFoundError, StoreURLError, TrainStore
+from trainstore import InvalidArgumentError, RunNotFoundError, StoreURLError, TrainStore
 from trainstore.integrations.libraries import MissingLibraryError, needs
 from trainstore.integrations.recording import Recording, bookmark
 
@@ -65,6 +65,13 @@ def test_a_pruned_trial_is_pruned(store):
     with pytest.raises(optuna.TrialPruned), store.start_run():
         raise optuna.TrialPruned("at step 3")
     assert store.list_runs()["status"].tolist() == ["pruned", "pruned"]
+
+
+@pytest.mark.parametrize("target", [3, object(), {"url": "trainstore.db"}])
+def test_what_is_neither_a_store_nor_a_run_is_refused_at_once(target):
+    """The model, say, where the store belongs."""
+    with pytest.raises(InvalidArgumentError, match=f"store_or_run cannot be {type(target).__name__}: pass a store"):
+        Recording(target, source="recording")
 
 
 def test_a_store_that_cannot_be_opened_is_told_before_the_training(tmp_path):

@@ -56,7 +56,7 @@ def test_the_evaluations_are_those_that_xgboost_tells(store):
     assert store.list_step_logs("a")["train-logloss"].tolist() == results["train"]["logloss"]
     run = store.get_run("a")
     assert run.hyperparams == {**PARAMS, "num_boost_round": STEPS}
-    assert run.model_hyperparams == {"class": "Booster", "features": 3}
+    assert run.model_hyperparams == {"model_class": "Booster", "features": 3}
 
 
 def test_a_continued_model_goes_on_with_its_run(store):

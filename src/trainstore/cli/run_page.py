@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from trainstore.queries import Reader, RunRecord
 
 MAX_ALERTS = 5  # on the page, the last ones
+MAX_ITEMS = 16  # of a list in an event; more are counted
 MAX_ROWS = 15  # of metrics and hyperparameters on the page; more make several columns, or are counted
 _COLOURS = {"warn": "yellow", "error": "red"}  # of alerts, by level
 _NAMESPACES = {"hyperparams": "hp", "model": "mth", "data": "dbh", "environment": "env"}
@@ -156,7 +157,17 @@ def _event_text(kind: str, details: Any) -> str:
         return ": ".join(str(details[part]) for part in ("level", "title", "text") if details.get(part))
     if kind == "import" and isinstance(details, dict) and isinstance(details.get("points"), int):
         return "; ".join(_import_parts(details))
-    return "" if details is None else str(details)
+    return "" if details is None else str(_without_long_lists(details))
+
+
+def _without_long_lists(value: Any) -> Any:
+    """The same, but of a list such as a histogram's bins the first items and how many there are."""
+    if isinstance(value, dict):
+        return {name: _without_long_lists(part) for name, part in value.items()}
+    if isinstance(value, list):
+        more = [f"… {len(value)} in all"] if len(value) > MAX_ITEMS else []
+        return [_without_long_lists(part) for part in value[: MAX_ITEMS if not more else 3]] + more
+    return value
 
 
 def _import_parts(details: dict[str, Any]) -> Iterator[str]:

@@ -69,7 +69,7 @@ class TrainStoreCallback(BoostingCallback):
             self._training.memory["offset"] = offset
 
     def _facts(self, model: Any) -> dict[str, Any]:
-        return {"class": type(model).__name__}
+        return {"model_class": type(model).__name__}
 
     def _best(self, training: Training) -> Best | None:
         model = training.model

@@ -68,7 +68,7 @@ class TrainStoreCallback(BoostingCallback):
         boosters = getattr(model, "boosters", None)
         booster = model if boosters is None else boosters[0]
         folds = boosters and len(boosters)
-        return {"class": type(booster).__name__, "features": booster.num_feature(), "folds": folds}
+        return {"model_class": type(booster).__name__, "features": booster.num_feature(), "folds": folds}
 
     def _best(self, training: Training) -> Best | None:
         iteration = training.model.best_iteration

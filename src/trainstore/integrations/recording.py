@@ -14,6 +14,7 @@ from trainstore.endings import ending_of
 from trainstore.errors import InvalidArgumentError
 from trainstore.integrations.failures import Failures
 from trainstore.integrations.targets import (
+    STORE_TYPES,
     Target,
     absolute_store,
     is_for_the_user,
@@ -56,6 +57,11 @@ class Recording:
         tags: Mapping[str, Any] | Sequence[str] | str | None = None,
         hyperparams: Mapping[str, Any] | Any | None = None,
     ) -> None:
+        if not isinstance(store_or_run, (ActiveRun, *STORE_TYPES)):
+            raise InvalidArgumentError(
+                f"store_or_run cannot be {type(store_or_run).__name__}: pass a store, its path or URL, or an open run, "
+                f"as start_run and resume_run return it"
+            )
         self._folder = current_folder()
         self._given = store_or_run if isinstance(store_or_run, ActiveRun) else None
         self._target = None if isinstance(store_or_run, ActiveRun) else absolute_store(store_or_run, self._folder)

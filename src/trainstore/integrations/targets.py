@@ -29,6 +29,7 @@ from trainstore.store import TrainStore
 
 StoreTarget = TrainStore | StoreAddress | str | os.PathLike[str] | URL | None
 Target = ActiveRun | StoreTarget
+STORE_TYPES = (TrainStore, StoreAddress, str, os.PathLike, URL, type(None))
 
 # What the user can fix before a training starts. Any other error is ours, and does not stop the training.
 USER_ERRORS = (

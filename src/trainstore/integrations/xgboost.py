@@ -69,7 +69,11 @@ class TrainStoreCallback(BoostingCallback, TrainingCallback):  # type: ignore[mi
     def _facts(self, model: Any) -> dict[str, Any]:
         folds = getattr(model, "cvfolds", None)
         booster = model if folds is None else folds[0].bst
-        return {"class": type(booster).__name__, "features": int(booster.num_features()), "folds": folds and len(folds)}
+        return {
+            "model_class": type(booster).__name__,
+            "features": int(booster.num_features()),
+            "folds": folds and len(folds),
+        }
 
     def _best(self, training: Training) -> Best | None:
         iteration = training.model.attr("best_iteration")

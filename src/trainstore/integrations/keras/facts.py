@@ -48,15 +48,15 @@ def hyperparams_of(model: Any, arguments: Mapping[str, Any], batch_size: int | N
 def facts_of(model: Any) -> dict[str, Any]:
     """The model's class, size and place."""
     facts = {
-        "class": type(model).__name__,
+        "model_class": type(model).__name__,
         "name": model.name,
         "layers": len(model.layers),
         "dtype": getattr(model.dtype_policy, "name", None),
         "backend": keras.backend.backend(),
     }
     if model.built:
-        facts["parameters"] = model.count_params()
-        facts["trainable_parameters"] = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+        facts["num_parameters"] = model.count_params()
+        facts["num_trainable_parameters"] = sum(int(np.prod(one.shape)) for one in model.trainable_weights)
     return facts
 
 

@@ -122,7 +122,7 @@ class TrainStoreCallback:
             return None
         if not isinstance(trial, optuna.trial.Trial):
             self._recording.warn_once(
-                "a %s is no trial of a study that is under way: nothing is recorded of it", type(trial).__name__
+                "live needs the trial that the objective got: nothing is recorded of this %s", type(trial).__name__
             )
             return None
         frozen = self._frozen(trial)

@@ -284,7 +284,7 @@ class Run(FileMethods, Labels):
         """
         if log in ("gradients", "parameters", "all"):
             warn_once(
-                f"watch: histograms of {log} are not recorded; log what you need, such as the norm of the gradients"
+                f"watch: log={log!r} records no histograms here; log what you need, such as the norm of the gradients"
             )
         try:
             models = models if isinstance(models, (list, tuple)) else [models]
