@@ -395,13 +395,15 @@ def test_events_are_kept_whatever_they_hold(store: TrainStore) -> None:
     run.log_event("odd", step=-3, details="text")
     run.log_event("note", details={"text": "a note of one's own shape"})
     run.log_event(7, details=Raises())
+    run.log_event("misplaced", {"path": "/y"})  # type: ignore[arg-type]
     run.log({"loss": 1.0}, step=0)
     assert run.finish()
     frame = store.list_events(run)
-    assert frame["kind"].tolist() == ["checkpoint", "plain", "odd", "note", "7"]
-    assert frame["step"].fillna(-1).tolist() == [5, -1, -1, -1, -1]
+    assert frame["kind"].tolist() == ["checkpoint", "plain", "odd", "note", "7", "misplaced"]
+    assert frame["step"].fillna(-1).tolist() == [5, -1, -1, -1, -1, -1]
     assert frame["details"].iloc[0] == {"path": "/x", "hub_token": "[redacted]"}
     assert frame["details"].iloc[2] == {"value": "text"}
+    assert frame["details"].iloc[5] == {"path": "/y"}
     assert stored_steps(store, run) == {0: {"loss": 1.0}}
 
 

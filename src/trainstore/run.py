@@ -558,6 +558,8 @@ class ActiveRun:
     def _log_event(self, kind: str, step: int | None, details: Mapping[str, Any] | None) -> int:
         """Record an event; its number in the journal of this handle's recorder, 0 if it could not be recorded."""
         try:
+            if isinstance(step, Mapping):  # log_event("kind", {…}), which is easily written
+                step, details = details, step
             number = index_of(step)
             if number is not None and not 0 <= number <= MAX_STEP:
                 number = None
