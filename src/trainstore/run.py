@@ -345,6 +345,9 @@ class ActiveRun:
             step: The step at which it happened, if any.
             details: Anything about it; secrets are redacted.
         """
+        misplaced: Any = step
+        if isinstance(misplaced, Mapping):  # log_event("kind", {…}), which is easily written
+            step, details = None, misplaced
         self._log_event(kind, step, details)
 
     def alert(self, title: str, text: str = "", level: str = "info", step: int | None = None) -> None:
@@ -558,8 +561,6 @@ class ActiveRun:
     def _log_event(self, kind: str, step: int | None, details: Mapping[str, Any] | None) -> int:
         """Record an event; its number in the journal of this handle's recorder, 0 if it could not be recorded."""
         try:
-            if isinstance(step, Mapping):  # log_event("kind", {…}), which is easily written
-                step, details = details, step
             number = index_of(step)
             if number is not None and not 0 <= number <= MAX_STEP:
                 number = None
