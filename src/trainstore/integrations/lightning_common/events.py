@@ -122,13 +122,21 @@ class TrainerEvents:
             self._training.log_hyperparams(hyperparams_of(params))
 
     def log_graph(self, model: Any, input_array: Any = None) -> None:
-        """Where a trainer shows its model, and with it itself: the last chance to be its callback, too."""
+        """Where a trainer shows its model, and with it itself and the checkpoint that it has loaded.
+
+        For a logger that was not asked for its experiment it is the last chance to be a callback, too. For a test, a
+        callback learns of the checkpoint in newer releases only.
+        """
         with self._training.recording.guard("what a callback sees"):
             trainer = getattr(model, "_trainer", None)
-            if trainer is not None and self._join_callbacks(trainer):
+            if trainer is None:
+                return
+            if self._join_callbacks(trainer):
                 self._watch(trainer)
-                self._training.read_checkpoint(trainer._checkpoint_connector._loaded_checkpoint)
                 self._training.announce()
+            loaded = trainer._checkpoint_connector._loaded_checkpoint
+            if loaded:
+                self._training.read_checkpoint(loaded)
 
     def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
         """A checkpoint was written: an event."""
