@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -275,6 +277,40 @@ def test_rows_of_many_runs_between_each_other_are_read_once(
     together.to_csv(path, index=False) if ending == "csv" else together.to_parquet(path)
     found = runs_of(columns, path)
     assert steps(found["r7"]) == [(step, {"loss": step / 8}) for step in range(20)]
+
+
+@pytest.mark.parametrize("ascending", [True, False])
+def test_a_small_parquet_file_of_long_texts_needs_little_memory(
+    tmp_path: Path, ascending: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One text that stands in many rows is written once; it is not made as often as it stands there."""
+    monkeypatch.setattr(parquet, "_AT_ONCE", 4 << 20)
+    path, steps = tmp_path / "a.parquet", list(range(100))
+    texts = ["x" * (1 << 20)] * len(steps)
+    table = pa.table({"step": steps if ascending else steps[::-1], "loss": [1.0] * len(steps), "text": texts})
+    pq.write_table(table, path)
+    assert path.stat().st_size < 1 << 20
+    del table, texts
+    tracemalloc.start()
+    try:
+        (run,) = runs_of(columns, path).values()
+        assert sum(isinstance(entry, Step) for entry in run.sessions[0].entries()) == len(steps)
+        assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_row_group_that_unpacks_to_gigabytes_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says how large it is, and what to do; the others are read."""
+    path = tmp_path / "a.parquet"
+    with pq.ParquetWriter(path, pa.schema({"step": pa.int64(), "loss": pa.float64()})) as writer:
+        writer.write_table(pa.table({"step": [0], "loss": [1.0]}))
+        writer.write_table(pa.table({"step": range(1, 5_000), "loss": [float(n) for n in range(1, 5_000)]}))
+    monkeypatch.setattr(parquet, "_MAX_GROUP", 10_000)
+    (run,) = runs_of(columns, path).values()
+    assert [entry.step for entry in run.sessions[0].entries() if isinstance(entry, Step)] == [0]
+    (line,) = run.sessions[0].damage
+    assert re.match(r"rows 1 to 5,000 cannot be read: they are [\d,]+ bytes unpacked; write the file with", line)
 
 
 def test_parquet_is_read_in_order_of_its_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@ from trainstore.errors import SourceError
 from trainstore.importing.places import File
 
 _BATCH = 4_096  # rows
+_AT_ONCE = 64 << 20  # bytes of texts that are made of a batch at once: a small file may say one long text many times
+_MAX_GROUP = 2 << 30  # bytes of a row group, unpacked
 _INDEX = re.compile(r"__index_level_\d+__\Z")  # as pandas calls an index without a name
 _GROUPS = 4  # row groups that are kept, while rows are read by their places
 
@@ -35,11 +37,16 @@ class Parquet:
         self._errors = (pyarrow.ArrowException, OSError, ValueError, OverflowError, LookupError)
         self._groups: OrderedDict[int, Any] = OrderedDict()
         try:
-            self._parquet = parquet.ParquetFile(file.path)
-            names = self._parquet.schema_arrow.names
+            with parquet.ParquetFile(file.path) as looked_at:
+                schema = looked_at.schema_arrow
+            texts = [column.name for column in schema if pyarrow.types.is_string(column.type)]
+            self._parquet = parquet.ParquetFile(file.path, read_dictionary=texts)  # each different text once
+            names = schema.names
             self.columns: list[str] = ["" if _INDEX.match(name) else name for name in names]
             metadata = self._parquet.metadata
-            sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+            groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+            sizes = [group.num_rows for group in groups]
+            self._bytes = [group.total_byte_size for group in groups]
         except self._errors as error:
             raise SourceError(f"{file.relative} is not a Parquet file, or damaged: {_line(error)}") from None
         self._starts = [sum(sizes[:number]) for number in range(len(sizes) + 1)]
@@ -54,6 +61,7 @@ class Parquet:
                 continue
             place = start
             try:
+                self._check(number)
                 for batch in self._parquet.iter_batches(_BATCH, row_groups=[number]):
                     if place + batch.num_rows > begin:
                         for at, fields in enumerate(_fields(batch), place):
@@ -85,6 +93,7 @@ class Parquet:
     def _group(self, number: int) -> Any:
         if number not in self._groups:
             try:
+                self._check(number)
                 self._groups[number] = self._parquet.read_row_group(number)
             except self._errors as error:
                 raise SourceError(f"{self.file.relative} cannot be read: {_line(error)}") from None
@@ -93,9 +102,29 @@ class Parquet:
         self._groups.move_to_end(number)
         return self._groups[number]
 
+    def _check(self, number: int) -> None:
+        size = self._bytes[number]
+        if size > _MAX_GROUP:
+            raise ValueError(f"they are {size:,} bytes unpacked; write the file with smaller row groups")
 
-def _fields(batch: Any) -> Iterable[tuple[Any, ...]]:
-    return zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+def _fields(batch: Any) -> Iterator[tuple[Any, ...]]:
+    """The rows of a batch, or of a part of a table; some at a time, so that long texts are not all there at once."""
+    rows = max(1, min(_BATCH, _AT_ONCE // max(1, _longest_row(batch))))
+    for begin in range(0, batch.num_rows, rows):
+        yield from zip(*(column.to_pylist() for column in batch.slice(begin, rows).columns), strict=True)
+
+
+def _longest_row(batch: Any) -> int:
+    """At most so many bytes have the texts of a row."""
+    from pyarrow import compute, types
+
+    longest = 0
+    for column in batch.columns:
+        for chunk in getattr(column, "chunks", [column]):
+            if types.is_dictionary(chunk.type) and len(chunk.dictionary):
+                longest += compute.max(compute.binary_length(chunk.dictionary)).as_py() or 0
+    return longest
 
 
 def _line(error: Exception) -> str:
