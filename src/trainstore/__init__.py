@@ -53,12 +53,9 @@ _SENDER = "trainstore.notifying.sender"
 
 def _send(event: listeners.Event, service: Any) -> None:
     """Recording tells of alerts and ends of runs; whoever sends them lies above it (notifying/)."""
-    sender = sys.modules.get(_SENDER)
-    if sender is None:
-        if not import_module("trainstore.notifying.targets").may_exist():
-            return  # as most processes do, without a word
-        sender = import_module(_SENDER)
-    sender.hear(event, service)
+    if _SENDER not in sys.modules and not import_module("trainstore.notifying.targets").may_exist():
+        return  # as most processes do, without a word
+    import_module(_SENDER).hear(event, service)  # another thread may just be importing it
 
 
 def _send_the_rest() -> None:

@@ -370,9 +370,10 @@ class ActiveRun:
         if known is None:
             raise InvalidArgumentError(f"level {_shown(level)} is not one of {', '.join(ALERT_LEVELS)}")
         said = {"title": _said(title), "text": _said(text), "level": known}
-        number = self._log_event("alert", step, said)
+        at = _step_of_event(step)
+        number = self._log_event("alert", at, said)
         if number and self._recorder is not None:
-            self._tell_listeners("alert", self._recorder.source.writer_uid, number, step=index_of(step), **said)
+            self._tell_listeners("alert", self._recorder.source.writer_uid, number, step=at, **said)
 
     def flush(self, timeout: float = 10) -> bool:
         """Wait until everything recorded so far is stored in the database.
@@ -472,7 +473,9 @@ class ActiveRun:
             self._recorder.end()
 
     def _tell_listeners(self, kind: str, writer_uid: str, seq: int = 0, **facts: Any) -> None:
-        """Tell who listens in this process (recording/listeners.py)."""
+        """Tell who listens in this process (recording/listeners.py); nothing of a run that is not recorded."""
+        if self._service is None:
+            return
         event = listeners.Event(kind, writer_uid, seq, self.uid, self.name, self.project, **facts)
         listeners.tell(event, self._service)
 
@@ -561,9 +564,7 @@ class ActiveRun:
     def _log_event(self, kind: str, step: int | None, details: Mapping[str, Any] | None) -> int:
         """Record an event; its number in the journal of this handle's recorder, 0 if it could not be recorded."""
         try:
-            number = index_of(step)
-            if number is not None and not 0 <= number <= MAX_STEP:
-                number = None
+            number = _step_of_event(step)
             kept = None if details is None else redact(json_object(details))
             return self._append(event_record(stored_label(str(kind)), now(), number, kept))
         except Exception as error:  # noqa: BLE001 - no error of the library may reach a training
@@ -656,6 +657,11 @@ def _shown(value: object) -> str:
         return repr(value)
     except Exception:  # noqa: BLE001
         return f"a {type(value).__name__}"
+
+
+def _step_of_event(step: object) -> int | None:
+    number = index_of(step)
+    return number if number is not None and 0 <= number <= MAX_STEP else None
 
 
 def _said(text: object) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from fixtures.receivers import SECRET, Receiver
 from trainstore.notifying import targets
+from trainstore.notifying.targets import Target
 
 
 @pytest.fixture
@@ -106,3 +107,17 @@ def test_the_variable_counts_instead_of_the_file(call, typed, receiver, monkeypa
     assert "counts instead of the file" in call("notify", "add").err
     monkeypatch.setenv("TRAINSTORE_NOTIFY", "off")
     assert call("notify", "list").out == "nothing is sent; add an address with: trainstore notify add\n"
+
+
+def test_no_part_of_a_password_is_taken_for_a_host():
+    """A character that was not escaped: Apprise does not know where the password ends, and neither do we."""
+    for address, shown in (
+        ("mailto://me:s3/cret@example.com", "mailto://…"),
+        ("mailto://me:12345/cret@example.com", "mailto://…"),
+        ("json://me:s3#cret@example.com", "json://…"),
+        ("json://me:s3?cret@example.com", "json://…"),
+        ("json://me:s3cret", "json://…"),
+        ("mailto://me:s3@cret@example.com?to=you@example.org", "mailto://example.com/…"),
+        ("json://me:s3cret@[::1]:80/path", "json://[::1]:80/…"),
+    ):
+        assert Target(address).shown[:-6] == shown, address

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import sys
 import threading
 from contextlib import closing
@@ -326,3 +327,134 @@ def test_the_file_of_addresses(store, receiver, monkeypatch, caplog):
     store.start_run(name="sent").finish()
     receiver.wait_for(1)
     assert receiver.titles == ["sent finished"]
+
+
+def test_nothing_of_a_disabled_run_is_told(tmp_path, sending, monkeypatch):
+    """It is not recorded, so nobody hears of it, and no thread is started."""
+    monkeypatch.setenv("TRAINSTORE_DISABLED", "1")
+    with TrainStore(str(tmp_path / "store.db")) as store:
+        run = store.start_run(name="disabled")
+        run.alert("nobody hears it")
+        run.finish("failed")
+    assert sender._sender is None
+
+
+def test_a_step_that_cannot_be_stored(store, sending):
+    """The message says as much of it as the store: nothing. It arrives."""
+    run = store.start_run(name="odd")
+    for step in (-5, 10**5000):
+        run.alert("odd step", step=step)
+    run.flush(30)
+    sending.wait_for(2)
+    assert {message["message"] for message in sending.messages} == {f"info, run odd, project default\n{run.uid}"}
+
+
+def test_a_run_that_is_deleted_before_it_is_sent(store, sending, caplog):
+    """Nobody hears of it, and the end of the process does not wait for it."""
+    sender._sender = sender.Sender()
+    with sender._sender._changed:  # the thread waits
+        run = store.start_run(name="deleted")
+        run.finish()
+        store.delete_run(run)
+    sender._sender.close(10)
+    assert sender._sender._waiting == []
+    assert sending.arrivals == 0
+    assert "could not be sent" not in caplog.text
+
+
+def test_runs_that_begin_at_once_in_several_threads(start_script, tmp_path, sending):
+    """The first of them loads what sends; the others wait for that, and are heard."""
+    script = start_script(
+        """
+        import sys, threading
+        from trainstore import TrainStore
+
+        def train(number):
+            together.wait()
+            with store.start_run(name=f"{number}") as run:
+                run.alert("here")
+
+        store, together = TrainStore(sys.argv[1]), threading.Barrier(6)
+        threads = [threading.Thread(target=train, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        """,
+        str(tmp_path / "store.db"),
+    )
+    script.finish()
+    assert sorted(sending.titles) == sorted(["here"] * 6 + [f"{number} finished" for number in range(6)])
+
+
+def test_a_signal_while_the_first_run_is_told(store, sending, monkeypatch):
+    """Its handler sends an alert of another run; neither waits for the other, and both are sent."""
+    monkeypatch.setenv("TRAINSTORE_NOTIFY", "off")
+    first = store.start_run(name="first")
+    monkeypatch.setenv("TRAINSTORE_NOTIFY", sending.url)
+
+    class Interrupted(sender.Sender):
+        was = False
+
+        def __init__(self):
+            super().__init__()
+            if not Interrupted.was:
+                Interrupted.was = True
+                signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr(sender, "Sender", Interrupted)
+    before = signal.signal(signal.SIGUSR1, lambda *_: first.alert("preempted"))
+    try:
+        second = store.start_run(name="second")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    second.finish()
+    sending.wait_for(2)
+    assert sorted(sending.titles) == ["preempted", "second finished"]
+    first.finish()
+    assert sum(thread.name == "trainstore-sender" for thread in threading.enumerate()) == 1
+
+
+def test_a_handler_of_logging_that_sends_alerts(store, sending, monkeypatch):
+    """It is called without a lock of the sender's, so that it may wait for another thread that tells something."""
+    sending.behave = "hang"
+    monkeypatch.setattr(sender, "MAX_WAITING", 1)
+    run = store.start_run(name="noisy")
+    done: list[bool] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            if "wait to be sent" in record.getMessage():
+                thread = threading.Thread(target=run.alert, args=("from the handler",), daemon=True)
+                thread.start()
+                thread.join(5)
+                done.append(not thread.is_alive())
+
+    handler = Handler()
+    logging.getLogger("trainstore").addHandler(handler)
+    try:
+        for number in range(3):
+            run.alert(f"{number}")
+    finally:
+        logging.getLogger("trainstore").removeHandler(handler)
+        sending.released.set()
+    assert done == [True]
+
+
+def test_a_fork_does_not_wait_for_a_server(new_database, sending, monkeypatch, wait_until):
+    """A claim that PostgreSQL lets wait, for a lock or because it does not answer, holds up no fork."""
+    monkeypatch.setattr(sender, "FORK_TIMEOUT", 0.0)
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'notification'::regclass"
+    with TrainStore(new_database("postgresql")) as store, store.start_run(name="forked") as run:
+        run.flush(30)
+        with closing(store.engine.raw_connection()) as other:
+            other.driver_connection.execute("LOCK TABLE notification")
+            run.alert("late")
+            wait_until(lambda: other.driver_connection.execute(waiting).fetchone()[0] > 0)
+            sender._hold_for_fork()
+            held = list(sender._held)
+            sender._go_on_after_fork()
+            other.driver_connection.rollback()
+        assert held == [sender._sender]
+        assert sender._held == []
+        sending.wait_for(1)

@@ -197,3 +197,23 @@ def test_a_store_that_is_not_there(start_script, tmp_path, options):
     script.finish(code=1)
     assert "there is no store at" in script.stderr
     assert not (tmp_path / "none.db").exists()
+
+
+def test_what_is_in_the_way_of_sending(store, receiver):
+    """A run that was deleted holds up nobody; a database that cannot be written is told of once."""
+    watcher, relay = Watcher(), Relay(store._backend, store._models, [Target(receiver.url)])
+    assert look(store, watcher) == []
+    store.start_run(name="gone").finish()
+    relay.add(change.event for change in look(store, watcher) if change.is_sendable)
+    store.delete_run("gone")
+    store.start_run(name="there").finish()
+    relay.add(change.event for change in look(store, watcher) if change.is_sendable)
+    with store.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE notification RENAME TO elsewhere"))
+    problems = [*relay.send(), *relay.send()]
+    with store.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO notification"))
+    assert len(problems) == 1
+    assert "not sent yet, the database cannot be written" in problems[0]
+    assert list(relay.send()) == []
+    assert receiver.titles == ["there finished"]

@@ -6,12 +6,22 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from trainstore.backends import Backend
+from trainstore.errors import TrainStoreError
 from trainstore.models import Models
 from trainstore.notifying.targets import Target
+from trainstore.recording.deletion import deleted_runs
 from trainstore.recording.listeners import Event
 
 
-def claim(connection: Connection, backend: Backend, models: Models, event: Event, target: Target) -> bool | None:
+class NotThereYetError(TrainStoreError):
+    """The run has not reached the database, so that its event cannot be claimed."""
+
+
+class DeletedError(NotThereYetError):
+    """The run was deleted. It is not there, unless a training that goes on from a checkpoint records it again."""
+
+
+def claim(connection: Connection, backend: Backend, models: Models, event: Event, target: Target) -> bool:
     """Claim the event for the target, and commit; True: the caller sends it, and nobody else ever does.
 
     Args:
@@ -22,13 +32,17 @@ def claim(connection: Connection, backend: Backend, models: Models, event: Event
         target: Where.
 
     Returns:
-        False if somebody else has claimed it, None if the run has not reached the database yet.
+        False if somebody else has claimed it.
+
+    Raises:
+        NotThereYetError: The run is not in the database, yet or any more.
     """
     table = models.notification
     with backend.writing(connection):
         run_id = connection.execute(select(models.run.c.id).where(models.run.c.uid == event.run_uid)).scalar()
         if run_id is None:
-            return None
+            kind = DeletedError if deleted_runs(connection, models, [event.run_uid]) else NotThereYetError
+            raise kind(f"run {event.run_uid} is not in the database")
         if connection.execute(select(table.c.seq).where(*_is(models, event, target))).first() is not None:
             return False
         try:

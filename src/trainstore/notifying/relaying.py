@@ -14,7 +14,7 @@ from trainstore.backends import Backend
 from trainstore.errors import TrainStoreError
 from trainstore.models import Models
 from trainstore.notifying.channels import Channel
-from trainstore.notifying.claims import claim, mark_sent
+from trainstore.notifying.claims import NotThereYetError, claim, mark_sent
 from trainstore.notifying.messages import is_sent, message_of, wanted
 from trainstore.notifying.targets import Target
 from trainstore.recording.listeners import Event
@@ -23,10 +23,6 @@ MAX_WAITING = 200  # messages, while the database is away or a receiver slow; la
 MARKS = 5  # attempts to note that a message has left
 
 _last: list[tuple[Backend, Engine]] = []  # used last; most processes send of one store
-
-
-class NotThereYetError(TrainStoreError):
-    """The run has not reached the database, so that its event cannot be claimed."""
 
 
 def send_once(
@@ -49,7 +45,8 @@ def send_once(
         Why the message was lost, if it was.
 
     Raises:
-        NotThereYetError: Later perhaps. So for all errors of the database: then nothing was claimed.
+        NotThereYetError: The run is not in the database, but may be later. Nothing was claimed then, nor at any other
+            error of the database.
     """
     if backend.in_memory:  # no other process could send it
         return channel.send(message_of(event))
@@ -57,8 +54,6 @@ def send_once(
     engine = _engine_of(backend)
     with transacting, backend.translated(), engine.connect() as connection:
         claimed = claim(connection, backend, models, event, channel.target)
-    if claimed is None:
-        raise NotThereYetError(f"run {event.run_uid} has not reached the database")
     if not claimed:
         return None
     reason = channel.send(message_of(event))
@@ -101,6 +96,7 @@ class Relay:
         self._models = models
         self._channels = [Channel(target) for target in targets]
         self._waiting: deque[tuple[Event, Channel]] = deque()
+        self._told = ""  # what is in the way since it was last told
 
     def add(self, events: Iterable[Event]) -> int:
         """Take events to be sent; how many there was no room for."""
@@ -113,15 +109,23 @@ class Relay:
         return dropped
 
     def send(self) -> Iterator[str]:
-        """Send what waits; what went wrong, a line each. If the database is away, the next call goes on."""
+        """Send what waits; what went wrong, a line each. If the database is away, the next call goes on.
+
+        What is in the way is told once, until something is sent.
+        """
         while self._waiting:
             event, channel = self._waiting[0]
             try:
                 reason = send_once(self._backend, self._models, event, channel)
+            except NotThereYetError:  # it was found there, and deleted since: nobody needs to hear of it
+                reason = None
             except (TrainStoreError, SQLAlchemyError) as error:
                 kind = str(error) if isinstance(error, TrainStoreError) else type(error).__name__
-                yield f"not sent yet, the database cannot be written ({kind}); trying again"
+                if kind != self._told:
+                    yield f"not sent yet, the database cannot be written ({kind}); trying again"
+                self._told = kind
                 return
+            self._told = ""
             self._waiting.popleft()
             if reason is not None:
                 yield f"a message to {channel.target.shown} was lost: {reason}. It is not sent again"

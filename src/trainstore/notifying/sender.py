@@ -6,7 +6,8 @@ seconds. What waits is bounded; a database that is away, or a run that has not r
 minutes.
 
 Fork: the thread is not in the child, which starts its own when it has something to tell. The fork waits while the
-thread imports or has a transaction open, so that the child inherits neither a module's lock nor a database's.
+thread imports, so that the child inherits no module's lock; and, on databases that cannot be forked with a connection
+open, until a transaction has ended.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from trainstore.errors import TrainStoreError
 from trainstore.notifying import targets
 from trainstore.notifying.channels import Channel
+from trainstore.notifying.claims import DeletedError
 from trainstore.notifying.messages import is_sent, wanted
 from trainstore.notifying.relaying import send_once
 from trainstore.recording.listeners import Event
@@ -35,10 +37,11 @@ MAX_WAITING = 100  # events; an end takes the place of none
 EXIT_TIMEOUT = 3.0  # seconds
 FORK_TIMEOUT = 5.0
 GIVE_UP_AFTER = 600.0  # seconds, of a database that is away
+DELETED_AFTER = 10.0  # seconds, of a run that was deleted and does not come back by being resumed
 PAUSES = (0.2, 10.0)  # seconds between two attempts, the first and the longest
 
 _sender: Sender | None = None
-_guard = threading.Lock()
+_guard = threading.RLock()  # a signal's handler may tell something in the middle of `hear`
 _of_the_parent: list[Sender] = []  # in a forked child
 
 
@@ -49,7 +52,7 @@ class _Waiting:
     event: Event
     service: Any
     left: list[Channel]
-    until: float
+    since: float
 
 
 class Sender:
@@ -71,14 +74,15 @@ class Sender:
         with self._changed:
             if self._channels == []:
                 return
-            if len(self._waiting) >= MAX_WAITING and event.kind == "alert":
-                self._tell_once(
-                    f"{MAX_WAITING} alerts wait to be sent: more are recorded, and not sent by this process until "
-                    "there is room"
-                )
-                return
-            self._waiting.append(_Waiting(event, service, [], time.monotonic() + GIVE_UP_AFTER))
-            self._changed.notify_all()
+            is_full = len(self._waiting) >= MAX_WAITING and event.kind == "alert"
+            if not is_full:
+                self._waiting.append(_Waiting(event, service, [], time.monotonic()))
+                self._changed.notify_all()
+        if is_full:  # told without the lock: a handler of logging may wait for the thread, or tell something itself
+            self._tell_once(
+                f"{MAX_WAITING} alerts wait to be sent: more are recorded, and not sent by this process until there is "
+                "room"
+            )
 
     def close(self, timeout: float) -> None:
         """Send what waits, for so many seconds; then nothing is begun any more."""
@@ -146,11 +150,17 @@ class Sender:
     def _deal_with(self, one: _Waiting) -> bool:
         """Send an event to the targets that are left; whether none is left."""
         one.left = one.left or list(self._channels or ())
+        backend, age = one.service.backend, time.monotonic() - one.since
         for channel in list(one.left):
             if self._stopped.is_set():
                 return False
             try:
-                reason = send_once(one.service.backend, one.service.models, one.event, channel, self.busy)
+                transacting = None if backend.may_fork_connected else self.busy
+                reason = send_once(backend, one.service.models, one.event, channel, transacting)
+            except DeletedError:
+                if not self._closing and age < DELETED_AFTER:
+                    continue
+                reason = None
             except (TrainStoreError, SQLAlchemyError):  # the database is away, or has not heard of the run
                 continue
             except Exception as error:  # noqa: BLE001 - a training must not see it
@@ -158,7 +168,7 @@ class Sender:
             one.left.remove(channel)
             if reason is not None:
                 self._tell_once(f"a message to {channel.target.shown} was lost: {reason}. It is not sent again")
-        if one.left and time.monotonic() > one.until:
+        if one.left and age > GIVE_UP_AFTER:
             self._tell_once("an alert or an end of a run was not sent: it did not reach the database in time")
             return True
         return not one.left
@@ -174,16 +184,25 @@ class Sender:
 
 def hear(event: Event, service: Any) -> None:
     """What recording/listeners.py tells: a run began, sent an alert or ended. Never waits."""
-    global _sender
-    if _sender is None:
+    sender = _sender
+    if sender is None:
         if not targets.may_exist():
             return
         with _guard:
-            if _sender is None:
-                _sender = Sender()
-                _close_with_child()
+            sender = _sender or _adopted(Sender())
     if is_sent(event):
-        _sender.add(event, service)
+        sender.add(event, service)
+
+
+def _adopted(made: Sender) -> Sender:
+    """The sender of this process: this one, unless a signal's handler has made another meanwhile."""
+    global _sender
+    if _sender is None:
+        _sender = made
+        _close_with_child()
+    else:
+        made.close(0.0)
+    return _sender
 
 
 def close() -> None:
@@ -207,16 +226,15 @@ def _hold_for_fork() -> None:
 
 
 def _go_on_after_fork() -> None:
-    for sender in _held:
-        sender.busy.release()
-    _held.clear()
+    while _held:  # emptied first: another thread may fork as soon as the lock is free
+        _held.pop().busy.release()
 
 
 def _renew_in_child() -> None:
     global _sender, _guard
     if _sender is not None:
         _of_the_parent.append(_sender)  # with its connections, which are the parent's
-    _sender, _guard = None, threading.Lock()
+    _sender, _guard = None, threading.RLock()
     _held.clear()
 
 

@@ -28,6 +28,8 @@ LOCAL = frozenset({"blink1", "dbus", "gio", "glib", "gnome", "kde", "macosx", "q
 NO_SERVICE = frozenset({"config", "file", "include", "data"})
 #: The schemes whose host is no credential.
 _WITH_HOST = frozenset({"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos", "apprise", "apprises"})
+#: A host, with its port. What has not this form may hold a password in which a character was not escaped.
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://\S")
 _BETWEEN = re.compile(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)|\s+")
 _ROUNDS = 200_000  # some 80 ms: addresses may hold weak passwords, which their hash must not give away
@@ -54,7 +56,12 @@ class Target:
         """Enough to tell one's addresses apart, and nothing that lets somebody send to them."""
         host = ""
         if self.scheme in _WITH_HOST:
-            host = re.split(r"[/?#]", self.url.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]
+            text = self.url.partition("://")[2]
+            given = re.split(r"[/?#]", text, maxsplit=1)[0]
+            if "@" in given:
+                text = re.split(r"\?[a-z]+=", text, maxsplit=1)[0]  # ?to=somebody@example.com
+            found = _HOST.fullmatch(given.rpartition("@")[2])
+            host = found.group() if found and "@" not in text[len(given) :] else ""
         return f"{self.scheme}://{host}{'/' if host else ''}…{self.identity[:6]}"
 
     def __repr__(self) -> str:
