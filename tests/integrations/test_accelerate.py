@@ -13,6 +13,7 @@ from accelerate import Accelerator
 
 from fixtures.library_tests import STEPS, DivergedError, LibraryTests, fails_at, nothing, only_run
 from trainstore import InvalidArgumentError, RunNotFoundError, TrainStore
+from trainstore.integrations import notebooks
 from trainstore.integrations.accelerate import TrainStoreTracker
 
 
@@ -243,6 +244,27 @@ def test_a_cell_that_is_run_again_is_another_run(store, named, ends):
     assert runs["status"].tolist() == ["finished"] * 2
     for uid, loss in zip(runs["uid"], (1.0, 2.0), strict=True):
         assert store.list_step_logs(uid)[["step", "loss"]].to_numpy().tolist() == [[0, loss]]
+
+
+def test_a_cell_that_makes_another_accelerator_ends_the_run_before(store, monkeypatch):
+    """In a notebook: failed if an exception ended the cell, else finished. In a script both go on."""
+
+    def cell(name):
+        accelerator = Accelerator(cpu=True, log_with="trainstore")
+        accelerator.init_trackers("p", init_kwargs={"trainstore": {"store_or_run": store, "name": name}})
+        accelerator.log({"loss": 1.0})
+        return accelerator
+
+    monkeypatch.setattr(notebooks, "in_notebook", lambda: True)
+    cells = [cell("first"), cell("second")]
+    monkeypatch.setattr("sys.last_value", DivergedError("nan"), raising=False)
+    cells.append(cell("third"))
+    monkeypatch.setattr(notebooks, "in_notebook", lambda: False)
+    cells.append(cell("beside"))
+    statuses = store.list_runs().set_index("name")["status"]
+    assert statuses.to_dict() == {"first": "finished", "second": "failed", "third": "running", "beside": "running"}
+    for accelerator in cells:
+        accelerator.end_training()
 
 
 def test_what_is_logged_after_the_end_is_kept(store):

@@ -14,7 +14,7 @@ import torch
 
 from fixtures.library_tests import only_run
 from trainstore import TrainStore
-from trainstore.integrations import wandb
+from trainstore.integrations import notebooks, wandb
 from trainstore.integrations.wandb import names, sessions
 
 
@@ -160,7 +160,7 @@ def test_a_second_init_returns_the_run_unless_told_otherwise(
     assert store.get_run("beside").status == "finished"
     assert [text for text in warnings_in(caplog) if "which is returned" in text]
 
-    monkeypatch.setattr(sessions, "in_notebook", lambda: True)
+    monkeypatch.setattr(notebooks, "in_notebook", lambda: True)
     monkeypatch.setattr("sys.last_value", KeyboardInterrupt(), raising=False)
     third = wandb.init(store=store, name="third")
     assert store.get_run("second").status == "interrupted"

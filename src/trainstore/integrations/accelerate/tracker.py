@@ -12,6 +12,7 @@ from accelerate.tracking import GeneralTracker
 
 from trainstore.arrays import is_array, is_table
 from trainstore.errors import InvalidArgumentError
+from trainstore.integrations import notebooks
 from trainstore.integrations.accelerate.checkpoints import Checkpoints
 from trainstore.integrations.accelerate.facts import environment, image_facts, is_picture, models
 from trainstore.integrations.accelerate.late import AUTO, NEVER, LateRun
@@ -27,6 +28,7 @@ MAX_IMAGES = 100  # described in one event
 MAX_ROWS = 10_000  # kept of one table
 STARTS = hasattr(GeneralTracker, "start")  # releases before 1.8 do not call `TrainStoreTracker.start`
 _CALLERS = 6  # frames to look for the Accelerator in
+_open: weakref.WeakSet[TrainStoreTracker] = weakref.WeakSet()  # between `start` and `finish`
 
 
 class TrainStoreTracker(GeneralTracker):  # type: ignore[misc]
@@ -87,6 +89,7 @@ class TrainStoreTracker(GeneralTracker):  # type: ignore[misc]
         self._accelerator: weakref.ref[Any] | None = None
         self._is_started = False
         self._before: int | None = None  # an exception that was being handled when the training began
+        self._shown: int | None = None  # what had ended a notebook's cell before
 
     @property
     def run(self) -> ActiveRun | None:
@@ -109,7 +112,12 @@ class TrainStoreTracker(GeneralTracker):  # type: ignore[misc]
         accelerator, project = _caller()
         if self._is_started and self._is_replaced(accelerator):
             return
+        if notebooks.in_notebook():  # the cell that made another Accelerator was left, or is run again
+            for other in [one for one in _open if one is not self]:
+                other._end(other._shown, notebooks.last_error())
+            self._shown = id(notebooks.last_error())
         self._is_started = True
+        _open.add(self)
         self._before = id(sys.exc_info()[1])
         self._late.wait(self._record_facts)
         self._late.project = project
@@ -119,11 +127,14 @@ class TrainStoreTracker(GeneralTracker):  # type: ignore[misc]
 
     def finish(self) -> None:
         """``end_training``: the run ends. If it is called while an exception passes, the exception says how."""
+        self._end(self._before, sys.exc_info()[1])
+
+    def _end(self, before: int | None, error: BaseException | None) -> None:
         if self._checkpoints is not None:
             self._checkpoints.stop()
             self._checkpoints = None
-        error = sys.exc_info()[1]
-        self._late.end(None if id(error) == self._before else error)
+        _open.discard(self)
+        self._late.end(None if id(error) == before else error)
 
     def _is_replaced(self, accelerator: Any) -> bool:
         """``init_trackers`` once more, as when a notebook's cell is run again: the run ends, and the next one begins.

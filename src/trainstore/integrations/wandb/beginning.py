@@ -10,6 +10,7 @@ from typing import Any
 
 from trainstore.errors import RunNotFoundError, StoreUnavailableError, TrainStoreError
 from trainstore.importing.context import as_uuid, made_uid
+from trainstore.integrations import notebooks
 from trainstore.integrations.recording import Recording
 from trainstore.integrations.targets import Target
 from trainstore.integrations.wandb import sessions
@@ -70,7 +71,7 @@ def begin(
     given = read_config(config, exclude, include)
     previous = next(iter(sessions.open_runs()), None)
     if previous is not None and settings.reinit != "create_new":
-        if settings.reinit == "finish_previous" or (settings.reinit in (None, "default") and sessions.in_notebook()):
+        if settings.reinit == "finish_previous" or (settings.reinit in (None, "default") and notebooks.in_notebook()):
             for run in sessions.open_runs():
                 run.finish()
         elif settings.resume == "must":

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from trainstore.endings import ending_of
+from trainstore.integrations import notebooks
 from trainstore.integrations.parameters import count_parameters
 from trainstore.integrations.recording import Recording
 from trainstore.integrations.wandb import contents, sessions
@@ -373,9 +374,7 @@ class Run(FileMethods, Labels):
 
 def _exception() -> BaseException | None:
     error = sys.exc_info()[1]
-    if error is None and sessions.in_notebook():
-        error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    return error
+    return notebooks.last_error() if error is None and notebooks.in_notebook() else error
 
 
 def _identity(error: BaseException | None) -> tuple[int, int] | None:

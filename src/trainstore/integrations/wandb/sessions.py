@@ -55,14 +55,6 @@ def ended(run: Run) -> None:
         _current.clear()
 
 
-def in_notebook() -> bool:
-    """Whether this is a notebook, where a cell may be run again."""
-    if "google.colab" in sys.modules:
-        return True
-    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    return get is not None and type(get()).__name__ == "ZMQInteractiveShell"
-
-
 def _watch_child() -> None:
     """A child of multiprocessing leaves out the functions for the exit, but not its own finalizers."""
     processes = sys.modules.get("multiprocessing.process")
