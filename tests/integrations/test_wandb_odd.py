@@ -166,6 +166,10 @@ def test_a_second_init_returns_the_run_unless_told_otherwise(
     assert store.get_run("second").status == "interrupted"
     wandb.init(store=store)
     assert store.get_run(third.active).status == "finished"
+    fifth = wandb.init(store=store, name="fifth", reinit="create_new")
+    monkeypatch.setattr("sys.last_value", NameError("a cell that only looked"))
+    fifth.finish()
+    assert store.get_run("fifth").status == "finished"  # whoever calls it says so
 
 
 def test_arguments_without_a_meaning_here_are_named_once(store: TrainStore, caplog: pytest.LogCaptureFixture) -> None:

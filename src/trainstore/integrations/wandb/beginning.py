@@ -73,7 +73,7 @@ def begin(
     if previous is not None and settings.reinit != "create_new":
         if settings.reinit == "finish_previous" or (settings.reinit in (None, "default") and notebooks.in_notebook()):
             for run in sessions.open_runs():
-                run.finish()
+                run.leave()
         elif settings.resume == "must":
             raise UsageError("resume='must' while a run is recorded: end it first, or pass reinit='create_new'")
         else:

@@ -339,7 +339,7 @@ class Run(FileMethods, Labels):
             quiet: Not needed here.
         """
         if exit_code is None:
-            self._end(*ending_of(self._new_exception()))
+            self._end(*ending_of(self._new(sys.exc_info()[1])))
         elif exit_code == 0:
             self._end("finished", None)
         else:
@@ -356,9 +356,11 @@ class Run(FileMethods, Labels):
         elif self.active is not None:  # unpickled: one more writer of the run
             self.active.finish()
 
-    def _new_exception(self) -> BaseException | None:
-        """An exception that is being handled, or that ended a notebook's cell, since the run began."""
-        error = _exception()
+    def leave(self) -> None:
+        """End the run, as another one begins in its place: as the exception says that ended a notebook's cell."""
+        self._end(*ending_of(self._new(_exception())))
+
+    def _new(self, error: BaseException | None) -> BaseException | None:
         return None if _identity(error) == self._exception_before else error
 
     join = finish
