@@ -8,7 +8,8 @@ PIP_ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP_ARGS)
 INPUTS := pyproject.toml constraints.txt alembic.ini
-ADAPTER_TESTS := $(patsubst %,tests/integrations/test_%.py,accelerate ignite keras lightgbm lightning optuna trl wandb xgboost)
+ADAPTER_TESTS := $(patsubst %,tests/integrations/test_%.py,accelerate ignite keras lightgbm lightning optuna report_to trl xgboost) \
+	$(wildcard tests/integrations/test_wandb*.py)
 
 .PHONY: help demo test test-browser test-adapters coverage soak soak-import soak-merge soak-resume lint pictures docs docs/cli.md docs/notebook.md check-migrations bench bench-peers clean
 
@@ -39,7 +40,7 @@ coverage: .venv/dev.done ## the same, slower; which lines no test reaches
 	$(BIN)/coverage report
 
 test-adapters: build/adapters.done ## the adapters of all libraries, also of the large ones, in an environment of its own
-	TRAINSTORE_TEST_ADAPTERS=all build/adapters/bin/python -m pytest -q tests/adapters $(ADAPTER_TESTS) $(PYTEST_ARGS)
+	TRAINSTORE_TEST_ADAPTERS=all build/adapters/bin/python -m pytest -n 2 --dist loadfile --durations=10 tests/adapters $(ADAPTER_TESTS) $(PYTEST_ARGS)
 
 soak: .venv/dev.done ## the fault suite's long form: SOAK_KILLS=200 on each database; SOAK_ARGS="--short --markdown FILE"
 	$(BIN)/python tests/faults/soak.py $(SOAK_ARGS)
