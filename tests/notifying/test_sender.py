@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import re
 import signal
 import sys
@@ -12,7 +13,7 @@ from contextlib import closing
 
 from sqlalchemy import text
 
-from fixtures.receivers import SECRET, notifications
+from fixtures.receivers import SECRET, MailReceiver, notifications
 from trainstore import TrainStore
 from trainstore.notifying import sender, targets
 
@@ -458,3 +459,21 @@ def test_a_fork_does_not_wait_for_a_server(new_database, sending, monkeypatch, w
         assert held == [sender._sender]
         assert sender._held == []
         sending.wait_for(1)
+
+
+def test_a_mail_takes_no_random_number_of_the_training(store, monkeypatch):
+    """The boundary of its parts would be one; who writes mails elsewhere in the process has them as before."""
+    with MailReceiver() as server:
+        monkeypatch.setenv("TRAINSTORE_NOTIFY", server.url)
+        random.seed(7)
+        expected = random.getstate()
+        store.start_run(name="by mail").finish()
+        sender._sender.close(20)
+        server.shutdown()
+    assert random.getstate() == expected
+    (mail,) = server.mails
+    assert "by mail finished" in mail
+    import email.utils
+
+    email.utils.make_msgid()
+    assert random.getstate() != expected

@@ -1,13 +1,16 @@
 """Apprise: a target opened as a channel, and a message sent through it, in the caller's thread.
 
 Apprise and urllib3 log URLs. What they log while a channel is at work in a thread is seen by nobody; the last warning,
-without any part of the address, says why a message was not taken.
+without any part of the address, says why a message was not taken. Nor do they take random numbers from the training:
+the boundary of a mail's parts is one.
 """
 
 from __future__ import annotations
 
 import logging
+import random
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +25,7 @@ from trainstore.notifying.targets import LOCAL, Target
 _TALKATIVE = (
     "apprise", "urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry", "requests", "charset_normalizer",
 )  # fmt: skip
+_TAKES_RANDOM_NUMBERS = ("apprise", "email", "paho", "slixmpp", "urllib3")  # packages
 _MISSING = "apprise is not installed, so nothing can be sent: pip install 'trainstore[alerts]'"
 _at_work = threading.local()  # .heard: what was logged by this thread, while a channel is at work
 
@@ -40,6 +44,23 @@ class _Quiet(logging.Filter):
 
 
 _quiet = _Quiet()
+
+
+class _Numbers:
+    """The module `random`; for the thread of a channel without the state that a training has seeded."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(random if getattr(_at_work, "heard", None) is None else _system, name)
+
+
+_numbers, _system = _Numbers(), random.SystemRandom()
+
+
+def _leave_random_numbers() -> None:
+    """Whatever a channel loads finds `_Numbers` where it finds `random`."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in _TAKES_RANDOM_NUMBERS and getattr(module, "__dict__", {}).get("random") is random:
+            setattr(module, "random", _numbers)  # noqa: B010 - of any module
 
 
 @contextmanager
@@ -88,6 +109,7 @@ class Channel:
                     "https://appriseit.com/services has the form of each"
                 )
             _refuse_local(plugin, target)
+            _leave_random_numbers()
             self._service = apprise.Apprise(asset=asset)
             self._service.add(plugin)
 

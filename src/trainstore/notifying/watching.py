@@ -19,6 +19,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from trainstore.queries import Reader
 from trainstore.queries.run_source import RunSource, alias, liveness, run_source
 from trainstore.recording.listeners import END, Event
+from trainstore.values import microseconds_of
 
 #: Transactions on PostgreSQL may commit later than others that took a higher id.
 _LATE = timedelta(seconds=60)
@@ -103,8 +104,9 @@ class Watcher:
         if began and (seen is None or seen.attempt != found.attempt):
             yield Change(row.opened_at, _event(row, "begun", row.attempt, 0, "running"), False, row.resumed is not None)
         if found.status == "lost" and (began or seen is not None):
-            # Of each silence once: if the process is heard of again, it has recorded something.
-            event = _event(row, "ended", row.attempt, -1 - (row.acked or 0), "lost")
+            # Of each silence once, by its beginning. What a recovery stores of the run afterwards is no sign of life.
+            heard_at = row.heartbeat_at or row.opened_at
+            event = _event(row, "ended", row.attempt, -1 - (microseconds_of(heard_at) if heard_at else 0), "lost")
             yield Change(now, event, is_sendable)
         elif found.status not in _OPEN:
             event = _event(row, "ended", row.attempt, END, found.status)
@@ -151,7 +153,7 @@ def _columns(reader: Reader, source: RunSource) -> list[Any]:
     run, writer, head = reader.models.run.c, reader.models.writer.c, source.head.c
     return [
         run.id, run.uid, run.name, run.project, run.last_step, run.error, run.ended_at, source.status.label("status"),
-        head.uid.label("attempt"), head.opened_at, head.resumed_from.label("resumed"), writer.acked, writer.pid,
+        head.uid.label("attempt"), head.opened_at, head.resumed_from.label("resumed"), writer.heartbeat_at, writer.pid,
     ]  # fmt: skip
 
 
