@@ -16,6 +16,8 @@ from sqlalchemy import text
 from fixtures.receivers import SECRET, MailReceiver, notifications
 from trainstore import TrainStore
 from trainstore.notifying import sender, targets
+from trainstore.notifying.channels import Channel
+from trainstore.notifying.messages import trial_message
 
 
 def test_alerts_and_ends_arrive_once(store, sending, caplog, wait_until):
@@ -477,3 +479,13 @@ def test_a_mail_takes_no_random_number_of_the_training(store, monkeypatch):
 
     email.utils.make_msgid()
     assert random.getstate() != expected
+
+
+def test_what_apprise_uses_logs_nothing_either(caplog, monkeypatch):
+    """A request that is signed: its keys would be in the logs of what signs it. It is not sent anywhere here."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    caplog.set_level(logging.DEBUG)
+    keys = [f"{name}{SECRET}" for name in ("consumer", "consumers", "token", "tokens")]
+    channel = Channel(targets.Target(f"twitter://{'/'.join(keys)}?mode=tweet"))
+    assert "it was not taken" in (channel.send(trial_message()) or "")
+    assert SECRET not in caplog.text

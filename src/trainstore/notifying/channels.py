@@ -1,8 +1,8 @@
 """Apprise: a target opened as a channel, and a message sent through it, in the caller's thread.
 
-Apprise and urllib3 log URLs. What they log while a channel is at work in a thread is seen by nobody; the last warning,
-without any part of the address, says why a message was not taken. Nor do they take random numbers from the training:
-the boundary of a mail's parts is one.
+Apprise and what it uses log URLs and keys. What they log while a channel is at work in a thread is seen by nobody; the
+last warning, without any part of the address, says why a message was not taken. Nor do they take random numbers from
+the training: the boundary of a mail's parts is one.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from trainstore.errors import InvalidArgumentError, TrainStoreError
 from trainstore.notifying.messages import Message
 from trainstore.notifying.targets import LOCAL, Target
 
-_TALKATIVE = (
-    "apprise", "urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry", "requests", "charset_normalizer",
+_TALKATIVE = (  # packages
+    "apprise", "charset_normalizer", "oauthlib", "paho", "requests", "requests_oauthlib", "slixmpp", "urllib3",
 )  # fmt: skip
 _TAKES_RANDOM_NUMBERS = ("apprise", "email", "paho", "slixmpp", "urllib3")  # packages
 _MISSING = "apprise is not installed, so nothing can be sent: pip install 'trainstore[alerts]'"
@@ -65,8 +65,9 @@ def _leave_random_numbers() -> None:
 
 @contextmanager
 def _quietly() -> Iterator[list[str]]:
-    for name in _TALKATIVE:
-        logging.getLogger(name).addFilter(_quiet)  # adding it again does nothing
+    for name, logger in list(logging.root.manager.loggerDict.items()):  # a filter is not inherited
+        if name.partition(".")[0] in _TALKATIVE and isinstance(logger, logging.Logger):
+            logger.addFilter(_quiet)  # adding it again does nothing
     before = getattr(_at_work, "heard", None)
     heard: list[str] = []
     _at_work.heard = heard
@@ -98,10 +99,11 @@ class Channel:
     def __init__(self, target: Target) -> None:
         check_installed()
         self.target = target
-        with _quietly() as heard:
+        with _quietly():
             import apprise
 
             asset = _asset(apprise)
+        with _quietly() as heard:  # again: there are loggers of its now
             plugin = apprise.Apprise.instantiate(target.url, asset=asset)
             if plugin is None:
                 raise InvalidArgumentError(
