@@ -452,11 +452,15 @@ class TrainStore(QueryMethods, EditMethods, MergeMethods, ScalarStopMethods):
         handled. An event of kind ``end`` says so. A journal left behind is named in a warning. What a handle logs after
         this is still kept: in its journal, and delivered at the process's end.
         """
+        self._close(CLOSE_TIMEOUT)
+
+    def _close(self, timeout: float) -> None:
+        """`close` that delivers for at most so many seconds."""
         if self._closed:
             return
         self._closed = True
         endings.end_with_store(self._service)
-        self._service.close(CLOSE_TIMEOUT)
+        self._service.close(timeout)
         if self._connection is not None:
             self._connection.close()
         self._engine.dispose()

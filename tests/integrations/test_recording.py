@@ -1,5 +1,6 @@
 """What adapters share: which run is recorded and how it ends, with a library of a few lines."""
 
+import copy
 import logging
 import pickle
 
@@ -7,7 +8,7 @@ import pytest
 
 from fixtures.closed_port import Proxy
 from fixtures.library_tests import STEPS, DivergedError, LibraryTests, fails_at, nothing, only_run
-from trainstore import InvalidArgumentError, RunNotFoundError, StoreURLError, TrainStore
+from trainstore import ActiveRun, InvalidArgumentError, RunNotFoundError, StoreURLError, TrainStore
 from trainstore.integrations.libraries import MissingLibraryError, needs
 from trainstore.integrations.recording import Recording, bookmark
 
@@ -139,6 +140,33 @@ def test_a_named_run_whose_database_is_away_does_not_cost_the_steps(new_database
         proxy.close()
 
 
+def test_a_search_waits_for_a_database_that_is_away_once(new_database, monkeypatch):
+    """Each of its trainings would stand still for it; the journal keeps the steps of all."""
+    monkeypatch.setattr("trainstore.integrations.recording.FINISH_TIMEOUT", 0.4)
+    monkeypatch.setattr("trainstore.integrations.recording.AWAY_TIMEOUT", 0.1)
+    waited = []
+    finish, close = ActiveRun.finish, TrainStore._close
+    monkeypatch.setattr(ActiveRun, "finish", lambda run, *end: waited.append(end[-1]) or finish(run, *end))
+    monkeypatch.setattr(TrainStore, "_close", lambda store, timeout: waited.append(timeout) or close(store, timeout))
+    proxy = Proxy(new_database("postgresql"))
+    adapter = Adapter(proxy.url)
+    adapter.train(nothing)
+    assert waited == [0.4, 0.1]
+    adapter.train(nothing)
+    assert waited[2:] == [0.1, 0.1]
+    proxy.open()
+    try:
+        with TrainStore(proxy.url) as store:
+            store.recover()
+            monkeypatch.setattr("trainstore.integrations.recording.AWAY_TIMEOUT", 30.0)
+            Adapter(store).train(nothing)
+            Adapter(store).train(nothing)
+            assert waited[4:] == [30.0, 0.4]
+            assert store.list_runs()["status"].tolist() == ["finished"] * 4
+    finally:
+        proxy.close()
+
+
 def test_what_comes_after_the_end_joins_the_run_in_silence(database_url, caplog):
     """A test after a training belongs to its run, and its status stays."""
     adapter = Adapter(database_url)
@@ -160,6 +188,18 @@ def test_a_pickle_has_the_arguments_and_no_run(store):
     adapter.train(nothing)
     copied = pickle.loads(pickle.dumps(adapter))
     assert copied.recording.run is None
+    copied.train(nothing)
+    assert store.list_runs()["name"].tolist() == ["a", "a"]
+
+
+def test_a_deep_copy_shares_the_store_and_keeps_the_password(store):
+    """A library copies its trainer with what is in it; other than a pickle, the copy stays in this process."""
+    url = "postgresql://me:secret@localhost/runs"
+    assert copy.deepcopy(Recording(url, source="recording"))._target == Recording(url, source="recording")._target
+    adapter = Adapter(store, name="a")
+    adapter.train(nothing)
+    copied = copy.deepcopy(adapter)
+    assert (copied.recording.run, copied.recording.store) == (None, store)
     copied.train(nothing)
     assert store.list_runs()["name"].tolist() == ["a", "a"]
 

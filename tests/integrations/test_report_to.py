@@ -1,5 +1,6 @@
 """``report_to="trainstore"`` from the command line, as in transformers' example scripts; with and without an import."""
 
+import importlib
 import sys
 from dataclasses import dataclass, field
 
@@ -88,6 +89,23 @@ def test_the_name_can_be_made_known_to_libraries_that_are_loaded(unknown_name, l
     with TrainStore(local_url) as store:
         assert store.get_run("loaded").status == "finished"
     assert sum(isinstance(finder, unchanged._Afterwards) for finder in sys.meta_path) == 1
+
+
+def test_the_name_is_known_to_a_library_that_is_imported_once_more(monkeypatch, tmp_path):
+    """Its first import failed, which scripts catch; or it was reloaded."""
+    (tmp_path / "late_library.py").write_text("import os\nTABLE = {}\nos.environ['LATE_LIBRARY']\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setitem(unchanged.TABLES, "late_library", lambda module: module.TABLE.update(trainstore=True))
+    monkeypatch.delitem(sys.modules, "late_library", raising=False)
+    unchanged.make_known()
+    with pytest.raises(KeyError):
+        importlib.import_module("late_library")
+    monkeypatch.setenv("LATE_LIBRARY", "there")
+    module = importlib.import_module("late_library")
+    assert module.TABLE == {"trainstore": True}
+    assert importlib.reload(module).TABLE == {"trainstore": True}
+    del sys.modules["late_library"]
 
 
 SCRIPT = """

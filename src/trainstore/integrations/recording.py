@@ -26,6 +26,9 @@ from trainstore.store import TrainStore
 from trainstore.values import canonical_hyperparams
 
 FINISH_TIMEOUT = 10.0  # seconds that the end of a training waits for the database
+AWAY_TIMEOUT = 1.0  # the same, where that was in vain the last time: a search ends many trainings
+
+_away: set[str] = set()  # URLs of databases that were waited for in vain the last time
 
 
 class Recording:
@@ -93,6 +96,9 @@ class Recording:
         copied = type(self).__new__(type(self))
         copied.__dict__.update(vars(self), _store=None, _run=None, _failures=Failures(reraise=False))
         return copied
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self.__copy__()
 
     # --- Which run ---------------------------------------------------------------------------------------------------
 
@@ -266,11 +272,13 @@ class Recording:
         run, store = self._run, self._store
         with self.guard("the end of the run"):
             if run is not None and run.status == "running":
-                run.finish(status, error, FINISH_TIMEOUT)
+                is_stored = run.finish(status, error, FINISH_TIMEOUT if store is None else _patience(store))
+                if store is not None:
+                    (_away.discard if is_stored else _away.add)(store.url)
         with self.guard("the end of the store"):
             if store is not None and store is not self._target:
                 self._store = None
-                store.close()
+                store._close(_patience(store))
 
     def fail(self, error: BaseException) -> None:
         """An exception ended the training: failed, interrupted or pruned, as `endings.ending_of` says. Never raises."""
@@ -302,6 +310,11 @@ class Recording:
 def bookmark(run: ActiveRun) -> dict[str, Any]:
     """What a checkpoint carries of its run, as plain data, for `Recording.resume`: ``{"run_uid", "lineage"}``."""
     return {"run_uid": run.uid, "lineage": run.lineage}
+
+
+def _patience(store: TrainStore) -> float:
+    """How long the end of a training waits until everything is stored; the journal keeps what is not."""
+    return AWAY_TIMEOUT if store.url in _away else FINISH_TIMEOUT
 
 
 def _checked(argument: str, function: Any, value: Any) -> Any:

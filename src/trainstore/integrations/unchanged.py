@@ -66,15 +66,18 @@ class _Afterwards(importlib.abc.MetaPathFinder):
     """Finds no module itself: it does something after a module of `TABLES` was imported."""
 
     def __init__(self) -> None:
-        self._asked: set[str] = set()
+        self._asking: set[str] = set()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in TABLES or fullname in self._asked:
+        if fullname not in TABLES or fullname in self._asking:
             return None
-        self._asked.add(fullname)
-        spec = importlib.util.find_spec(fullname)  # which asks the other finders
+        self._asking.add(fullname)
+        try:
+            spec = importlib.util.find_spec(fullname)  # which asks the other finders
+        finally:
+            self._asking.discard(fullname)  # the module may be imported once more: reloaded, or after an error
         if spec is not None and spec.loader is not None:
             _then(spec.loader, TABLES[fullname])
         return spec
