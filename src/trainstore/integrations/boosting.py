@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
 
+from trainstore.endings import ending_of
 from trainstore.errors import InvalidArgumentError
 from trainstore.integrations.calls import Call, call_under_way
 from trainstore.integrations.recording import Recording
@@ -119,7 +120,11 @@ class BoostingCallback:
                     training.tell(best)
             training.recording.finish()
         else:
-            training.recording.fail(error)
+            training.recording.finish(*self._ending(error))
+
+    def _ending(self, error: BaseException) -> tuple[str, str | None]:
+        """How a run ends that this exception ended: its status and the error's text."""
+        return ending_of(error)
 
     def _end_unless_watched(self) -> None:
         """The library says that the training is over."""

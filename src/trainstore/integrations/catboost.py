@@ -71,6 +71,14 @@ class TrainStoreCallback(BoostingCallback):
     def _facts(self, model: Any) -> dict[str, Any]:
         return {"model_class": type(model).__name__}
 
+    def _ending(self, error: BaseException) -> tuple[str, str | None]:
+        """An exception in a callback comes as the text of CatBoost's own, whose last line says which it was."""
+        status, text = super()._ending(error)
+        if isinstance(error, catboost.CatBoostError) and "Traceback (most recent call last)" in str(error):
+            cause = str(error).strip().rpartition("\n")[2]
+            return "interrupted" if cause == "KeyboardInterrupt" else status, f"{cause}\n{text}"
+        return status, text
+
     def _best(self, training: Training) -> Best | None:
         model = training.model
         params = model.get_all_params()  # with those that CatBoost chose itself
