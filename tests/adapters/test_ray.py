@@ -22,11 +22,13 @@ from trainstore.integrations.ray import TrainStoreLoggerCallback
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """One processor; the trials' function goes to it as a whole, since tests are no module there."""
+    handler = signal.getsignal(signal.SIGINT)  # Ray leaves its own
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     os.environ.setdefault("RAY_worker_niceness", "0")  # at 15, on a busy machine, they would hardly begin
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
     yield
     ray.shutdown()
+    signal.signal(signal.SIGINT, handler)
     ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
@@ -250,3 +252,29 @@ def test_a_store_that_cannot_be_opened_is_told_before_the_first_trial(tmp_path: 
     """A folder that is not there."""
     with pytest.raises(StoreUnavailableError):
         fit(tmp_path, [TrainStoreLoggerCallback(tmp_path / "none" / "store.db")])
+
+
+class NeverStarts(tune.Trainable):
+    """A trial whose process fails before it can start."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        raise ValueError("no such data")
+
+
+def test_a_trial_that_fails_before_it_starts_is_a_failed_run(local_store: TrainStore, tmp_path: Path) -> None:
+    """Ray tells its end, and no start."""
+    tuner = tune.Tuner(
+        NeverStarts,
+        param_space={"lr": 0.1},
+        run_config=tune.RunConfig(
+            name="experiment",
+            storage_path=str(tmp_path / "results"),
+            callbacks=[TrainStoreLoggerCallback(local_store)],
+            verbose=0,
+        ),
+    )
+    assert tuner.fit().num_errors == 1
+    run = only_run(local_store)
+    assert run.status == "failed"
+    assert "no such data" in run.error
+    assert run.hyperparams["lr"] == 0.1

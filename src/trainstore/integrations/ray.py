@@ -113,6 +113,8 @@ class TrainStoreLoggerCallback(LoggerCallback):  # type: ignore[misc]
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:
         """A trial has ended."""
         with self._recording.guard("the end of a trial"):
+            if failed and trial.trial_id not in self._trials:
+                self._started(trial)  # its process failed before it could start, of which Ray tells no start
             self._end(trial, *(("failed", _error_of(trial)) if failed else ("finished", None)))
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
