@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -152,6 +155,43 @@ def test_train_bound_to_another_name_before_is_recorded_too(local_store):
     first = callback.run
     original(PARAMS, DMatrix(X, Y), 2, callbacks=[callback])
     assert local_store.get_run(first.uid).error == "RuntimeError: the training did not reach its last iteration"
+
+
+def test_such_trainings_in_threads_are_told_apart(local_store):
+    """One callback, one thread each; one of them fails, and the next in another thread says so."""
+    original = xgboost.train.__wrapped__
+    callback, together = TrainStoreCallback(local_store), threading.Barrier(2, timeout=30)
+
+    def train_together(fails_in):
+        def at_step(step):
+            together.wait()
+            if step == fails_in:
+                raise DivergedError
+
+        original(PARAMS, DMatrix(X, Y), 3, callbacks=[callback, AtStep(at_step)])
+
+    with ThreadPoolExecutor(2) as threads:
+        ends = [threads.submit(train_together, fails_in) for fails_in in (2, None)]
+    assert [type(end.exception()) for end in ends] == [DivergedError, type(None)]
+    original(PARAMS, DMatrix(X, Y), 3, callbacks=[callback])
+    runs = local_store.list_runs()
+    assert sorted(runs["status"]) == ["failed", "finished", "finished"]
+    assert runs["last_step"].tolist() == [2, 2, 2]
+
+
+def test_such_a_training_inside_another_librarys_is_not_taken_for_that(local_store):
+    """The call of a library says nothing of another one's training."""
+    original = xgboost.train.__wrapped__
+    callback = TrainStoreCallback(local_store)
+
+    def train_inside(environment):
+        original(PARAMS, DMatrix(X, Y), 2, callbacks=[callback])
+        assert callback.run.status == "finished"
+
+    lightgbm = pytest.importorskip("lightgbm")
+    importlib.import_module("trainstore.integrations.lightgbm")  # which watches lightgbm.train
+    lightgbm.train({"verbosity": -1, "num_threads": 1}, lightgbm.Dataset(X, Y), 2, callbacks=[train_inside])
+    assert local_store.list_runs()["status"].tolist() == ["finished", "finished"]
 
 
 def test_two_models_in_one_open_run_follow_each_other(local_store):

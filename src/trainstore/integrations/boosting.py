@@ -5,6 +5,7 @@ None of these libraries tells a callback of an exception, so the call of the tra
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -54,7 +55,7 @@ class BoostingCallback:
             store_or_run, source=self._source, project=project, name=name, tags=tags, hyperparams=hyperparams
         )
         self._resume = resume
-        self._trainings: dict[Call | None, Training | None] = {}  # None: not recorded
+        self._trainings: dict[Call | int, Training | None] = {}  # by call, else by thread; None: not recorded
         self._last: Recording = self._recording
 
     def __deepcopy__(self, memo: object) -> Self:
@@ -75,7 +76,11 @@ class BoostingCallback:
     @property
     def _training(self) -> Training | None:
         """The one that is calling. (Several may be under way, in threads.)"""
-        return self._trainings.get(call_under_way())
+        return self._trainings.get(self._call or threading.get_ident())
+
+    @property
+    def _call(self) -> Call | None:
+        return call_under_way(self._source)
 
     def _begin(self, model: Any, first_step: int, rounds: int | None, hyperparams: Mapping[str, Any]) -> None:
         """A training begins: begin a run, or go on with one.
@@ -86,12 +91,13 @@ class BoostingCallback:
             rounds: How many iterations it takes if nothing stops it; None: not known.
             hyperparams: The library's parameters.
         """
-        call = call_under_way()
-        if call is None:  # nobody tells how such a training ends: one that is still there did not
-            self._end(None, RuntimeError("the training did not reach its last iteration"))
+        call = self._call
+        key = call or threading.get_ident()
+        if call is None:
+            self._end_lost()
         else:
             call.listeners.append(partial(self._end, call))
-        self._trainings[call] = None
+        self._trainings[key] = None
         recording = copy(self._recording)
         told = {name: _short(value) for name, value in hyperparams.items() if value is not None}
         if self._resume is None:
@@ -101,16 +107,26 @@ class BoostingCallback:
         if run is None:
             return
         self._last = recording
-        training = self._trainings[call] = Training(recording, run, model, first_step, rounds)
+        training = self._trainings[key] = Training(recording, run, model, first_step, rounds)
         if recording.is_given and run.last_step is not None:  # a second model in one run: after the first
             training.shift = max(run.last_step + 1 - first_step, 0)
         with recording.guard("the model"):
             facts = self._facts(model)
             run.log_hyperparams({name: value for name, value in facts.items() if value is not None}, "mth")
 
-    def _end(self, call: Call | None, error: BaseException | None) -> None:
-        """The training of this call returned, or raised this exception. Never raises."""
-        training = self._trainings.pop(call, None)
+    def _end_lost(self) -> None:
+        """Nobody tells how a training ends without a call: one that is still there, and not in a live thread, did not.
+
+        Never raises.
+        """
+        others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+        for key in list(self._trainings):
+            if isinstance(key, int) and key not in others:
+                self._end(key, RuntimeError("the training did not reach its last iteration"))
+
+    def _end(self, key: Call | int, error: BaseException | None) -> None:
+        """The training of this call or thread returned, or raised this exception. Never raises."""
+        training = self._trainings.pop(key, None)
         if training is None:
             return
         if error is None:
@@ -128,8 +144,8 @@ class BoostingCallback:
 
     def _end_unless_watched(self) -> None:
         """The library says that the training is over."""
-        if call_under_way() is None:
-            self._end(None, None)
+        if self._call is None:
+            self._end(threading.get_ident(), None)
 
     def _facts(self, model: Any) -> dict[str, Any]:
         """What is known of the model when its training begins."""

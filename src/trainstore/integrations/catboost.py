@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trainstore.integrations.boosting import Best, BoostingCallback, Training
-from trainstore.integrations.calls import Call, call_under_way, watch
+from trainstore.integrations.calls import Call, watch
 from trainstore.integrations.libraries import needs
 
 with needs("catboost", extra="catboost"):
@@ -40,7 +40,7 @@ class TrainStoreCallback(BoostingCallback):
 
     def after_iteration(self, info: Any) -> bool:
         """Record the iteration's metrics."""
-        call = call_under_way()
+        call = self._call
         if call is not None and call not in self._trainings:
             self._begin_with(call, info.iteration)
         training = self._training

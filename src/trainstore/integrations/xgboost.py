@@ -92,7 +92,7 @@ def _add(metrics: dict[str, float], name: str, value: Any) -> None:
 
 def _hyperparams() -> dict[str, Any]:
     """The parameters of the training under way, as it was called with them; empty if the call is not known."""
-    call = call_under_way()
+    call = call_under_way("xgboost")
     if call is None:
         return {}
     given = call.arguments

@@ -105,7 +105,7 @@ class TrainStoreCallback(keras.callbacks.Callback):  # type: ignore[misc]
         if _rank() != 0:
             return
         with self._recording.guard("the beginning of a fit"):
-            call = call_under_way()
+            call = call_under_way("keras")
             if call is not None and call.arguments.get("self") is not self.model:
                 call = None
             self._fit = Fit(self._recording, self.model, call, self._every)
