@@ -68,10 +68,10 @@ def test_what_is_refused(call, typed, monkeypatch):
     assert "read from standard input" in given.err
     for text, words in (
         ("", "there is no address to read"),
-        (SECRET, "that is no address"),
+        (SECRET, "that is not an address"),
         (f"syslog://{SECRET}", "stays on the machine"),
         (f"macosx://{SECRET}", "stays on the machine"),
-        (f"config://{SECRET}", "is not sent to"),
+        (f"config://{SECRET}", "is not accepted"),
         (f"slack://{SECRET}", "is not an address that Apprise can use"),
     ):
         typed(text)
@@ -104,7 +104,7 @@ def test_the_variable_counts_instead_of_the_file(call, typed, receiver, monkeypa
     ]  # fmt: skip
     assert listed.err == "from TRAINSTORE_NOTIFY\n"
     typed("ntfy://other")
-    assert "counts instead of the file" in call("notify", "add").err
+    assert "is used instead of the file" in call("notify", "add").err
     monkeypatch.setenv("TRAINSTORE_NOTIFY", "off")
     assert call("notify", "list").out == "nothing is sent; add an address with: trainstore notify add\n"
 

@@ -223,7 +223,7 @@ def test_what_is_not_understood_is_named_once_and_recorded_all_the_same(store, c
     accelerator.end_training()
     assert store.list_step_logs(only_run(store))["loss"].tolist() == [0.5, 0.5]
     assert [record.getMessage() for record in caplog.records if record.name == "trainstore"] == [
-        "trainstore has no use for commit in log_kwargs"
+        "trainstore ignores commit in log_kwargs"
     ]
     assert only_run(store).project == "p"  # of init_trackers, as the tracker was given none
 

@@ -179,7 +179,7 @@ def test_arguments_without_a_meaning_here_are_named_once(store: TrainStore, capl
             run.log({"loss": 1}, sync=False)
     told = warnings_in(caplog)
     assert len(told) == 2
-    assert "save_code is left out: no files are kept" in told[0]
+    assert "save_code has no effect here: no files are kept" in told[0]
     assert "`trainstore import --follow`" in told[1]
 
 
@@ -289,7 +289,7 @@ def test_names_that_are_missing_do_nothing_while_a_run_is_recorded(
         assert not isinstance(run, wandb.Classes)
         run.restore("model.h5")
         for owner in (wandb, run):
-            with pytest.raises(AttributeError, match="as in W&B"):
+            with pytest.raises(AttributeError, match="nor in W&B"):
                 _ = owner.lgo
     told = warnings_in(caplog)
     assert len(told) == 5

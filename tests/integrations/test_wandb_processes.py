@@ -128,7 +128,7 @@ def test_a_run_with_an_id_begins_while_the_database_is_away(
     proxy = Proxy(new_database("postgresql"))
     with wandb.init(store=proxy.url, id="x", resume="allow") as run:
         run.log({"loss": 1.0})
-    assert "whether there is a run with the id x cannot be found out now" in caplog.text
+    assert "no run with the id x can be looked up now" in caplog.text
     proxy.open()
     try:
         with TrainStore(proxy.url) as store:

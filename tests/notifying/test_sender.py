@@ -156,8 +156,8 @@ def test_a_receiver_that_hangs_holds_up_nobody(start_script, new_database, sendi
     )
     assert script.finish() == ["done"]
     assert not sending.released.is_set()
-    assert "100 alerts wait to be sent" in script.stderr
-    assert script.stderr.count("alerts wait to be sent") == 1
+    assert "100 alerts are waiting to be sent" in script.stderr
+    assert script.stderr.count("alerts are waiting to be sent") == 1
     assert "could not be sent before the process ended" in script.stderr
     claimed = []
     for url in urls:
@@ -296,9 +296,9 @@ def test_many_threads_tell_at_once(store, sending):
 def test_an_address_that_cannot_be_used(store, monkeypatch, caplog):
     """One line at the beginning names its place, not the address; the run is recorded."""
     for value, words in (
-        (f"{SECRET}", "address 1 in TRAINSTORE_NOTIFY: that is no address"),
+        (f"{SECRET}", "address 1 in TRAINSTORE_NOTIFY: that is not an address"),
         (f"json://here syslog://{SECRET}", "address 2 in TRAINSTORE_NOTIFY: syslog:// stays on the machine"),
-        (f"file://{SECRET}", "file:// is not sent to"),
+        (f"file://{SECRET}", "file:// is not accepted"),
         (f"nosuch://{SECRET}", "is not an address that Apprise can use"),
     ):
         caplog.clear()
@@ -427,7 +427,7 @@ def test_a_handler_of_logging_that_sends_alerts(store, sending, monkeypatch):
 
     class Handler(logging.Handler):
         def emit(self, record):
-            if "wait to be sent" in record.getMessage():
+            if "waiting to be sent" in record.getMessage():
                 thread = threading.Thread(target=run.alert, args=("from the handler",), daemon=True)
                 thread.start()
                 thread.join(5)

@@ -16,17 +16,17 @@ from trainstore.errors import InvalidArgumentError, TrainStoreError
 
 @click.group()
 def notify() -> None:
-    """Choose where alerts and ends of runs are sent: mail, Slack, and what else Apprise knows.
+    """Choose where alerts and ends of runs are sent: mail, Slack and others.
 
     The addresses are credentials. They are kept in a file that only you can read, and are never shown whole.
-    TRAINSTORE_NOTIFY, if it is set, counts instead of the file.
+    TRAINSTORE_NOTIFY, if set, is used instead of the file.
     """
 
 
 @notify.command()
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="")
 def add(arguments: tuple[str, ...]) -> None:
-    """Add an address, which is typed unseen, or read from standard input, one a line."""
+    """Add an address: typed without being shown, or from standard input, one per line."""
     from trainstore.notifying import targets
     from trainstore.notifying.channels import Channel
 
@@ -119,4 +119,4 @@ def _remark_variable() -> None:
     from trainstore.notifying import targets
 
     if _source() == targets.VARIABLE:
-        click.echo(f"{targets.VARIABLE} is set here, and counts instead of the file", err=True)
+        click.echo(f"{targets.VARIABLE} is set here, and is used instead of the file", err=True)

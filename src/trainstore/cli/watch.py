@@ -25,22 +25,22 @@ MAX_TEXT = 160  # characters of an alert's title, or an error
 
 @click.command()
 @click.option("--project", metavar="TEXT", help="Only runs of this project.")
-@click.option("--notify", is_flag=True, help="Also send what happens, unless the process that trains has sent it.")
+@click.option("--notify", is_flag=True, help="Also send messages that the training process has not sent.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.1),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time between two looks.",
+    help="Time between two readings of the store.",
 )
 @store_options
 def watch(project: str | None, notify: bool, interval: float, url: str, prefix: str, as_json: bool) -> None:
     """Print a line when a run begins, goes on, ends or is lost, and for each alert; until Ctrl-C.
 
-    With --notify, alerts, and runs that finish, fail or are lost, are sent to the addresses of `trainstore notify`:
-    also of a process that was killed. What a training sends by itself is not sent again. With --json, each line is an
-    object.
+    With --notify, alerts, and the news that a run finished, failed or was lost, are sent to the addresses of
+    `trainstore notify`, even if its process was killed. What a training sends by itself is not sent again. With --json,
+    each line is an object.
     """
     from trainstore.notifying.watching import Watcher
 
@@ -94,7 +94,7 @@ def _look(store: TrainStore, watcher: Watcher, relay: Relay | None, as_json: boo
     if relay is not None:
         dropped = relay.add(change.event for change in changes if change.is_sendable)
         if dropped:
-            click.echo(f"{dropped} of them are not sent: too many wait", err=True)
+            click.echo(f"{dropped} of these are not sent: too many are waiting", err=True)
         for problem in relay.send():
             click.echo(visible(problem), err=True)
 

@@ -29,7 +29,7 @@ def main() -> None:
     if arguments[: 1 + is_module] == ["-m"]:
         _refuse("-m needs the name of a module")
     if arguments[0].startswith("-") and not is_module:
-        _refuse(f"there is no option {arguments[0]!r}: options of the script stand after its name")
+        _refuse(f"there is no option {arguments[0]!r}: put the script's options after its name")
     if not is_module and not Path(arguments[0]).is_file():
         _refuse(f"there is no script {arguments[0]!r}")
     make_known()

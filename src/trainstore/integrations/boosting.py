@@ -50,7 +50,9 @@ class BoostingCallback:
         resume: Any | None = None,
     ) -> None:
         if resume is not None and isinstance(store_or_run, ActiveRun):
-            raise InvalidArgumentError("resume was given with an open run: pass what resume_run returns, alone")
+            raise InvalidArgumentError(
+                "resume was given with an open run: leave it out, and pass the run that resume_run returns"
+            )
         self._recording = Recording(
             store_or_run, source=self._source, project=project, name=name, tags=tags, hyperparams=hyperparams
         )

@@ -80,7 +80,7 @@ class Recording:
                 raise InvalidArgumentError(f"{argument} {value!r} is not a text")
             if value is not None and self._given is not None:
                 raise InvalidArgumentError(
-                    f"{argument} {value!r} was given with an open run, which has its {argument}: "
+                    f"{argument} {value!r} was given with an open run, which has its own: "
                     f"pass it to start_run, or pass a store"
                 )
 
@@ -237,7 +237,7 @@ class Recording:
         try:
             self._run = self.store.resume_run(ended.uid, lineage=ended.lineage, source=self._source)
         except Exception as error:  # noqa: BLE001 - no error of ours may reach a training
-            self.report("what comes after the training", error)
+            self.report("a result after the training", error)
             return None
         return self._run
 

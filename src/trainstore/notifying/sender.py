@@ -80,8 +80,8 @@ class Sender:
                 self._changed.notify_all()
         if is_full:  # told without the lock: a handler of logging may wait for the thread, or tell something itself
             self._tell_once(
-                f"{MAX_WAITING} alerts wait to be sent: more are recorded, and not sent by this process until there is "
-                "room"
+                f"{MAX_WAITING} alerts are waiting to be sent: further ones are recorded, but not sent by this "
+                "process until there is room"
             )
 
     def close(self, timeout: float) -> None:
@@ -169,7 +169,7 @@ class Sender:
             if reason is not None:
                 self._tell_once(f"a message to {channel.target.shown} was lost: {reason}. It is not sent again")
         if one.left and age > GIVE_UP_AFTER:
-            self._tell_once("an alert or an end of a run was not sent: it did not reach the database in time")
+            self._tell_once("an alert or the end of a run was not sent: it did not reach the database in time")
             return True
         return not one.left
 

@@ -84,12 +84,12 @@ def checked(text: str) -> Target:
     found = _SCHEME.match(text)
     if found is None or re.search(r"\s", text):
         raise InvalidArgumentError(
-            "that is no address: write one of Apprise's, such as mailto://user:password@example.com or "
+            "that is not an address: write one in Apprise's form, such as mailto://user:password@example.com or "
             "slack://TokenA/TokenB/TokenC (https://appriseit.com/services)"
         )
     scheme = found.group(1).lower()
     if scheme in NO_SERVICE:
-        raise InvalidArgumentError(f"{scheme}:// is not sent to: write the address of a service itself")
+        raise InvalidArgumentError(f"{scheme}:// is not accepted: write the service's own address")
     if scheme in LOCAL:
         raise InvalidArgumentError(
             f"{scheme}:// stays on the machine that trains: write the address of a service that reaches you"
@@ -164,7 +164,9 @@ def _check_private(path: Path, state: os.stat_result) -> None:
     if not stat.S_ISREG(state.st_mode):
         raise TrainStoreError(f"{path} is not a regular file")
     if state.st_uid not in (os.geteuid(), 0):
-        raise TrainStoreError(f"{path} belongs to another user, so nothing is sent; remove it, and add addresses anew")
+        raise TrainStoreError(
+            f"{path} belongs to another user, so nothing is sent; remove it, and add the addresses again"
+        )
     if state.st_mode & 0o077:
         raise TrainStoreError(
             f"{path} holds credentials and may be read or changed by others (mode {stat.S_IMODE(state.st_mode):04o}), "

@@ -170,7 +170,7 @@ class LateRun:
         except RunNotFoundError:
             self._recording.warn_once(
                 f"the checkpoint belongs to run {uid}, which is not in {self._recording.store.url}: the run is created "
-                f"there, without its steps before (resume='never' makes a new run)"
+                f"there, without its earlier steps (resume='never' makes a new run)"
             )
         except TrainStoreError:
             pass  # the database is away: the lineage is enough

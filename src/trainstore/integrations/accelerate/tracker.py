@@ -203,7 +203,7 @@ class TrainStoreTracker(GeneralTracker):  # type: ignore[misc]
         if kwargs:
             known = {name: kwargs.pop(name) for name in ("epoch", "details") if name in kwargs}
             if kwargs:
-                self._recording.warn_once(f"trainstore has no use for {', '.join(sorted(kwargs))} in log_kwargs")
+                self._recording.warn_once(f"trainstore ignores {', '.join(sorted(kwargs))} in log_kwargs")
             run.log(values, step, **known)
         else:
             run.log(values, step)

@@ -60,7 +60,9 @@ class TrainStoreCallback(keras.callbacks.Callback):  # type: ignore[misc]
         if isinstance(every, bool) or not isinstance(every, int) or every < 0:
             raise InvalidArgumentError(f"every must be a whole number of steps, or 0 for none, not {every!r}")
         if resume is not None and isinstance(store_or_run, ActiveRun):
-            raise InvalidArgumentError("resume was given with an open run: pass what resume_run returns, alone")
+            raise InvalidArgumentError(
+                "resume was given with an open run: leave it out, and pass the run that resume_run returns"
+            )
         self._recording = Recording(
             store_or_run, source="keras", project=project, name=name, tags=tags, hyperparams=hyperparams
         )

@@ -80,7 +80,7 @@ class TrainerEvents:
         """
         caller = sys._getframe(1)
         if caller.f_code.co_name == "_call_setup_hook":  # Lightning's own question, before anything is set up
-            with self._training.recording.guard("what a callback sees"):
+            with self._training.recording.guard("the beginning of the training"):
                 self._join_callbacks(caller.f_locals["trainer"])
         now = self._training.now
         return NoExperiment() if now is None else now
@@ -127,7 +127,7 @@ class TrainerEvents:
         For a logger that was not asked for its experiment it is the last chance to be a callback, too. For a test, a
         callback learns of the checkpoint in newer releases only.
         """
-        with self._training.recording.guard("what a callback sees"):
+        with self._training.recording.guard("the beginning of the training"):
             trainer = getattr(model, "_trainer", None)
             if trainer is None:
                 return

@@ -60,8 +60,8 @@ class Runs:
         if recording.is_given:
             if self.fits and not steps:
                 recording.warn_once(
-                    "another fit begins at step 0 and meets the steps of the one before, as both record into the same "
-                    "run; give a store, and each fit has a run of its own"
+                    "another fit begins at step 0 again, and its steps mix with those of the fit before, as both go "
+                    "into the same run; pass a store to give each fit a run of its own"
                 )
             return recording.begin(hyperparams=told)
         if marks or self.is_joined:

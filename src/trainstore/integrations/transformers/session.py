@@ -135,7 +135,7 @@ class Session:
             try:
                 run.log_hyperparams(get(), namespace)
             except Exception as error:  # noqa: BLE001
-                self.report(f"the facts {namespace}", error)
+                self.report(f"the {namespace} facts", error)
         incomplete.tell()
 
     def log_checkpoint(self, training: Training) -> None:

@@ -115,7 +115,7 @@ def check_names(arguments: Mapping[str, Any]) -> None:
     for name, value in arguments.items():
         if name in LEFT_OUT:
             if value:
-                warn_once(f"wandb.init: {name} is left out: {LEFT_OUT[name]}")
+                warn_once(f"wandb.init: {name} has no effect here: {LEFT_OUT[name]}")
         elif name not in _SETTINGS and name not in _NOT_NEEDED:
             known = [*_SETTINGS, "store", "config", "settings"]
             near = difflib.get_close_matches(name, known, 1)
@@ -244,7 +244,9 @@ def _find(recording: Recording, settings: Settings, wandb_id: str) -> str | None
     except StoreUnavailableError:
         if settings.resume == "must":
             raise
-        logger.warning("whether there is a run with the id %s cannot be found out now: it begins anew", wandb_id)
+        logger.warning(
+            "no run with the id %s can be looked up now, because the database is away: a run begins again", wandb_id
+        )
         return None
 
 

@@ -166,7 +166,7 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise UsageError(f"config file {path} cannot be read: {error}") from error
     found = _parsed(text)
     if not isinstance(found, Mapping):
-        raise UsageError(f"config file {path} holds no mapping of names to values")
+        raise UsageError(f"config file {path} does not hold a mapping of names to values")
     found = {name: value for name, value in found.items() if name != "wandb_version"}
     return {
         name: value["value"] if isinstance(value, Mapping) and "value" in value else value
@@ -182,4 +182,4 @@ def _parsed(text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UsageError(f"the config file is no YAML: {error}") from error
+        raise UsageError(f"the config file is not valid YAML: {error}") from error

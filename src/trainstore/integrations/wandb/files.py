@@ -131,7 +131,7 @@ class FileMethods:
             pattern = os.fspath(glob_str)
             found = _matching(pattern) if glob else [os.path.abspath(pattern)]
         except (TypeError, ValueError, OSError) as error:
-            warn_once(f"save: {type(glob_str).__name__} is no path: {error}")
+            warn_once(f"save: {type(glob_str).__name__} is not a path: {error}")
             return []
         details = {"pattern": pattern, "count": len(found), "paths": found[: artifacts.MAX_PATHS]}
         self._event("file", details)

@@ -63,7 +63,9 @@ def _problem(arguments: list[str]) -> str | None:
     if arguments[0] == "-m":
         return None if len(arguments) > 1 else "-m needs the name of a module"
     if arguments[0].startswith("-"):
-        return f"there is no option {arguments[0]!r}; options of Python stand before -m {MODULE}, the script's after it"
+        return (
+            f"there is no option {arguments[0]!r}; put Python's options before -m {MODULE}, the script's after its name"
+        )
     return None
 
 

@@ -48,7 +48,7 @@ HINTS = {
     "tensorboard": "`trainstore import` reads TensorBoard's files",
     "sync": "nothing has to be synchronised",
 }
-INSTEAD = "docs/wandb.md lists what there is; run.log, config and summary are the way to record"
+INSTEAD = "record with run.log, run.config and run.summary; the page 'Scripts written for W&B' lists what is supported"
 _warned: set[str] = set()
 
 
@@ -65,7 +65,7 @@ def missing(name: str, *, known: frozenset[str], is_recording: bool, owner: str)
         AttributeError: Nothing is being recorded, or W&B has no such name either.
     """
     if name not in known:
-        raise AttributeError(f"{owner} has no attribute {name!r}, in trainstore.integrations as in W&B", name=name)
+        raise AttributeError(f"{owner} has no attribute {name!r}, neither in trainstore nor in W&B", name=name)
     why = f"trainstore has no {owner}.{name}: {HINTS.get(name, INSTEAD)}"
     if not is_recording:
         raise AttributeError(why, name=name)

@@ -179,10 +179,10 @@ class Run(FileMethods, Labels):
         wanted = tuple(one.strip().lower() for one in summary.split(",")) if isinstance(summary, str) else ()
         unknown = [one for one in wanted if one not in OPERATIONS]
         if not isinstance(name, str) or not name or "*" in name[:-1] or not isinstance(axis, (str, type(None))):
-            warn_once(f"define_metric: {name!r} with the axis {axis!r} is no name, nor a pattern such as 'val/*'")
+            warn_once(f"define_metric: {name!r} (axis {axis!r}) is neither a name nor a pattern such as 'val/*'")
             return Metric(str(name))
         if unknown:
-            warn_once(f"define_metric: summary {summary!r} is not of {', '.join(OPERATIONS)}")
+            warn_once(f"define_metric: summary {summary!r} is not one of {', '.join(OPERATIONS)}")
         with self._guard:
             if axis:
                 self._rows.define(name, axis)
