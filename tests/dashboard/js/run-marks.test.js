@@ -159,6 +159,12 @@ test("an event is a line of text, whatever its details are", () => {
   for (const [one, text] of texts) assert.equal(eventText(one), text);
 });
 
+test("of a long list of numbers, such as a histogram's bins, the first are shown", () => {
+  const bins = Array.from({ length: 65 }, (_, place) => place);
+  assert.equal(eventText({ kind: "histogram", details: { bins } }), "bins 0 1 2 … 65 in all");
+  assert.equal(eventText({ kind: "own", details: { few: [1, 2, 3, 4] } }), "few 1 2 3 4");
+});
+
 test("the label of a resumed attempt says where it went on", () => {
   assert.equal(attemptLabel(attempt(1, null, -1, null, 9)), "attempt 1");
   assert.equal(attemptLabel(attempt(3, 1, 500, null, 900)), "attempt 3, resumed at 500");

@@ -9,6 +9,7 @@ import { formatNumber } from "./format.js";
 
 const EDITS = new Set(["tag", "note", "rename"]); // of the run, not of the training
 const MOST_POINTS = 400; // marks of one kind on one axis; more would hide the curves
+const MOST_NUMBERS = 16; // of a list in an event; of more, the first and how many
 
 /**
  * The attempts whose steps are shown, the first one first: the last opened of those that nobody resumed, and its
@@ -187,6 +188,8 @@ export function eventText({ kind, details }) {
 /** @param {unknown} value */
 function listed(value) {
   const isPlain = Array.isArray(value) && value.every((one) => typeof one !== "object");
+  if (isPlain && value.length > MOST_NUMBERS && value.every((one) => typeof one === "number"))
+    return `${value.slice(0, 3).map(plainValue).join(" ")} … ${value.length} in all`;
   return isPlain ? value.map(plainValue).join(" ") : plainValue(value);
 }
 
