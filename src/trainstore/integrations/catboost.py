@@ -21,13 +21,13 @@ class TrainStoreCallback(BoostingCallback):
     """Records a training of CatBoost: ``model.fit(…, callbacks=[TrainStoreCallback(store)])``.
 
     Metrics are called ``learn-Logloss`` and ``validation-Logloss``, the data set's name before the metric's. The step
-    is the number of the iteration, from 0 as CatBoost prints it, which goes on with ``init_model``.
+    is the number of the iteration, from 0 as CatBoost prints it; ``init_model`` continues it.
 
     Args:
         store_or_run: An open run, which is left open; an open `TrainStore`; a path or URL; None: ``TRAINSTORE_URL``,
             else ``trainstore.db``.
         project, name, tags, hyperparams: As for `TrainStore.start_run`.
-        resume: The run that a training with ``init_model`` goes on with: a handle, a record, a uid, an id or a name.
+        resume: The run that a training with ``init_model`` continues: a handle, a record, a uid, an id or a name.
             None: every training is a run of its own.
 
     Raises:

@@ -7,7 +7,7 @@
     learn = Learner(dls, model, metrics=accuracy, cbs=TrainStoreCallback("trainstore.db"))
     learn.fine_tune(3)
 
-One callback records one run of its learner: ``fine_tune`` fits twice, and the second fit goes on with the steps, as the
+One callback records one run of its learner: ``fine_tune`` fits twice, and the second fit continues the steps, as the
 run's next attempt. ``lr_find``, ``validate`` and ``get_preds`` are no trainings and are not recorded.
 """
 

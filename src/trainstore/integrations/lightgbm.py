@@ -25,14 +25,14 @@ class TrainStoreCallback(BoostingCallback):
     """Records a training of LightGBM: ``lightgbm.train(…, callbacks=[TrainStoreCallback(store)])``.
 
     Metrics are called ``valid_0-binary_logloss``, the data set's name before the metric's; those of ``cv``
-    ``valid-binary_logloss-mean`` and ``-stdv``. The step is the number of the iteration, from 0, which goes on with
-    ``init_model``. In a distributed training only the first worker of ``machines`` records.
+    ``valid-binary_logloss-mean`` and ``-stdv``. The step is the number of the iteration, from 0; ``init_model``
+    continues it. In a distributed training only the first worker of ``machines`` records.
 
     Args:
         store_or_run: An open run, which is left open; an open `TrainStore`; a path or URL; None: ``TRAINSTORE_URL``,
             else ``trainstore.db``.
         project, name, tags, hyperparams: As for `TrainStore.start_run`.
-        resume: The run that a training with ``init_model`` goes on with: a handle, a record, a uid, an id or a name.
+        resume: The run that a training with ``init_model`` continues: a handle, a record, a uid, an id or a name.
             None: every training is a run of its own.
 
     Raises:

@@ -34,7 +34,7 @@ _away: set[str] = set()  # URLs of databases that were waited for in vain the la
 class Recording:
     """The run of one adapter, from its first step to its end; `finish` makes it ready for another.
 
-    Nothing of it raises during a training: what fails is told once (`guard`), and the training goes on. What the user
+    It never raises during a training: what fails is reported once (`guard`), and the training goes on. What the user
     can fix is raised when the training begins: see `targets.USER_ERRORS`.
 
     It can be pickled: the store becomes its address, without a password. A run that was begun here is left out.
@@ -288,7 +288,7 @@ class Recording:
 
     @contextmanager
     def guard(self, what: str) -> Iterator[None]:
-        """A block whose failures are told once and do not reach the training.
+        """A block whose failures are reported once and do not reach the training.
 
         Args:
             what: What could not be recorded then: "a step".
@@ -299,7 +299,7 @@ class Recording:
             self.report(what, error)
 
     def report(self, what: str, error: Exception) -> None:
-        """Tell that something could not be recorded: the first failure, and each kind that goes on failing."""
+        """Report that something could not be recorded: the first failure, and each kind that goes on failing."""
         self._failures.report(what, error)
 
     def warn_once(self, message: str, *args: object) -> None:

@@ -24,14 +24,14 @@ class TrainStoreCallback(BoostingCallback, TrainingCallback):  # type: ignore[mi
     """Records a training of XGBoost: ``xgboost.train(…, callbacks=[TrainStoreCallback(store)])``.
 
     Metrics are called as XGBoost prints them: ``train-logloss``; those of ``cv`` ``test-logloss-mean`` and ``-std``.
-    The step is the number of the iteration, from 0, which goes on with ``xgb_model``. In a distributed training only
+    The step is the number of the iteration, from 0; ``xgb_model`` continues it. In a distributed training only
     the worker of rank 0 records.
 
     Args:
         store_or_run: An open run, which is left open; an open `TrainStore`; a path or URL; None: ``TRAINSTORE_URL``,
             else ``trainstore.db``.
         project, name, tags, hyperparams: As for `TrainStore.start_run`.
-        resume: The run that a training with ``xgb_model`` goes on with: a handle, a record, a uid, an id or a name.
+        resume: The run that a training with ``xgb_model`` continues: a handle, a record, a uid, an id or a name.
             None: every training is a run of its own.
 
     Raises:

@@ -195,7 +195,7 @@ class TrainStoreTracker(GeneralTracker):  # type: ignore[misc]
             values: Name → value, as for `ActiveRun.log`.
             step: None: one more than the highest so far.
             **kwargs: ``epoch`` and ``details``, as for `ActiveRun.log`, from ``log_kwargs={"trainstore": {…}}``. Others
-                are named once.
+                cause one warning.
         """
         run = self._late.run or self._begin(step)
         if run is None:

@@ -34,7 +34,7 @@ class TrainStoreCallback(keras.callbacks.Callback):  # type: ignore[misc]
         project, name, tags, hyperparams: As for `TrainStore.start_run`.
         every: From one recorded step to the next: ``batch_loss`` is then the mean over the steps between. 0: only the
             epochs.
-        resume: The run that the fit goes on with, if its weights were loaded from a checkpoint: a handle, a record, a
+        resume: The run that the fit continues, if its weights were loaded from a checkpoint: a handle, a record, a
             uid, an id or a name. (A ``BackupAndRestore`` in the same list remembers the run.)
 
     Raises:

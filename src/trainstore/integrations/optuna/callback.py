@@ -85,10 +85,10 @@ class TrainStoreCallback:
     def live(self, trial: Any) -> Iterator[ActiveRun]:
         """Record a trial while it runs, inside an objective: ``with callback.live(trial) as run:``.
 
-        The run begins here, and what ``trial.report`` gets becomes its metric ``value`` at once. An exception that
-        leaves the block ends the run: ``TrialPruned`` as pruned, Ctrl-C as interrupted, another as failed, with its
-        text. Otherwise the callback ends it, with the objective's value. A second block of a trial goes on with its
-        run.
+        The run begins here, and values passed to ``trial.report`` become its metric ``value`` at once. An exception
+        that leaves the block ends the run: ``TrialPruned`` as pruned, Ctrl-C as interrupted, any other as failed,
+        with its text. Otherwise the callback ends it, with the objective's value. A second block of a trial continues
+        its run.
 
         Args:
             trial: The trial that the objective got. Another kind (a ``FixedTrial``, a ``FrozenTrial``) is no trial of

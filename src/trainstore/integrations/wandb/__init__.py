@@ -82,7 +82,7 @@ def init(
     settings: Settings | Mapping[str, Any] | None = None,
     **others: Any,
 ) -> Run:
-    """Begin a run, or go on with one.
+    """Begin a run, or resume one.
 
     Args:
         entity: Kept as a tag: there are no accounts.
@@ -95,12 +95,12 @@ def init(
         store: Where to: an open store, the path or URL of one, or an open run. None: ``TRAINSTORE_URL``, else
             ``trainstore.db``.
         settings: More arguments, by the names of W&B's settings.
-        **others: ``resume``: "allow" goes on with the run of this id after its last step, "must" raises if there is
-            none, "never" if there is one. Without it, a run of this id begins anew; what it had is kept, and not
+        **others: ``resume``: "allow" continues the run of this id after its last step, "must" raises if there is
+            none, "never" if there is one. Without it, a run of this id begins again; what it had is kept, and not
             shown. ``resume_from="id?_step=20"`` goes on after that step, ``fork_from`` begins a new run from there.
             ``reinit``: what happens if a run is open: "return_previous" (the default, but for notebooks),
             "finish_previous", "create_new". ``mode``: "disabled" records nothing; all others are the same.
-            Arguments of W&B's that mean nothing here are named once.
+            Arguments of W&B's that mean nothing here cause one warning.
 
     Raises:
         UsageError: An argument that cannot be used; no run to resume.
