@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Iterator
@@ -278,3 +279,12 @@ def test_a_trial_that_fails_before_it_starts_is_a_failed_run(local_store: TrainS
     assert run.status == "failed"
     assert "no such data" in run.error
     assert run.hyperparams["lr"] == 0.1
+
+
+def test_a_pickled_callback_carries_no_secret(tmp_path):
+    """Ray keeps it in the experiment's folder."""
+    secrets = {"api_key": "vErySecret1", "data": "https://me:vErySecret1@localhost/data"}
+    for target in (tmp_path / "trainstore.db", "postgresql://me:vErySecret1@localhost/runs"):
+        pickled = pickle.dumps(TrainStoreLoggerCallback(target, hyperparams=secrets, tags=secrets))
+        assert b"vErySecret1" not in pickled
+        assert b"api_key" in pickled

@@ -404,3 +404,12 @@ def test_a_store_that_is_closed_meanwhile_does_not_stop_the_study(
     study.optimize(live, n_trials=3, callbacks=[callback])
     assert len(study.trials) == 3
     assert caplog.text.count("could not be recorded") == 1
+
+
+def test_a_pickled_callback_carries_no_secret(tmp_path: Path) -> None:
+    """Neither the database's password nor what is redacted in a record."""
+    secrets = {"api_key": "vErySecret1", "data": "https://me:vErySecret1@localhost/data"}
+    for target in (tmp_path / "trainstore.db", "postgresql://me:vErySecret1@localhost/runs"):
+        pickled = pickle.dumps(TrainStoreCallback(target, hyperparams=secrets, tags=secrets))
+        assert b"vErySecret1" not in pickled
+        assert b"api_key" in pickled

@@ -66,7 +66,9 @@ class TrainStoreLoggerCallback(LoggerCallback):  # type: ignore[misc]
     ) -> None:
         check_name(name)
         self._recording = Recording(store_or_run, source="ray", project=project, tags=tags, hyperparams=hyperparams)
-        self._project, self._name, self._tags, self._hyperparams = project, name, tags, hyperparams
+        self._project, self._name = project, name
+        # As they are recorded, without secrets: the callback may be pickled.
+        self._tags, self._hyperparams = self._recording._tags, self._recording._hyperparams
         self._trials: dict[str, _TrialRun] = {}
         self._restored: dict[str, Mapping[str, Any]] = {}
 

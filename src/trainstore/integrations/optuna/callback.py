@@ -59,7 +59,9 @@ class TrainStoreCallback:
     ) -> None:
         check_name(name)
         self._recording = Recording(store_or_run, source=TOOL, project=project, tags=tags, hyperparams=hyperparams)
-        self._project, self._name, self._tags, self._hyperparams = project, name, tags, hyperparams
+        self._project, self._name = project, name
+        # As they are recorded, without secrets: the callback may be pickled.
+        self._tags, self._hyperparams = self._recording._tags, self._recording._hyperparams
         self._has_begun = False
         self._lock = threading.Lock()
         self._here = threading.local()
