@@ -332,3 +332,11 @@ def canonical_hyperparams(values: object) -> dict[str, Json]:
             f"not {type(values).__name__}"
         )
     return redact({name: canonical(value) for name, value in _by_name(values)})  # type: ignore[no-any-return]
+
+
+def copied_hyperparams(values: object) -> dict[str, Any]:
+    """A copy of hyperparameters, to be recorded later: the same whatever changes meanwhile, and without secrets.
+
+    Not in their stored form, which would be marked once more when they are recorded: as they are read back.
+    """
+    return restore(canonical_hyperparams(values))  # type: ignore[no-any-return]

@@ -68,6 +68,21 @@ def test_a_pruned_trial_is_pruned(store):
     assert store.list_runs()["status"].tolist() == ["pruned", "pruned"]
 
 
+def test_odd_hyperparams_are_read_back_as_those_of_a_run_of_ones_own(store):
+    """They are copied when the adapter is made, and recorded later: marked once, not twice."""
+    odd = {"type": int, "huge": 2**70, "nan": float("nan"), "nested": {"set": {1}}, "password": "secret"}
+    own = store.start_run(hyperparams=odd, tags={"odd": int})
+    recording = Recording(store, source="recording", hyperparams=odd, tags={"odd": int})
+    odd.clear()
+    run = recording.begin()
+    for one in (own, run):
+        one.finish()
+    own, run = store.get_run(own), store.get_run(run)
+    assert run.hyperparams["type"] == "<class 'int'>"
+    assert repr(run.hyperparams) == repr(own.hyperparams)
+    assert run.tags == own.tags
+
+
 @pytest.mark.parametrize("target", [3, object(), {"url": "trainstore.db"}])
 def test_what_is_neither_a_store_nor_a_run_is_refused_at_once(target):
     """The model, say, where the store belongs."""

@@ -23,7 +23,7 @@ from trainstore.integrations.targets import (
 )
 from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
 from trainstore.store import TrainStore
-from trainstore.values import canonical_hyperparams
+from trainstore.values import copied_hyperparams, restore
 
 FINISH_TIMEOUT = 10.0  # seconds that the end of a training waits for the database
 AWAY_TIMEOUT = 1.0  # the same, where that was in vain the last time: a search ends many trainings
@@ -70,8 +70,8 @@ class Recording:
         self._target = None if isinstance(store_or_run, ActiveRun) else absolute_store(store_or_run, self._folder)
         self._source = source
         self._project, self._name = project, name
-        self._tags = _checked("tags", canonical_tags, tags)
-        self._hyperparams = _checked("hyperparams", canonical_hyperparams, hyperparams)
+        self._tags = _checked("tags", lambda given: restore(canonical_tags(given)), tags)
+        self._hyperparams = _checked("hyperparams", copied_hyperparams, hyperparams)
         self._failures = Failures(reraise=False)
         self._store: TrainStore | None = None
         self._run: ActiveRun | None = None

@@ -21,7 +21,7 @@ from trainstore.integrations.targets import Target
 from trainstore.queries.samples import sample_key
 from trainstore.run import ActiveRun
 from trainstore.store import TrainStore
-from trainstore.values import canonical_hyperparams
+from trainstore.values import copied_hyperparams
 
 NAME = "trainstore"
 MAX_IMAGES = 100  # described in one event
@@ -81,7 +81,7 @@ class TrainStoreTracker(GeneralTracker):  # type: ignore[misc]
             tags=tags,
             hyperparams=hyperparams,
         )
-        self._hyperparams = canonical_hyperparams(hyperparams or {})
+        self._hyperparams = copied_hyperparams(hyperparams or {})
         self._late = LateRun(self._recording, resume, step)
         if step is not None and not self._late.names_a_run:
             raise InvalidArgumentError(f"step {step!r} is of a run that goes on: pass the run as resume=…")
@@ -182,7 +182,7 @@ class TrainStoreTracker(GeneralTracker):  # type: ignore[misc]
         if not self._is_started or not STARTS:
             self.start()
         with self._recording.guard("hyperparameters"):
-            config = {**canonical_hyperparams(values), **self._hyperparams}
+            config = {**copied_hyperparams(values), **self._hyperparams}
             if self._late.run is None:
                 self._late.config |= config
             else:
