@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import pickle
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -192,6 +195,26 @@ def test_such_a_training_inside_another_librarys_is_not_taken_for_that(local_sto
     importlib.import_module("trainstore.integrations.lightgbm")  # which watches lightgbm.train
     lightgbm.train({"verbosity": -1, "num_threads": 1}, lightgbm.Dataset(X, Y), 2, callbacks=[train_inside])
     assert local_store.list_runs()["status"].tolist() == ["finished", "finished"]
+
+
+@pytest.mark.parametrize("others", [[], [AtStep(fails_at(1))]], ids=["returns", "raises"])
+def test_a_training_lets_go_of_its_data_when_it_ends(local_store, others):
+    """Not when garbage is collected: a loop over folds would hold the data of several."""
+
+    class Data(DMatrix):
+        """A class of our own takes weak references."""
+
+    data = Data(X, Y)
+    is_alive, callback = weakref.ref(data), TrainStoreCallback(local_store)
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(DivergedError):
+            xgboost.train(PARAMS, data, 3, callbacks=[callback, *others])
+        del data
+        assert is_alive() is None
+    finally:
+        gc.enable()
 
 
 def test_two_models_in_one_open_run_follow_each_other(local_store):

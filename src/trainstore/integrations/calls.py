@@ -38,6 +38,13 @@ class Call:
             self.arguments = {}
         self.listeners: list[Listener] = []
 
+    def end(self, error: BaseException | None) -> None:
+        """Tell the listeners, and let go of the data: they may refer to the call, in a cycle."""
+        listeners, self.listeners = self.listeners, []
+        for listener in listeners:
+            listener(error)
+        self.arguments = {}
+
 
 class _UnderWay(threading.local):
     """The watched calls of one thread, the innermost last."""
@@ -73,8 +80,7 @@ def watch(name: str, *owners: Any) -> None:
             raise
         finally:
             _under_way.calls.remove(call)
-            for listener in call.listeners:
-                listener(error)
+            call.end(error)
             error = None  # its traceback refers to this frame: a cycle that would keep the training's frames alive
 
     watched.__trainstore__ = True  # type: ignore[attr-defined]
