@@ -322,7 +322,7 @@ def test_folds_into_one_open_run_meet_and_are_told_of(local_store, caplog):
         for _ in range(2):
             LIGHTNING.fit(LIGHTNING.trainer(logger))
     assert losses(local_store, "one") == told(BATCHES)
-    assert "give a store, and each fit has a run of its own" in caplog.text
+    assert "pass a store to give each fit a run of its own" in caplog.text
 
 
 def test_the_same_trainer_goes_on_with_its_run(store):

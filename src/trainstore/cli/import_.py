@@ -13,7 +13,6 @@ from trainstore.cli.options import store_options
 from trainstore.cli.printing import new_console, print_json, print_table
 from trainstore.cli.stores import exists, open_store
 from trainstore.cli.streams import visible
-from trainstore.commands import command_on
 
 if TYPE_CHECKING:
     from trainstore.importing import Imported
@@ -47,6 +46,7 @@ def import_(source: str, url: str, prefix: str, as_json: bool, dry_run: bool, fo
     damaged is named. Which tools can be imported, and what becomes of what: docs/importing.md. A file of trainstore
     export --for-import is brought as trainstore copy brings runs.
     """
+    from trainstore.commands import command_on
     from trainstore.importing import check_source, import_runs
     from trainstore.importing.foreign import OPTIONS_OF
 
