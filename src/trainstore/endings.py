@@ -46,12 +46,12 @@ class _Opened:
 
     thread: threading.Thread
     main: FrameType | None
-    before: frozenset[tuple[int, int]]  # exceptions that were there already: they did not end this run
+    before: frozenset[tuple[int, int] | None]  # exceptions that were there already: they did not end this run
     ending: Ending | None = None  # of an exception that ended the thread
 
     def knew(self, error: BaseException | None) -> bool:
         """Whether it was there before the run."""
-        return error is not None and _identity(error) in self.before
+        return error is not None and identity_of(error) in self.before
 
 
 _unfinished: dict[Unfinished, _Opened] = {}  # strong: nobody else may hold a handle that was opened in a function
@@ -85,7 +85,7 @@ def describe_exception(error: BaseException) -> str:
 def watch(run: Unfinished) -> None:
     """The run was opened by this process, and ends with it at the latest."""
     thread = threading.current_thread()
-    before = [_identity(error) for error in (_uncaught(), sys.exc_info()[1]) if error is not None]
+    before = [identity_of(error) for error in (_uncaught(), sys.exc_info()[1]) if error is not None]
     _unfinished[run] = _Opened(thread, _main_frame(), frozenset(before))
     if thread is not threading.main_thread():
         _watch_threads()
@@ -138,9 +138,9 @@ def _uncaught() -> BaseException | None:
     return error if isinstance(error, BaseException) else None
 
 
-def _identity(error: BaseException) -> tuple[int, int]:
-    # Not the exception itself: it would keep alive everything that its frames hold.
-    return (id(error), id(error.__traceback__))
+def identity_of(error: BaseException | None) -> tuple[int, int] | None:
+    """What tells an exception from another. Not itself: it would keep alive everything that its frames hold."""
+    return None if error is None else (id(error), id(error.__traceback__))
 
 
 def _main_frame() -> FrameType | None:

@@ -8,7 +8,7 @@ import socket
 import numpy as np
 import pytest
 
-from fixtures.library_tests import only_run
+from fixtures.adapter_tests import only_run
 from trainstore import TrainStore
 
 RANDOM = np.random.default_rng(0)

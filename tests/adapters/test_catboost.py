@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from catboost import CatBoostClassifier, CatBoostError
 
-from fixtures.library_tests import STEPS, LibraryTests, ctrl_c_at, fails_at, only_run
+from fixtures.adapter_tests import STEPS, LibraryTests, ctrl_c_at, fails_at, only_run
 from trainstore.integrations.catboost import TrainStoreCallback
 
 RANDOM = np.random.default_rng(0)

@@ -14,7 +14,7 @@ from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback, Te
 from torch import nn
 from torch.nn import functional
 
-from fixtures.library_tests import STEPS, AtStep, LibraryTests, nothing, only_run
+from fixtures.adapter_tests import STEPS, AtStep, LibraryTests, nothing, only_run
 from trainstore import TrainStore
 from trainstore.integrations.fastai import TrainStoreCallback
 

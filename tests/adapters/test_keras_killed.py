@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 
-from fixtures.library_tests import only_run
+from fixtures.adapter_tests import only_run
 from trainstore import TrainStore
 
 

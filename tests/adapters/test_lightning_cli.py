@@ -6,7 +6,7 @@ import lightning.pytorch as pl
 import pytest
 from lightning.pytorch.cli import LightningCLI
 
-from fixtures.library_tests import only_run
+from fixtures.adapter_tests import only_run
 from fixtures.lightning_models import Family
 
 LIGHTNING = Family("lightning.pytorch", "trainstore.integrations.lightning")

@@ -15,7 +15,7 @@ import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from fixtures.library_tests import STEPS, AtStep, LibraryTests, nothing, only_run
+from fixtures.adapter_tests import STEPS, AtStep, LibraryTests, nothing, only_run
 from trainstore import InvalidArgumentError, StoreUnavailableError, TrainStore
 from trainstore.integrations.ray import TrainStoreLoggerCallback
 

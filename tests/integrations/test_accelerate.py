@@ -11,7 +11,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from fixtures.library_tests import STEPS, DivergedError, LibraryTests, fails_at, nothing, only_run
+from fixtures.adapter_tests import STEPS, DivergedError, LibraryTests, fails_at, nothing, only_run
 from trainstore import InvalidArgumentError, RunNotFoundError, TrainStore
 from trainstore.integrations import notebooks
 from trainstore.integrations.accelerate import TrainStoreTracker

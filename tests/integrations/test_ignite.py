@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint, DiskSaver, EarlyStopping, global_step_from_engine
 from ignite.metrics import Average
 
-from fixtures.library_tests import STEPS, AtStep, DivergedError, LibraryTests, only_run
+from fixtures.adapter_tests import STEPS, AtStep, DivergedError, LibraryTests, only_run
 from fixtures.processes import places_of
 from trainstore import InvalidArgumentError, TrainStore
 from trainstore.integrations.ignite import TrainStoreLogger

@@ -14,7 +14,7 @@ import keras
 from keras import layers
 from keras.callbacks import BackupAndRestore, Callback, CallbackList, EarlyStopping, ModelCheckpoint
 
-from fixtures.library_tests import STEPS, DivergedError, LibraryTests, fails_at, only_run
+from fixtures.adapter_tests import STEPS, DivergedError, LibraryTests, fails_at, only_run
 from trainstore import InvalidArgumentError, RunNotFoundError
 from trainstore.integrations.keras import TrainStoreCallback
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from lightgbm import Dataset
 
-from fixtures.library_tests import STEPS, DivergedError, LibraryTests, fails_at, only_run
+from fixtures.adapter_tests import STEPS, DivergedError, LibraryTests, fails_at, only_run
 from trainstore.integrations.lightgbm import TrainStoreCallback
 
 RANDOM = np.random.default_rng(0)

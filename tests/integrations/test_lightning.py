@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fixtures.library_tests import LibraryTests, fails_at, nothing, only_run
+from fixtures.adapter_tests import LibraryTests, fails_at, nothing, only_run
 from fixtures.lightning_models import BATCHES, Family
 from fixtures.processes import DEADLINE, places_of
 from trainstore import InvalidArgumentError, TrainStore

@@ -14,7 +14,7 @@ from typing import Any
 import optuna
 import pytest
 
-from fixtures.library_tests import STEPS, AtStep, DivergedError, LibraryTests
+from fixtures.adapter_tests import STEPS, AtStep, DivergedError, LibraryTests
 from importing.harness import everything
 from trainstore import InvalidArgumentError, StoreUnavailableError, TrainStore
 from trainstore.importing import import_runs

@@ -6,8 +6,8 @@ import pickle
 
 import pytest
 
+from fixtures.adapter_tests import STEPS, DivergedError, LibraryTests, fails_at, nothing, only_run
 from fixtures.closed_port import Proxy
-from fixtures.library_tests import STEPS, DivergedError, LibraryTests, fails_at, nothing, only_run
 from trainstore import ActiveRun, InvalidArgumentError, RunNotFoundError, StoreURLError, TrainStore
 from trainstore.integrations.libraries import MissingLibraryError, needs
 from trainstore.integrations.recording import Recording, bookmark

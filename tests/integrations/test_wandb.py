@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fixtures.library_tests import STEPS, AtStep, LibraryTests, only_run
+from fixtures.adapter_tests import STEPS, AtStep, LibraryTests, only_run
 from trainstore import InvalidArgumentError, TrainStore
 from trainstore.integrations import wandb
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from fixtures.library_tests import only_run
+from fixtures.adapter_tests import only_run
 from trainstore import TrainStore
 from trainstore.integrations import notebooks, wandb
 from trainstore.integrations.wandb import names, sessions

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from fixtures.adapter_tests import only_run
 from fixtures.closed_port import Proxy
-from fixtures.library_tests import only_run
 from trainstore import TrainStore
 from trainstore.integrations import wandb
 

@@ -17,7 +17,7 @@ from sklearn.base import clone
 from xgboost import DMatrix
 from xgboost.callback import TrainingCallback
 
-from fixtures.library_tests import STEPS, DivergedError, LibraryTests, fails_at, only_run
+from fixtures.adapter_tests import STEPS, DivergedError, LibraryTests, fails_at, only_run
 from trainstore import InvalidArgumentError, RunNotFoundError, TrainStore
 from trainstore.integrations.xgboost import TrainStoreCallback
 

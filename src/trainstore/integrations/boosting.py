@@ -13,9 +13,8 @@ from functools import partial
 from typing import Any, Self
 
 from trainstore.endings import ending_of
-from trainstore.errors import InvalidArgumentError
 from trainstore.integrations.calls import Call, call_under_way
-from trainstore.integrations.recording import Recording
+from trainstore.integrations.recording import Recording, check_resume
 from trainstore.integrations.targets import Target
 from trainstore.run import ActiveRun
 
@@ -49,10 +48,7 @@ class BoostingCallback:
         hyperparams: Mapping[str, Any] | None = None,
         resume: Any | None = None,
     ) -> None:
-        if resume is not None and isinstance(store_or_run, ActiveRun):
-            raise InvalidArgumentError(
-                "resume was given with an open run: leave it out, and pass the run that resume_run returns"
-            )
+        check_resume(resume, store_or_run)
         self._recording = Recording(
             store_or_run, source=self._source, project=project, name=name, tags=tags, hyperparams=hyperparams
         )

@@ -21,15 +21,15 @@ class Call:
     """A training that is under way.
 
     Attributes:
-        library: Whose function it is: the name of its package.
+        package: Whose function it is.
         arguments: What it was called with, by the names of the parameters.
         listeners: Called once when it ends, with the exception or None, in the training's thread. They must not raise.
     """
 
     def __init__(
-        self, library: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, package: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        self.library = library
+        self.package = package
         try:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
@@ -66,11 +66,11 @@ def watch(name: str, *owners: Any) -> None:
     original = getattr(owners[0], name)
     if hasattr(original, "__trainstore__"):
         return
-    signature, library = inspect.signature(original), original.__module__.partition(".")[0]
+    signature, package = inspect.signature(original), original.__module__.partition(".")[0]
 
     @functools.wraps(original)
     def watched(*args: Any, **kwargs: Any) -> Any:
-        call = Call(library, signature, args, kwargs)
+        call = Call(package, signature, args, kwargs)
         _under_way.calls.append(call)
         error: BaseException | None = None
         try:
@@ -89,6 +89,6 @@ def watch(name: str, *owners: Any) -> None:
             setattr(owner, name, watched)
 
 
-def call_under_way(library: str) -> Call | None:
-    """The innermost watched call of this library in this thread."""
-    return next((call for call in reversed(_under_way.calls) if call.library == library), None)
+def call_under_way(package: str) -> Call | None:
+    """The innermost watched call of a package in this thread."""
+    return next((call for call in reversed(_under_way.calls) if call.package == package), None)

@@ -66,9 +66,7 @@ class TrainStoreLoggerCallback(LoggerCallback):  # type: ignore[misc]
     ) -> None:
         check_name(name)
         self._recording = Recording(store_or_run, source="ray", project=project, tags=tags, hyperparams=hyperparams)
-        self._project, self._name = project, name
-        # As they are recorded, without secrets: the callback may be pickled.
-        self._tags, self._hyperparams = self._recording._tags, self._recording._hyperparams
+        self._name = name
         self._trials: dict[str, _TrialRun] = {}
         self._restored: dict[str, Mapping[str, Any]] = {}
 
@@ -161,8 +159,8 @@ class TrainStoreLoggerCallback(LoggerCallback):  # type: ignore[misc]
         is_first = not self._trials
         if restored is None:
             run = open_trial(self._recording, self._fields(trial))
-            if self._tags is not None:
-                run._begin_with_tags(self._tags)
+            if self._recording.tags is not None:
+                run._begin_with_tags(self._recording.tags)
             run._begin_with_tags({"experiment": trial.experiment_dir_name, "trial_id": trial.trial_id})
         else:
             # Without a checkpoint it starts from its beginning.
@@ -175,14 +173,14 @@ class TrainStoreLoggerCallback(LoggerCallback):  # type: ignore[misc]
 
     def _describe(self, run: ActiveRun, trial: Any) -> None:
         run.log_hyperparams({name: value for name, value in trial.config.items() if name != "callbacks"})
-        if self._hyperparams is not None:
-            run.log_hyperparams(self._hyperparams)
+        if self._recording.hyperparams is not None:
+            run.log_hyperparams(self._recording.hyperparams)
 
     def _fields(self, trial: Any) -> dict[str, Any]:
         given = self._recording.run
         return new_run(
             name=name_of(self._recording, self._name, trial, usual=str(trial), number=trial.trial_id),
-            project=self._project if given is None else given.project,
+            project=self._recording.project if given is None else given.project,
             parent=None if given is None else given.uid,
             source="ray",
         )

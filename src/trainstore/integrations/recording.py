@@ -21,6 +21,7 @@ from trainstore.integrations.targets import (
     open_store,
     pickled_store,
 )
+from trainstore.recording.opening import check
 from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
 from trainstore.store import TrainStore
 from trainstore.values import copied_hyperparams, restore
@@ -70,8 +71,8 @@ class Recording:
         self._target = None if isinstance(store_or_run, ActiveRun) else absolute_store(store_or_run, self._folder)
         self._source = source
         self._project, self._name = project, name
-        self._tags = _checked("tags", lambda given: restore(canonical_tags(given)), tags)
-        self._hyperparams = _checked("hyperparams", copied_hyperparams, hyperparams)
+        self._tags = None if tags is None else check("tags", lambda given: restore(canonical_tags(given)), tags)
+        self._hyperparams = None if hyperparams is None else check("hyperparams", copied_hyperparams, hyperparams)
         self._failures = Failures(reraise=False)
         self._store: TrainStore | None = None
         self._run: ActiveRun | None = None
@@ -99,6 +100,21 @@ class Recording:
 
     def __deepcopy__(self, memo: object) -> Self:
         return self.__copy__()
+
+    @property
+    def project(self) -> str | None:
+        """The project that the user gave."""
+        return self._project
+
+    @property
+    def tags(self) -> dict[str, Any] | None:
+        """The user's tags as they are recorded, without secrets."""
+        return self._tags
+
+    @property
+    def hyperparams(self) -> dict[str, Any] | None:
+        """The user's hyperparameters as they are recorded, without secrets."""
+        return self._hyperparams
 
     # --- Which run ---------------------------------------------------------------------------------------------------
 
@@ -312,16 +328,14 @@ def bookmark(run: ActiveRun) -> dict[str, Any]:
     return {"run_uid": run.uid, "lineage": run.lineage}
 
 
+def check_resume(resume: Any | None, store_or_run: Target) -> None:
+    """Raise `InvalidArgumentError` for an adapter's argument ``resume`` beside an open run."""
+    if resume is not None and isinstance(store_or_run, ActiveRun):
+        raise InvalidArgumentError(
+            "resume was given with an open run: leave it out, and pass the run that resume_run returns"
+        )
+
+
 def _patience(store: TrainStore) -> float:
     """How long the end of a training waits until everything is stored; the journal keeps what is not."""
     return AWAY_TIMEOUT if store.url in _away else FINISH_TIMEOUT
-
-
-def _checked(argument: str, function: Any, value: Any) -> Any:
-    """The value as it is recorded. Raises `InvalidArgumentError` that names the argument."""
-    if value is None:
-        return None
-    try:
-        return function(value)
-    except Exception as error:
-        raise InvalidArgumentError(f"{argument} cannot be {type(value).__name__}: {error}") from error

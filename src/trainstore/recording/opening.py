@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -15,6 +15,8 @@ from trainstore.recording.records import now
 from trainstore.recording.statements import Statements
 from trainstore.redaction import redact_text
 from trainstore.values import MAX_STEP, index_of, microseconds_of, plain_text, stored_label
+
+T = TypeVar("T")
 
 Lineage = list[list[Any]]
 _LATEST = 250_000_000_000_000_000  # microseconds since 1970; a datetime ends at the year 9999
@@ -122,10 +124,10 @@ def uid_of(run: object) -> str:
         ) from None
 
 
-def check(argument: str, function: Callable[[Any], object], value: Any) -> None:
-    """Raise `InvalidArgumentError`, which names the argument, for what ``function`` cannot take."""
+def check(argument: str, function: Callable[[Any], T], value: Any) -> T:
+    """What ``function`` makes of the value. Raises `InvalidArgumentError`, which names the argument, if it cannot."""
     try:
-        function(value)
+        return function(value)
     except Exception as error:
         raise InvalidArgumentError(f"{argument} cannot be {type(value).__name__}: {error}") from error
 

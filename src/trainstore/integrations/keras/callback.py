@@ -14,7 +14,7 @@ from trainstore.errors import InvalidArgumentError, TrainStoreError
 from trainstore.integrations.calls import call_under_way, watch
 from trainstore.integrations.keras.facts import iterations_of
 from trainstore.integrations.keras.fit import Fit
-from trainstore.integrations.recording import Recording
+from trainstore.integrations.recording import Recording, check_resume
 from trainstore.integrations.targets import Target
 from trainstore.run import ActiveRun, recording_is_disabled
 
@@ -59,10 +59,7 @@ class TrainStoreCallback(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         if isinstance(every, bool) or not isinstance(every, int) or every < 0:
             raise InvalidArgumentError(f"every must be a whole number of steps, or 0 for none, not {every!r}")
-        if resume is not None and isinstance(store_or_run, ActiveRun):
-            raise InvalidArgumentError(
-                "resume was given with an open run: leave it out, and pass the run that resume_run returns"
-            )
+        check_resume(resume, store_or_run)
         self._recording = Recording(
             store_or_run, source="keras", project=project, name=name, tags=tags, hyperparams=hyperparams
         )

@@ -59,9 +59,7 @@ class TrainStoreCallback:
     ) -> None:
         check_name(name)
         self._recording = Recording(store_or_run, source=TOOL, project=project, tags=tags, hyperparams=hyperparams)
-        self._project, self._name = project, name
-        # As they are recorded, without secrets: the callback may be pickled.
-        self._tags, self._hyperparams = self._recording._tags, self._recording._hyperparams
+        self._name = name
         self._has_begun = False
         self._lock = threading.Lock()
         self._here = threading.local()
@@ -229,7 +227,7 @@ class TrainStoreCallback:
 
     def _new_run(self, study: Any, frozen: Any, trial: Trial) -> ActiveRun:
         given = self._recording.run
-        project = self._project or os.environ.get("TRAINSTORE_PROJECT") or trial.study
+        project = self._recording.project or os.environ.get("TRAINSTORE_PROJECT") or trial.study
         name = name_of(self._recording, self._name, frozen, usual=trial.name, number=trial.number)
         run = ForeignRun(trial.identity, name, trial.started_at(), where="", sessions=())
         fields = run_fields(
@@ -240,10 +238,10 @@ class TrainStoreCallback:
             parent=self._repeated(study, trial) or (None if given is None else given.uid),
         )
         active = open_trial(self._recording, fields, opened_at=fields["started_at"])
-        if self._hyperparams is not None:
-            active.log_hyperparams(self._hyperparams)
-        if self._tags is not None:
-            active._begin_with_tags(self._tags)
+        if self._recording.hyperparams is not None:
+            active.log_hyperparams(self._recording.hyperparams)
+        if self._recording.tags is not None:
+            active._begin_with_tags(self._recording.tags)
         if not self._has_begun:
             self._has_begun = True
             active._tell_begun()  # of the first trial, for all: Optuna has a line for each

@@ -12,7 +12,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Any
 
-from trainstore.endings import ending_of
+from trainstore.endings import ending_of, identity_of
 from trainstore.integrations import notebooks
 from trainstore.integrations.parameters import count_parameters
 from trainstore.integrations.recording import Recording
@@ -80,7 +80,7 @@ class Run(FileMethods, Labels):
         self._folder: str | None = None
         self._is_finished = False
         self._guard = threading.Lock()
-        self._exception_before = _identity(_exception())
+        self._exception_before = identity_of(_exception())
         sessions.known(self)
 
     def renew(self) -> None:
@@ -361,7 +361,7 @@ class Run(FileMethods, Labels):
         self._end(*ending_of(self._new(_exception())))
 
     def _new(self, error: BaseException | None) -> BaseException | None:
-        return None if _identity(error) == self._exception_before else error
+        return None if identity_of(error) == self._exception_before else error
 
     join = finish
 
@@ -377,8 +377,3 @@ class Run(FileMethods, Labels):
 def _exception() -> BaseException | None:
     error = sys.exc_info()[1]
     return notebooks.last_error() if error is None and notebooks.in_notebook() else error
-
-
-def _identity(error: BaseException | None) -> tuple[int, int] | None:
-    # Not the exception itself: it would keep alive everything that its frames hold.
-    return None if error is None else (id(error), id(error.__traceback__))
