@@ -13,11 +13,17 @@ from contextlib import closing
 
 from sqlalchemy import text
 
-from fixtures.receivers import SECRET, MailReceiver, notifications
+from fixtures.receivers import DEADLINE, SECRET, MailReceiver, notifications
 from trainstore import TrainStore
 from trainstore.notifying import sender, targets
 from trainstore.notifying.channels import Channel
 from trainstore.notifying.messages import trial_message
+
+
+def end_sender() -> None:
+    """Send what waits, and wait for the thread: it tells nothing after that."""
+    sender._sender.close(DEADLINE)
+    sender._sender._thread.join(DEADLINE)
 
 
 def test_alerts_and_ends_arrive_once(store, sending, caplog, wait_until):
@@ -46,7 +52,7 @@ def test_which_ends_are_sent(store, sending, monkeypatch, caplog):
     for status, error in (("pruned", None), ("interrupted", "KeyboardInterrupt"), ("failed", "ValueError: no\nmore")):
         store.start_run(name=status).finish(status, error)
     sending.wait_for(1)
-    sender._sender.close(10)
+    end_sender()
     (message,) = sending.messages
     assert (message["type"], message["title"]) == ("failure", "failed failed")
     assert message["message"].splitlines()[0] == "ValueError: no"
@@ -56,12 +62,12 @@ def test_which_ends_are_sent(store, sending, monkeypatch, caplog):
         run.alert("not asked for")
     store.start_run(name="three").finish("pruned")
     sending.wait_for(2)
-    sender._sender.close(10)
+    end_sender()
     assert sending.titles[1:] == ["three pruned"]
     monkeypatch.setattr(sender, "_sender", None)
     monkeypatch.setenv("TRAINSTORE_NOTIFY_ON", "failed, losses")
     store.start_run(name="four").finish("failed")
-    sender._sender.close(10)
+    end_sender()
     assert "TRAINSTORE_NOTIFY_ON holds 'losses', which is not one of alert, finished" in caplog.text
     assert len(sending.messages) == 2
 
@@ -99,7 +105,7 @@ def test_without_apprise(store, sending, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "apprise", None)
     with store.start_run(name="recorded") as run:
         run.alert("kept")
-    sender._sender.close(10)
+    end_sender()
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert warnings == [
         "alerts and ends of runs are not sent: apprise is not installed, so nothing can be sent: "
@@ -116,7 +122,7 @@ def test_a_receiver_that_refuses(store, sending, caplog):
         run.alert("one")
         run.alert("two")
     sending.wait_for(3, "arrivals")
-    sender._sender.close(10)
+    end_sender()
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1
     assert re.match(r"a message to json://127.0.0.1:\d+/….* was lost: it was not taken \(.*error=500.*\)", warnings[0])
@@ -130,7 +136,7 @@ def test_redirects_are_not_followed(store, sending):
     sending.behave = "redirect"
     store.start_run(name="redirected").finish()
     sending.wait_for(1, "arrivals")
-    sender._sender.close(10)
+    end_sender()
     assert (sending.arrivals, sending.messages) == (1, [])
 
 
@@ -276,7 +282,7 @@ def test_who_tells_the_end_of_a_run(store, sending):
     failing.finish("failed", "RuntimeError: rank 1")
     run.finish()
     run.finish("failed")
-    sender._sender.close(10)
+    end_sender()
     assert sorted(sending.titles) == ["from the other", "shared failed"]
 
 
@@ -306,7 +312,7 @@ def test_an_address_that_cannot_be_used(store, monkeypatch, caplog):
         monkeypatch.setenv("TRAINSTORE_NOTIFY", value)
         with store.start_run() as run:
             run.alert("nobody hears it")
-        sender._sender.close(10)
+        end_sender()
         warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
         assert len(warnings) == 1, warnings
         assert words in warnings[0]
@@ -322,7 +328,7 @@ def test_the_file_of_addresses(store, receiver, monkeypatch, caplog):
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
     targets.file_path().chmod(0o640)
     store.start_run(name="refused").finish()
-    sender._sender.close(10)
+    end_sender()
     assert "may be read or changed by others (mode 0640)" in caplog.text
     assert "chmod 600" in caplog.text
     monkeypatch.setattr(sender, "_sender", None)
@@ -359,7 +365,7 @@ def test_a_run_that_is_deleted_before_it_is_sent(store, sending, caplog):
         run = store.start_run(name="deleted")
         run.finish()
         store.delete_run(run)
-    sender._sender.close(10)
+    end_sender()
     assert sender._sender._waiting == []
     assert sending.arrivals == 0
     assert "could not be sent" not in caplog.text
@@ -396,13 +402,13 @@ def test_a_signal_while_the_first_run_is_told(store, sending, monkeypatch):
     first = store.start_run(name="first")
     monkeypatch.setenv("TRAINSTORE_NOTIFY", sending.url)
 
-    class Interrupted(sender.Sender):
-        was = False
+    made: list[threading.Thread] = []
 
+    class Interrupted(sender.Sender):
         def __init__(self):
             super().__init__()
-            if not Interrupted.was:
-                Interrupted.was = True
+            made.append(self._thread)
+            if len(made) == 1:
                 signal.raise_signal(signal.SIGUSR1)
 
     monkeypatch.setattr(sender, "Sender", Interrupted)
@@ -415,7 +421,9 @@ def test_a_signal_while_the_first_run_is_told(store, sending, monkeypatch):
     sending.wait_for(2)
     assert sorted(sending.titles) == ["preempted", "second finished"]
     first.finish()
-    assert sum(thread.name == "trainstore-sender" for thread in threading.enumerate()) == 1
+    sending.wait_for(3)
+    made[0].join(DEADLINE)
+    assert [thread.is_alive() for thread in made] == [False, True]  # one is enough
 
 
 def test_a_handler_of_logging_that_sends_alerts(store, sending, monkeypatch):
@@ -470,7 +478,7 @@ def test_a_mail_takes_no_random_number_of_the_training(store, monkeypatch):
         random.seed(7)
         expected = random.getstate()
         store.start_run(name="by mail").finish()
-        sender._sender.close(20)
+        end_sender()
         server.shutdown()
     assert random.getstate() == expected
     (mail,) = server.mails
