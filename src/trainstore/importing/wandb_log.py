@@ -1,25 +1,23 @@
 """What the records of a W&B log come to: rows of the history, configuration, alerts, artifacts, the end.
 
-W&B counts the calls of ``log`` as steps. Where ``define_metric`` names a metric as the axis of others and that is
-a step (``train/global_step``), its values are the steps. An epoch is none: many rows have the same.
+W&B counts the calls of ``log`` as steps, unless a metric is the axis of others: see ``wandb_axes``.
 """
 
 from __future__ import annotations
 
 import copy
-import re
 from collections import Counter
 from typing import Any
 
 from trainstore.importing.foreign import End, Event, Hyperparams, Notes, Step
 from trainstore.importing.positions import PLACES
+from trainstore.importing.wandb_axes import Axes, step_of
 from trainstore.importing.wandb_records import (
     ALERT,
     ARTIFACT,
     CONFIG,
     EXIT,
     HISTORY,
-    MAX_STEP,
     METRIC,
     RUN,
     STATS,
@@ -39,7 +37,6 @@ from trainstore.importing.wire import LAST_SECOND, fields, number, tally, text
 _LEFT_OUT = {4: "console line", 13: "console line"}
 _TYPE = "._type"
 _INTERNAL = ("_step", "_runtime", "_timestamp", "_wandb")
-_AXIS = re.compile(r"(?:.*[/._])?(?:step|steps|iter|iteration|iterations|update|updates)\Z", re.DOTALL)
 _OWN_ARTIFACTS = ("job", "run_table", "wandb-history")  # W&B's own; what a table holds is counted with its row
 _INTERRUPTED = 255  # the exit code that W&B writes after Ctrl-C
 
@@ -54,9 +51,7 @@ class Log:
     ) -> None:
         self._run = run
         self._left_out = left_out
-        self._axes: dict[str, str] = dict(before._axes) if before else {}  # metric → its axis
-        self._patterns: dict[str, str] = dict(before._patterns) if before else {}  # beginnings of names → their axis
-        self._known: dict[str, str | None] = {}
+        self._axes: Axes = Axes(before._axes if before else None)
         self._texts: dict[bytes, str] = {}  # names as they are written
         self._names: set[str] = set()  # of metrics in the history
         self._summary: dict[str, Any] = {}  # what was set by hand
@@ -71,7 +66,7 @@ class Log:
         """The same, to read on."""
         log = copy.copy(self)
         log._left_out = left_out
-        log._axes, log._patterns, log._known = dict(self._axes), dict(self._patterns), {}
+        log._axes = Axes(self._axes)
         log._names, log._summary = set(self._names), dict(self._summary)
         return log
 
@@ -106,20 +101,13 @@ class Log:
 
     def define(self, body: bytes) -> None:
         """Read which metric is the axis of which."""
-        name = pattern = axis = ""
+        name = axis = ""
         for key, _, value in fields(body):
-            if key == 1:
+            if key in (1, 2):  # a name, or a pattern
                 name = text(value)
-            elif key == 2:
-                pattern = text(value)
             elif key == 4:
                 axis = text(value)
-        if is_step_axis(axis):
-            if name:
-                self._axes[name] = axis
-            elif pattern.endswith("*"):
-                self._patterns[pattern[:-1]] = axis
-            self._known.clear()
+        self._axes.define(name, axis)
 
     def see(self, body: bytes) -> None:
         """Take step and time of a row that was read earlier."""
@@ -140,7 +128,8 @@ class Log:
 
     def _row(self, body: bytes) -> list[RawEntry]:
         row, counted = row_of(body, self._texts)
-        counted = _whole(row.get("_step"), counted)
+        said = step_of(row.get("_step"))
+        counted = counted if said is None else said
         if counted < 0:
             self._count("row at a negative step")
             return []
@@ -157,7 +146,7 @@ class Log:
             if isinstance(value, dict) and "_type" in value:
                 self._count(_media(value["_type"]))
                 continue
-            step = self._step_of(name, row, counted) if self._axes or self._patterns else counted
+            step = self._step_of(name, row, counted) if self._axes else counted
             if step not in by_step:
                 by_step[step] = {}
             by_step[step][name] = value
@@ -176,18 +165,9 @@ class Log:
         return {name: value for name, value in row.items() if not name.startswith(inside)}
 
     def _step_of(self, name: str, row: dict[str, Any], counted: int) -> int:
-        if name not in self._known:
-            axis = self._axes.get(name)
-            if axis is None and name in {*self._axes.values(), *self._patterns.values()}:
-                axis = name
-            if axis is None:
-                fitting = [prefix for prefix in self._patterns if name.startswith(prefix)]
-                axis = self._patterns[max(fitting, key=len)] if fitting else None
-            if len(self._known) > 10_000:
-                self._known.clear()
-            self._known[name] = axis
-        axis = self._known[name]
-        return counted if axis is None else _whole(row.get(axis), counted)
+        axis = self._axes.of(name)
+        step = None if axis is None else step_of(row.get(axis))
+        return counted if step is None else step
 
     def _end(self, body: bytes) -> list[RawEntry]:
         code = sum(number(value) for key, _, value in fields(body) if key == 1)
@@ -211,11 +191,6 @@ class Log:
         return entries
 
 
-def is_step_axis(name: str) -> bool:
-    """Whether a metric that others have as their axis is a step, by its name."""
-    return _AXIS.match(name) is not None and "epoch" not in name
-
-
 def _hyperparams(values: dict[str, Any]) -> list[RawEntry]:
     return [Hyperparams(values)] if values else []
 
@@ -223,14 +198,6 @@ def _hyperparams(values: dict[str, Any]) -> list[RawEntry]:
 def _microseconds(seconds: object, otherwise: int) -> int:
     known = isinstance(seconds, (int, float)) and 0 < seconds < LAST_SECOND
     return int(float(seconds) * 1e6) if known else otherwise  # type: ignore[arg-type]
-
-
-def _whole(value: object, otherwise: int) -> int:
-    """A step that a JSON value is."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    known = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEP
-    return value if known else otherwise  # type: ignore[return-value]
 
 
 def _media(kind: object) -> str:

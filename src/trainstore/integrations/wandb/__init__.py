@@ -16,17 +16,17 @@ before that it is an AttributeError that says what to use.
 Inside::
 
     beginning.py   init: which run begins; settings.py: its arguments and the environment; sessions.py: the open runs
-    runs.py        the run; labels.py: what it is called; steps.py: at which steps its values are kept; contents.py:
-                   what becomes of each
+    runs.py        the run; labels.py: what it is called; extras.py: alerts, the model; steps.py: at which steps its
+                   values are kept; contents.py: what becomes of each
     configs.py, summaries.py   both as attributes and items
     media.py, tables.py, plot.py, artifacts.py, files.py   what is not a number
     names.py       W&B's names that are missing here; parts.py, elsewhere.py, callbacks: its submodules
+    without_server.py  login, setup, require and what else needs nothing here
     launching.py   python -m trainstore.integrations.wandb; standing_in.py, instead: what `import wandb` finds then
 """
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
@@ -37,6 +37,7 @@ from trainstore.integrations.wandb import beginning, parts, plot, sessions
 from trainstore.integrations.wandb.artifacts import Artifact
 from trainstore.integrations.wandb.configs import Config
 from trainstore.integrations.wandb.errors import AuthenticationError, CommError, Error, UsageError
+from trainstore.integrations.wandb.extras import AlertLevel
 from trainstore.integrations.wandb.media import (
     Audio,
     Graph,
@@ -50,14 +51,24 @@ from trainstore.integrations.wandb.media import (
     Video,
     box3d,
 )
-from trainstore.integrations.wandb.names import HINTS, MODULE_NAMES, missing
+from trainstore.integrations.wandb.names import MODULE_NAMES, missing
 from trainstore.integrations.wandb.plot import plot_table, visualize
-from trainstore.integrations.wandb.runs import AlertLevel, Metric, Run
+from trainstore.integrations.wandb.runs import Run
 from trainstore.integrations.wandb.settings import Settings
+from trainstore.integrations.wandb.steps import Metric
 from trainstore.integrations.wandb.summaries import Summary
 from trainstore.integrations.wandb.tables import EvalTable, JoinedTable, Table
-
-logger = logging.getLogger("trainstore")
+from trainstore.integrations.wandb.without_server import (
+    api,
+    ensure_configured,
+    login,
+    require,
+    setup,
+    teardown,
+    termerror,
+    termlog,
+    termwarn,
+)
 
 __version__ = "0.31.0"  # of W&B, whose words these are
 
@@ -169,68 +180,7 @@ mark_preempting = _of_run("mark_preempting")
 pin_config_keys = _of_run("pin_config_keys")
 
 
-# --- What W&B's server would need ------------------------------------------------------------------------------------
-
-
-def login(*args: Any, **kwargs: Any) -> bool:
-    """True: there is nobody to log in to. A key that is given is not kept."""
-    return True
-
-
-def setup(settings: Settings | None = None) -> None:
-    """Nothing has to be set up."""
-
-
-def teardown(exit_code: int | None = None) -> None:
-    """Finish all open runs.
-
-    Args:
-        exit_code: As for `Run.finish`.
-    """
-    for one in sessions.open_runs():
-        one.finish(exit_code)
-
-
-def ensure_configured() -> None:
-    """Nothing has to be configured."""
-
-
-class _Server:
-    """``wandb.api``: scripts ask it whether somebody is logged in."""
-
-    api_key = "not needed"
-    default_entity = ""
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"trainstore has no wandb.api.{name}: {HINTS['api']}", name=name)
-
-
-api = _Server()
 _attach = beginning.attach
-
-
-def require(*args: Any, **kwargs: Any) -> None:
-    """Nothing has to be switched on."""
-
-
-def termlog(string: str = "", *args: Any, **kwargs: Any) -> None:
-    """Log a line through the logger ``trainstore``.
-
-    Args:
-        string: The line.
-        *args, **kwargs: Not needed here.
-    """
-    logger.info("%s", string)
-
-
-def termwarn(string: str, *args: Any, **kwargs: Any) -> None:
-    """As `termlog`, a warning."""
-    logger.warning("%s", string)
-
-
-def termerror(string: str, *args: Any, **kwargs: Any) -> None:
-    """As `termlog`, an error."""
-    logger.error("%s", string)
 
 
 # --- Names that change, and names that are missing -------------------------------------------------------------------

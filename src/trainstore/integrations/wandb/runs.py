@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
-from enum import Enum
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 from trainstore.endings import ending_of, identity_of
+from trainstore.importing.wandb_axes import step_of
 from trainstore.integrations import notebooks
-from trainstore.integrations.parameters import count_parameters
 from trainstore.integrations.recording import Recording
 from trainstore.integrations.wandb import contents, sessions
 from trainstore.integrations.wandb.configs import Config
+from trainstore.integrations.wandb.extras import Extras
 from trainstore.integrations.wandb.files import FileMethods
 from trainstore.integrations.wandb.labels import Labels
 from trainstore.integrations.wandb.names import RUN_NAMES, missing, warn_once
 from trainstore.integrations.wandb.settings import Settings
-from trainstore.integrations.wandb.steps import Rows, flat, whole
+from trainstore.integrations.wandb.steps import Metric, Rows, flat
 from trainstore.integrations.wandb.summaries import OPERATIONS, Aggregates, Summary
-from trainstore.run import ALERT_LEVELS, ActiveRun
+from trainstore.run import ActiveRun
 
-ALERT_PAUSE = 60.0  # seconds between two alerts of one title, as in W&B
 INTERRUPTED = 255  # the exit code that W&B writes after Ctrl-C
 _NUMBERS = frozenset({float, int})
 
 
-class AlertLevel(Enum):
-    """``wandb.AlertLevel``."""
-
-    INFO = "INFO"
-    WARN = "WARN"
-    ERROR = "ERROR"
-
-
-class Metric:
-    """What ``define_metric`` returns."""
-
-    def __init__(self, name: str, step_metric: str | None = None, summary: tuple[str, ...] = ()) -> None:
-        self.name, self.step_metric, self.summary = name, step_metric, summary
-
-
-class Run(FileMethods, Labels):
+class Run(FileMethods, Extras, Labels):
     """A run that is being recorded. Made by ``wandb.init``.
 
     Nothing here raises during a training: what cannot be recorded is told once. `active` is the handle that everything
@@ -131,14 +113,14 @@ class Run(FileMethods, Labels):
 
     def _log(self, data: Any, step: Any, commit: bool | None) -> None:
         active, rows = self.active, self._rows
-        number = step if step is None or (type(step) is int and step >= 0) else whole(step)
+        number = step if step is None or (type(step) is int and step >= 0) else step_of(step)
         if not isinstance(data, Mapping) or (number is None and step is not None):
             if active is not None:  # kept as an event that says what is wrong with it
                 active.log(flat(data) if isinstance(data, Mapping) else data, step)
             return
         ends = step is None if commit is None else bool(commit)
         is_plain = type(data) is dict and _NUMBERS.issuperset(map(type, data.values()))
-        if is_plain and not rows.has_axes and not self._aggregates:
+        if is_plain and not rows.axes and not self._aggregates:
             with self._guard:
                 row, _ = rows.begin(number)
                 if ends:
@@ -185,7 +167,7 @@ class Run(FileMethods, Labels):
             warn_once(f"define_metric: summary {summary!r} is not one of {', '.join(OPERATIONS)}")
         with self._guard:
             if axis:
-                self._rows.define(name, axis)
+                self._rows.axes.define(name, axis)
             if wanted and not unknown:
                 self._aggregates.define(name, wanted)
         return Metric(name, axis, wanted)
@@ -241,86 +223,10 @@ class Run(FileMethods, Labels):
         if self.active is not None:
             self.active.log_event(kind, max(self._last_step, 0), details)
 
-    def alert(
-        self,
-        title: str,
-        text: str = "",
-        level: str | AlertLevel | None = None,
-        wait_duration: float | timedelta | None = None,
-    ) -> None:
-        """Record an alert.
-
-        Args:
-            title, text: What is the matter.
-            level: INFO, WARN or ERROR.
-            wait_duration: Seconds in which an alert of the same title is not repeated; 60 if it is left out.
-        """
-        try:
-            self._alert(title, text, level.value if isinstance(level, AlertLevel) else level or "INFO", wait_duration)
-        except Exception as error:  # noqa: BLE001 - no error of ours may reach a training
-            self._report("an alert", error)
-
-    def _alert(self, title: str, text: str, level: str, wait_duration: float | timedelta | None) -> None:
-        known = str(level).lower()
-        if known not in (*ALERT_LEVELS, "warning"):
-            warn_once(f"alert: level {level!r} is not one of INFO, WARN, ERROR; INFO is recorded")
-            known = "info"
-        seconds = wait_duration.total_seconds() if isinstance(wait_duration, timedelta) else wait_duration
-        seconds = float(seconds) if isinstance(seconds, (int, float)) else ALERT_PAUSE
-        now, title = time.monotonic(), str(title)
-        if self.active is not None and now - self._alerted.get(title, -math.inf) >= seconds:
-            self._alerted[title] = now
-            self.active.alert(title, text, known, step=max(self._last_step, 0))
-
-    def watch(
-        self, models: Any, criterion: Any = None, log: str | None = "gradients", *args: Any, **others: Any
-    ) -> None:
-        """Record the class and the number of parameters of a model. Gradients are not recorded.
-
-        Args:
-            models: A model, or several.
-            criterion, log: As in W&B; not needed here.
-            *args: Not needed here.
-            **others: Likewise.
-        """
-        if log in ("gradients", "parameters", "all"):
-            warn_once(
-                f"watch: log={log!r} records no histograms here; log what you need, such as the norm of the gradients"
-            )
-        try:
-            models = models if isinstance(models, (list, tuple)) else [models]
-            facts = {
-                "model_class": ", ".join(type(model).__name__ for model in models),
-                "num_parameters": sum(map(count_parameters, models)),
-            }
-            if self.active is not None:
-                self.active.log_hyperparams(facts, "mth")
-        except Exception as error:  # noqa: BLE001 - any object may have been given
-            self._report("the model", error)
-
-    def unwatch(self, models: Any = None) -> None:
-        """Nothing is watched."""
-
-    def mark_preempting(self) -> None:
-        """Record that the machine is about to be taken away: an event of kind ``preempting``."""
-        self._event("preempting", {})
-
-    def pin_config_keys(self, keys: Iterable[str] = ()) -> None:
-        """Nothing to pin here."""
-
-    def write_logs(self, text: str) -> None:
-        """Lines of the console are not recorded."""
-
-    def status(self) -> None:
-        """None: nothing has to be synchronised."""
-
     @property
     def _attach_id(self) -> str | None:
         """By which a process that Lightning spawns joins the run."""
         return None if self.active is None else self.active.uid
-
-    def _label(self, *args: Any, **others: Any) -> None:
-        """Libraries call this to say that they use W&B."""
 
     def _report(self, what: str, error: Exception) -> None:
         if self._recording is not None:

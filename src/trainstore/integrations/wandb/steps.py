@@ -1,7 +1,6 @@
 """At which steps the values of a call of ``log`` are kept.
 
-W&B counts the calls of ``log``; ``define_metric(…, step_metric=…)`` names a metric as the true axis of others. Where
-that is a step (``train/global_step``), its value is the step. An epoch is none: many rows have the same.
+W&B counts the calls of ``log``, unless a metric is the axis of others: see ``trainstore.importing.wandb_axes``.
 """
 
 from __future__ import annotations
@@ -9,13 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainstore.importing.wandb_log import is_step_axis
-from trainstore.values import MAX_STEP, index_of, stored_name
+from trainstore.importing.wandb_axes import Axes, step_of
+from trainstore.values import stored_name
 
-MAX_KNOWN_NAMES = 10_000
 MAX_DEPTH = 64
 
 ByStep = dict[int, dict[str, Any]]
+
+
+class Metric:
+    """What ``define_metric`` returns."""
+
+    def __init__(self, name: str, step_metric: str | None = None, summary: tuple[str, ...] = ()) -> None:
+        self.name, self.step_metric, self.summary = name, step_metric, summary
 
 
 class Rows:
@@ -27,27 +32,10 @@ class Rows:
 
     def __init__(self, first: int = 0) -> None:
         self.row = first
-        self.has_axes = False
-        self._axes: dict[str, str] = {}  # metric → its axis
-        self._patterns: dict[str, str] = {}  # beginnings of names → their axis
-        self._steps: set[str] = set()  # all axes
-        self._known: dict[str, str | None] = {}
+        self.axes = Axes()
         self._latest: dict[str, int] = {}  # axis → its last value
         self._here: dict[str, int] = {}  # axis → its value in the open row
         self._waiting: dict[str, Any] = {}  # values of the open row whose axis has not come yet
-
-    def define(self, name: str, axis: str) -> bool:
-        """A metric, or those whose names begin as a pattern ``name*``, have this axis. False: it is no step."""
-        if not is_step_axis(axis):
-            return False
-        if name.endswith("*"):
-            self._patterns[name[:-1]] = axis
-        else:
-            self._axes[name] = axis
-        self._steps.add(axis)
-        self._known.clear()
-        self.has_axes = True
-        return True
 
     # --- Which row ---------------------------------------------------------------------------------------------------
 
@@ -88,7 +76,7 @@ class Rows:
             ends: Whether the row is complete with them; if not, those whose axis is not there yet wait for it.
         """
         is_open = row == self.row
-        found = {name: whole(values[name]) for name in self._steps & values.keys()}
+        found = {name: step_of(values[name]) for name in self.axes.names & values.keys()}
         here = {name: number for name, number in found.items() if number is not None}
         self._latest |= here
         if is_open:
@@ -105,34 +93,13 @@ class Rows:
         by_step: ByStep = {}
         waiting: dict[str, Any] = {}
         for name, value in values.items():
-            axis = self._axis_of(name)
+            axis = self.axes.of(name)
             if axis is not None and wait and axis not in (here or {}) and axis != name:
                 waiting[name] = value
                 continue
             step = row if axis is None else (here or {}).get(axis, self._latest.get(axis, row))
             by_step.setdefault(step, {})[name] = value
         return by_step, waiting
-
-    def _axis_of(self, name: str) -> str | None:
-        if name not in self._known:
-            axis = self._axes.get(name)
-            if axis is None and name in self._steps:
-                axis = name
-            if axis is None:
-                fitting = [beginning for beginning in self._patterns if name.startswith(beginning)]
-                axis = self._patterns[max(fitting, key=len)] if fitting else None
-            if len(self._known) > MAX_KNOWN_NAMES:
-                self._known.clear()
-            self._known[name] = axis
-        return self._known[name]
-
-
-def whole(value: object) -> int | None:
-    """A step that a value is: a whole number of any type, 5.0 too."""
-    number = index_of(value)
-    if number is None and isinstance(value, float) and value.is_integer():
-        number = int(value)
-    return number if number is not None and 0 <= number <= MAX_STEP else None
 
 
 def flat(values: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
