@@ -7,6 +7,7 @@ import tempfile
 from itertools import zip_longest
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["fixtures.databases", "fixtures.processes", "fixtures.revisions"]
 
@@ -19,6 +20,9 @@ IN_MEMORY = "/dev/shm"
 if "TMPDIR" not in os.environ and os.path.isdir(IN_MEMORY) and shutil.disk_usage(IN_MEMORY).free > 4 << 30:
     os.environ["TMPDIR"] = tempfile.tempdir = IN_MEMORY
 
+#: A busy machine is no failure: examples have no deadline, and drawing them may take its time.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 #: Files that take ten seconds and more, the longest first: begun last, one of them would run on alone. Those that wait
 #: (for time-outs, other processes, a browser) and those that compute take turns, so that no core is idle.

@@ -156,10 +156,13 @@ def test_a_receiver_that_hangs_holds_up_nobody(start_script, new_database, sendi
             with TrainStore(url) as store, store.start_run(name="hung") as run:
                 for number in range(300):
                     run.alert(f"{number}")
+        input()
         print("done")
         """,
         *urls,
     )
+    sending.wait_for(1, "arrivals")
+    script.send("end")
     assert script.finish() == ["done"]
     assert not sending.released.is_set()
     assert "100 alerts are waiting to be sent" in script.stderr
@@ -222,25 +225,20 @@ def test_a_forked_child_sends_its_own(start_script, database_url, sending):
     """Parent and child each send what they tell, once; a child that ends without the functions for the exit too."""
     script = start_script(
         """
-        import multiprocessing, os, sys, time
+        import multiprocessing, sys
         from trainstore import TrainStore
         from trainstore.notifying import sender
 
         def child():
             run.alert("child")
-            loaded()
 
-        def loaded():  # a busy machine may load Apprise for longer than the exit waits
-            while sender._sender._channels is None:
-                time.sleep(0.01)
-
+        sender.EXIT_TIMEOUT = 100  # a busy machine loads Apprise for longer than an exit waits
         with TrainStore(sys.argv[1]) as store, store.start_run(name="forked") as run:
             run.alert("before")
             process = multiprocessing.get_context("fork").Process(target=child)
             process.start()
             process.join()
             run.alert("after")
-            loaded()
         """,
         database_url,
     )
@@ -252,14 +250,13 @@ def test_a_forked_child_sends_its_own(start_script, database_url, sending):
 def test_a_run_that_nobody_finishes(start_script, new_database, sending):
     """Its end is sent by the exit of its process, also if an exception ended that; one run on each database."""
     code = """
-        import sys, time
+        import sys
         from trainstore import TrainStore
         from trainstore.notifying import sender
+        sender.EXIT_TIMEOUT = 100  # a busy machine loads Apprise for longer than an exit waits
         for url in sys.argv[2:]:
             run = TrainStore(url).start_run(name="left")
             run.log(loss=1.0)
-        while sender._sender._channels is None:  # a busy machine may load Apprise for longer than the exit waits
-            time.sleep(0.01)
         if sys.argv[1] == "raises":
             raise ValueError("no more")
     """
@@ -389,6 +386,8 @@ def test_runs_that_begin_at_once_in_several_threads(start_script, tmp_path, send
             thread.start()
         for thread in threads:
             thread.join()
+        from trainstore.notifying import sender
+        sender.EXIT_TIMEOUT = 100  # a busy machine loads Apprise for longer than an exit waits
         """,
         str(tmp_path / "store.db"),
     )

@@ -7,7 +7,6 @@ import os
 from hypothesis import HealthCheck, Phase, settings
 
 _COMMON = {
-    "deadline": None,
     # One database serves all examples of a test; each has a run of its own and deletes it.
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
     "phases": [phase for phase in Phase if phase is not Phase.explain],
