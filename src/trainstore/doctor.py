@@ -283,8 +283,8 @@ class _Checks:
             newest = lost[0]
             text = (
                 f"{len(lost)} not sent in the last {UNSENT_SINCE.days} days: the process that was to send was killed, "
-                f"or the receiver did not take it; the newest of {newest.run_name} ({newest.run_uid}), "
-                f"{duration_text(now - newest.claimed_at)} ago"
+                "the receiver did not take it, or the database did not hear that it did; the newest of "
+                f"{newest.run_name} ({newest.run_uid}), {duration_text(now - newest.claimed_at)} ago"
             )
             yield Finding("warning", "alerts", text, "look: trainstore show; try the address: trainstore notify test")
 

@@ -36,7 +36,11 @@ def typed(monkeypatch):
 
 def test_add_list_test_remove(call, typed, receiver):
     """The way of an address; its secret is shown nowhere, and the file is for its user alone."""
-    assert call("notify", "list") == (0, "nothing is sent; add an address with: trainstore notify add\n", "")
+    assert call("notify", "list") == (
+        0,
+        "nothing is sent: there is no address; add one with: trainstore notify add\n",
+        "",
+    )
     typed(f"{receiver.url}\n# a remark\nntfy://{SECRET}\n")
     added = call("notify", "add")
     assert added.code == 0
@@ -106,7 +110,25 @@ def test_the_variable_counts_instead_of_the_file(call, typed, receiver, monkeypa
     typed("ntfy://other")
     assert "is used instead of the file" in call("notify", "add").err
     monkeypatch.setenv("TRAINSTORE_NOTIFY", "off")
-    assert call("notify", "list").out == "nothing is sent; add an address with: trainstore notify add\n"
+    assert call("notify", "list").out == "nothing is sent: TRAINSTORE_NOTIFY is set to off\n"
+    assert call("notify", "test").err == "Error: TRAINSTORE_NOTIFY is set to off\n"
+    assert "unset it first" in call("notify", "remove", 1).err
+    assert len(targets.read()) == 2
+
+
+def test_the_numbers_are_those_of_the_list(call, typed):
+    """Also if an address is in the file twice, or one is wrong; what the user has noted there stays."""
+    targets.change(add=["# my phone", "ntfy://aaaaaa", "ntfy://aaaaaa", "", "# the group", "ntfy://bbbbbb", "wrong"])
+    assert "address 3 in" in call("notify", "list").err
+    assert call("notify", "remove", 3).code == 0
+    second = call("notify", "list").out.splitlines()[1].split("  ")[1]
+    assert call("notify", "remove", 2).out == f"{second} removed\n"
+    typed("ntfy://cccccc")
+    assert call("notify", "add").code == 0
+    assert targets.file_path().read_text().splitlines()[1:] == [
+        "# my phone", "ntfy://aaaaaa", "ntfy://aaaaaa", "", "# the group", "ntfy://cccccc"
+    ]  # fmt: skip
+    assert targets.read() == ["ntfy://aaaaaa", "ntfy://cccccc"]
 
 
 def test_no_part_of_a_password_is_taken_for_a_host():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import random
 import re
 import signal
+import socket
 import sys
 import threading
 from contextlib import closing
@@ -15,9 +17,23 @@ from sqlalchemy import text
 
 from fixtures.receivers import DEADLINE, SECRET, MailReceiver, notifications
 from trainstore import TrainStore
-from trainstore.notifying import sender, targets
+from trainstore.errors import StoreUnavailableError
+from trainstore.notifying import claims, relaying, sender, targets
 from trainstore.notifying.channels import Channel
 from trainstore.notifying.messages import trial_message
+from trainstore.recording import listeners
+
+
+def full_url(store: TrainStore) -> str:
+    """The store's URL, with its password."""
+    return store.url if store.url.startswith("sqlite") else store.engine.url.render_as_string(hide_password=False)
+
+
+def age(store: TrainStore, time: str) -> None:
+    """As if everything had been claimed so long ago."""
+    ago = f"datetime('now', '-{time}')" if store.url.startswith("sqlite") else f"now() - interval '{time}'"
+    with store.engine.begin() as connection:
+        connection.execute(text(f"UPDATE notification SET claimed_at = {ago}"))
 
 
 def end_sender() -> None:
@@ -45,6 +61,31 @@ def test_alerts_and_ends_arrive_once(store, sending, caplog, wait_until):
     assert end["message"].splitlines() == ["project p", run.uid]
     assert SECRET not in caplog.text
     assert str(sending.url.split(":")[2].split("/")[0]) not in caplog.text
+
+
+def test_a_claim_of_which_nobody_knows(store, sending, monkeypatch, call_doctor, wait_until):
+    """The connection was lost while the claim was committed: nobody sends it, as somebody may have. Doctor says so."""
+    lost = []
+
+    def claim(*given):
+        claimed = claims.claim(*given)
+        if not lost:
+            lost.append(claimed)
+            raise StoreUnavailableError("the connection was lost")
+        return claimed
+
+    monkeypatch.setattr(relaying, "claim", claim)
+    run = store.start_run(name="unknown")
+    run.alert("in doubt")
+    wait_until(lambda: bool(lost))
+    run.finish()
+    sending.wait_for(1)
+    end_sender()
+    assert lost == [True]
+    assert sending.titles == ["unknown finished"]
+    assert sorted(sent for _, sent in notifications(store)) == [False, True]
+    age(store, "1 hour")
+    assert "1 not sent in the last 7 days" in call_doctor(full_url(store))["alerts"]["text"]
 
 
 def test_which_ends_are_sent(store, sending, monkeypatch, caplog):
@@ -194,12 +235,9 @@ def test_killed_between_claim_and_sending(start_script, database_url, sending, c
     with TrainStore(database_url) as store:
         assert [sent for _, sent in notifications(store)] == [False]
         assert "alerts" not in call_doctor(database_url)
-        with store.engine.begin() as connection:
-            connection.execute(text("UPDATE notification SET claimed_at = '2026-01-01'"))
+        age(store, "100 days")
         assert "alerts" not in call_doctor(database_url)  # nobody asks any more
-        age = "datetime('now', '-1 hour')" if "sqlite" in database_url else "now() - interval '1 hour'"
-        with store.engine.begin() as connection:
-            connection.execute(text(f"UPDATE notification SET claimed_at = {age}"))
+        age(store, "1 hour")
     found = call_doctor(database_url)["alerts"]
     assert found["level"] == "warning"
     assert re.match(r"1 not sent in the last 7 days: .* the newest of killed \(.*\), 1 h", found["text"])
@@ -319,7 +357,7 @@ def test_an_address_that_cannot_be_used(store, monkeypatch, caplog):
 
 def test_the_file_of_addresses(store, receiver, monkeypatch, caplog):
     """It counts if only its user can read it; within pytest it does not."""
-    targets.write([receiver.url])
+    targets.change(add=[receiver.url])
     store.start_run(name="in pytest").finish()
     assert sender._sender is None
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
@@ -496,3 +534,83 @@ def test_what_apprise_uses_logs_nothing_either(caplog, monkeypatch):
     channel = Channel(targets.Target(f"twitter://{'/'.join(keys)}?mode=tweet"))
     assert "it was not taken" in (channel.send(trial_message()) or "")
     assert SECRET not in caplog.text
+
+
+def test_a_channel_that_is_let_go_of_is_silent(monkeypatch):
+    """Some services log out over the network when they are collected, which would hold up whoever collects them."""
+    tried: list[object] = []
+
+    def connect(_, address):
+        tried.append(address)
+        raise OSError("nowhere")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    for address, key in (("emby", "access_token"), ("matrix", "access_token"), ("twist", "token")):
+        channel = Channel(targets.Target(f"{address}://me:{SECRET}@localhost/#here"))
+        setattr(channel._service[0], key, "logged in")
+        del channel
+        gc.collect()
+    assert tried == []
+
+
+def test_sending_changes_nothing_of_the_process(start_script, tmp_path, sending):
+    """Neither random numbers nor signals, hooks, environment or levels; a filter of warnings only for its own kinds."""
+    script = start_script(
+        """
+        import asyncio, locale, logging, os, random, signal, socket, sys, threading, time, warnings
+        from trainstore import TrainStore
+
+        def state():
+            loggers = logging.root.manager.loggerDict
+            return {
+                "random": random.getstate(),
+                "signals": [signal.getsignal(number) for number in sorted(signal.valid_signals())],
+                "environment": dict(os.environ),
+                "levels": {name: getattr(loggers[name], "level", 0) for name in known},
+                "handlers": (logging.root.level, list(logging.root.handlers), logging.root.manager.disable),
+                "hooks": (sys.excepthook, threading.excepthook, sys.unraisablehook, warnings.showwarning),
+                "filters": [f for f in warnings.filters if f[2].__module__.partition(".")[0] not in OWN],
+                "others": (locale.setlocale(locale.LC_ALL), socket.getdefaulttimeout(), os.getcwd(), list(sys.path)),
+                "loop": asyncio.get_event_loop_policy(),
+            }
+
+        OWN = ("urllib3", "requests")
+        address = os.environ["TRAINSTORE_NOTIFY"]
+        with TrainStore(sys.argv[1]) as store:
+            os.environ["TRAINSTORE_NOTIFY"] = "off"
+            with store.start_run() as run:
+                run.alert("nobody hears it")
+            known = list(logging.root.manager.loggerDict)
+            asyncio.get_event_loop_policy()
+            os.environ["TRAINSTORE_NOTIFY"] = address
+            before = state()
+            with store.start_run() as run:
+                run.alert("sent")
+            from trainstore.notifying import sender
+            while sender._sender._channels is None or sender._sender._waiting:
+                time.sleep(0.01)
+            after = state()
+        print([name for name in before if before[name] != after[name]], "requests" in sys.modules)
+        """,
+        str(tmp_path / "store.db"),
+        libraries=None,
+    )
+    assert script.finish() == ["[] True"]
+    assert len(sending.messages) == 2
+
+
+def test_log_has_no_part_in_sending(store, sending, monkeypatch):
+    """Nobody is told of a step, and the thread that sends is not woken by one."""
+    with store.start_run(name="steps") as run:
+        thread = sender._sender
+        run.alert("first")
+        sending.wait_for(1)
+        woken: list[object] = []
+        with monkeypatch.context() as patched:
+            patched.setattr(listeners, "_listener", lambda *given: woken.append(given))
+            patched.setattr(sender.Sender, "_deal_with", lambda *given: woken.append(given))
+            for step in range(100):
+                run.log(loss=1.0, step=step)
+            assert run.flush(30)
+        assert woken == []
+    assert thread is sender._sender

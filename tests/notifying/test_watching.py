@@ -6,15 +6,18 @@ import json
 import signal
 import threading
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text, update
 
 from fixtures.receivers import notifications
 from trainstore import TrainStore
+from trainstore.notifying import relaying
 from trainstore.notifying.relaying import Relay
 from trainstore.notifying.targets import Target
 from trainstore.notifying.watching import Watcher
+from trainstore.queries import Reader
 
 
 def look(store, watcher):
@@ -96,6 +99,112 @@ def test_a_loss_is_told_for_each_silence(store):
     run.finish()
     (end,) = look(store, watcher)
     assert (end.event.status, end.event.seq) == ("finished", 0)
+
+
+@pytest.fixture
+def after(monkeypatch):
+    """Puts the database's clock forward, as queries see it."""
+    real, passed = Reader.now, timedelta()
+
+    def advance(seconds):
+        nonlocal passed
+        passed += timedelta(seconds=seconds)
+
+    monkeypatch.setattr(Reader, "now", lambda reader: real(reader) + passed)
+    return advance
+
+
+def beat(store, run, *, closed=False):
+    """A heartbeat of the run's process, or its last one."""
+    with store.snapshot() as view:
+        now = view.reader.now()
+    writer = store.models.writer
+    with store.engine.begin() as connection:
+        values = {"closed_at" if closed else "heartbeat_at": now}
+        connection.execute(update(writer).where(writer.c.uid == run.attempt_uid).values(values))
+
+
+def test_a_machine_that_slept_has_lost_no_run(store, after):
+    """Nor has a database that was away: the runs are given the time of a loss to be heard of, then it is told."""
+    watcher = Watcher()
+    runs = [store.start_run(name=name) for name in ("sleeper", "dead", "closed")]
+    store.flush(30)
+    assert look(store, watcher) == []
+    after(3_600)
+    beat(store, runs[2], closed=True)
+    assert told(look(store, watcher)) == [("ended", "lost", "closed")]
+    beat(store, runs[0])
+    after(80)
+    assert look(store, watcher) == []
+    after(20)
+    beat(store, runs[0])
+    assert told(look(store, watcher)) == [("ended", "lost", "dead")]
+    assert look(store, watcher) == []
+    for _ in range(5):
+        after(20)
+        changes = look(store, watcher)
+    assert told(changes) == [("ended", "lost", "sleeper")]  # somebody has listened all the time
+    assert changes[0].is_sendable
+
+
+def test_a_receiver_that_keeps_watch_busy_hides_no_loss(store, after):
+    """However long the looks are apart, a loss is told."""
+    watcher = Watcher()
+    run = store.start_run(name="lost")
+    run.flush(30)
+    found = []
+    for _ in range(3):
+        found += look(store, watcher)
+        after(100)
+    assert told(found) == [("ended", "lost", "lost")]
+
+
+def test_a_look_reads_only_what_may_have_changed(store, monkeypatch):
+    """Runs that ended a while ago are not read again, and a look has the same few statements however many there are."""
+    statements, rows = [], []
+    real = Reader.rows
+    monkeypatch.setattr(Reader, "rows", lambda *given: [rows.append(row) or row for row in real(*given)])
+    event.listen(store.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    watcher = Watcher()
+
+    def cost():
+        statements.clear()
+        rows.clear()
+        assert look(store, watcher) == []
+        return len(statements), len(rows)
+
+    cost()
+    few = cost()
+    for number in range(20):
+        with store.start_run(name=f"{number}") as run:
+            run.log(loss=1.0, step=0)
+            run.alert("old")
+    look(store, watcher)
+    run_table = store.models.run
+    with store.engine.begin() as connection:
+        connection.execute(update(run_table).values(ended_at=text("'2026-01-01'")))
+    monkeypatch.setattr("trainstore.notifying.watching._LATE", timedelta())
+    cost()
+    many = cost()
+    assert many[0] <= few[0] <= 10
+    assert many[1] == few[1] == 0
+
+
+def test_a_receiver_that_is_slow_keeps_no_line_back(store, receiver, monkeypatch):
+    """Sending takes turns with looking."""
+    clock = iter(range(0, 1_000, 3))
+    monkeypatch.setattr(relaying.time, "monotonic", lambda: next(clock))
+    watcher, relay = Watcher(), Relay(store._backend, store._models, [Target(receiver.url)])
+    look(store, watcher)
+    with store.start_run(name="many") as run:
+        for number in range(4):
+            run.alert(f"{number}")
+    relay.add(change.event for change in look(store, watcher) if change.is_sendable)
+    arrived = []
+    for _ in range(5):
+        assert list(relay.send()) == []
+        arrived.append(len(receiver.messages))
+    assert arrived == [1, 2, 3, 4, 5]
 
 
 def test_an_alert_arrives_once_by_whomever(store, sending):
@@ -189,7 +298,7 @@ def test_the_command_tells_and_sends(start_script, store, database_url, sending,
         script.process.send_signal(signal.SIGINT)
     lines = watching.finish(code=130)
     label = f"one\\x1b[2J (p, {run.uid[:8]})"
-    assert [line.split(" ", 1)[1] for line in lines] == [
+    assert [line.split(" ", 2)[2] for line in lines] == [
         f"{label} began", f"{label} alert, info at step 3: look here", f"{label} lost"
     ]  # fmt: skip
     rows = [json.loads(line) for line in as_json.finish(code=130)]
@@ -231,3 +340,44 @@ def test_what_is_in_the_way_of_sending(store, receiver):
     assert "not sent yet, the database cannot be written" in problems[0]
     assert list(relay.send()) == []
     assert receiver.titles == ["there finished"]
+
+
+def test_a_store_in_memory_that_is_merged(store, sending, wait_until):
+    """What its process has sent is not sent again by a watcher of the store that it was merged into."""
+    watcher, relay = Watcher(), Relay(store._backend, store._models, [Target(sending.url)])
+    look(store, watcher)
+    with TrainStore(":memory:") as memory:
+        with memory.start_run(name="memory") as run:
+            run.alert("here")
+        sending.wait_for(2)
+        wait_until(lambda: [sent for _, sent in notifications(memory)] == [True, True])
+        store.merge(memory)
+    relay.add(change.event for change in look(store, watcher) if change.is_sendable)
+    assert list(relay.send()) == []
+    assert sending.titles == ["here", "memory finished"]
+
+
+def test_watch_outlives_what_happens_to_its_database(start_script, new_database, backend_name, wait_until):
+    """Its connections are ended, its tables are away for a while: it says so once, and goes on."""
+    url = new_database(backend_name)
+    code = """
+        import sys
+        from trainstore.cli import main
+        main(["watch", sys.argv[1], "--interval", "0.1"])
+    """
+    watching = start_script(code, url)
+    wait_until(lambda: "watching" in watching.stderr)
+    with TrainStore(url) as store:
+        with store.engine.begin() as connection:
+            if backend_name == "postgresql":
+                others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                connection.execute(text(f"SELECT pg_terminate_backend(pid) {others}"))
+            connection.execute(text("ALTER TABLE run RENAME TO elsewhere"))
+        wait_until(lambda: "the database reported an error" in watching.stderr)
+        with store.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE elsewhere RENAME TO run"))
+        store.start_run(name="later").finish()
+        wait_until(lambda: any("later" in line for line in watching.lines))
+    watching.process.send_signal(signal.SIGINT)
+    watching.finish(code=130)
+    assert watching.stderr.count("the database reported an error") == 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from trainstore.cli.options import group_options, prefix_option, store_options
+from trainstore.cli.options import group_options, prefix_option, store_argument, store_options
 from trainstore.cli.printing import print_json
 from trainstore.cli.stores import open_database
 from trainstore.cli.streams import visible
@@ -20,6 +20,7 @@ def db(**_options: Any) -> None:
 
 
 @db.command()
+@store_argument
 @store_options
 def upgrade(url: str, prefix: str, as_json: bool) -> None:
     """Upgrade the schema to this trainstore's version; create it if there is none."""
@@ -36,6 +37,7 @@ def upgrade(url: str, prefix: str, as_json: bool) -> None:
 
 
 @db.command()
+@store_argument
 @store_options
 def current(url: str, prefix: str, as_json: bool) -> None:
     """Show the schema's version, and the one that this trainstore needs."""
@@ -52,6 +54,7 @@ def current(url: str, prefix: str, as_json: bool) -> None:
 
 
 @db.command()
+@store_argument
 @store_options
 def check(url: str, prefix: str, as_json: bool) -> None:
     """Compare the database with the models; exit code 1 if they differ."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trainstore.cli.options import store_options
+from trainstore.cli.options import store_argument, store_options
 from trainstore.cli.printing import new_console, print_json, print_table, progress_bar, record_fields, records
 from trainstore.cli.stores import open_store, shown_url, snapshot_of
 from trainstore.cli.streams import visible
@@ -29,6 +29,7 @@ UI_EXTRA = "   # needs: pip install 'trainstore[ui]'"
 
 
 @click.command()
+@store_argument
 @store_options
 @click.option(
     "--steps", default=200, show_default=True, type=click.IntRange(min=20), help="Optimizer steps of each run."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trainstore.cli.options import store_options
+from trainstore.cli.options import store_argument, store_options
 from trainstore.cli.printing import print_json
 from trainstore.cli.streams import visible
 
@@ -19,6 +19,7 @@ COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 @click.command()
 @click.option("--full", is_flag=True, help="Recompute the summaries of all runs, not only of the newest ones.")
+@store_argument
 @store_options
 def doctor(full: bool, url: str, prefix: str, as_json: bool) -> None:
     """Check a store and its environment; exit code 1 if there is a problem.

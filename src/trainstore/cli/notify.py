@@ -44,10 +44,11 @@ def add(arguments: tuple[str, ...]) -> None:
     there = targets.read()
     new = [target for target in dict.fromkeys(wanted) if target.url not in there]
     if new:
-        targets.write([*there, *(target.url for target in new)])
+        targets.change(add=[target.url for target in new])
     for target in wanted:
         click.echo(f"{visible(target.shown)} {'added' if target in new else 'is there already'}")
-    _remark_variable()
+    if _is_set():
+        click.echo(f"{targets.VARIABLE} is set here, and is used instead of the file", err=True)
 
 
 @notify.command("list")
@@ -57,14 +58,14 @@ def list_(as_json: bool) -> None:
     from trainstore.notifying import targets
 
     found = targets.find(asked=True)
-    source = _source()
+    source = targets.VARIABLE if _is_set() else str(targets.file_path())
     if as_json:
         print_json({"from": source, "targets": [target.shown for target in found]})
         return
     for number, target in enumerate(found, 1):
         click.echo(f"{number}  {visible(target.shown)}")
     if not found:
-        click.echo("nothing is sent; add an address with: trainstore notify add")
+        click.echo(f"nothing is sent: {_nowhere()}")
     else:
         click.echo(f"from {visible(source)}", err=True)
 
@@ -92,16 +93,18 @@ def remove(number: int) -> None:
     """Remove the address with NUMBER in the list from the file."""
     from trainstore.notifying import targets
 
-    there = targets.read()
-    (gone,) = _chosen([targets.Target(url) for url in there], number)
-    targets.write([url for url in there if url != gone.url])
+    if _is_set():
+        raise TrainStoreError(
+            f"{targets.VARIABLE} is set, so that the list shows its addresses, not those in the file; unset it first"
+        )
+    (gone,) = _chosen([targets.Target(url) for url in targets.read()], number)
+    targets.change(remove=[gone.url])
     click.echo(f"{visible(gone.shown)} removed")
-    _remark_variable()
 
 
 def _chosen(found: list[Any], number: int | None) -> list[Any]:
     if not found:
-        raise TrainStoreError("there is no address; add one with: trainstore notify add")
+        raise TrainStoreError(_nowhere())
     if number is None:
         return found
     if number > len(found):
@@ -109,14 +112,16 @@ def _chosen(found: list[Any], number: int | None) -> list[Any]:
     return [found[number - 1]]
 
 
-def _source() -> str:
+def _is_set() -> bool:
     from trainstore.notifying import targets
 
-    return targets.VARIABLE if os.environ.get(targets.VARIABLE, "").strip() else str(targets.file_path())
+    return bool(os.environ.get(targets.VARIABLE, "").strip())
 
 
-def _remark_variable() -> None:
+def _nowhere() -> str:
+    """Why there is no address."""
     from trainstore.notifying import targets
 
-    if _source() == targets.VARIABLE:
-        click.echo(f"{targets.VARIABLE} is set here, and is used instead of the file", err=True)
+    if _is_set():
+        return f"{targets.VARIABLE} is set to {visible(os.environ[targets.VARIABLE].strip())}"
+    return "there is no address; add one with: trainstore notify add"

@@ -10,6 +10,8 @@ from click.core import ParameterSource
 
 from trainstore.defaults import DEFAULT_STORE, PREFIX_VARIABLE, STORE_VARIABLE
 
+_ARGUMENT = "store_itself"
+
 
 class _StoreOption(click.Option):
     """An option of a command that may also stand before the command, among those of the groups above it."""
@@ -17,6 +19,11 @@ class _StoreOption(click.Option):
     def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
         """The value behind the command's name, else the one before it; only then the environment's and the default."""
         value, source = super().consume_value(ctx, opts)
+        argument = opts.get(_ARGUMENT) if self.name == "url" else None
+        if isinstance(argument, str):  # Click has a value of its own for one that is not given
+            if source is ParameterSource.COMMANDLINE:
+                raise click.UsageError("Name the store once: as the argument, or with --store.", ctx)
+            return argument, ParameterSource.COMMANDLINE
         above = ctx.parent
         while source is not ParameterSource.COMMANDLINE and above is not None:
             if above.params.get(self.name or "") is not None:
@@ -52,6 +59,7 @@ prefix_option = click.option(
     show_envvar=True,
     help="Prefix of the store's table names.",
 )
+store_argument = click.argument(_ARGUMENT, metavar="[URL|PATH]", required=False, expose_value=False)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
@@ -66,5 +74,5 @@ def group_options(group: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command --store, --prefix and --json."""
+    """Give a command --store, --prefix and --json. One that takes no other argument has `store_argument` too."""
     return store_option(prefix_option(json_option(command)))

@@ -140,11 +140,22 @@ def record_fields(record: Any) -> dict[str, Any]:
 
 def print_json(value: Any) -> None:
     """Print a result as JSON."""
+    from orjson import OPT_INDENT_2
+
+    _print_json(value, OPT_INDENT_2)
+
+
+def print_json_line(value: Any) -> None:
+    """Print one of several results as a line of JSON."""
+    _print_json(value, None)
+
+
+def _print_json(value: Any, option: int | None) -> None:
     import orjson
 
     from trainstore.exporting.jsonable import jsonable
 
-    text = orjson.dumps(jsonable(value), option=orjson.OPT_INDENT_2).decode()
+    text = orjson.dumps(jsonable(value), option=option).decode()
     click.echo(text if is_utf8() else _in_ascii(text))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from trainstore.cli.options import store_options
+from trainstore.cli.options import store_argument, store_options
 from trainstore.cli.printing import print_json
 from trainstore.cli.stores import open_store
 from trainstore.cli.streams import visible
@@ -12,6 +12,7 @@ from trainstore.errors import TrainStoreError
 
 
 @click.command()
+@store_argument
 @store_options
 def recover(url: str, prefix: str, as_json: bool) -> None:
     """Deliver the records that ended processes left in their journals."""

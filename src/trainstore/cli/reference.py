@@ -16,8 +16,9 @@ $ trainstore --help
 ```
 
 Every command that reads or writes a store takes it from `--store` or `TRAINSTORE_URL`: a path (SQLite) or a database
-URL; without either it is `trainstore.db` in the current folder, as for `TrainStore()`. `--store` and `--prefix` may
-stand before the command too. `ls` and `list` mean `runs`, `delete` means `rm`. Only `demo`, `import`, `merge`, `copy`
+URL; without either it is `trainstore.db` in the current folder, as for `TrainStore()`. A command that takes no other
+argument takes the store as its argument too: `trainstore runs other.db`. `--store` and `--prefix` may stand before the
+command. `ls` and `list` mean `runs`, `delete` means `rm`. Only `demo`, `import`, `merge`, `copy`
 (the store that `--to` names) and `db upgrade` create a store (`recover`: its tables). `--json` prints full values for
 scripts: a missing value is null, NaN and infinities are `"NaN"`, `"Infinity"` and `"-Infinity"`, and integers are
 numbers of any size.

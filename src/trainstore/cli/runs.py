@@ -9,7 +9,7 @@ import click
 
 from trainstore.cli.export import write_frame
 from trainstore.cli.filters import filter_options, sort_options, warn_of_unknown
-from trainstore.cli.options import store_options
+from trainstore.cli.options import store_argument, store_options
 from trainstore.cli.printing import print_json, print_table, records
 from trainstore.cli.stores import open_snapshot
 from trainstore.cli.streams import visible
@@ -25,6 +25,7 @@ NEWEST = 50
 
 
 @click.command()
+@store_argument
 @store_options
 @filter_options
 @sort_options

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
-from click.core import ParameterSource
 
-from trainstore.cli.options import prefix_option, store_option
+from trainstore.cli.options import prefix_option, store_argument, store_option
 from trainstore.cli.stores import check_exists
 from trainstore.cli.streams import visible
 
@@ -15,7 +14,7 @@ LOOPBACK = "127.0.0.1"
 
 
 @click.command()
-@click.argument("place", metavar="[URL|PATH]", required=False)
+@store_argument
 @store_option
 @prefix_option
 @click.option("--project", metavar="NAME", help="Begin with the runs of this project.")
@@ -29,7 +28,6 @@ LOOPBACK = "127.0.0.1"
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
 @click.option("--log-requests", is_flag=True, help="Print a line for each request.")
 def ui(
-    place: str | None,
     url: str,
     prefix: str,
     project: str | None,
@@ -53,10 +51,6 @@ def ui(
     """
     from trainstore.dashboard import serve
 
-    if place:
-        if click.get_current_context().get_parameter_source("url") is ParameterSource.COMMANDLINE:
-            raise click.UsageError("Name the store once: as the argument, or with --store.")
-        url = place
     check_exists(url, prefix, tables=True, read_only=True)
     serve(
         url,

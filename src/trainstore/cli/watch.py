@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from trainstore.cli.options import store_options
+from trainstore.cli.options import store_argument, store_options
+from trainstore.cli.printing import print_json_line
 from trainstore.cli.stores import check_exists, open_store, shown_url, snapshot_of
 from trainstore.cli.streams import visible
-from trainstore.errors import StoreUnavailableError, TrainStoreError
+from trainstore.errors import TrainStoreError
 
 if TYPE_CHECKING:
     from trainstore.notifying.relaying import Relay
@@ -23,25 +25,39 @@ COLOURS = {"finished": "green", "failed": "red", "lost": "red", "error": "red", 
 MAX_TEXT = 160  # characters of an alert's title, or an error
 
 
+class _Seconds(click.FloatRange):
+    """A time that can be waited for: NaN is none, though it is not out of any range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A number."""
+        seconds = super().convert(value, param, ctx)
+        if isnan(seconds):
+            self.fail(f"{value} is not a number of seconds.", param, ctx)
+        return seconds
+
+
 @click.command()
 @click.option("--project", metavar="TEXT", help="Only runs of this project.")
 @click.option("--notify", is_flag=True, help="Also send messages that the training process has not sent.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.1),
+    type=_Seconds(0.1, 86_400),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
     help="Time between two readings of the store.",
 )
+@store_argument
 @store_options
 def watch(project: str | None, notify: bool, interval: float, url: str, prefix: str, as_json: bool) -> None:
-    """Print a line when a run begins, goes on, ends or is lost, and for each alert; until Ctrl-C.
+    """Print a line when a run begins, goes on, ends or is lost, and for each alert; until Ctrl-C. Its times are local.
 
     With --notify, alerts, and the news that a run finished, failed or was lost, are sent to the addresses of
     `trainstore notify`, even if its process was killed. What a training sends by itself is not sent again. With --json,
-    each line is an object.
+    each line is an object, and times are in UTC.
     """
+    from sqlalchemy.exc import SQLAlchemyError
+
     from trainstore.notifying.watching import Watcher
 
     watcher = Watcher(project)
@@ -49,16 +65,19 @@ def watch(project: str | None, notify: bool, interval: float, url: str, prefix: 
         relay = _relay(store) if notify else None
         _look(store, watcher, relay, as_json)
         click.echo(f"watching {visible(shown_url(store))}: {watcher.running} running; Ctrl-C ends it", err=True)
-        complained = False
+        told = ""
         while True:
             time.sleep(interval)
+            problem = ""
             try:
                 _look(store, watcher, relay, as_json)
-                complained = False
-            except StoreUnavailableError as error:
-                if not complained:
-                    click.echo(f"{visible(error)}; trying again", err=True)
-                complained = True
+            except TrainStoreError as error:  # whatever is wrong with the database may be mended
+                problem = str(error)
+            except SQLAlchemyError as error:  # its text may show a row
+                problem = f"the database reported an error ({type(error).__name__})"
+            if problem not in ("", told):
+                click.echo(f"{visible(problem)}; trying again", err=True)
+            told = problem
 
 
 @contextmanager
@@ -90,7 +109,10 @@ def _look(store: TrainStore, watcher: Watcher, relay: Relay | None, as_json: boo
     with snapshot_of(store) as reader:
         changes = watcher.look(reader)
     for change in changes:
-        click.echo(_as_json(change) if as_json else _line(change))
+        if as_json:
+            print_json_line(_fields(change))
+        else:
+            click.echo(_line(change))
     if relay is not None:
         dropped = relay.add(change.event for change in changes if change.is_sendable)
         if dropped:
@@ -114,12 +136,10 @@ def _line(change: Change) -> str:
     colour = COLOURS.get(event.level if event.kind == "alert" else event.status)
     run = visible(f"{event.name} ({event.project}, {event.run_uid[:8]})")
     said = f": {visible(first)}" if first else ""
-    return f"{change.at.astimezone():%H:%M:%S} {run} {click.style(visible(what), fg=colour)}{said}"
+    return f"{change.at.astimezone():%m-%d %H:%M:%S} {run} {click.style(visible(what), fg=colour)}{said}"
 
 
-def _as_json(change: Change) -> str:
-    import orjson
-
+def _fields(change: Change) -> dict[str, Any]:
     event = change.event
     fields: dict[str, Any] = {"at": change.at.isoformat(), "kind": event.kind, "run": event.run_uid}
     fields |= {"name": event.name, "project": event.project, "step": event.step}
@@ -127,4 +147,4 @@ def _as_json(change: Change) -> str:
         fields |= {"level": event.level, "title": event.title, "text": event.text}
     else:
         fields |= {"status": event.status, "error": event.error if event.kind == "ended" else None}
-    return orjson.dumps(fields).decode()
+    return fields

@@ -111,6 +111,7 @@ class Channel:
                     "https://appriseit.com/services has the form of each"
                 )
             _refuse_local(plugin, target)
+            _leave_alone_when_collected(plugin)
             _leave_random_numbers()
             self._service = apprise.Apprise(asset=asset)
             self._service.add(plugin)
@@ -170,3 +171,10 @@ def _refuse_local(plugin: Any, target: Target) -> None:
         raise InvalidArgumentError(
             f"{target.shown} stays on the machine that trains: write the address of a service that reaches you"
         )
+
+
+def _leave_alone_when_collected(plugin: Any) -> None:
+    """Some log out over the network when they are collected: at any time, or at the end of the process, in its way."""
+    kind = type(plugin)
+    if hasattr(kind, "__del__"):
+        plugin.__class__ = type(kind.__name__, (kind,), {"__del__": lambda _: None, "__module__": kind.__module__})

@@ -21,8 +21,10 @@ from trainstore.recording.listeners import Event
 
 MAX_WAITING = 200  # messages, while the database is away or a receiver slow; later events are not sent
 MARKS = 5  # attempts to note that a message has left
+TURN = 5.0  # seconds; a receiver that does not answer may take one message longer
 
 _last: list[tuple[Backend, Engine]] = []  # used last; most processes send of one store
+_of_the_parent: list[object] = []  # in a forked child
 
 
 def send_once(
@@ -48,14 +50,18 @@ def send_once(
         NotThereYetError: The run is not in the database, but may be later. Nothing was claimed then, nor at any other
             error of the database.
     """
-    if backend.in_memory:  # no other process could send it
-        return channel.send(message_of(event))
     transacting = nullcontext() if transacting is None else transacting
     engine = _engine_of(backend)
-    with transacting, backend.translated(), engine.connect() as connection:
-        claimed = claim(connection, backend, models, event, channel.target)
-    if not claimed:
-        return None
+    try:
+        with transacting, backend.translated(), engine.connect() as connection:
+            if not claim(connection, backend, models, event, channel.target):
+                return None
+    except NotThereYetError:
+        raise
+    except (TrainStoreError, SQLAlchemyError):
+        if not backend.in_memory:
+            raise
+        # Its store is closed, so that it is gone: nobody else can send what was in it.
     reason = channel.send(message_of(event))
     for attempt in range(0 if reason else MARKS):
         try:
@@ -63,8 +69,16 @@ def send_once(
                 mark_sent(connection, backend, models, event, channel.target)
             break
         except (TrainStoreError, SQLAlchemyError):  # it is away just now
+            if backend.in_memory:
+                break
             time.sleep(0.2 * 2**attempt)
     return reason
+
+
+def leave_to_parent() -> None:
+    """In a forked child: it needs engines of its own, as a thread of the parent's may just have held their locks."""
+    _of_the_parent.append(_last[:])
+    _last.clear()
 
 
 def _engine_of(backend: Backend) -> Engine:
@@ -109,11 +123,12 @@ class Relay:
         return dropped
 
     def send(self) -> Iterator[str]:
-        """Send what waits; what went wrong, a line each. If the database is away, the next call goes on.
+        """Send what waits; what went wrong, a line each. The next call goes on, if the database is away or time is up.
 
         What is in the way is told once, until something is sent.
         """
-        while self._waiting:
+        end = time.monotonic() + TURN
+        while self._waiting and time.monotonic() < end:
             event, channel = self._waiting[0]
             try:
                 reason = send_once(self._backend, self._models, event, channel)

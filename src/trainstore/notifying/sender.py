@@ -28,7 +28,7 @@ from trainstore.notifying import targets
 from trainstore.notifying.channels import Channel
 from trainstore.notifying.claims import DeletedError
 from trainstore.notifying.messages import is_sent, wanted
-from trainstore.notifying.relaying import send_once
+from trainstore.notifying.relaying import leave_to_parent, send_once
 from trainstore.recording.listeners import Event
 
 logger = logging.getLogger("trainstore")
@@ -236,6 +236,7 @@ def _renew_in_child() -> None:
         _of_the_parent.append(_sender)  # with its connections, which are the parent's
     _sender, _guard = None, threading.RLock()
     _held.clear()
+    leave_to_parent()
 
 
 _held: list[Sender] = []

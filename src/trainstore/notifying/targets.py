@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -130,16 +131,39 @@ def find(*, asked: bool = False) -> list[Target]:
         texts = read() if asked or _file_counts() else []
         where = str(file_path())
     targets = []
-    for number, text in enumerate(texts, 1):
+    for number, text in enumerate(dict.fromkeys(texts), 1):
         try:
             targets.append(checked(text))
         except InvalidArgumentError as error:
             raise InvalidArgumentError(f"address {number} in {where}: {error}") from None
-    return list(dict.fromkeys(targets))
+    return targets
 
 
 def read() -> list[str]:
-    """The addresses in the file; none if there is no file.
+    """The addresses in the file, each once; none if there is no file.
+
+    Raises:
+        TrainStoreError: It cannot be read, or may be read by others.
+    """
+    return list(dict.fromkeys(filter(_is_address, _lines())))
+
+
+def change(*, add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
+    """Change the addresses in the file; what a user has noted between them stays.
+
+    Raises:
+        TrainStoreError: It cannot be read or written, or may be read by others.
+    """
+    lines = _lines() or ["# Where trainstore sends alerts and ends of runs. Credentials: for nobody else to read."]
+    _write([*(line for line in lines if line not in remove), *add])
+
+
+def _is_address(line: str) -> bool:
+    return bool(line) and not line.startswith("#")
+
+
+def _lines() -> list[str]:
+    """The lines of the file; none if there is no file.
 
     Raises:
         TrainStoreError: It cannot be read, or may be read by others.
@@ -148,14 +172,13 @@ def read() -> list[str]:
     try:
         with path.open(encoding="utf-8") as file:
             _check_private(path, os.fstat(file.fileno()))
-            lines = [line.strip() for line in file]
+            return [line.strip() for line in file]
     except FileNotFoundError:
         return []
     except UnicodeDecodeError:
         raise TrainStoreError(f"{path} is not UTF-8 text: write one address a line") from None
     except OSError as error:
         raise TrainStoreError(f"{path} cannot be read: {error.strerror or type(error).__name__}") from None
-    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _check_private(path: Path, state: os.stat_result) -> None:
@@ -174,7 +197,7 @@ def _check_private(path: Path, state: os.stat_result) -> None:
         )
 
 
-def write(urls: list[str]) -> None:
+def _write(lines: list[str]) -> None:
     """Replace the file: whole or not at all, and for its user alone.
 
     Raises:
@@ -187,8 +210,7 @@ def write(urls: list[str]) -> None:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write("# Where trainstore sends alerts and ends of runs. Credentials: for nobody else to read.\n")
-                file.writelines(f"{url}\n" for url in urls)
+                file.writelines(f"{line}\n" for line in lines)
             partial.replace(path)
         finally:
             with suppress(OSError):

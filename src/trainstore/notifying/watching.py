@@ -5,6 +5,9 @@ and the alerts with a higher id than any before. It reads no steps.
 
 What lies before the first look is history, also if a merge or an import brings it later: it is neither told nor sent.
 Of imported runs nothing is ever sent, as they are another tool's trainings.
+
+A silence is believed if somebody listened: after a machine has slept, a database was away or its clock was put forward,
+every run looks lost until its next heartbeat. Such a loss is told when it has lasted for as long again.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
+from trainstore.models import HEARTBEAT, LOST_AFTER
 from trainstore.queries import Reader
 from trainstore.queries.run_source import RunSource, alias, liveness, run_source
 from trainstore.recording.listeners import END, Event
@@ -25,6 +29,8 @@ from trainstore.values import microseconds_of
 _LATE = timedelta(seconds=60)
 #: A run that was resumed and has ended between two looks is neither running nor new: it is found by its end.
 _JUST_ENDED = timedelta(minutes=10)
+#: Between two looks. In a longer one the heartbeats of all runs may have been missed.
+_GAP = timedelta(seconds=HEARTBEAT)
 _MAX_ALERTS = 1_000  # of one look
 _MAX_IDS = 500  # in one IN list
 _OPEN = ("running", "lost")
@@ -53,7 +59,9 @@ class Watcher:
     def __init__(self, project: str | None = None) -> None:
         self._project = project
         self._since: datetime | None = None  # of the first look, by the database's clock
+        self._looked: datetime | None = None  # at the last look
         self._seen: dict[int, _Seen] = {}  # by the run's id
+        self._doubted: dict[int, datetime] = {}  # since when a loss is doubted
         self._last_run = 0
         self._alerts: set[int] = set()  # those told that the next look may find again
         self._reached: deque[tuple[datetime, int]] = deque()  # when which event was the last
@@ -68,7 +76,8 @@ class Watcher:
         now = reader.now()
         is_first = self._since is None
         self._since = since = self._since or now
-        rows = self._runs(reader, now, is_first)
+        rows = [row for row in self._runs(reader, now, is_first) if not self._is_doubtful(row, now)]
+        self._looked = now
         changes = [change for row in rows for change in self._changes_of(row, now, since, is_first)]
         changes += self._new_alerts(reader, now, since, is_first)
         return sorted(changes, key=lambda change: change.at)
@@ -92,7 +101,17 @@ class Watcher:
         for number in others:
             if number not in rows:  # deleted
                 del self._seen[number]
+                self._doubted.pop(number, None)
         return [rows[number] for number in sorted(rows)]
+
+    def _is_doubtful(self, row: Any, now: datetime) -> bool:
+        """Whether a run seems to be lost since nobody has listened for a while; that it ended is never in doubt."""
+        if row.status == "lost" and row.closed_at is None and self._seen.get(row.id) != (row.attempt, "lost"):
+            has_listened = self._looked is None or now - self._looked < _GAP
+            if not has_listened or row.id in self._doubted:
+                return now - self._doubted.setdefault(row.id, now) < LOST_AFTER
+        self._doubted.pop(row.id, None)
+        return False
 
     def _changes_of(self, row: Any, now: datetime, since: datetime, is_first: bool) -> Iterator[Change]:
         seen, found = self._seen.get(row.id), _Seen(row.attempt, row.status)
@@ -111,8 +130,9 @@ class Watcher:
         elif found.status not in _OPEN:
             event = _event(row, "ended", row.attempt, END, found.status)
             is_new = row.ended_at is not None and row.ended_at >= since
+            was_running = seen is not None and seen.status == "running"  # here: clocks differ, databases are away
             if is_new or seen is not None:
-                yield Change(row.ended_at or now, event, is_sendable and is_new)
+                yield Change(row.ended_at or now, event, is_sendable and (is_new or was_running))
         elif seen is not None and seen.status == "lost" and seen.attempt == found.attempt:
             yield Change(now, _event(row, "heard", row.attempt, 0, "running"), False)
 
@@ -153,7 +173,8 @@ def _columns(reader: Reader, source: RunSource) -> list[Any]:
     run, writer, head = reader.models.run.c, reader.models.writer.c, source.head.c
     return [
         run.id, run.uid, run.name, run.project, run.last_step, run.error, run.ended_at, source.status.label("status"),
-        head.uid.label("attempt"), head.opened_at, head.resumed_from.label("resumed"), writer.heartbeat_at, writer.pid,
+        head.uid.label("attempt"), head.opened_at, head.resumed_from.label("resumed"),
+        writer.heartbeat_at, writer.closed_at, writer.pid,
     ]  # fmt: skip
 
 
