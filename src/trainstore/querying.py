@@ -138,7 +138,7 @@ class QueryMethods:
         Args:
             metric_name: The metric.
             metric_direction: "min" or "max" ("minimize", "maximize"): which is better. None: "min" if the metric's name
-                ends in loss, error, perplexity or the like (mse, wer, …).
+                ends in loss, error, perplexity or the like (mse, wer, …); of a study's objective, as the study says.
             by: "best" ranks by the minimum or maximum over a run's steps, "last" by its last value.
             project, name, status, tag, hyperparams, where, since, until, metrics, summary, limit, columns: As
                 for `list_runs`.

@@ -312,3 +312,14 @@ def test_what_is_best_is_in_the_name(call, database_url):
     for metric in ("eval_loss", "width"):
         assert ranked(metric) == (["low", "high"], "")
         assert ranked(metric, "--max") == (["high", "low"], "")
+
+
+def test_what_is_best_is_in_the_study(call, database_url):
+    """The objective of a study that maximizes it ranks the largest first, which is said."""
+    with TrainStore(database_url) as store:
+        for name, value in (("low", 0.25), ("high", 0.5)):
+            with store.start_run(name, tags={"study.direction": "maximize"}) as run:
+                run.log({"objective": value}, step=0)
+    called = call("best", "objective", "--json", "--store", database_url)
+    assert [run["name"] for run in json.loads(called.out)] == ["high", "low"]
+    assert called.err == "the largest objective is the best, as its study says; --min is the other way\n"

@@ -141,5 +141,7 @@ def test_no_part_of_a_password_is_taken_for_a_host():
         ("json://me:s3cret", "json://…"),
         ("mailto://me:s3@cret@example.com?to=you@example.org", "mailto://example.com/…"),
         ("json://me:s3cret@[::1]:80/path", "json://[::1]:80/…"),
+        ("https://hooks.slack.com/services/T1/B1/s3cret", "https://hooks.slack.com/…"),
+        ("slack://s3cret/B1/C1", "slack://…"),
     ):
         assert Target(address).shown[:-6] == shown, address

@@ -15,7 +15,7 @@ from trainstore.queries import RunRecord, get_best_run, list_runs, list_runs_gro
 
 
 def best(
-    builder: Builder, metric_name: str = "loss", metric_direction: str = "min", **arguments: Any
+    builder: Builder, metric_name: str = "loss", metric_direction: str | None = "min", **arguments: Any
 ) -> RunRecord | None:
     with builder.reader() as reader:
         return get_best_run(reader, metric_name=metric_name, metric_direction=metric_direction, **arguments)
@@ -203,3 +203,25 @@ def test_what_cannot_be_ranked_is_refused(on_sqlite: Builder, arguments: dict[st
     with pytest.raises(InvalidArgumentError) as error:
         best(on_sqlite, **arguments)
     assert all(word in str(error.value) for word in words)
+
+
+def test_a_study_says_which_values_of_its_objective_are_better(builder: Builder) -> None:
+    """No direction has to be passed then; if studies disagree, or for any other metric, it has to."""
+    for name, value in (("low", 0.25), ("high", 0.5)):
+        metrics = {"objective": summary(value, value, value), "score": summary(value, value, value)}
+        builder.run(name, project="up", metrics=metrics, hyperparams={"tag.study.direction": "maximize"})
+        builder.run(name, project="down", metrics=metrics, hyperparams={"tag.study.direction": "minimize"})
+        pair = {"objective_0": summary(value, value, value), "objective_1": summary(value, value, value)}
+        directions = ["maximize", "minimize"]
+        builder.run(name, project="pair", metrics=pair, hyperparams={"tag.study.direction": directions})
+
+    def winner(metric: str, **conditions: Any) -> str:
+        found = best(builder, metric, None, **conditions)
+        assert found is not None
+        return found.name
+
+    assert (winner("objective", project="up"), winner("objective", project="down")) == ("high", "low")
+    assert (winner("objective_0", project="pair"), winner("objective_1", project="pair")) == ("high", "low")
+    for metric, project in (("objective", ["up", "down"]), ("score", "up"), ("objective", "none")):
+        with pytest.raises(InvalidArgumentError, match="pass metric_direction"):
+            winner(metric, project=project)

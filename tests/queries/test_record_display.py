@@ -193,6 +193,7 @@ def test_results_come_before_everything_else() -> None:
     names = ["train_steps", "eval_runtime", "grad_norm", "loss", "eval_loss", "tokens", "val/acc"]
     efforts = ["eval_runtime", "tokens", "train_steps"]
     assert results_first(names) == ["eval_loss", "val/acc", "loss", "grad_norm", *efforts]
+    assert results_first(["train-logloss", "valid-logloss"]) == ["valid-logloss", "train-logloss"]  # as of XGBoost
 
 
 @pytest.mark.parametrize(

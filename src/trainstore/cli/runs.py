@@ -116,18 +116,21 @@ def best(
 ) -> None:
     """Rank runs by METRIC, the best first.
 
-    Without --min or --max the largest is the best if the metric's name ends in accuracy, f1, reward or the like, which
-    is then said; else the smallest.
+    Without --min or --max the largest is the best if the metric's name ends in accuracy, f1, reward or the like, or if
+    it is the objective of a study that maximizes it, which is then said; else the smallest.
     """
     from trainstore import queries
+    from trainstore.queries.directions import study_direction
+    from trainstore.queries.filters import RunFilter
     from trainstore.queries.metric_names import better_direction
     from trainstore.queries.suggestions import closest_metrics
 
     with open_snapshot(url, prefix) as (_, reader):
+        of_study = None if direction else study_direction(reader, metric, RunFilter(**conditions))
         frame = queries.list_runs_grouped_by_metric(
             reader,
             metric_name=metric,
-            metric_direction=direction or better_direction(metric) or "min",
+            metric_direction=direction or of_study or better_direction(metric) or "min",
             by="last" if by_last else "best",
             **conditions,
             hyperparams="differing" if as_json else "varying",
@@ -143,5 +146,6 @@ def best(
             print_json(records(frame))
         else:
             print_table(None, overview(frame), by_importance(frame))
-        if direction is None and better_direction(metric) == "max":
-            click.echo(f"the largest {visible(metric)} is the best, as its name says; --min is the other way", err=True)
+        if direction is None and (of_study or better_direction(metric)) == "max":
+            source = "its study" if of_study else "its name"
+            click.echo(f"the largest {visible(metric)} is the best, as {source} says; --min is the other way", err=True)

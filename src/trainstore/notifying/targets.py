@@ -28,7 +28,9 @@ LOCAL = frozenset({"blink1", "dbus", "gio", "glib", "gnome", "kde", "macosx", "q
 #: No service at all: a list of addresses elsewhere, a file.
 NO_SERVICE = frozenset({"config", "file", "include", "data"})
 #: The schemes whose host is no credential.
-_WITH_HOST = frozenset({"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos", "apprise", "apprises"})
+_WITH_HOST = frozenset(
+    {"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos", "apprise", "apprises", "https"}
+)
 #: A host, with its port. What has not this form may hold a password in which a character was not escaped.
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://\S")

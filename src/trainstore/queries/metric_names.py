@@ -68,7 +68,7 @@ _EFFORT = re.compile(
     r"(?:^|[_/.])(?:runtime|time|per_second|flos|tokens|tokens_seen|tokens_window|train_steps|epoch)\Z"
     r"|^(?:system/|grad_norm/|grad_norm_(?:total|max|min|mean)\Z)"  # of SystemMetrics and GradLogger
 )
-_EVALUATION = re.compile(r"(?:^|[_/.])(?:eval|val|valid|validation|test|dev)(?:$|[_/.])")
+_EVALUATION = re.compile(r"(?:^|[_/.-])(?:eval|val|valid|validation|test|dev)(?:$|[_/.-])")
 
 
 def better_direction(metric: str) -> str | None:

@@ -13,6 +13,7 @@ from trainstore.errors import InvalidArgumentError, RunNotFoundError
 from trainstore.models import NAMESPACES, Models
 from trainstore.queries import filters
 from trainstore.queries.columns import hyperparam_columns, metric_columns
+from trainstore.queries.directions import direction_of
 from trainstore.queries.filters import RunFilter
 from trainstore.queries.frames import BOOLEAN, COUNT, INTEGER, NUMBER, TEXT, TIME, assemble, fixed_columns, parse
 from trainstore.queries.main_columns import SHORT_COLUMNS, Asked, asked_for, by_interest, main_metrics
@@ -21,7 +22,6 @@ from trainstore.queries.reader import Reader, RunKey, among, resolve_run
 from trainstore.queries.records import RunRecord
 from trainstore.queries.run_source import liveness, run_source
 from trainstore.queries.sorting import in_order
-from trainstore.queries.suggestions import closest_metrics
 from trainstore.values import INT64_MAX, index_of, stored_name
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ RUN_COLUMNS = (
 )
 SORT_COLUMNS = (("sort_metric_value", NUMBER), ("sort_metric_step", INTEGER))
 SUMMARIES = ("last", "min", "max")
-_LONG_DIRECTIONS = {"minimize": "min", "maximize": "max"}
 
 
 def list_runs(
@@ -207,27 +206,12 @@ def _all_runs(models: Models, *more: ColumnElement[Any]) -> tuple[Select[Any], C
     return source.statement.with_only_columns(*columns, *more, maintain_column_froms=True), source.status
 
 
-def _direction_of(reader: Reader, metric: str, direction: str | None) -> str:
-    """ "min" or "max": as asked for, else as the metric's name says."""
-    if direction is None:
-        # A guess that more is better would rank a metric such as "score" the wrong way round without a word.
-        if better_direction(metric) != "min":
-            raise InvalidArgumentError(
-                f"pass metric_direction='min' or 'max' for {metric!r}: it may only be left out for names that end in "
-                f"loss, error, perplexity or the like{closest_metrics(reader, metric)}"
-            )
-        return "min"
-    direction = _LONG_DIRECTIONS.get(direction, direction)
-    check_choice("metric_direction", direction, ("min", "max"))
-    return direction
-
-
 def _ranked(
     reader: Reader, metric: str, direction: str | None, by: str, chosen: RunFilter, limit: int | None
 ) -> Select[Any]:
     if not isinstance(metric, str) or not metric:
         raise InvalidArgumentError(f"metric_name {metric!r} is not the name of a metric; pass a str")
-    direction = _direction_of(reader, metric, direction)
+    direction = direction_of(reader, metric, direction, chosen)
     check_choice("by", by, ("best", "last"))
     statement, status = _all_ranked(reader.models, direction, by)
     of_metric = reader.models.metric_summary.c.metric == stored_name(metric)

@@ -11,6 +11,7 @@ function summary(metric, more = {}) {
 test("a metric's name says which values are good", () => {
   const expected = {
     loss: "min", eval_loss: "min", "val/perplexity": "min", loss_window: "min", eval_accuracy: "max", "test/f1": "max",
+    "valid-auc": "max", "test-logloss-mean": "min",
     learning_rate: null, grad_norm_total: null, loss_weight: null, rouge1: "max",
   }; // prettier-ignore
   for (const [metric, direction] of Object.entries(expected)) assert.equal(directionOf(metric), direction, metric);
@@ -23,6 +24,11 @@ test("results of evaluations come first, and the effort last", () => {
     "loss",
     "learning_rate",
   ]);
+});
+
+test("the boosting libraries' names, with a hyphen, are read in the same way", () => {
+  const names = ["train-logloss", "valid-logloss", "validation_0-auc"];
+  assert.deepEqual(watchedFirst(names.map((name) => summary(name))).map(({ metric }) => metric), ["valid-logloss", "validation_0-auc", "train-logloss"]);
 });
 
 test("the best value is the lowest loss, the highest accuracy, and none of what is neither", () => {

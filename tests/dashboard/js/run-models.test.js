@@ -1,7 +1,7 @@
 // Samples and hyperparameters in the order in which they are read.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { factsBySpace } from "../../../src/trainstore/dashboard/assets/run-facts-model.js";
+import { factsBySpace, textOf } from "../../../src/trainstore/dashboard/assets/run-facts-model.js";
 import { sampleSets, stepsSideBySide } from "../../../src/trainstore/dashboard/assets/run-samples-model.js";
 
 /** A table as the server sends it. */
@@ -71,4 +71,14 @@ test("defaults are left out until they are asked for", () => {
   const keys = (all) => factsBySpace(facts, ["hp"], "", all)[0].facts.map(({ key }) => key);
   assert.deepEqual(keys(false), ["optim"]);
   assert.deepEqual(keys(true), ["layers.10", "optim"]);
+});
+
+test("a mapping is shown in lines, and what is nested deeper under dotted names", () => {
+  assert.equal(textOf({ class: "Adam", betas: [0.9, 0.999], schedule: { warmup: 10, decay: {} } }), [
+    "class: Adam",
+    "betas: [0.9,0.999]",
+    "schedule.warmup: 10",
+    "schedule.decay: {}",
+  ].join("\n"));
+  assert.deepEqual([textOf("Adam"), textOf([1, 2]), textOf(null), textOf({})], ["Adam", "[1,2]", "null", "{}"]);
 });

@@ -2,9 +2,9 @@
 
 /** @typedef {import("./types.js").MetricSummary} MetricSummary */
 
-const EVALUATED = /(?:^|[_/.])(?:eval|val|valid|validation|test|dev)(?:$|[_/.])/;
+const EVALUATED = /(?:^|[_/.-])(?:eval|val|valid|validation|test|dev)(?:$|[_/.-])/;
 const LESS_IS_BETTER = /(?:loss|error|err|perplexity|ppl|mse|rmse|mae|mape|nll|bpc|bpb|wer|cer|ter|fid|kl)$/;
-const MORE_IS_BETTER = /(?:^|[_/.])(?:acc|accuracy|f1|precision|recall|auc|auroc|bleu|rouge\w*|reward|score|iou|map|r2)$/;
+const MORE_IS_BETTER = /(?:^|[_/.-])(?:acc|accuracy|f1|precision|recall|auc|auroc|bleu|rouge\w*|reward|score|iou|map|r2)$/;
 const EFFORT = /(?:^|[_/.])(?:runtime|time|per_second|flos|tokens|tokens_seen|epoch|steps)$|^system\/|norm[_/]/;
 
 /**
@@ -13,7 +13,7 @@ const EFFORT = /(?:^|[_/.])(?:runtime|time|per_second|flos|tokens|tokens_seen|ep
  * @returns {"min"|"max"|null}
  */
 export function directionOf(metric) {
-  const name = metric.toLowerCase().replace(/(?:[_/.](?:window|mean|avg|ema|epoch|step))+$/, "");
+  const name = metric.toLowerCase().replace(/(?:[_/.-](?:window|mean|avg|ema|epoch|step))+$/, "");
   if (LESS_IS_BETTER.test(name)) return "min";
   return MORE_IS_BETTER.test(name) ? "max" : null;
 }

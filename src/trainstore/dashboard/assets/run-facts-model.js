@@ -35,3 +35,33 @@ export function factsBySpace(facts, namespaces, search, all = true) {
     })
     .filter(({ of }) => of > 0);
 }
+
+/**
+ * A value as text: a mapping in lines, a name and its value each; what is nested deeper has a dotted name.
+ * @param {unknown} value
+ * @returns {string}
+ */
+export function textOf(value) {
+  if (!isMapping(value)) return plainValue(value);
+  return leaves("", value)
+    .map(([name, leaf]) => `${name}: ${plainValue(leaf)}`)
+    .join("\n");
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {[name: string, value: unknown][]}
+ */
+function leaves(name, value) {
+  if (!isMapping(value)) return [[name, value]];
+  return Object.entries(value).flatMap(([part, leaf]) => leaves(name ? `${name}.${part}` : part, leaf));
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is Record<string, unknown>}
+ */
+function isMapping(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length > 0;
+}

@@ -2,7 +2,7 @@
 import { databaseNow } from "./clock.js";
 import { fill, h } from "./dom.js";
 import { formatAgo, formatCell, formatNumber, formatTime } from "./format.js";
-import { factsBySpace } from "./run-facts-model.js";
+import { factsBySpace, textOf } from "./run-facts-model.js";
 import { eventText, plainValue } from "./run-marks.js";
 import { changedFacts } from "./run-tree.js";
 import { settled } from "./signals.js";
@@ -93,7 +93,7 @@ function countText(found, of) {
  */
 function factRowOf({ key, id, value, kind }, changes) {
   const changed = changes.get(id) ?? [];
-  const text = typeof value === "number" || kind === "boolean" ? formatCell(value, kind) : plainValue(value);
+  const text = typeof value === "number" || kind === "boolean" ? formatCell(value, kind) : textOf(value);
   const exact = typeof value === "number" ? String(value) : null; // the cell is rounded
   const history = changed.map(({ attempt, old, new: now }) =>
     h("div", { class: "small changed" }, `attempt ${attempt}: ${plainValue(old) || "unset"} → ${plainValue(now)}`),
