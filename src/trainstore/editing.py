@@ -21,9 +21,8 @@ from trainstore.recording.deletion import delete_run
 from trainstore.recording.editing import edit_name, edit_notes, edit_tags
 from trainstore.recording.recovery import Recovered
 from trainstore.recording.service import RecordingService
-from trainstore.redaction import redact_text
 from trainstore.run import FINAL_STATUSES, MAX_ERROR, canonical_tags
-from trainstore.values import plain_text, stored_label
+from trainstore.values import stored_label, stored_text
 
 
 class EditMethods:
@@ -110,7 +109,7 @@ class EditMethods:
             raise InvalidArgumentError(f"notes {notes!r} is not a str")
         with self._reader() as reader:
             key = queries.resolve_run(reader, run)
-        text = redact_text(plain_text(notes))
+        text = stored_text(notes)
         with self._transaction() as connection:
             return edit_notes(connection, self._service.statements, key.uid, text, append=append)
 
@@ -160,7 +159,7 @@ class EditMethods:
             raise InvalidArgumentError(f"status {status!r} is not one of {', '.join(FINAL_STATUSES)}")
         if reason is not None and not isinstance(reason, str):
             raise InvalidArgumentError(f"reason {reason!r} is not a str")
-        text = redact_text(plain_text(reason, MAX_ERROR)) if reason else None
+        text = stored_text(reason, MAX_ERROR) if reason else None
         with self._reader() as reader:
             key = queries.resolve_run(reader, run)
         self.recovered = self._recover()  # a process that was just killed here is not alive, and may have told its end

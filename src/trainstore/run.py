@@ -38,15 +38,15 @@ from trainstore.recording.records import (
     tag_record,
 )
 from trainstore.recording.service import RecordingService
-from trainstore.redaction import redact, redact_text
+from trainstore.redaction import redact
 from trainstore.values import (
     MAX_STEP,
     Json,
     canonical,
     canonical_hyperparams,
     index_of,
-    plain_text,
     stored_label,
+    stored_text,
 )
 
 logger = logging.getLogger("trainstore")
@@ -332,7 +332,7 @@ class ActiveRun:
             notes: The text; secrets are redacted. The empty text removes them.
         """
         try:
-            details = {"notes": plain_text(redact_text(str(notes)))}
+            details = {"notes": stored_text(notes)}
             self._append(event_record("note", self._edit_time(), None, details))
         except Exception as error:  # noqa: BLE001 - __str__ may raise
             self._failed("notes", error)
@@ -458,7 +458,7 @@ class ActiveRun:
             self.flush(timeout)
 
     def _record_end(self, status: str, error: str | None, *, shown: str | None = None, at: int | None = None) -> None:
-        text = None if error is None else plain_text(redact_text(str(error)), MAX_ERROR)
+        text = None if error is None else stored_text(error, MAX_ERROR)
         try:
             at = now() if at is None else at
             self._append(status_record(status if self._finished is None else None, text, at))
@@ -503,7 +503,7 @@ class ActiveRun:
                 name=self.name,
                 uid=self.uid,
                 status=self.status,
-                error=None if error is None else redact_text(str(error)),
+                error=None if error is None else stored_text(error, MAX_ERROR),
                 step=step if step > self.start_step else None,
                 seconds=(ended_at - self._attempt["opened_at"]) / 1e6,
                 namesakes=recorder.source.namesakes,
@@ -612,16 +612,16 @@ class ActiveRun:
             return self._recorder
 
     def _refuse(self, reason: str, step: object, metrics: Json) -> None:
-        reason = redact_text(reason)
+        reason = stored_text(reason, 500)
         self._warn_once(reason)
-        details = {"reason": plain_text(reason, 500), "step": redact(canonical(step)), "metrics": metrics}
+        details = {"reason": reason, "step": redact(canonical(step)), "metrics": metrics}
         self._append(event_record("refused", now(), None, details))
 
     def _failed(self, what: str, error: Exception) -> None:
         key = f"{what}: {type(error).__name__}"
         if key not in self._warned:
             self._warned.add(key)
-            logger.warning("run %s: %s could not be recorded (%s); the training goes on", self.uid, what, error)
+            logger.warning("run %s: %s could not be recorded (%s); the training goes on", self.uid, what, _said(error))
 
     def _warn_once(self, message: str) -> None:
         message = message[:500]
@@ -665,9 +665,9 @@ def _step_of_event(step: object) -> int | None:
 
 
 def _said(text: object) -> str:
-    """A text as an alert keeps it, even if its ``str()`` raises."""
+    """A text that is stored or logged, even if its ``str()`` raises."""
     try:
-        return plain_text(redact_text(str(text)))
+        return stored_text(text)
     except Exception:  # noqa: BLE001
         return f"<{type(text).__name__}>"
 

@@ -49,7 +49,7 @@ from typing import Any, NamedTuple
 
 from trainstore.arrays import MAX_ELEMENTS, describe, elements, is_array, is_table, size_of
 from trainstore.configs import plain_config
-from trainstore.redaction import redact, redact_text
+from trainstore.redaction import LONGEST_SECRET, redact, redact_text
 from trainstore.reprs import stable_repr, stable_str
 from trainstore.times import iso_text
 
@@ -216,7 +216,9 @@ def _as_repr(value: object) -> Json:
     except Exception:  # noqa: BLE001 - a raising __repr__ must not cost the record
         text = f"<{type(value).__name__} whose repr() fails>"
     if len(text) > MAX_REPR_LENGTH:
-        text = f"{text[:MAX_REPR_LENGTH]}… ({len(text) - MAX_REPR_LENGTH} more characters)"
+        # Now, and with what follows: of a secret that is cut in two, the first half could not be known later.
+        begin = redact_text(text[: MAX_REPR_LENGTH + LONGEST_SECRET])[:MAX_REPR_LENGTH]
+        text = f"{begin}… ({len(text) - MAX_REPR_LENGTH} more characters)"
     return _marked(text)
 
 
@@ -316,6 +318,18 @@ def plain_text(text: object, limit: int = MAX_REPR_LENGTH) -> str:
     """``text`` as both databases take it: NUL and lone surrogates escaped, cut at ``limit`` characters."""
     result = _escape(text if isinstance(text, str) else str(text))
     return result if len(result) <= limit else f"{result[:limit]}…"
+
+
+def stored_text(text: object, limit: int = MAX_REPR_LENGTH) -> str:
+    """Any text that is stored by itself, such as notes or an error: `plain_text` without secrets.
+
+    It is cut before it is searched, or a text of some megabytes would hold up the training; behind the cut there is
+    enough to know a secret that is cut in two.
+    """
+    given = text if isinstance(text, str) else str(text)
+    result = _escape(redact_text(given[: limit + LONGEST_SECRET]))
+    is_whole = len(given) <= limit + LONGEST_SECRET and len(result) <= limit
+    return result if is_whole else f"{result[:limit]}…"
 
 
 def canonical_hyperparams(values: object) -> dict[str, Json]:

@@ -142,6 +142,11 @@ LONG = [
     "\\" * 100_000 + "token=", "token=" * 16_000, "--token " * 12_000, "x-" * 50_000 + "token", "glpat-." * 14_000,
     "machine a login b " * 5_000, " " * 100_000 + "token=", "a=\\" * 30_000 + "token", "token=a(" * 12_000,
     "https://" + "x" * 100_000, "docker login -u " * 6_000, "authorization: " * 7_000, "api/webhooks/" * 8_000,
+    "a://b:c/" * 12_000, "a://b:" + "c" * 50_000 + "/" + "d" * 50_000, "slack://" * 12_000,
+    "\x1b[1m" * 25_000 + "token=", "1m\x1b[" * 20_000, "token is " * 11_000, "api key " * 12_000, "('a','" * 16_000,
+    "wandb login " * 8_000, "--token', '" * 9_000,
+    "\\n" * 50_000 + "key=", "token=`" * 14_000, "key: str | None " * 6_000,
+    "1-" * 50_000 + " token=a" + "1-" * 50_000,
 ]  # fmt: skip
 
 

@@ -128,7 +128,7 @@ def test_numbers_are_not_searched(store: TrainStore, monkeypatch: pytest.MonkeyP
     called: list[object] = []
     monkeypatch.setattr("trainstore.run.redact", called.append)
     monkeypatch.setattr("trainstore.recording.metrics.redact_item", lambda *arguments: called.append(arguments))
-    monkeypatch.setattr("trainstore.run.redact_text", called.append)
+    monkeypatch.setattr("trainstore.run.stored_text", called.append)
     with store.start_run() as run:
         run.log({"token": 1, "loss": 0.5, "pass": True, "nothing": None}, step=3, epoch=0.5)
     assert called == []

@@ -12,10 +12,9 @@ from trainstore.dashboard.run_details import etag_of
 from trainstore.errors import InvalidArgumentError
 from trainstore.queries import Reader
 from trainstore.recording.editing import edit_name, edit_notes, edit_tags
-from trainstore.redaction import redact_text
 from trainstore.run import canonical_tags
 from trainstore.store import TrainStore
-from trainstore.values import plain_text, stored_label
+from trainstore.values import stored_label, stored_text
 
 FIELDS = ("tags", "notes", "name")
 
@@ -88,6 +87,6 @@ def _checked(change: Mapping[str, Any]) -> tuple[dict[str, Any], set[str], str |
     return (
         canonical_tags({key: value for key, value in tags.items() if value is not None}),
         {stored_label(key) for key, value in tags.items() if value is None},
-        redact_text(plain_text(notes or "")) if "notes" in change else None,
+        stored_text(notes or "") if "notes" in change else None,
         stored_label(name) if "name" in change else None,
     )

@@ -18,8 +18,7 @@ from trainstore.importing.sessions import SessionImport
 from trainstore.importing.stored import StoredRun, look
 from trainstore.recording.deletion import revive
 from trainstore.recording.flush import RunDeletedError
-from trainstore.redaction import redact_text
-from trainstore.values import plain_text, time_of
+from trainstore.values import stored_text, time_of
 
 
 class RunImport:
@@ -37,9 +36,7 @@ class RunImport:
             source=context.tool,
             parent=context.parent_uid(run),
         )
-        self.report = ImportedRun(
-            self.uid, self.fields["name"], self.fields["project"], plain_text(redact_text(run.where), 1_000)
-        )
+        self.report = ImportedRun(self.uid, self.fields["name"], self.fields["project"], stored_text(run.where, 1_000))
         self.writers = [made_uid(context.tool, "session", session.identity) for session in run.sessions]
         written = [session.written_at for session in run.sessions if session.written_at is not None]
         self.written_at = max(written, default=None)

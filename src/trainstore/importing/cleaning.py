@@ -10,9 +10,9 @@ from trainstore.models import NAMESPACES
 from trainstore.recording.merging import own_details
 from trainstore.recording.metrics import Metrics, axis_value, json_object, move_axes
 from trainstore.recording.records import Record, event_record, hyperparam_record, status_record, step_record
-from trainstore.redaction import redact, redact_text
+from trainstore.redaction import redact
 from trainstore.run import FINAL_STATUSES, MAX_ERROR, canonical_tags
-from trainstore.values import MAX_STEP, Json, canonical, canonical_hyperparams, index_of, plain_text, stored_label
+from trainstore.values import MAX_STEP, Json, canonical, canonical_hyperparams, index_of, stored_label, stored_text
 
 LATEST = 250_000_000_000_000_000  # microseconds since 1970; a datetime ends at the year 9999
 _REASON = "a step is an int from 0 to 2^63 - 1"
@@ -34,7 +34,7 @@ class Cleaner:
             namespace = entry.namespace if entry.namespace in NAMESPACES else "hp"
             return hyperparam_record(namespace, canonical_hyperparams(entry.values))
         if isinstance(entry, Notes):
-            return event_record("note", time_within(entry.at), None, {"notes": plain_text(redact_text(entry.text))})
+            return event_record("note", time_within(entry.at), None, {"notes": stored_text(entry.text)})
         if isinstance(entry, Event):
             step = index_of(entry.step)
             step = step if step is not None and 0 <= step <= MAX_STEP else None
@@ -63,7 +63,7 @@ class Cleaner:
 
     def _end(self, entry: End) -> Record:
         status = entry.status if entry.status in FINAL_STATUSES else "finished"
-        error = None if entry.error is None else plain_text(redact_text(entry.error), MAX_ERROR)
+        error = None if entry.error is None else stored_text(entry.error, MAX_ERROR)
         return status_record(status, error, time_within(entry.at))
 
 
@@ -88,9 +88,9 @@ def attempt_fields(session: Session) -> dict[str, Any]:
     facts = session.facts
     commit, dirty, command, versions = (facts.get(n) for n in ("git_commit", "git_dirty", "command", "versions"))
     return {
-        "git_commit": plain_text(redact_text(commit))[:64] if isinstance(commit, str) and commit else None,
+        "git_commit": stored_text(commit)[:64] if isinstance(commit, str) and commit else None,
         "git_dirty": dirty if isinstance(dirty, bool) else None,
-        "command": plain_text(redact_text(command), 10_000) if isinstance(command, str) and command else None,
+        "command": stored_text(command, 10_000) if isinstance(command, str) and command else None,
         "host": host_of(session) or None,
         "versions": redact(canonical(versions)) if isinstance(versions, Mapping) and versions else None,
     }
@@ -98,7 +98,7 @@ def attempt_fields(session: Session) -> dict[str, Any]:
 
 def host_of(session: Session) -> str:
     """The machine that a session ran on; the empty text if the source does not say."""
-    return plain_text(redact_text(str(session.host or "")), 255)
+    return stored_text(session.host or "", 255)
 
 
 def label(text: object) -> str:
@@ -108,7 +108,7 @@ def label(text: object) -> str:
 
 def told(text: str) -> str:
     """What a report says of a source: in it may stand what the source says."""
-    return plain_text(redact_text(text), 500)
+    return stored_text(text, 500)
 
 
 def time_within(at: int) -> int:

@@ -21,8 +21,7 @@ from trainstore.models import LOST_AFTER
 from trainstore.recording.flush import Source
 from trainstore.recording.opening import joined_attempt
 from trainstore.recording.records import Record, attempt_record, event_record, now, run_record, status_record
-from trainstore.redaction import redact_text
-from trainstore.values import plain_text
+from trainstore.values import stored_text
 
 if TYPE_CHECKING:
     from trainstore.importing.bringing import RunImport
@@ -340,4 +339,4 @@ def _start_over(_acked: int) -> None:
 
 def _cleaned(left_out: Mapping[str, int]) -> Counter[str]:
     """Counts by names without secrets, as they are stored."""
-    return Counter({plain_text(redact_text(name), 200): count for name, count in left_out.items()})
+    return Counter({stored_text(name, 200): count for name, count in left_out.items()})

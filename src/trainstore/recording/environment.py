@@ -16,7 +16,7 @@ from typing import Any
 from trainstore import __version__
 from trainstore.recording.journal import hostname
 from trainstore.redaction import redact_arguments
-from trainstore.values import plain_text
+from trainstore.values import plain_text, stored_text
 
 logger = logging.getLogger("trainstore")
 
@@ -76,7 +76,7 @@ def _git_output(*arguments: str) -> str | None:
 
 
 def _command() -> str:
-    return plain_text(" ".join(redact_arguments(sys.argv)), 10_000)
+    return stored_text(" ".join(redact_arguments(sys.argv)), 10_000)
 
 
 def _versions() -> dict[str, str]:

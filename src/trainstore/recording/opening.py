@@ -13,8 +13,7 @@ from trainstore.errors import InvalidArgumentError
 from trainstore.recording.environment import attempt_facts
 from trainstore.recording.records import now
 from trainstore.recording.statements import Statements
-from trainstore.redaction import redact_text
-from trainstore.values import MAX_STEP, index_of, microseconds_of, plain_text, stored_label
+from trainstore.values import MAX_STEP, index_of, microseconds_of, stored_label, stored_text
 
 T = TypeVar("T")
 
@@ -49,9 +48,9 @@ def new_run(
         "project": stored_label(project),
         "name": stored_label(name),
         "started_at": now(),
-        "source": plain_text(source),
-        "notes": None if notes is None else plain_text(redact_text(notes)),
-        "model_name": None if model_name is None else plain_text(model_name),
+        "source": stored_text(source),
+        "notes": None if notes is None else stored_text(notes),
+        "model_name": None if model_name is None else stored_text(model_name),
         "parent": parent,
         "parent_step": parent_step,
     }
