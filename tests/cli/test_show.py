@@ -134,6 +134,16 @@ def test_long_lists_of_events_are_counted(call, store, database_url, monkeypatch
     assert "{'key': 'w', 'bins': [0, 1, 2, '… 65 in all'], 'items': [{'shape': [8, 8, 3]}]}" in shown
 
 
+def test_a_traceback_in_an_event_has_its_lines(call, store, database_url, monkeypatch):
+    """Below the event's other details."""
+    with store.start_run(name="failed") as run:
+        run.log_event("exception", {"traceback": "Traceback:\n  File x\nValueError\n", "rank": 0})
+    monkeypatch.setenv("TRAINSTORE_URL", database_url)
+    shown = [line for line in lines(call("show", "failed", "--section", "events")) if line][-4:]
+    assert shown[0].endswith("exception {'rank': 0}")
+    assert shown[1:] == ["traceback: Traceback:", "File x", "ValueError"]
+
+
 def test_json_has_everything(call, resumed):
     """Attempts, children, the duration in seconds and the best values beside what it had."""
     shown = json.loads(call("show", "r", "--json").out)

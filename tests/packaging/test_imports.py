@@ -54,6 +54,27 @@ def test_only_the_server_needs_its_extra(start_script):
     assert script.finish() == ["[]"]
 
 
+def test_the_callback_says_what_to_install(start_script):
+    """Without transformers, or without torch, as with every adapter whose library is missing."""
+    for library in ("transformers", "torch"):
+        script = start_script(
+            f"""
+            import sys
+            sys.modules["{library}"] = None
+            from trainstore.integrations.libraries import MissingLibraryError
+            try:
+                import trainstore.integrations.transformers
+            except MissingLibraryError as error:
+                print(error)
+            """,
+            libraries=None,
+        )
+        assert script.finish() == [
+            f"trainstore.integrations.transformers needs {library}, which is not installed: "
+            "pip install 'trainstore[transformers]'"
+        ]
+
+
 def test_imports_only_go_down():
     """The floors of the house hold, and every module has one (import-linter, pyproject.toml)."""
     done = subprocess.run(

@@ -157,6 +157,12 @@ def _event_text(kind: str, details: Any) -> str:
         return ": ".join(str(details[part]) for part in ("level", "title", "text") if details.get(part))
     if kind == "import" and isinstance(details, dict) and isinstance(details.get("points"), int):
         return "; ".join(_import_parts(details))
+    if isinstance(details, dict):
+        whole = {name: text for name, text in details.items() if isinstance(text, str) and "\n" in text}  # a traceback
+        rest = {name: value for name, value in details.items() if name not in whole}
+        return "\n".join(
+            [str(_without_long_lists(rest)), *(f"{name}: {text.rstrip()}" for name, text in whole.items())]
+        )
     return "" if details is None else str(_without_long_lists(details))
 
 
@@ -268,7 +274,7 @@ def _print_lines(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
         table.add_column(no_wrap=True, overflow="ellipsis")
     table.add_column(overflow="fold", ratio=1)
     for place, row in enumerate(rows):
-        table.add_row(*(Text(visible(value), style="" if place else "dim") for value in row))
+        table.add_row(*(Text(visible_lines(value), style="" if place else "dim") for value in row))
     console.print(table)
     console.print()
 

@@ -149,7 +149,8 @@ function hatch(pen, left, top, right, bottom, colour) {
  */
 export function paintPoints(pen, { x, plot, points, look, lanes }) {
   let [taken, raised] = [-Infinity, false];
-  for (const { at, kind, colour } of [...points].sort((a, b) => a.at - b.at)) {
+  const alertsLast = (/** @type {{kind: string}} */ { kind }) => Number(kind === "alert"); // no other sign hides them
+  for (const { at, kind, colour } of [...points].sort((a, b) => a.at - b.at || alertsLast(a) - alertsLast(b))) {
     const place = x.pixel(at);
     if (!(place >= plot.left && place <= plot.right)) continue;
     raised = place - taken < SIGN_WIDTH && !raised; // where two would lie on each other, one stands above

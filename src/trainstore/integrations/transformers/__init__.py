@@ -26,7 +26,11 @@ Inside::
     incomplete.py         what could not be read; foreign.py: other libraries' trainers, whose events may lack fields
 """
 
-from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from trainstore.integrations.libraries import needs
+
+with needs("transformers", "torch", extra="transformers"):
+    import torch  # noqa: F401 - its absence is told here
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from trainstore.integrations.transformers.callback import TrainStoreCallback, record
 from trainstore.integrations.transformers.checkpoint import STATE_KEY
