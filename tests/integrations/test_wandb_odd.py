@@ -196,6 +196,7 @@ def test_the_environment_and_settings_are_heard(store: TrainStore, monkeypatch: 
     wandb.finish()
     record = only_run(store)
     assert record.notes == "of-env-notes"
+    assert store.list_events(record, kind="note").empty  # nobody changed them
     assert record.tags == {
         "a": True,
         "b": True,

@@ -151,6 +151,7 @@ class Recording:
         name: str | None = None,
         project: str | None = None,
         hyperparams: Mapping[str, Any] | None = None,
+        notes: str | None = None,
         parent: Any | None = None,
         parent_step: int | None = None,
         rank: int = 0,
@@ -161,7 +162,7 @@ class Recording:
         Args:
             name, project: The run's, unless the user gave them.
             hyperparams: What is known of the training; of two with the same name, the user's is kept.
-            parent, parent_step, rank: As for `TrainStore.start_run`.
+            notes, parent, parent_step, rank: As for `TrainStore.start_run`.
             overrides_name: Whether ``name`` counts even if the user gave one: for the second run of a name and others.
 
         Returns:
@@ -175,6 +176,7 @@ class Recording:
                 name if overrides_name else self._name or name,
                 project=self._project or project,
                 tags=self._tags,
+                notes=notes,
                 parent=parent,
                 parent_step=parent_step,
                 source=self._source,

@@ -156,7 +156,7 @@ def _begin(recording: Recording, settings: Settings, config: dict[str, Any], *, 
     if settings.run_id is None:
         if settings.resume == "auto":
             warn_once("wandb.init: resume='auto' needs the id of a run (id=…, WANDB_RUN_ID); a new run begins")
-        return _begun(recording, recording.begin(), settings, config)
+        return Run(recording, recording.begin(notes=settings.run_notes), settings, config=config, first_row=0)
     return _resumed(recording, settings, config)
 
 
@@ -185,8 +185,7 @@ def _resumed(recording: Recording, settings: Settings, config: dict[str, Any], s
     active = recording.resume(uid, kept)
     run = Run(recording, active, settings, config={**record.hyperparams, **config}, first_row=kept + 1, resumed=True)
     run.summary._before.update(record.metrics)
-    if settings.run_notes and active is not None:
-        active.set_notes(settings.run_notes)
+    _note(active, settings)
     return _renamed(run)
 
 
@@ -213,16 +212,21 @@ def _forked(recording: Recording, settings: Settings, config: dict[str, Any], or
     """A new run from a step of another, whose configuration it takes over."""
     found = _find(recording, settings, origin.run)
     inherited = recording.store.get_run(found).hyperparams if found is not None else {}
-    active = recording.begin(hyperparams=inherited, parent=found or _uid(settings, origin.run), parent_step=origin.step)
-    return _begun(recording, active, settings, {**inherited, **config}, first_row=origin.step + 1)
+    parent = found or _uid(settings, origin.run)
+    notes = settings.run_notes
+    active = recording.begin(hyperparams=inherited, notes=notes, parent=parent, parent_step=origin.step)
+    return Run(recording, active, settings, config={**inherited, **config}, first_row=origin.step + 1)
 
 
-def _begun(
-    recording: Recording, active: ActiveRun | None, settings: Settings, config: dict[str, Any], first_row: int = 0
-) -> Run:
+def _begun(recording: Recording, active: ActiveRun | None, settings: Settings, config: dict[str, Any]) -> Run:
+    """A run whose id is known before it begins, from its first step."""
+    _note(active, settings)
+    return Run(recording, active, settings, config=config, first_row=0)
+
+
+def _note(active: ActiveRun | None, settings: Settings) -> None:
     if settings.run_notes and active is not None:
         active.set_notes(settings.run_notes)
-    return Run(recording, active, settings, config=config, first_row=first_row)
 
 
 def _next_row(active: ActiveRun | None) -> int:
