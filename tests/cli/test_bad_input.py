@@ -1,6 +1,7 @@
 """What a person gets wrong, for every command: one line, exit code 1, nothing changed."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,14 @@ def is_one_line(called, words):
     assert words in called.err
     assert called.err.startswith("Error: ")
     assert called.err.count("\n") == 1
+
+
+def test_a_demo_without_its_libraries_leaves_no_store(call, tmp_path, monkeypatch):
+    """It says what to install first."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    is_one_line(call("demo"), "the demo needs accelerate: pip install 'trainstore[transformers]'")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", [*ON_A_RUN, *ON_A_STORE], ids=" ".join)

@@ -47,10 +47,11 @@ def demo(url: str, prefix: str, as_json: bool, steps: int, trainer: str) -> None
 
     from trainstore import queries
     from trainstore.commands import command_on, options_of
-    from trainstore.demo import PROJECT, run_demo
+    from trainstore.demo import PROJECT, check_libraries, run_demo
     from trainstore.notices import QUIET_VARIABLE
 
     os.environ.setdefault(QUIET_VARIABLE, "1")  # its own table tells it
+    check_libraries()  # before a store is made
     with open_store(url, prefix, make=True) as store:
         with progress_bar(not as_json) as progress:
             results = run_demo(store, trainer=trainer, steps=steps, progress=progress)

@@ -80,6 +80,18 @@ def blocks(text: bytes) -> list[dict[str, Tensor]]:
     return [{"input_ids": row, "labels": row} for row in tokens]
 
 
+def check_libraries() -> None:
+    """Raise `MissingTrainingLibraryError` if transformers, torch or accelerate is not installed."""
+    try:
+        import accelerate  # noqa: F401
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise MissingTrainingLibraryError(
+            f"the demo needs {error.name}: pip install 'trainstore[transformers]'"
+        ) from error
+
+
 def run_demo(
     store: TrainStore, *, trainer: str = "transformers", steps: int = STEPS, progress: Progress | None = None
 ) -> list[DemoRun]:
@@ -94,14 +106,8 @@ def run_demo(
     Raises:
         MissingTrainingLibraryError: transformers, torch or accelerate is not installed.
     """
-    try:
-        import accelerate  # noqa: F401
-        import torch  # noqa: F401
-        import transformers
-    except ImportError as error:
-        raise MissingTrainingLibraryError(
-            f"the demo needs {error.name}: pip install 'trainstore[transformers]'"
-        ) from error
+    check_libraries()
+    import transformers
 
     transformers.utils.logging.set_verbosity_error()
     train = import_module(f"trainstore.demo.{TRAINERS[trainer]}").train
