@@ -137,6 +137,33 @@ def test_a_training_resumes_as_the_next_attempt_of_its_checkpoint_s_run(store: T
     assert events["details"].tolist()[0] == {"path": str(tmp_path / "checkpoint_3.pt")}
 
 
+def test_a_checkpoint_is_an_event_whenever_it_is_written(store: TrainStore, tmp_path: Path) -> None:
+    """Also under the same name again; not once more when the handler itself is loaded (``include_self``)."""
+
+    def trained(epochs: int, load: bool) -> None:
+        trainer, _ = make_trainer()
+        logger = TrainStoreLogger(store, trainer=trainer)
+        record_loss(logger, trainer)
+        parts = {"trainer": trainer, "logger": logger}
+        folder = DiskSaver(tmp_path, require_empty=False)
+        last = Checkpoint(parts, folder, filename_pattern="last.pt")
+        every = Checkpoint(parts, folder, n_saved=None, include_self=True)
+        for handler in (last, every):
+            trainer.add_event_handler(Events.EPOCH_COMPLETED, handler)
+            logger.attach_checkpoint_handler(trainer, handler)
+        if load:
+            Checkpoint.load_objects({**parts, "checkpointer": every}, tmp_path / "checkpoint_6.pt")
+        trainer.run(DATA, max_epochs=epochs)
+
+    trained(2, load=False)
+    trained(3, load=True)
+    events = store.list_events(only_run(store), kind="checkpoint")
+    written = [
+        (step, Path(details["path"]).name) for step, details in zip(events["step"], events["details"], strict=True)
+    ]
+    assert sorted(written) == [(step, name) for step in (3, 6, 9) for name in (f"checkpoint_{step}.pt", "last.pt")]
+
+
 def test_another_training_from_a_checkpoint_is_a_child(local_store: TrainStore) -> None:
     """The trainer's count begins anew, so its steps are not those of the run before."""
     trainer, _ = make_trainer()

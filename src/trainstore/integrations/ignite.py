@@ -112,16 +112,22 @@ class TrainStoreLogger(BaseLogger):  # type: ignore[misc]
             raise InvalidArgumentError(f"checkpoint {checkpoint!r} is not a handler of Ignite's class Checkpoint")
         if not engine.has_registered_events(CheckpointEvents.SAVED_CHECKPOINT):
             engine.register_events(*CheckpointEvents)
-        known = {item.filename for item in checkpoint._saved}
+        known: list[Any] = []  # entries of `_saved`; a file that is written again has a new one
+
+        def started(_engine: Engine) -> None:
+            known[:] = checkpoint._saved  # those of before, which `include_self` loads
 
         def saved(_engine: Engine) -> None:
             with self._recording.guard("a checkpoint"):
-                new = {item.filename for item in checkpoint._saved} - known
-                known.update(new)  # the event also comes for another Checkpoint of the engine
-                for name in sorted(new):
+                new = [item for item in checkpoint._saved if not any(item is one for one in known)]
+                known[:] = checkpoint._saved  # the event also comes for another Checkpoint of the engine
+                for item in new:
                     folder = getattr(checkpoint.save_handler, "dirname", None)
-                    self.log_event("checkpoint", {"path": str(name if folder is None else folder / name)})
+                    self.log_event(
+                        "checkpoint", {"path": str(item.filename if folder is None else folder / item.filename)}
+                    )
 
+        engine.add_event_handler(Events.STARTED, started)
         engine.add_event_handler(CheckpointEvents.SAVED_CHECKPOINT, saved)
 
     def _create_output_handler(self, *args: Any, **kwargs: Any) -> OutputHandler:
