@@ -86,6 +86,15 @@ def test_the_metrics_are_those_that_catboost_tells(store):
     assert (run.model_hyperparams["features"], run.model_hyperparams["trees"]) == (3, STEPS)
 
 
+@pytest.mark.parametrize("name", ["learning_rate", "eta"])
+def test_a_learning_rate_that_was_given_stays_as_it_was_given(store, name):
+    """CatBoost keeps it with less precision."""
+    fit(TrainStoreCallback(store), model=CatBoostClassifier(**PARAMS, **{name: 0.1}))
+    assert {name: value for name, value in only_run(store).hyperparams.items() if name in ("learning_rate", "eta")} == {
+        name: 0.1
+    }
+
+
 def test_a_continued_model_goes_on_with_its_run(store, tmp_path):
     """With ``init_model``, also a file, and ``resume``; without, another run from there."""
     first = TrainStoreCallback(store, name="a")
@@ -100,7 +109,7 @@ def test_a_continued_model_goes_on_with_its_run(store, tmp_path):
 def test_a_snapshot_goes_on_where_it_ended(store, tmp_path):
     """CatBoost counts on after a snapshot."""
     model = {**PARAMS, "allow_writing_files": True, "train_dir": str(tmp_path)}
-    options = {"save_snapshot": True, "snapshot_interval": 0}
+    options = {"save_snapshot": True, "snapshot_interval": 0, "eval_set": (X, Y)}
 
     class Stop:
         def after_iteration(self, info):
@@ -110,6 +119,8 @@ def test_a_snapshot_goes_on_where_it_ended(store, tmp_path):
     fit(TrainStoreCallback(store, resume="a"), model=CatBoostClassifier(**model), **options)
     assert store.list_step_logs("a")["step"].tolist() == list(range(STEPS))
     assert store.get_run("a").attempts == 2
+    assert store.get_run("a").model_hyperparams["best_iteration"] == STEPS - 1
+    assert [event["step"] for event in store.list_events("a").to_dict("records")] == [2]  # where the first one stopped
 
 
 def test_early_stopping_is_an_event_with_the_best_iteration(store):

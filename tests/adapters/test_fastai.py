@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 import torch
 from fastai.basics import DataLoader, DataLoaders, Learner
-from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.core import (
+    Callback,
+    CancelEpochException,
+    CancelFitException,
+    CancelTrainException,
+    CancelValidException,
+)
 from fastai.callback.schedule import LRFinder  # and Learner.fit_one_cycle
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback, TerminateOnNaNCallback
 from torch import nn
@@ -159,6 +165,33 @@ def test_a_cancelled_fit_is_finished(store: TrainStore, tmp_path: Path) -> None:
     learner.loss_func = lambda found, wanted: functional.mse_loss(found, wanted) * float("nan")
     learner.fit(1)
     assert store.list_step_logs("nan")["loss"].isna().tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    ("error", "in_training", "kept"),
+    [
+        (CancelEpochException, True, set()),
+        (CancelEpochException, False, {"train_loss"}),
+        (CancelTrainException, True, {"valid_loss", "mean_error"}),
+        (CancelValidException, False, {"train_loss"}),
+    ],
+)
+def test_a_cancelled_part_of_an_epoch_has_no_values(
+    store: TrainStore, tmp_path: Path, error: type[Exception], in_training: bool, kept: set[str]
+) -> None:
+    """fastai leaves its values out, so that the others come under other names in its table."""
+
+    class Cancel(Callback):
+        def after_batch(self) -> None:
+            if self.learn.training == in_training and self.iter == 1:
+                raise error
+
+    make_learner(tmp_path, TrainStoreCallback(store), Cancel()).fit(1)
+    log = store.list_step_logs(only_run(store))
+    assert {name for name in ("train_loss", "valid_loss", "mean_error") if name in log} == kept
+    assert log["step"].tolist() == ([1, 2] if in_training else [1, 2, 3])
+    for name in kept:
+        assert 0 < log[name].dropna().item() < 1000
 
 
 def test_saved_models_are_events(store: TrainStore, tmp_path: Path) -> None:

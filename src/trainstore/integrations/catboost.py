@@ -80,13 +80,15 @@ class TrainStoreCallback(BoostingCallback):
         return status, text
 
     def _best(self, training: Training) -> Best | None:
-        model = training.model
+        model, given = training.model, training.model.get_params()
         params = model.get_all_params()  # with those that CatBoost chose itself
-        training.rounds = params.get("iterations")
+        start = training.memory["offset"] + 1
+        if "iterations" in params:  # of which a snapshot has some already
+            training.rounds = params["iterations"] - (training.first_step - start)
         training.run.log_hyperparams({"features": model.n_features_in_, "trees": model.tree_count_}, "mth")
-        if "learning_rate" in params:
+        if "learning_rate" in params and not {"learning_rate", "eta"} & set(given):
             training.run.log_hyperparams({"learning_rate": params["learning_rate"]})
         if model.best_iteration_ is None:
             return None
-        step = training.memory["offset"] + 1 + model.best_iteration_  # it counts the iterations of this training
-        return Best(model.best_iteration_, step, model.best_score_)
+        # It counts the iterations of this training, a snapshot's too.
+        return Best(model.best_iteration_, start + model.best_iteration_, model.best_score_)

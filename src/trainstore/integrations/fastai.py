@@ -46,7 +46,6 @@ _CANCELLED = (
     CancelTrainException,
     CancelValidException,
 )
-_NOT_METRICS = {"epoch", "time"}
 #: Callbacks that say nothing of a training.
 _USUAL = {"TrainStoreCallback", "TrainEvalCallback", "Recorder", "CastToTensor", "ProgressCallback", "ParamScheduler"}
 
@@ -136,6 +135,14 @@ class TrainStoreCallback(FastaiCallback):  # type: ignore[misc]
             with self._recording.guard("a step"):
                 self._log_batch()
 
+    def after_cancel_train(self) -> None:
+        """A callback ends the training part of an epoch; the one before ours may have kept its last batch from us."""
+        self.after_batch()
+
+    def after_cancel_epoch(self) -> None:
+        """A callback ends an epoch."""
+        self.after_batch()
+
     def after_epoch(self) -> None:
         """An epoch has ended, evaluation included."""
         if self._fits.is_recorded:
@@ -144,9 +151,9 @@ class TrainStoreCallback(FastaiCallback):  # type: ignore[misc]
 
     def after_cancel_fit(self) -> None:
         """A callback ends the training: early stopping, a loss that is NaN."""
+        self.after_batch()
         if self._fits.is_recorded:
             with self._recording.guard("a cancelled training"):
-                self._log_batch()  # the callback before may have kept it from us
                 run = self._recording.run
                 if run is not None:
                     run.log_event("cancel_fit", self._fits.last)
@@ -202,10 +209,13 @@ class TrainStoreCallback(FastaiCallback):  # type: ignore[misc]
         recorder, run = getattr(self.learn, "recorder", None), self._recording.run
         if recorder is None or run is None:
             return
-        names, values = list(recorder.metric_names), list(recorder.log)
+        # First comes the number of the epoch, last its time.
+        names, values = (
+            list(part)[1 : -1 if recorder.add_time else None] for part in (recorder.metric_names, recorder.log)
+        )
         if recorder.cancel_train:  # then the values of the training are left out, and names and values end together
             names, values = names[::-1], values[::-1]
-        found = {name: value for name, value in zip(names, values, strict=False) if name not in _NOT_METRICS}
+        found = dict(zip(names, values, strict=False))  # an epoch that was cancelled has fewer values, or none
         if found:
             run.log(found, self._fits.last, self._fits.last_epoch)
 
