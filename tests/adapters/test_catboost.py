@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 
 import catboost
 import numpy as np
@@ -33,8 +34,16 @@ class AtStep:
 
 
 def fit(*callbacks, model=None, **options):
+    """In a generator, which has an exception state of its own: CatBoost leaves that of a callback behind for good."""
     model = CatBoostClassifier(**PARAMS) if model is None else model
-    return model.fit(X, Y, callbacks=list(callbacks), **options)
+    return next(model.fit(X, Y, callbacks=list(callbacks), **options) for _ in [None])
+
+
+def press_ctrl_c_in(callback):
+    """Once its training has made a step."""
+    while callback.run is None or callback.run.last_step is None:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 class TestCatBoost(LibraryTests):
@@ -58,15 +67,14 @@ class TestCatBoost(LibraryTests):
         """While CatBoost is at work, it raises KeyboardInterrupt; from within a callback it makes an error of it."""
         with pytest.raises(CatBoostError, match="KeyboardInterrupt"):
             self.train(store, ctrl_c_at(3))
+        assert only_run(store).status == "interrupted"
         data = RANDOM.random((20_000, 20)), RANDOM.integers(0, 2, 20_000)
         model = CatBoostClassifier(**PARAMS | {"iterations": 100_000})
-        assert only_run(store).status == "interrupted"
         for _ in range(5):  # now and then CatBoost, also without us, takes the signal for an early stop and returns
             callback = TrainStoreCallback(store)
-            timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-            timer.start()
+            threading.Thread(target=press_ctrl_c_in, args=(callback,), daemon=True).start()
             try:
-                model.fit(*data, callbacks=[callback])
+                next(model.fit(*data, callbacks=[callback]) for _ in [None])
             except (KeyboardInterrupt, CatBoostError):  # the latter if the signal met our callback at work
                 break
         else:
