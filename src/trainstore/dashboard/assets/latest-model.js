@@ -3,8 +3,8 @@
 /** @typedef {import("./types.js").MetricSummary} MetricSummary */
 
 const EVALUATED = /(?:^|[_/.-])(?:eval|val|valid|validation|test|dev)(?:$|[_/.-])/;
-const LESS_IS_BETTER = /(?:loss|error|err|perplexity|ppl|mse|rmse|mae|mape|nll|bpc|bpb|wer|cer|ter|fid|kl)$/;
-const MORE_IS_BETTER = /(?:^|[_/.-])(?:acc|accuracy|f1|precision|recall|auc|auroc|bleu|rouge\w*|reward|score|iou|map|r2)$/;
+const LESS_IS_BETTER = /(?:loss|error|err|perplexity|ppl|mse|rmse|rmsle|mae|mape|nll|bpc|bpb|wer|cer|ter|fid|kl)$/;
+const MORE_IS_BETTER = /(?:^|[_/.-])(?:acc|accuracy|f1|precision|recall|auc|aucpr|auroc|bleu|rouge\w*|reward|score|iou|map|r2)$/;
 const EFFORT = /(?:^|[_/.])(?:runtime|time|per_second|flos|tokens|tokens_seen|epoch|steps)$|^system\/|norm[_/]/;
 
 /**
