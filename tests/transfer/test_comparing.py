@@ -12,7 +12,7 @@ from sqlalchemy import update
 from fixtures.databases import opened
 from trainstore import TrainStore
 from trainstore.transfer import comparing
-from trainstore.transfer.comparing import differing_steps
+from trainstore.transfer.comparing import differing_rows
 
 STEPS = 40
 
@@ -32,7 +32,7 @@ def differing(one: str, other: str, up_to: int = STEPS) -> list[int]:
         second.engine.connect() as here,
     ):
         theirs, mine = (there, first.models.step_log, 1, 1), (here, second.models.step_log, 1, 1)
-        return [step for part in differing_steps(theirs, mine, up_to) for step in part]
+        return [row[0] for part in differing_rows(theirs, mine, up_to) for row in part]
 
 
 def record(url: str, *, without: Any = (), changes: Any = None) -> None:

@@ -18,6 +18,7 @@ from trainstore import TrainStore
 from trainstore.errors import RunNotFoundError, SourceError
 from trainstore.transfer import Merged, merging
 from trainstore.transfer.sources import Source
+from transfer.held import rows
 
 NewDatabase = Callable[..., str]
 
@@ -274,41 +275,55 @@ def test_a_damaged_run_is_named_and_the_others_are_brought(store: TrainStore, ot
     assert "was not merged: its attempts" in str(report)
 
 
-DAMAGES = {
-    "step_log.metrics is no JSON object": "UPDATE step_log SET metrics = '{\"loss\": 1' WHERE step = 1",
-    "step_log.metrics is no JSON": "UPDATE step_log SET metrics = '[1.0]' WHERE step = 1",
-    "step_log.logged_at is no time": "UPDATE step_log SET logged_at = 'yesterday' WHERE step = 1",
-    "step_log.step_time is no number": "UPDATE step_log SET step_time = 'long' WHERE step = 1",
-    "run.started_at is no time": "UPDATE run SET started_at = '2026-13-01 00:00:00'",
-    "run.name is no text": "UPDATE run SET name = x'ff00'",
-    "event.details is no JSON": "UPDATE event SET details = '{'",
-    "metric_summary.count is no whole number": "UPDATE metric_summary SET count = 'many'",
-}
+DAMAGES = [
+    (
+        "step_log",
+        """metrics = '{"loss": 1' WHERE step = 1""",
+        """metrics at step 1 holds '{"loss": 1', no JSON object""",
+    ),
+    ("step_log", "metrics = '[1.0]' WHERE step = 1", "metrics at step 1 holds '[1.0]', no JSON object"),
+    ("step_log", "metrics = '{\"a\":NaN}' WHERE step = 1", "metrics at step 1 holds '{\"a\":NaN}', no JSON object"),
+    ("step_log", "logged_at = 'yesterday' WHERE step = 1", "logged_at at step 1 holds 'yesterday', no time"),
+    ("step_log", "step_time = 'long' WHERE step = 1", "step_time at step 1 holds 'long', no number"),
+    ("run", "started_at = '2026-13-01 00:00:00'", "started_at holds '2026-13-01 00:00:00', no time"),
+    ("run", "name = x'ff00'", "name holds x'ff00', no text that can be stored"),
+    ("run", "name = CAST(x'61ff' AS TEXT)", r"name holds 'a\\udcff', no text that can be stored"),
+    ("run", "status = 'runninh'", "status holds 'runninh', no status"),
+    ("event", "details = '{'", "details holds '{', no JSON object"),
+    ("writer", "acked = 'many'", "acked holds 'many', no whole number"),
+    ("metric_summary", "count = 'many'", "count holds 'many', no whole number"),
+]
 
 
-@pytest.mark.parametrize(("why", "damage"), DAMAGES.items(), ids=DAMAGES)
-def test_a_value_that_cannot_be_read_is_not_brought(
-    store: TrainStore, other: TrainStore, why: str, damage: str
+def damage(store: TrainStore, table: str, change: str, uid: str) -> None:
+    """Change values of a run in a file as no program of ours would."""
+    key = "uid = ?" if table == "run" else "run_id = (SELECT id FROM run WHERE uid = ?)"
+    with closing(sqlite3.connect(str(make_url(store.url).database))) as connection, connection:
+        statement = f"UPDATE {table} SET {change} {'AND' if 'WHERE' in change else 'WHERE'} {key}"
+        assert connection.execute(statement, [uid]).rowcount >= 1
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
+@pytest.mark.parametrize(("table", "change", "why"), DAMAGES)
+def test_a_value_that_cannot_be_read_is_named_and_its_run_not_brought(
+    store: TrainStore, other: TrainStore, table: str, change: str, why: str, known: bool
 ) -> None:
-    """Between two files nothing is parsed, but nothing passes unseen: the other runs come, and all can be read."""
+    """Into a file or a server, a run that is new or one that is there: nothing of it comes, and the others come."""
     good, bad = record(other, "good"), record(other, "bad", steps=3)
-    with other.resume_run(bad) as run:
+    if known:
+        store.merge(other, runs=[bad])
+    with other.resume_run(bad, step=0) as run:
+        run.log({"loss": 0.5}, step=1)
         run.log_event("note", details={"a": 1})
-    with closing(sqlite3.connect(str(make_url(other.url).database))) as connection, connection:
-        table = damage.split()[1]
-        key = "uid = ?" if table == "run" else "run_id = (SELECT id FROM run WHERE uid = ?)"
-        changed = connection.execute(f"{damage} {'AND' if 'WHERE' in damage else 'WHERE'} {key}", [bad])
-        assert changed.rowcount >= 1
-    report = store.merge(other)
-    if damage.endswith("x'ff00'") and not store.url.startswith("sqlite"):
-        assert {*store.list_runs()["name"]} == {"good", r"\xff00"}  # PostgreSQL's driver makes a text of it
-        return
-    assert [*report.refused] == [bad]
-    if store.url.startswith("sqlite"):
-        assert report.refused[bad].startswith(f"it is damaged: a value of {why}")
-    assert [*store.list_runs()["uid"]] == [good]
-    assert losses(store, good) == {0: 1.0, 1: 0.5, 2: 1 / 3}
-    assert len(store.list_events()) == len(store.list_events(good))
+    before = rows(store)
+    damage(other, table, change, bad)
+    for _ in range(2):
+        report = store.merge(other)
+        assert report.refused == {bad: f"it is damaged: {table}.{why}"}
+        assert report.updated == []
+        assert losses(store, good) == {0: 1.0, 1: 0.5, 2: 1 / 3}
+    store.delete_run(good)
+    assert rows(store) == before
 
 
 def test_an_end_that_was_taken_back_is_taken_back_here_too(store: TrainStore, other: TrainStore) -> None:

@@ -103,3 +103,17 @@ def test_the_row_that_was_modified_later_counts(database_url: str, other_url: st
     assert merge(database_url, other_url) == {"model_epoch": RowsBrought(0, 1)}
     assert tables(other_url) == tables(database_url)
     assert tables(other_url)["model_epoch"][0]["model_epoch_metrics"] == {"loss": 9}
+
+
+def test_a_row_that_cannot_be_read_is_named(new_database: Callable[..., str], database_url: str) -> None:
+    """None of these rows is brought then; the runs are."""
+    source = new_database("sqlite")
+    with TrainStore(source) as store, store.start_run("a"):
+        fill(store, "a", [1.0, 2.0])
+        store.connection.exec_driver_sql("UPDATE model_epoch SET steps_per_epoch = 'many' WHERE model_epoch_num = 1")
+    with TrainStore(database_url) as target:
+        report = target.merge(source)
+        why = "it is damaged: model_epoch.steps_per_epoch holds 'many', no whole number of 32 bits"
+        assert (report.scalarstop, report.scalarstop_refused) == ({}, why)
+        assert str(report).splitlines() == [f"{source}: 1 new", f"ScalarStop's tables were not merged: {why}"]
+    assert not any(tables(database_url).values())

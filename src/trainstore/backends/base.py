@@ -214,7 +214,8 @@ class Backend:
                 "(trainstore db roles prints its SQL), or grant this one INSERT and UPDATE"
             )
 
-    #: Whether a row read without types can be written into another database of this kind as it is.
+    #: Whether a row read without types can be written into another database of this kind as it is; a damaged one has
+    #: values of other types than its columns.
     keeps_rows: bool = False
 
     #: Whether `settle` does anything.
@@ -349,6 +350,11 @@ class Backend:
         The original is read as `as_source` reads it.
         """
         return None
+
+    @contextmanager
+    def any_text(self, connection: Connection) -> Iterator[None]:
+        """Text in the database that is not Unicode is read with surrogates in it, instead of an error."""
+        yield
 
     def place_of(self, connection: Connection) -> str:
         """Text that is the same for connections to one database, however its URL is spelled."""

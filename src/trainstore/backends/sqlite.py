@@ -389,6 +389,16 @@ class SQLiteBackend(Backend):
         with open_source(self.path, lenient=False) as connection:
             yield connection
 
+    @contextmanager
+    def any_text(self, connection: Connection) -> Iterator[None]:
+        """By the connection's ``text_factory``."""
+        driver: Any = connection.connection.driver_connection
+        before, driver.text_factory = driver.text_factory, _any_text
+        try:
+            yield
+        finally:
+            driver.text_factory = before
+
     def copy_in(self, folder: Path) -> SQLiteBackend | None:
         """The file, and what is in its -wal."""
         assert self.path is not None
@@ -491,6 +501,10 @@ def _parameter(value: Any) -> Any:
         return f"{utc(value):%Y-%m-%d %H:%M:%S.%f}"
     number = plain_number(value)
     return float(number) if type(number) is int and not INT64_MIN <= number <= INT64_MAX else number
+
+
+def _any_text(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
 
 
 def _close_before_fork() -> None:

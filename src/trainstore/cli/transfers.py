@@ -49,8 +49,8 @@ def transfer(source: str, source_prefix: str, target: str, prefix: str, *, as_js
         print_json(result.to_dict())
     else:
         _print(result, where)
-    if result.refused:
-        raise TrainStoreError("; ".join(f"run {uid} was not merged ({why})" for uid, why in result.refused.items()))
+    if result.refusals:
+        raise TrainStoreError("; ".join(result.refusals))
 
 
 @contextmanager

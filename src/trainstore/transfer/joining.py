@@ -7,25 +7,26 @@ that started last, the same from both sides, and the other value is kept in ``ea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
 
 from trainstore.models import OPEN_END
 from trainstore.recording.attempts import Attempt, AttemptTree
 from trainstore.recording.edits import EDIT_KINDS, Edit, apply_edits, edited_places
 from trainstore.recording.statements import Statements
 from trainstore.recording.summary import Summaries
-from trainstore.transfer.comparing import differing_steps
+from trainstore.transfer.comparing import differing_rows
+from trainstore.transfer.reading import STEP_ROW, check_reached, parts_of
 from trainstore.transfer.reports import Conflict
 from trainstore.transfer.rows import News, differ, join_rows
 from trainstore.transfer.sources import Source
+from trainstore.transfer.stored_values import read_columns
 from trainstore.transfer.vectors import Known
 from trainstore.values import INT64_MIN, microseconds_of
 
-CHUNK = 1_000  # steps
 _FACTS = ("git_commit", "git_dirty", "command", "host", "versions")
 
 
@@ -47,6 +48,7 @@ class Joining:
 
     def join(self) -> list[Conflict]:
         """Add what is new; the values that differ though both had news."""
+        check_reached(self.source, self.theirs)
         self.tree = self.sql.load_attempts(self.connection, self.run_id)
         self.their_tree = self.their_sql.load_attempts(self.source.connection, self.theirs.run_id)
         self.writers = self._rows_of("writer", self.their_sql, self.source.connection, self.theirs.run_id, "uid")
@@ -161,28 +163,25 @@ class Joining:
         if reached is not None and self.as_stored:
             there = (self.source.connection, self.source.models.step_log, self.theirs.run_id, theirs.attempt)
             here = (self.connection, self.sql.models.step_log, self.run_id, mine.attempt)
-            for steps in differing_steps(there, here, reached):
-                rows = self.their_sql.load_steps(self.source.connection, self.theirs.run_id, theirs.attempt, steps)
-                self._join_known(mine, {step: rows[step] for step in steps}, news)
+            for rows in differing_rows(there, here, reached):
+                columns = read_columns(self.source.models.step_log, STEP_ROW, rows)
+                self._join_known(mine, _steps_in(columns), news)
         elif reached is not None:
             for part in self._their_rows(theirs, INT64_MIN, reached):
-                self._join_known(mine, {row["step"]: row for row in part}, news)
+                self._join_known(mine, part, news)
         for part in self._their_rows(theirs, INT64_MIN if reached is None else reached, OPEN_END):
-            self._append(mine, part)
-            mine.last_step = part[-1]["step"]
+            self._append(mine, [*part.values()])
+            mine.last_step = max(part)
             self.changed.add(mine.attempt)
 
-    def _their_rows(self, theirs: Attempt, after: int, up_to: int) -> Iterator[list[dict[str, Any]]]:
-        table = self.source.models.step_log
-        statement = (
-            select(*(table.c[name] for name in _ROW))
-            .where(table.c.run_id == self.theirs.run_id, table.c.attempt == theirs.attempt)
-            .where(table.c.step > after, table.c.step <= up_to)
-            .order_by(table.c.step)
-            .execution_options(yield_per=CHUNK)
-        )
-        for part in self.source.connection.execute(statement).mappings().partitions():
-            yield [dict(row) for row in part]
+    def _their_rows(self, theirs: Attempt, after: int, up_to: int) -> Iterator[dict[int, dict[str, Any]]]:
+        """The rows after a step and up to another, by step, ascending, some at a time."""
+
+        def wanted(c: Any) -> ColumnElement[bool]:
+            return and_(c.run_id == self.theirs.run_id, c.attempt == theirs.attempt, c.step > after, c.step <= up_to)
+
+        for part in parts_of(self.source, "step_log", STEP_ROW, wanted, order="step"):
+            yield _steps_in(part.columns)
 
     def _append(self, mine: Attempt, rows: list[dict[str, Any]]) -> None:
         self._count(mine, rows)
@@ -322,7 +321,9 @@ class Joining:
         return {getattr(row, key): row for row in connection.execute(select(table).where(table.c.run_id == run_id))}
 
 
-_ROW = ("step", "logged_at", "epoch", "step_time", "metrics", "details")
+def _steps_in(columns: Sequence[Sequence[Any]]) -> dict[int, dict[str, Any]]:
+    """The rows of columns of `STEP_ROW`, by step."""
+    return {row[0]: dict(zip(STEP_ROW, row, strict=True)) for row in zip(*columns, strict=True)}
 
 
 def _state(attempt: Attempt, known: Known) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ from trainstore.values import INT64_MAX, INT64_MIN
 MAX_LINE = 64 << 20  # bytes
 MAX_DEPTH = 64
 _NONFINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
-_UIDS = ("uid", "writer_uid", "parent_uid")
+UIDS = ("uid", "writer_uid", "parent_uid")
 _OBJECTS = ("metrics",)
 
 
@@ -64,7 +64,7 @@ def checks_of(models: Models, name: str) -> dict[str, Callable[[Any], Any]]:
 
 
 def _check_of(column: Column[Any]) -> Callable[[Any], Any]:
-    name, convert, nullable = column.name, _converter(column), column.nullable
+    name, convert, nullable = column.name, converter(column), column.nullable
 
     def check(value: Any) -> Any:
         if value is None and nullable:
@@ -77,7 +77,8 @@ def _check_of(column: Column[Any]) -> Callable[[Any], Any]:
     return check
 
 
-def _converter(column: Column[Any]) -> Callable[[Any], Any]:
+def converter(column: Column[Any]) -> Callable[[Any], Any]:
+    """What makes a column's value of one in a line, or raises `ValueError`, `TypeError` or `OverflowError`."""
     of = column.type
     if isinstance(of, JSON):
         return _object if column.name in _OBJECTS else _any
@@ -90,7 +91,7 @@ def _converter(column: Column[Any]) -> Callable[[Any], Any]:
     if isinstance(of, Integer):
         low, high = (INT64_MIN, INT64_MAX) if isinstance(of, BigInteger) else (-(2**31), 2**31 - 1)
         return lambda value: _whole(value, low, high)
-    if column.name in _UIDS:
+    if column.name in UIDS:
         return _uid
     words = {"status": STATUSES, "namespace": NAMESPACES}.get(column.name)
     longest = of.length if isinstance(of, String) else None

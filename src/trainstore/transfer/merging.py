@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Connection, select
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
-from trainstore.errors import RunActiveError, RunNotFoundError, TrainStoreError
+from trainstore.errors import RunActiveError, RunNotFoundError
 from trainstore.recording.deletion import Tombstone, delete_run, deleted_runs, latest_of, revive, unite
-from trainstore.recording.delivery import describe
 from trainstore.recording.statements import Statements
 from trainstore.transfer.copying import copy_runs
 from trainstore.transfer.joining import Joining
+from trainstore.transfer.reading import damages_of, deletions_of
 from trainstore.transfer.reports import Merged, RunKey
 from trainstore.transfer.sources import Source
-from trainstore.transfer.transactions import in_transaction
-from trainstore.transfer.vectors import MANY, DamagedRunError, Known, check_attempts, known_runs, step_counts
+from trainstore.transfer.transactions import in_transaction, why_refused
+from trainstore.transfer.vectors import MANY, Known, known_runs, step_counts
+from trainstore.values import plain_text
 
 GATHERED = 10_000  # steps of small runs in one transaction
 TRIES = 3
@@ -64,7 +65,7 @@ def merge_runs(
     in_transaction(source, connection, statements.backend, merging.look)
     done = 0
     for group, steps in _groups(source, merging.ahead):
-        merging.bring(group, steps)
+        merging.bring(merging.without_damage(group), steps)
         done += len(group)
         on_progress(done, len(merging.ahead))
     return merging.report
@@ -83,12 +84,14 @@ class _Merging:
     def look(self) -> None:
         """Compare what both stores know, and honour what was deleted."""
         self.report = Merged(self.source.name, waiting=self.source.waiting, dry_run=self.choice.dry_run)
-        theirs = known_runs(self.source.connection, self.source.models)
+        found = known_runs(self.source.connection, self.source.models)
+        theirs = {uid: known for uid, known in found.items() if known.is_sound}
+        self._refuse_unknown([known for uid, known in found.items() if uid not in theirs])
         mine = known_runs(self.connection, self.sql.models)
         chosen = self._chosen(theirs)
         buried = self._buried([known for known in chosen if known.uid not in mine])
         ahead = []
-        for known in chosen:
+        for known in [known for known in chosen if known.uid not in self.report.refused]:
             here = mine.get(known.uid)
             if known.uid in buried:
                 (self.report.revived if self.choice.revive else self.report.skipped).append(_key(known))
@@ -108,7 +111,7 @@ class _Merging:
         self.report.missing_parents += [
             _key(known) for known in ahead if known.parent_uid and known.parent_uid not in mine.keys() | coming
         ]
-        self._take_over_deletions(theirs, mine)
+        self._take_over_deletions(found, mine)
         self.ahead = [] if self.choice.dry_run else ahead
         self.here = set(mine)
 
@@ -135,10 +138,13 @@ class _Merging:
     def _buried(self, new: Sequence[Known]) -> set[str]:
         """Those of runs that the target does not have that were deleted there, and not begun again since."""
         by_uid = {known.uid: known for known in new}
+        remembered = deleted_runs(self.connection, self.sql.models, by_uid)
+        asked = {known.uid for known in self.without_damage([by_uid[uid] for uid in remembered])}
         return {
             uid
-            for uid, tombstone in deleted_runs(self.connection, self.sql.models, by_uid).items()
-            if tombstone.holds(latest_of(self.source.connection, self.source.models, by_uid[uid].run_id))
+            for uid, tombstone in remembered.items()
+            if uid in asked
+            and tombstone.holds(latest_of(self.source.connection, self.source.models, by_uid[uid].run_id))
         }
 
     def _take_over_deletions(self, theirs: dict[str, Known], mine: dict[str, Known]) -> None:
@@ -146,7 +152,7 @@ class _Merging:
         if self.choice.runs is not None or self.choice.project is not None:
             return  # whose project was it?
         taken: list[Tombstone] = []
-        for uid, tombstone in sorted(deleted_runs(self.source.connection, self.source.models).items()):
+        for uid, tombstone in sorted(self._their_deletions().items()):
             here = mine.get(uid)
             if here is not None and uid not in theirs and self._holds_here(tombstone, here):
                 if not self.choice.delete or not self._delete(here):
@@ -156,6 +162,11 @@ class _Merging:
             taken.append(tombstone)
         if not self.choice.dry_run:
             unite(self.connection, self.sql, taken)
+
+    def _their_deletions(self) -> dict[str, Tombstone]:
+        found, damages = deletions_of(self.source)
+        self.report.refused |= damages
+        return found
 
     def _holds_here(self, tombstone: Tombstone, here: Known) -> bool:
         return tombstone.holds(latest_of(self.connection, self.sql.models, here.run_id))
@@ -171,8 +182,29 @@ class _Merging:
 
     # --- what is brought --------------------------------------------------------------------------------------------
 
+    def without_damage(self, group: Sequence[Known]) -> list[Known]:
+        """Those that are not damaged, as far as can be seen without their steps; the others are named."""
+        damages = damages_of(self.source, group)
+        for known in group:
+            if known.uid in damages:
+                self._refuse(known, damages[known.uid])
+        return [known for known in group if known.uid not in damages]
+
+    def _refuse_unknown(self, runs: Sequence[Known]) -> None:
+        """Name those, among the runs that were asked for, that cannot be compared with what is here."""
+        if self.choice.runs is not None:
+            runs = [known for known in runs if known.uid in self.choice.runs]
+        elif self.choice.project is not None:
+            runs = [known for known in runs if known.project == self.choice.project]
+        damages = damages_of(self.source, runs)
+        for known in runs:
+            name = plain_text(known.uid, 100) if isinstance(known.uid, str) else f"with the id {known.run_id}"
+            self.report.refused[name] = damages.get(known.uid, "it is damaged")
+
     def bring(self, group: Sequence[Known], steps: int) -> None:
         """Bring some runs in one transaction; one that the database refuses is left out, and named."""
+        if not group:
+            return
         for tries in range(TRIES):
             conflicts = len(self.report.conflicts)
             try:
@@ -180,27 +212,20 @@ class _Merging:
                 in_transaction(self.source, self.connection, self.sql.backend, work, steps=steps)
             except Exception as error:
                 del self.report.conflicts[conflicts:]
-                if not self._concerns_runs(error):
+                why = why_refused(self.sql.backend, error)
+                if why is None:
                     raise
                 # Somebody else may just have stored one of them: then it is joined.
                 if tries + 1 < TRIES and isinstance(error, IntegrityError):
                     continue
                 if len(group) == 1:
-                    self._refuse(group[0], error)
+                    self._refuse(group[0], why)
                 else:
                     for known in group:
                         self.bring([known], steps)
             return
 
-    def _concerns_runs(self, error: Exception) -> bool:
-        """Whether another run may go well: of this one something cannot be stored, or needs a right that is missing."""
-        backend = self.sql.backend
-        return backend.is_refusal(error) or (isinstance(error, SQLAlchemyError) and backend.is_privilege_error(error))
-
-    def _refuse(self, known: Known, error: Exception) -> None:
-        ours = self.sql.backend.translate(error) if isinstance(error, SQLAlchemyError) else None
-        told = ours or error
-        why = str(told) if isinstance(told, DamagedRunError | TrainStoreError) else describe(error)
+    def _refuse(self, known: Known, why: str) -> None:
         self.report.refused[known.uid] = why
         self._leave_out(known)
 
@@ -209,7 +234,6 @@ class _Merging:
         run = self.sql.models.run
         uids = [known.uid for known in group]
         here = set(self.connection.execute(select(run.c.uid).where(run.c.uid.in_(uids))).scalars())
-        check_attempts(self.source.connection, self.source.models, group)
         new = [known for known in group if known.uid not in here and not self._deleted_meanwhile(known)]
         if new:
             if self.choice.revive:  # with them: a run that is not brought stays deleted

@@ -16,9 +16,8 @@ from trainstore.queries import Reader
 from trainstore.recording.service import RecordingService
 from trainstore.transfer.merging import Choice, merge_runs
 from trainstore.transfer.reports import Merged
-from trainstore.transfer.scalarstop import merge_scalarstop
+from trainstore.transfer.scalarstop import bring_scalarstop
 from trainstore.transfer.sources import Source, Target, open_store, read_store
-from trainstore.transfer.transactions import in_transaction
 
 
 class MergeMethods:
@@ -97,12 +96,7 @@ class MergeMethods:
                     statements = self._service.statements
                     report = merge_runs(source, connection, statements, choice, on_progress)
                     if runs is None and project is None:
-
-                        def bring() -> None:
-                            brought = merge_scalarstop(source, connection, self._models, self._backend, dry_run=dry_run)
-                            report.scalarstop = {name: (rows.new, rows.updated) for name, rows in brought.items()}
-
-                        in_transaction(source, connection, self._backend, bring)
+                        bring_scalarstop(source, connection, statements, report)
             finally:
                 self._service.release(connection)
         return report

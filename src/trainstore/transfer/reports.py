@@ -61,6 +61,8 @@ class Merged:
     """Runs that could not be merged, by their uids, and why."""
     scalarstop: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Rows of ScalarStop's tables, new and updated, by the tables' names."""
+    scalarstop_refused: str = ""
+    """Why ScalarStop's tables could not be merged."""
     waiting: Waiting = field(default_factory=Waiting)
     """What journals of the source hold that is not in its database yet."""
     dry_run: bool = False
@@ -69,6 +71,14 @@ class Merged:
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for JSON."""
         return {**asdict(self), "waiting": self.waiting._asdict()}
+
+    @property
+    def refusals(self) -> list[str]:
+        """What could not be merged, and why: a line for each."""
+        lines = [f"run {uid} was not merged: {why}" for uid, why in self.refused.items()]
+        if self.scalarstop_refused:
+            lines.append(f"ScalarStop's tables were not merged: {self.scalarstop_refused}")
+        return lines
 
     def __str__(self) -> str:
         would = "would be " if self.dry_run else ""
@@ -96,8 +106,7 @@ class Merged:
         lines = [f"{_runs(runs)}: {what}" for runs, what in notes if runs]
         if self.conflicts:
             lines.append(f"{_counted(len(self.conflicts), 'value')} had been changed in both stores; both are kept")
-        for uid, why in self.refused.items():
-            lines.append(f"run {uid} was not merged: {why}")
+        lines += self.refusals
         if self.waiting.records:
             lines.append(
                 f"{_counted(self.waiting.records, 'record')} in {_counted(self.waiting.journals, 'journal')} of the "

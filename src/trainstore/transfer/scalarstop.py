@@ -13,10 +13,13 @@ from sqlalchemy import JSON, Connection, Table, select
 
 from trainstore.backends import Backend
 from trainstore.models import SCALARSTOP_TABLES, Models
+from trainstore.recording.statements import Statements
+from trainstore.transfer.reading import parts_of
+from trainstore.transfer.reports import Merged
 from trainstore.transfer.sources import Source
+from trainstore.transfer.transactions import in_transaction, why_refused
 from trainstore.values import canonical
 
-CHUNK = 1_000  # rows
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 #: What identifies a row of each table everywhere; `model_epoch_id` is local.
@@ -46,6 +49,8 @@ def merge_scalarstop(
         models: The target's.
         backend: The target's.
         dry_run: Count them, and change nothing.
+
+    Raises `DamagedRunError` if a value cannot be read; then the transaction is to be rolled back.
     """
     done: dict[str, RowsBrought] = {}
     for name in SCALARSTOP_TABLES:
@@ -62,17 +67,33 @@ def merge_scalarstop(
     return done
 
 
+def bring_scalarstop(source: Source, connection: Connection, statements: Statements, report: Merged) -> None:
+    """Merge these tables in one transaction, and say in the report what was brought, or why nothing was."""
+    backend = statements.backend
+
+    def bring() -> None:
+        brought = merge_scalarstop(source, connection, statements.models, backend, dry_run=report.dry_run)
+        report.scalarstop = {name: (rows.new, rows.updated) for name, rows in brought.items()}
+
+    try:
+        in_transaction(source, connection, backend, bring)
+    except Exception as error:
+        why = why_refused(backend, error)
+        if why is None:
+            raise
+        report.scalarstop, report.scalarstop_refused = {}, why
+
+
 def _newer(source: Source, name: str, there: Mapping[tuple[Any, ...], datetime]) -> Iterator[list[dict[str, Any]]]:
     """The rows of the source that the target lacks or has in an older state, in chunks."""
     table: Table = getattr(source.models, name)
-    columns = [column for column in table.c if column.name != "model_epoch_id"]
-    texts = [column.name for column in columns if isinstance(column.type, JSON)]
+    names = [column.name for column in table.c if column.name != "model_epoch_id"]
+    texts = [key for key in names if isinstance(table.c[key].type, JSON)]
     modified = f"{name}_last_modified"
-    found = source.connection.execute(select(*columns).execution_options(yield_per=CHUNK))
-    for part in found.mappings().partitions():
+    for part in parts_of(source, name, names):
         rows = []
-        for mapping in part:
-            row = dict(mapping)
+        for values in zip(*part.columns, strict=True):
+            row = dict(zip(names, values, strict=True))
             before = there.get(_key(row, name))
             if before is not None and (row[modified] or _LONG_AGO) <= before:
                 continue

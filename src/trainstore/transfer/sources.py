@@ -89,7 +89,8 @@ def open_store(location: str | os.PathLike[str] | URL, prefix: str, target: Targ
         revision = _revision(connection, backend, models)
         if revision == schema.HEAD:
             _refuse_itself(connection, backend, models, target)
-            yield _source(connection, models, backend)
+            with _source(connection, models, backend) as source:
+                yield source
             return
     with tempfile.TemporaryDirectory(prefix="trainstore-source-") as folder:
         copy = backend.copy_in(Path(folder))
@@ -106,8 +107,8 @@ def open_store(location: str | os.PathLike[str] | URL, prefix: str, target: Targ
         engine = copy.create_engine()
         try:
             schema.upgrade(engine, copy, models)
-            with copy.snapshot(engine) as connection:
-                yield _source(connection, models, backend)
+            with copy.snapshot(engine) as connection, _source(connection, models, backend) as source:
+                yield source
         finally:
             engine.dispose()
             copy.close()
@@ -136,15 +137,18 @@ def read_store(connection: Connection, models: Models, backend: Backend, target:
         SourceError: It is the target.
     """
     _refuse_itself(connection, backend, models, target)
-    yield _source(connection, models, backend)
+    with _source(connection, models, backend) as source:
+        yield source
 
 
-def _source(connection: Connection, models: Models, backend: Backend) -> Source:
+@contextmanager
+def _source(connection: Connection, models: Models, backend: Backend) -> Iterator[Source]:
     statements = Statements(models, backend)
-    uid = statements.store_uid(connection)
-    if uid is None:
-        raise SourceError(f"{backend.safe_url} is no whole store: its table {models.store.name!r} is empty")
-    return Source(connection, models, backend, uid, _waiting(connection, statements, uid))
+    with backend.any_text(connection):
+        uid = statements.store_uid(connection)
+        if type(uid) is not str:
+            raise SourceError(f"{backend.safe_url} is no whole store: its table {models.store.name!r} has no uid")
+        yield Source(connection, models, backend, uid, _waiting(connection, statements, uid))
 
 
 def _waiting(connection: Connection, statements: Statements, uid: str) -> Waiting:

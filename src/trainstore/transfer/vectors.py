@@ -6,12 +6,13 @@ writer that is nobody's; such events are compared one by one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, func, select
 
 from trainstore.models import Models
+from trainstore.values import plain_text
 
 MANY = 500  # ids in one IN list
 EventId = tuple[str, int]  # writer_uid, seq
@@ -29,6 +30,18 @@ class Known:
     acked: dict[str, int] = field(default_factory=dict)  # by writer
     closed: set[str] = field(default_factory=set)  # writers
     by_hand: set[EventId] = field(default_factory=set)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it can be compared with what another store knows: a damaged file may hold anything."""
+        texts = (self.uid, self.project, self.name, *self.acked, *(uid for uid, _ in self.by_hand))
+        numbers = (*self.acked.values(), *(seq for _, seq in self.by_hand))
+        return (
+            {*map(type, texts)} == {str}
+            and {*map(type, numbers)} <= {int}
+            and type(self.parent_uid) in (str, type(None))
+            and all(text.isascii() or plain_text(text, len(text)) == text for text in texts)
+        )
 
     def has_news_for(self, other: Known | None) -> bool:
         """Whether the other store lacks something of it."""
@@ -87,22 +100,29 @@ def step_counts(connection: Connection, models: Models) -> dict[int, int]:
     return {run_id: steps for run_id, steps in found if isinstance(steps, int)}  # a damaged file may hold anything
 
 
-def check_attempts(connection: Connection, models: Models, runs: Sequence[Known]) -> None:
-    """Raise `DamagedRunError` where an attempt resumes none that is there, or itself in a circle."""
+def check_attempts(connection: Connection, models: Models, run_ids: Sequence[int]) -> dict[int, str]:
+    """Why runs cannot be taken of which an attempt resumes none that is there, or itself in a circle; by their ids."""
     attempt = models.attempt.c
     columns = select(attempt.run_id, attempt.attempt, attempt.resumed_from)
-    resumed: dict[int, dict[int, int | None]] = {known.run_id: {} for known in runs}
-    for run_id, number, resumed_from in connection.execute(columns.where(attempt.run_id.in_(list(resumed)))):
+    resumed: dict[int, dict[int, int | None]] = {run_id: {} for run_id in run_ids}
+    for run_id, number, resumed_from in connection.execute(columns.where(attempt.run_id.in_(run_ids))):
         resumed[run_id][number] = resumed_from
-    for known in runs:
-        above = resumed[known.run_id]
+    found = {}
+    for run_id, above in resumed.items():
         if not above:
-            raise DamagedRunError("it has no attempts")
-        for number in above:
-            seen: set[int] = set()
-            here: int | None = number
-            while here is not None:
-                if here in seen or here not in above:
-                    raise DamagedRunError("its attempts do not descend from a first one")
-                seen.add(here)
-                here = above[here]
+            found[run_id] = "it has no attempts"
+        elif not all(_descends(number, above) for number in above):
+            found[run_id] = "its attempts do not descend from a first one"
+    return found
+
+
+def _descends(number: int, above: Mapping[int, int | None]) -> bool:
+    """Whether the ancestors of an attempt end with one that resumed none."""
+    seen: set[int] = set()
+    here: int | None = number
+    while here is not None:
+        if here in seen or here not in above:
+            return False
+        seen.add(here)
+        here = above[here]
+    return True
