@@ -30,6 +30,7 @@ from trainstore.recording.deletion import deleted_runs
 from trainstore.recording.journal import ASIDE, JournalPlaces, hostname, is_live, last_record
 from trainstore.recording.statements import Statements
 from trainstore.recording.summary import summarize
+from trainstore.transfer.reading import damages_in
 
 LIBRARIES = ("sqlalchemy", "alembic", "pandas", "psycopg", "transformers", "torch")
 UNSENT_SINCE = timedelta(days=7)
@@ -170,6 +171,8 @@ class _Checks:
                 self._store_uid = self._statements.store_uid(connection)
                 yield from backend.inspect_size(connection, models)
                 yield from backend.inspect_database(connection, models)
+                if not (yield from self._values(connection)):
+                    return  # queries fail at them
                 yield from self._runs(connection)
                 yield from self._summaries(connection)
                 yield from self._missing_runs(connection)
@@ -202,6 +205,22 @@ class _Checks:
         if not differences:
             yield Finding("ok", "schema", f"{found}, as this version of trainstore needs it")
         return True
+
+    def _values(self, connection: Connection) -> Generator[Finding, None, bool]:
+        """Whether values are what their columns are for, which PostgreSQL sees to; the steps of the newest runs."""
+        if not self._backend.keeps_rows:
+            return True
+        damages, all_steps = damages_in(
+            connection, self._models, self._backend, None if self._full else STEPS_BY_DEFAULT
+        )
+        if damages:
+            some = "; ".join(f"run {uid}: {why}" for uid, why in list(damages.items())[:5])
+            fix = "put the values right with SQL, restore a copy, or bring all other runs into a new store by a merge"
+            yield Finding("problem", "values", f"{some}{' …' if len(damages) > 5 else ''}", fix)
+        else:
+            steps = "" if all_steps else ", the steps of the newest runs; --full checks all"
+            yield Finding("ok", "values", f"can be read{steps}")
+        return not damages
 
     def _runs(self, connection: Connection) -> Iterator[Finding]:
         """How many there are, by status; the lost ones by name."""

@@ -119,7 +119,23 @@ def test_the_command(call, sqlite: str, place: Path) -> None:
         "bytes": 0,
         "live": 1,
         "left": {},
+        "damaged": {},
     }
+
+
+def test_a_damaged_store_is_copied_as_it_is(call, sqlite: str, place: Path) -> None:
+    """So nothing of it is lost; the damage is named, and the exit code says that older copies are worth keeping."""
+    with TrainStore(sqlite) as store, store.engine.begin() as connection:
+        uid = connection.exec_driver_sql("SELECT uid FROM run").scalar()
+        connection.exec_driver_sql("UPDATE step_log SET metrics = '{'")
+    done = call("backup", place / "copy.db", "--store", sqlite)
+    assert done.code == 1
+    assert done.out.startswith(f"{place / 'copy.db'}: 1 run, ")
+    assert f"(run {uid}: it is damaged: step_log.metrics at step 0 holds '{{', no JSON object)" in done.err
+    assert json.loads(call("backup", place / "other.db", "--store", sqlite, "--json").out)["damaged"].keys() == {uid}
+    merged = call("merge", place / "copy.db", "--into", place / "new.db")
+    assert merged.code == 1
+    assert f"run {uid} was not merged: it is damaged" in merged.err
 
 
 @pytest.mark.parametrize("prefix", ["", "team_"])

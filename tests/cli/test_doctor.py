@@ -118,6 +118,27 @@ def test_a_damaged_file_is_a_problem(examine, new_database):
     assert any("is not an SQLite database" in line for line in of(findings, "database", "problem"))
 
 
+def test_a_damaged_value_is_a_problem(examine, new_database):
+    """It is named, and that queries fail at it keeps nothing else from being examined."""
+    url = new_database("sqlite")
+    old, new = with_steps(url), with_steps(url)
+    assert of(examine(store=url)[1], "values", "ok") == ["can be read"]
+    for change, uid, why in [
+        (
+            "UPDATE step_log SET metrics = '{' WHERE run_id = 1 AND step = 7",
+            old,
+            "step_log.metrics at step 7 holds '{'",
+        ),
+        ("UPDATE run SET started_at = 'soon' WHERE id = 2", new, "run.started_at holds 'soon'"),
+    ]:
+        with opened(url) as database, database.engine.begin() as connection:
+            connection.exec_driver_sql(change)
+        code, findings = examine(store=url)
+        assert code == 1
+        assert f"run {uid}: it is damaged: {why}" in of(findings, "values", "problem")[0]
+        assert of(findings, "journals")
+
+
 def test_summaries_that_another_program_changed(examine, database_url):
     """Stored summaries are compared with what the steps come to."""
     uid = with_steps(database_url)

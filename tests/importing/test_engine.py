@@ -25,6 +25,7 @@ from trainstore.errors import InvalidArgumentError, ReadOnlyStoreError, SourceEr
 from trainstore.importing import Imported, check_source, ends, import_runs, importer, sending
 from trainstore.importing.comparing import missing_values
 from trainstore.importing.foreign import End, Entry, Event, Hyperparams, Notes, Step, Unread
+from trainstore.recording import flush
 from trainstore.recording.merging import MAX_EARLIER
 from trainstore.recording.records import now
 from trainstore.store import TrainStore
@@ -202,6 +203,26 @@ def test_a_deleted_run_comes_back_only_if_that_is_wished(fake: FakeTool, place: 
     fake.made.clear()
     fake.run(FakeSession(steps(0, 3)), FakeSession(steps(3, 5), "resumed", opens_at=2, started_at=now() + HOUR))
     assert import_runs(store, place).points == 5
+
+
+def test_a_deleted_run_comes_back_together_with_its_records(
+    fake: FakeTool, place: Path, store: TrainStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import that dies at its first transaction leaves the run deleted."""
+    fake.run(FakeSession(steps(0, 3)))
+    import_runs(store, place)
+    store.delete_run("run")
+    before = everything(store)
+
+    def dies(*_arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(flush._Flush, "_show_head", dies)
+        import_runs(store, place, revive=True)
+    assert everything(store) == before
+    assert import_runs(store, place).counts["skipped"] == 1
+    assert import_runs(store, place, revive=True).points == 3
 
 
 def test_a_run_that_is_deleted_during_its_import_is_reported(

@@ -18,14 +18,14 @@ COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command()
-@click.option("--full", is_flag=True, help="Recompute the summaries of all runs, not only of the newest ones.")
+@click.option("--full", is_flag=True, help="Check the steps and summaries of all runs, not only of the newest ones.")
 @store_argument
 @store_options
 def doctor(full: bool, url: str, prefix: str, as_json: bool) -> None:
     """Check a store and its environment; exit code 1 if there is a problem.
 
-    Checks versions, the database and its files, the schema, integrity, lost runs, stored summaries, and journals that
-    ended processes left behind. Changes nothing and creates no store.
+    Checks versions, the database and its files, the schema, integrity, stored values, lost runs, stored summaries, and
+    journals that ended processes left behind. Changes nothing and creates no store.
     """
     from trainstore.doctor import examine
 

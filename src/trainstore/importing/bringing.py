@@ -16,7 +16,6 @@ from trainstore.importing.foreign import ForeignRun
 from trainstore.importing.reports import ImportedRun
 from trainstore.importing.sessions import SessionImport
 from trainstore.importing.stored import StoredRun, look
-from trainstore.recording.deletion import revive
 from trainstore.recording.flush import RunDeletedError
 from trainstore.values import stored_text, time_of
 
@@ -41,6 +40,7 @@ class RunImport:
         written = [session.written_at for session in run.sessions if session.written_at is not None]
         self.written_at = max(written, default=None)
         self.stored = self._look()
+        self.revives = False  # it was deleted, and is brought back with its first records
         self.grew = False  # whether something new of it was stored
 
     def _look(self) -> StoredRun:
@@ -59,8 +59,7 @@ class RunImport:
             return
         if self.stored.id is None:
             report.state = "new"
-            if self._is_deleted() and not self.context.target.dry_run:
-                self.context.target.transact(lambda to: revive(to, self.context.target.statements, [self.uid]))
+            self.revives = self._is_deleted()
         else:
             report.name, report.project = self.stored.name, self.stored.project
         try:

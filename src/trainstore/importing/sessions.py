@@ -104,7 +104,8 @@ class SessionImport:
         if reached is None:
             reached = Reached(after=writer.read_to if writer and not is_table else 0)
             self.reached = self.context.reached[self.uid] = reached
-        source = Source(self.uid, self.run.uid, seen=self.run.stored.id is not None, alive=self._is_alive())
+        seen = self.run.stored.id is not None
+        source = Source(self.uid, self.run.uid, seen, revives=self.run.revives, alive=self._is_alive())
         acked = writer.acked if writer else 0
         self.sender = Sender(self.context.target, source, acked, moved=_start_over if is_table else None)
         if acked < 2:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from trainstore.errors import TrainStoreError
 from trainstore.recording.attempts import Attempt
+from trainstore.recording.deletion import revive
 from trainstore.recording.edits import (
     EDITED_COLUMNS,
     Edit,
@@ -54,6 +55,7 @@ class Source:
     writer_uid: str
     run_uid: str
     seen: bool  # the run was in the database: if it is missing now, it was deleted
+    revives: bool = False  # with a run that is not there: that it was deleted no longer counts
     alive: bool = True  # a live writer beats its heart; a recovery must not make a dead one look alive
     counts_namesakes: bool = False  # whether to find out how many runs have the name of a new one
     namesakes: int = 0
@@ -116,6 +118,8 @@ class _Flush:
                 **self._parent_of(record),
             }
             self.sql.insert_run(self.connection, values)
+            if self.source.revives:
+                revive(self.connection, self.sql, [self.source.run_uid])
             if self.source.counts_namesakes:
                 self.source.namesakes = self.sql.count_named(self.connection, record["name"])
         run = self.sql.lock_run(self.connection, self.source.run_uid, self.source.writer_uid)

@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Table, TableClause, column, select, table
+from sqlalchemy import ColumnElement, Connection, Select, Table, TableClause, column, select, table
 
+from trainstore.backends import Backend
 from trainstore.backends.driver_rows import driver_rows
-from trainstore.models import SCALARSTOP_TABLES
+from trainstore.models import SCALARSTOP_TABLES, Models
 from trainstore.recording.deletion import Tombstone, deleted_runs
-from trainstore.transfer.sources import Source
+from trainstore.transfer.sources import Source, Waiting
 from trainstore.transfer.stored_values import check_columns, check_metrics, read_columns
-from trainstore.transfer.vectors import MANY, DamagedRunError, Known, check_attempts
+from trainstore.transfer.vectors import MANY, DamagedRunError, Known, check_attempts, known_runs
 from trainstore.values import plain_text
 
 CHUNK = 500  # rows: the garbage collector looks at objects that live longer
@@ -97,6 +98,39 @@ def damages_of(source: Source, runs: Sequence[Known]) -> dict[str, str]:
                     found = _damages_in(source, name, ids) | found
         found = check_attempts(source.connection, source.models, [i for i in ids if i not in found]) | found
     return {uids[run_id]: why for run_id, why in found.items()}
+
+
+def damages_in(
+    connection: Connection, models: Models, backend: Backend, steps: int | None = None
+) -> tuple[dict[str, str], bool]:
+    """Why runs of a store are damaged, by their uids; and whether the steps of all runs were looked at.
+
+    Args:
+        connection: Of a snapshot.
+        models: The store's.
+        backend: The store's.
+        steps: About how many steps are looked at, those of the newest runs; None: all.
+    """
+    with backend.any_text(connection):
+        source = Source(connection, models, backend, "", Waiting())
+        found = sorted(known_runs(connection, models).values(), key=lambda known: known.run_id, reverse=True)
+        damages = damages_of(source, found)
+        read = 0
+        for known in found:
+            if steps is not None and read >= steps:
+                return damages, False
+            if known.uid not in damages:
+                try:
+                    read += _count_sound_steps(source, known)
+                except DamagedRunError as error:
+                    damages[known.uid] = str(error)
+    return damages, True
+
+
+def _count_sound_steps(source: Source, known: Known) -> int:
+    check_reached(source, known)
+    parts = parts_of(source, "step_log", STEP_ROW, lambda c: c.run_id == known.run_id, as_stored=True)
+    return sum(len(part.rows) for part in parts)
 
 
 def check_reached(source: Source, known: Known) -> None:
