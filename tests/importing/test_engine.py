@@ -217,9 +217,10 @@ def test_a_deleted_run_comes_back_together_with_its_records(
     def dies(*_arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(flush._Flush, "_show_head", dies)
-        import_runs(store, place, revive=True)
+        with pytest.raises(KeyboardInterrupt):
+            import_runs(store, place, revive=True)
     assert everything(store) == before
     assert import_runs(store, place).counts["skipped"] == 1
     assert import_runs(store, place, revive=True).points == 3
