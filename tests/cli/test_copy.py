@@ -87,3 +87,17 @@ def test_a_store_and_itself(trainstore, store_url):
     """Refused."""
     code, _, err = trainstore("copy", "first", "--to", store_url)
     assert (code, "is the target itself" in err) == (1, True)
+
+
+def test_a_damaged_run_is_not_copied(trainstore, store_url, tmp_path):
+    """The others are, and the error says which value it is."""
+    if not store_url.startswith("sqlite"):
+        return  # its types see to it
+    with TrainStore(store_url) as store, store.engine.begin() as connection:
+        uid = connection.exec_driver_sql("SELECT uid FROM run WHERE name = 'second'").scalar()
+        connection.exec_driver_sql("UPDATE run SET started_at = 'soon' WHERE name = 'second'")
+    why = f"Error: run {uid} was not merged: it is damaged: run.started_at holds 'soon', no time\n"
+    code, out, err = trainstore("copy", "second", "--to", tmp_path / "send.db")
+    assert (code, out, err) == (1, "no run was merged\n", why)
+    code, out, err = trainstore("copy", "first", "second", "--to", tmp_path / "send.db")
+    assert (code, out.splitlines()[-1], err) == (1, "1 new", why)

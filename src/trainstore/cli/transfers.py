@@ -82,7 +82,8 @@ def _lines(result: Merged, states: dict[str, list[RunKey]]) -> Iterator[str]:
     """The counts, and what the reader may want to do next."""
     counts = [f"{len(runs):,} {state}" for state, runs in {**states, "unchanged": result.unchanged}.items() if runs]
     suffix = "; nothing was written (--dry-run)" if result.dry_run else ""
-    yield f"{', '.join(counts) if counts else 'the source has no runs'}{suffix}"
+    nothing = "no run was merged" if result.refused else "the source has no runs"
+    yield f"{', '.join(counts) if counts else nothing}{suffix}"
     for name, (new, updated) in result.scalarstop.items():
         yield f"ScalarStop's table {name}: {new:,} rows new, {updated:,} updated"
     notes = {
