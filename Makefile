@@ -19,9 +19,10 @@ help: ## list the tasks
 demo: .venv/demo.done ## train four small models through the callback, show the best run
 	$(BIN)/trainstore demo
 
-# Much of the suite waits for time-outs, so more processes than cores; a file's tests stay together, they share trainings.
-# tests/conftest.py puts the longest files first.
-PYTEST := pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=10 $(PYTEST_ARGS)
+# Much of the suite waits for time-outs, so more processes than cores (tests/fixtures/worker.py says how they begin);
+# a file's tests stay together, they share trainings. tests/conftest.py puts the longest files first.
+WORKERS := --tx '4*popen//python=$(BIN)/python tests/fixtures/worker.py'
+PYTEST = pytest $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=10 $(PYTEST_ARGS)
 
 # Without bytecode each of hundreds of processes would compile trainstore anew.
 test coverage soak: export PYTHONDONTWRITEBYTECODE =
@@ -33,6 +34,7 @@ test: .venv/dev.done ## the test suite, PostgreSQL included; of the pages in a b
 test-browser: .venv/dev.done ## the dashboard's pages in a browser, in full: every page, tab and theme
 	$(BIN)/python -m $(PYTEST) tests/dashboard/browser
 
+coverage: WORKERS := -n 4
 coverage: .venv/dev.done ## the same, slower; which lines no test reaches
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m $(PYTEST)

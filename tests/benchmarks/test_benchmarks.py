@@ -16,7 +16,7 @@ from benchmarks.stored import STORES
 from benchmarks.targets import ROWS, Row
 
 from benchmarks import __main__ as driver
-from benchmarks import processes, rounds
+from benchmarks import processes, profiles, rounds
 from fixtures import forkserver
 
 ROOT = Path(__file__).parents[2]
@@ -203,15 +203,16 @@ def test_the_workload_of_other_trackers(tmp_path):
     assert json.loads(done.stdout.splitlines()[-1]).keys() >= {"log_us", "stored_us", "table_ms", "best_ms"}
 
 
-def test_profiles_name_the_parts_of_each_operation(postgres_server):
+def test_profiles_name_the_parts_of_each_operation(postgres_server, monkeypatch, capsys):
     """Shares of each operation add up to 100%, and name the database driver."""
-    server = {"TRAINSTORE_TEST_POSTGRES_URL": address_of(postgres_server)}
-    done = run_module("benchmarks.profiles", "--size", "tiny", env=server)
-    assert done.returncode == 0, done.stderr
-    tables = {part.split(":")[0]: part for part in done.stdout.strip().split("\n\n\n")}
+    monkeypatch.setattr("tests.fixtures.databases.SERVER_URL", address_of(postgres_server))
+    monkeypatch.setattr(profiles, "SHOWN", 0.0)  # on a busy machine any share may be small
+    monkeypatch.setattr(sys, "argv", ["profiles", "--size", "tiny"])
+    profiles.main()
+    tables = {part.split(":")[0]: part for part in capsys.readouterr().out.strip().split("\n\n\n")}
     assert len(tables) == 7
     for title, text in tables.items():
         shares = [int(line.rsplit(" ", 2)[1].removesuffix("%")) for line in text.splitlines() if line.endswith("% |")]
-        assert 95 <= sum(shares) <= 105, title
+        assert abs(sum(shares) - 100) <= len(shares) / 2, title  # each is rounded
     assert "| sqlite3 |" in tables["A full queue of 300 records of 6 metrics, SQLite"]
     assert "| psycopg |" in tables["A full queue of 300 records of 6 metrics, PostgreSQL"]
