@@ -202,8 +202,8 @@ def test_media_are_counted_as_one_whose_properties_w_and_b_writes_one_by_one(tmp
 
 
 def test_a_summary_that_was_set_by_hand_is_logged_at_the_last_step(tmp_path: Path) -> None:
-    """What W&B made of the rows is none; a value that hides a metric's is counted."""
-    own = {"best": 0.5, "where": "here", "loss": 0.1, "table": {"_type": "table-file"}}
+    """What W&B made of the rows is none; a value that hides a metric's is counted; names are joined by dots."""
+    own = {"best": 0.5, "test": {"acc": 1}, "where": "here", "loss": 0.1, "table": {"_type": "table-file"}}
     write(
         tmp_path,
         wandb_run(T),
@@ -215,7 +215,7 @@ def test_a_summary_that_was_set_by_hand_is_logged_at_the_last_step(tmp_path: Pat
     )
     run = only(tmp_path)
     entries = entries_of(run)
-    assert steps(entries)[-1] == (2, {"best": 0.5, "where": "here"})
+    assert steps(entries)[-1] == (2, {"best": 0.5, "test.acc": 1, "where": "here"})
     assert run.sessions[0].left_out == {"summary value": 1, "table": 1}
     for before in entries[:-1]:  # the end needs what was read long ago
         rest = list(only(tmp_path).sessions[0].entries(before.position))

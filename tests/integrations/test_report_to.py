@@ -14,7 +14,7 @@ import trainstore.integrations.transformers  # noqa: F401 - makes the name known
 from fixtures.trainers import VOCABULARY, tokens
 from trainstore import TrainStore
 from trainstore.integrations import __main__ as launcher
-from trainstore.integrations import unchanged
+from trainstore.integrations import afterwards, unchanged
 
 
 @dataclass
@@ -88,7 +88,7 @@ def test_the_name_can_be_made_known_to_libraries_that_are_loaded(unknown_name, l
     main(arguments(tmp_path, run_name="loaded", max_steps=2))
     with TrainStore(local_url) as store:
         assert store.get_run("loaded").status == "finished"
-    assert sum(isinstance(finder, unchanged._Afterwards) for finder in sys.meta_path) == 1
+    assert sum(isinstance(finder, afterwards._Afterwards) for finder in sys.meta_path) == 1
 
 
 def test_the_name_is_known_to_a_library_that_is_imported_once_more(monkeypatch, tmp_path):

@@ -24,6 +24,20 @@ class Hostile:
     __str__ = __float__ = __len__ = __iter__ = __repr__
 
 
+def test_a_large_array_becomes_a_histogram(store: TrainStore) -> None:
+    """As in W&B: up to 32 numbers are kept as they are. Names of classes may be made at any time."""
+    classes = wandb.Classes([{"id": 0, "name": "cat"}])
+    with wandb.init(store=store) as run:
+        run.log({"few": np.arange(32), "many": torch.arange(33.0), "texts": np.array(["a"] * 40), "loss": 1})
+        run.log({"picture": wandb.Image("x.png", classes=classes), "loss": 2})
+    log = store.list_step_logs(run.active)
+    assert log["few"].iloc[0] == list(range(32))
+    assert not {"many", "texts", "picture"} & set(log.columns)
+    many, texts = store.list_events(run.active, kind="histogram")["details"]
+    assert (many["key"], sum(many["values"]), len(many["bins"])) == ("many", 33, 33)
+    assert (texts["key"], texts["shape"]) == ("texts", [40])
+
+
 def test_media_are_events_and_tables_are_samples(store: TrainStore) -> None:
     """Of each what is known without reading it: shape, path, caption; a histogram's bins; a table's rows."""
     import pandas as pd

@@ -70,6 +70,7 @@ def test_values_of_any_type_are_kept_and_never_raise(store: TrainStore) -> None:
     assert record.status == "finished"
     assert (metrics["numpy"], metrics["tensor"], metrics["decimal"], metrics["7"]) == (0.5, 4.0, 0.25, 8)
     assert (metrics["a.b"], metrics["a.b~2"]) == (1, 2)
+    assert "empty" not in metrics
     assert math.isnan(metrics["nan"])
     assert record.metrics["loss"] == 0.5
     assert len(store.list_events(record, kind="refused")) == 5
@@ -118,6 +119,25 @@ def test_a_value_waits_for_its_axis_until_the_step_ends(store: TrainStore) -> No
     assert log["other"].dropna().to_dict() == {1: 1}
     assert log["by/x"].dropna().to_dict() == {60: 1}
     assert log["epoch"].dropna().to_dict() == {60: 3.0}
+
+
+def test_mappings_in_the_summary_are_mappings(store: TrainStore) -> None:
+    """Those that were logged and those that were set; what is set in one is recorded, too."""
+    with wandb.init(store=store) as run:
+        run.log({"val": {"acc": 1, "top": {"5": 2}}, "value": 3})
+        assert run.summary["val"] == {"acc": 1, "top": {"5": 2}}
+        assert run.summary["val"]["top"]["5"] == run.summary.val.acc + 1 == 2
+        assert ("val" in run.summary, "va" in run.summary, run.summary.get("none")) == (True, False, None)
+        run.summary["test"] = {"f1": 0.5, "by": {"a": 1}}
+        run.summary["test"]["f1"] = 0.75
+        run.summary.test.late = 6
+        assert run.summary["test"] == {"f1": 0.75, "by": {"a": 1}, "late": 6}
+    metrics = only_run(store).metrics
+    assert {name: value for name, value in metrics.items() if name.startswith("test")} == {
+        "test.f1": 0.75,
+        "test.by.a": 1,
+        "test.late": 6,
+    }
 
 
 def test_before_init_it_says_so_and_after_finish_it_is_kept(store: TrainStore) -> None:
@@ -175,12 +195,14 @@ def test_a_second_init_returns_the_run_unless_told_otherwise(
 def test_arguments_without_a_meaning_here_are_named_once(store: TrainStore, caplog: pytest.LogCaptureFixture) -> None:
     """And the training goes on."""
     for _ in range(2):
-        with wandb.init(store=store, save_code=True, sync_tensorboard=True, force=True, anonymous="allow") as run:
+        with wandb.init(store=store, save_code=True, monitor_gym=True, force=True, anonymous="allow") as run:
             run.log({"loss": 1}, sync=False)
+        wandb.gym.monitor()
     told = warnings_in(caplog)
-    assert len(told) == 2
+    assert len(told) == 3
     assert "save_code has no effect here: no files are kept" in told[0]
-    assert "`trainstore import --follow`" in told[1]
+    assert "monitor_gym has no effect here: videos are not recorded" in told[1]
+    assert "wandb.gym.monitor: videos are not recorded" in told[2]
 
 
 def test_the_environment_and_settings_are_heard(store: TrainStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,6 +252,50 @@ def test_a_configuration_of_any_kind_is_taken(
         with pytest.raises(AttributeError, match="it has epochs, lr, batch-size, seed"):
             _ = run.config.absent
     assert only_run(store).hyperparams == {"epochs": 3, "lr": 0.1, "batch-size": 8, "seed": 1}
+
+
+def test_a_configuration_is_read_as_plain_data(store: TrainStore) -> None:
+    """As from W&B: scripts add to a path and to a list, whatever was given; the store holds the same."""
+    import dataclasses
+    import enum
+    from pathlib import Path
+
+    class Mode(enum.Enum):
+        TRAIN = "train"
+
+    @dataclasses.dataclass
+    class Optimizer:
+        lr: float = 0.1
+        betas: tuple[float, float] = (0.9, 0.99)
+
+    class Settings:
+        folds = (0, 1)
+
+    circle: list[Any] = [1]
+    circle.append(circle)
+    given = {
+        "path": Path("a/b"), "layers": (1, (2,)), "mode": Mode.TRAIN, "optim": Optimizer(), "seeds": {2, 1},
+        "device": torch.device("cpu"), "dtype": torch.float32, "lr": np.float32(0.5), "few": np.arange(2), "loss": max,
+        "kind": Optimizer, "range": range(2), "raw": b"x",
+    }  # fmt: skip
+    with wandb.init(store=store, config=given) as run:
+        assert run.config.path + "/c" == "a/b/c"
+        assert run.config.layers.copy() == [1, [2]]
+        run.config.update(Settings)
+        run.config.optim = {"inner": Optimizer()}
+        run.config.odd = [Hostile(), circle]
+        assert run.config.optim["inner"]["betas"] == [0.9, 0.99]
+        assert wandb.helper.parse_config(Settings, exclude=["x"]) == {"folds": [0, 1]}
+        stored = dict(run.config)
+    found = only_run(store).hyperparams
+    name = f"{Optimizer.__module__}.{Optimizer.__qualname__}"
+    plain = {
+        "path": "a/b", "layers": [1, [2]], "mode": "TRAIN", "seeds": [1, 2], "device": "cpu", "dtype": "torch.float32",
+        "lr": 0.5, "few": [0, 1], "loss": "builtins.max", "kind": name, "range": [0, 1], "folds": [0, 1],
+        "optim": {"inner": {"lr": 0.1, "betas": [0.9, 0.99]}},
+    }  # fmt: skip
+    assert {key: value for key, value in stored.items() if key not in ("raw", "odd")} == plain
+    assert {key: value for key, value in found.items() if key not in ("raw", "odd")} == plain
 
 
 def test_config_may_be_assigned(store: TrainStore) -> None:
@@ -287,7 +353,7 @@ def test_names_that_are_missing_do_nothing_while_a_run_is_recorded(
         class Observer(wandb.sacred.WandbObserver):  # type: ignore[misc]
             """Derives from what is not there."""
 
-        assert not isinstance(run, wandb.Classes)
+        assert not isinstance(run, wandb.PartitionedTable)
         run.restore("model.h5")
         for owner in (wandb, run):
             with pytest.raises(AttributeError, match="nor in W&B"):

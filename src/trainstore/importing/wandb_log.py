@@ -1,6 +1,6 @@
 """What the records of a W&B log come to: rows of the history, configuration, alerts, artifacts, the end.
 
-W&B counts the calls of ``log`` as steps, unless a metric is the axis of others: see ``wandb_axes``.
+W&B counts the calls of ``log`` as steps, unless a metric is the axis of others: see ``wandb_rows``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 from trainstore.importing.foreign import End, Event, Hyperparams, Notes, Step
 from trainstore.importing.positions import PLACES
-from trainstore.importing.wandb_axes import Axes, step_of
 from trainstore.importing.wandb_records import (
     ALERT,
     ARTIFACT,
@@ -32,6 +31,7 @@ from trainstore.importing.wandb_records import (
     run_record,
     used_artifact,
 )
+from trainstore.importing.wandb_rows import Axes, flat, step_of
 from trainstore.importing.wire import LAST_SECOND, fields, number, tally, text
 
 _LEFT_OUT = {4: "console line", 13: "console line"}
@@ -176,10 +176,12 @@ class Log:
         for name, value in self._summary.items():
             if isinstance(value, dict) and "_type" in value:
                 self._count(_media(value["_type"]))
-            elif name in self._names:
-                self._count("summary value")
-            else:
-                own[name] = value
+                continue
+            for one, item in flat({name: value}).items():
+                if one in self._names:
+                    self._count("summary value")
+                else:
+                    own[one] = item
         if own:
             entries.append(Step(self.at, max(self._last, 0), own))
         if code == 0:

@@ -8,13 +8,11 @@ does without us.
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.util
-import sys
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
+
+from trainstore.integrations.afterwards import after_import
 
 NAME = "trainstore"
 
@@ -56,39 +54,4 @@ TABLES: dict[str, Callable[[ModuleType], None]] = {
 def make_known() -> None:
     """Put the name into the tables of the libraries that are imported, and of those that will be."""
     for name, put in TABLES.items():
-        if name in sys.modules:
-            put(sys.modules[name])
-    if not any(isinstance(finder, _Afterwards) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Afterwards())
-
-
-class _Afterwards(importlib.abc.MetaPathFinder):
-    """Finds no module itself: it does something after a module of `TABLES` was imported."""
-
-    def __init__(self) -> None:
-        self._asking: set[str] = set()
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname not in TABLES or fullname in self._asking:
-            return None
-        self._asking.add(fullname)
-        try:
-            spec = importlib.util.find_spec(fullname)  # which asks the other finders
-        finally:
-            self._asking.discard(fullname)  # the module may be imported once more: reloaded, or after an error
-        if spec is not None and spec.loader is not None:
-            _then(spec.loader, TABLES[fullname])
-        return spec
-
-
-def _then(loader: Any, put: Callable[[ModuleType], None]) -> None:
-    """After this loader has executed its module, ``put`` is called with it."""
-    execute = loader.exec_module
-
-    def exec_module(module: ModuleType) -> None:
-        execute(module)
-        put(module)
-
-    loader.exec_module = exec_module
+        after_import(name, put)

@@ -19,7 +19,7 @@ Inside::
     runs.py        the run; labels.py: what it is called; extras.py: alerts, the model; steps.py: at which steps its
                    values are kept; contents.py: what becomes of each
     configs.py, summaries.py   both as attributes and items
-    media.py, tables.py, plot.py, artifacts.py, files.py   what is not a number
+    media.py, tables.py, plot.py, artifacts.py, files.py   what is not a number; tensorboard.py: what is written for it
     names.py       W&B's names that are missing here; parts.py, elsewhere.py, callbacks: its submodules
     without_server.py  login, setup, require and what else needs nothing here
     launching.py   python -m trainstore.integrations.wandb; standing_in.py, instead: what `import wandb` finds then
@@ -40,6 +40,8 @@ from trainstore.integrations.wandb.errors import AuthenticationError, CommError,
 from trainstore.integrations.wandb.extras import AlertLevel
 from trainstore.integrations.wandb.media import (
     Audio,
+    Bokeh,
+    Classes,
     Graph,
     Histogram,
     Html,
@@ -237,6 +239,8 @@ __all__ = [
     "Artifact",
     "Audio",
     "AuthenticationError",
+    "Bokeh",
+    "Classes",
     "CommError",
     "Config",
     "Error",

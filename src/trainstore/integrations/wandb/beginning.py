@@ -13,7 +13,7 @@ from trainstore.importing.context import as_uuid, made_uid
 from trainstore.integrations import notebooks
 from trainstore.integrations.recording import Recording
 from trainstore.integrations.targets import Target
-from trainstore.integrations.wandb import sessions
+from trainstore.integrations.wandb import sessions, tensorboard
 from trainstore.integrations.wandb.configs import defaults_here, read_config
 from trainstore.integrations.wandb.errors import UsageError
 from trainstore.integrations.wandb.names import warn_once
@@ -43,6 +43,7 @@ _SETTINGS = {
     "fork_from": "fork_from",
 }
 _NOT_NEEDED = ("force", "anonymous", "allow_val_change")
+_BOARD = ("sync_tensorboard", "tensorboard")
 
 
 def begin(
@@ -69,6 +70,8 @@ def begin(
     check_names(arguments)
     settings = settled(settings, {_SETTINGS[name]: value for name, value in arguments.items() if name in _SETTINGS})
     given = read_config(config, exclude, include)
+    if any(arguments.get(name) for name in _BOARD):
+        tensorboard.patch()
     previous = next(iter(sessions.open_runs()), None)
     if previous is not None and settings.reinit != "create_new":
         if settings.reinit == "finish_previous" or (settings.reinit in (None, "default") and notebooks.in_notebook()):
@@ -116,7 +119,7 @@ def check_names(arguments: Mapping[str, Any]) -> None:
         if name in LEFT_OUT:
             if value:
                 warn_once(f"wandb.init: {name} has no effect here: {LEFT_OUT[name]}")
-        elif name not in _SETTINGS and name not in _NOT_NEEDED:
+        elif name not in (*_SETTINGS, *_NOT_NEEDED, *_BOARD):
             known = [*_SETTINGS, "store", "config", "settings"]
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(sorted(known))}"

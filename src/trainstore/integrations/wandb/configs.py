@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from trainstore.arrays import elements, is_array, size_of
 from trainstore.configs import plain_config
 from trainstore.importing.plain_yaml import parse
 from trainstore.integrations.wandb.errors import UsageError
+from trainstore.values import MAX_DEPTH, scalar_of
 
 DEFAULTS = "config-defaults.yaml"  # read from the current folder, as W&B does
+MAX_ELEMENTS = 32  # of an array that is read as a list
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 class Config:
@@ -129,11 +134,8 @@ def read_config(
         return {}
     if isinstance(values, (str, os.PathLike)):
         values = _from_file(Path(values))
-    elif isinstance(values, Config):
-        values = values.as_dict()
     else:
-        values = _flags_of(values)
-        values = plain_config(values)
+        values = _named(values)
         if not isinstance(values, Mapping) and hasattr(values, "__dict__"):
             values = {name: value for name, value in vars(values).items() if not name.startswith("_")}
     if not isinstance(values, Mapping):
@@ -141,7 +143,54 @@ def read_config(
     left_out, wanted = set(exclude or ()), set(include or ())
     # W&B strips hyphens from names: those of a command line's options.
     named = {name.strip("-") if isinstance(name, str) else name: value for name, value in values.items()}
-    return {name: value for name, value in named.items() if (not wanted or name in wanted) and name not in left_out}
+    chosen = {name: value for name, value in named.items() if (not wanted or name in wanted) and name not in left_out}
+    return {name: read_value(value) for name, value in chosen.items()}
+
+
+def read_value(value: Any) -> Any:
+    """A value as it is read again: plain data, as in W&B. What has no text of its own stays the object that it is.
+
+    Scripts count on it: ``config.layers + [10]`` if a tuple was given, ``config.folder + "/best.pt"`` if a Path was.
+    """
+    try:
+        return _plain(value, ())
+    except Exception:  # noqa: BLE001 - any object may have been given
+        return value
+
+
+def _plain(value: Any, around: tuple[int, ...]) -> Any:
+    if type(value) in _PLAIN or len(around) > MAX_DEPTH or id(value) in around:
+        return value
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    scalar = scalar_of(value)
+    if scalar is not None:
+        return scalar
+    if is_array(value):
+        return elements(value) if size_of(value) <= MAX_ELEMENTS else value
+    around = (*around, id(value))
+    value = _named(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(item, around) for name, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value, key=str)
+    if isinstance(value, (list, tuple, range)):
+        return [_plain(item, around) for item in value]
+    text = str(value)
+    return value if " at 0x" in text or isinstance(value, (bytes, bytearray)) else text
+
+
+def _named(values: Any) -> Any:
+    """A configuration of any library as a mapping; anything else as it is."""
+    if isinstance(values, Mapping):
+        return values
+    if isinstance(values, Config) or type(values).__module__.startswith("ml_collections."):
+        return {name: values[name] for name in values}
+    return plain_config(_flags_of(values))
 
 
 def defaults_here() -> dict[str, Any]:

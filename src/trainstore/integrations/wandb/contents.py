@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from trainstore.arrays import is_table
+from trainstore.arrays import is_array, is_table, size_of
 from trainstore.integrations.wandb.artifacts import Artifact
-from trainstore.integrations.wandb.media import Chart, Media, media_of
+from trainstore.integrations.wandb.media import Chart, Histogram, Media, media_of
 from trainstore.integrations.wandb.names import Nothing
 from trainstore.integrations.wandb.tables import Table, samples_of
 from trainstore.run import ActiveRun
 from trainstore.values import scalar_of
 
 PLAIN = frozenset({float, int, str, bool, type(None)})
+MAX_ELEMENTS = 32  # of an array that is kept as it is; a larger one becomes a histogram, as in W&B
 MAX_ITEMS = 100  # of a list of media, that an event describes
 
 
@@ -67,7 +68,8 @@ def _is_other(run: ActiveRun, step: int, name: str, value: Any, details: dict[st
             facts = [item.facts for item in items[:MAX_ITEMS]]
             run.log_event(kind, step, {"key": name, "count": len(items), "items": facts})
     else:
-        found = media_of(value)
+        is_large = is_array(value) and size_of(value) > MAX_ELEMENTS
+        found = Histogram(value, num_bins=MAX_ELEMENTS) if is_large else media_of(value)
         if found is None:
             return False
         _record_media(run, step, name, found, details)

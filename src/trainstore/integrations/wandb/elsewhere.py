@@ -7,11 +7,15 @@ import os
 import re
 import secrets
 import string
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
+from trainstore.integrations.wandb.configs import read_config
 from trainstore.integrations.wandb.errors import Error, UsageError
 from trainstore.integrations.wandb.media import Media
+from trainstore.integrations.wandb.names import warn_once
+from trainstore.integrations.wandb.settings import LEFT_OUT
 from trainstore.values import canonical
 
 __all__ = ["Media", "WBValue"]
@@ -33,6 +37,23 @@ class RunDisabled:
 
 class SummaryDisabled:
     """``wandb.sdk.lib.SummaryDisabled``: never made."""
+
+
+def monitor(*args: Any, **others: Any) -> None:
+    """``wandb.gym.monitor``: videos are not recorded, which is told once."""
+    warn_once("wandb.gym.monitor: %s", LEFT_OUT["monitor_gym"])
+
+
+def parse_config(
+    params: Any, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None
+) -> dict[str, Any]:
+    """A configuration as a dict.
+
+    Args:
+        params: As for ``wandb.init(config=…)``.
+        exclude, include: Names that are left out, or the only ones that are taken.
+    """
+    return read_config(params, exclude, include)
 
 
 def generate_id(length: int = 8) -> str:

@@ -108,6 +108,21 @@ class Plotly(Media):
     kind = "plot"
 
 
+class Bokeh(Media):
+    """``wandb.Bokeh``: a figure."""
+
+    kind = "plot"
+
+
+class Classes(Media):
+    """``wandb.Classes``: the names of an image's classes, which are not kept."""
+
+    kind = "classes"
+
+    def __init__(self, class_set: Any = ()) -> None:
+        super().__init__(None)
+
+
 class Graph(Media):
     """``wandb.Graph``."""
 

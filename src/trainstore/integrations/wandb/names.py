@@ -45,7 +45,6 @@ HINTS = {
     "restore": _FILES,
     "catboost": "use trainstore.integrations.catboost.TrainStoreCallback",
     "fastai": "use trainstore.integrations.fastai.TrainStoreCallback",
-    "tensorboard": "`trainstore import` reads TensorBoard's files",
     "sync": "nothing has to be synchronised",
 }
 INSTEAD = "record with run.log, run.config and run.summary; the page 'Scripts written for W&B' lists what is supported"

@@ -13,9 +13,10 @@ from typing import Any
 
 HERE = "trainstore.integrations.wandb"
 
-_MEDIA = (
-    "Audio EvalTable Graph Histogram Html Image JoinedTable Media Molecule Object3D Plotly Table Video WBValue box3d"
-)
+_MEDIA = """
+    Audio Bokeh Classes EvalTable Graph Histogram Html Image JoinedTable Media Molecule Object3D Plotly Table Video
+    WBValue box3d
+    """
 _ERRORS = "AuthenticationError CommError Error UnsupportedError UsageError"
 
 #: Submodule → the names in it, which are taken from this package or from ``elsewhere``.
@@ -24,7 +25,10 @@ NAMES: Mapping[str, str] = {
     "errors": _ERRORS,
     "errors.errors": _ERRORS,
     "errors.term": "termerror termlog termwarn",
+    "gym": "monitor",
+    "helper": "parse_config",
     "integration": "",
+    "integration.gym": "monitor",
     "sdk": "AlertLevel Artifact Config Settings Summary finish init login require setup teardown",
     "sdk.artifacts": "",
     "sdk.artifacts.artifact": "Artifact",
@@ -58,6 +62,8 @@ NAMES: Mapping[str, str] = {
 #: Submodule → the module of this package that is it.
 MODULES: Mapping[str, str] = {
     "plot": "plot",
+    "tensorboard": "tensorboard",
+    "integration.tensorboard": "tensorboard",
     **{library: f"callbacks.{library}" for library in ("keras", "lightgbm", "xgboost")},
     **{f"integration.{library}": f"callbacks.{library}" for library in ("keras", "lightgbm", "xgboost")},
 }

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from trainstore.endings import ending_of, identity_of
-from trainstore.importing.wandb_axes import step_of
+from trainstore.importing.wandb_rows import flat, step_of
 from trainstore.integrations import notebooks
 from trainstore.integrations.recording import Recording
 from trainstore.integrations.wandb import contents, sessions
@@ -20,7 +20,7 @@ from trainstore.integrations.wandb.files import FileMethods
 from trainstore.integrations.wandb.labels import Labels
 from trainstore.integrations.wandb.names import RUN_NAMES, missing, warn_once
 from trainstore.integrations.wandb.settings import Settings
-from trainstore.integrations.wandb.steps import Metric, Rows, flat
+from trainstore.integrations.wandb.steps import Metric, Rows
 from trainstore.integrations.wandb.summaries import OPERATIONS, Aggregates, Summary
 from trainstore.run import ActiveRun
 
@@ -135,7 +135,7 @@ class Run(FileMethods, Extras, Labels):
             if ends:
                 rows.end(row)
         for at, values in (*held.items(), *placed.items()):
-            self._record(at, values)
+            self.record_at(at, values)
 
     def define_metric(
         self,
@@ -178,11 +178,12 @@ class Run(FileMethods, Extras, Labels):
             with self._guard:
                 held = self._rows.close()
             for at, values in held.items():
-                self._record(at, values)
+                self.record_at(at, values)
         except Exception as error:  # noqa: BLE001
             self._report("a step", error)
 
-    def _record(self, step: int, values: dict[str, Any]) -> None:
+    def record_at(self, step: int, values: dict[str, Any]) -> None:
+        """Record a step's values, which W&B does not count as a call of `log`."""
         single = values if self.active is None else contents.record(self.active, step, values)
         self.summary._last.update(self._aggregates.see(single) if self._aggregates else single)
 

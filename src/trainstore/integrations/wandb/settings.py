@@ -15,12 +15,9 @@ MODES = ("online", "offline", "shared", "disabled", "run", "dryrun")
 RESUMES = ("allow", "must", "never", "auto")
 REINITS = ("default", "return_previous", "finish_previous", "create_new")
 
-_BOARD = "what a script writes for TensorBoard is not recorded; `trainstore import --follow` reads those files"
 # Arguments of W&B's init that are left out, and what is said then.
 LEFT_OUT = {
     "save_code": "no files are kept; the run has the Git commit and the command",
-    "tensorboard": _BOARD,
-    "sync_tensorboard": _BOARD,
     "monitor_gym": "videos are not recorded",
     "magic": "only what is logged is recorded",
 }

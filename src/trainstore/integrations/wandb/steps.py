@@ -1,6 +1,6 @@
 """At which steps the values of a call of ``log`` are kept.
 
-W&B counts the calls of ``log``, unless a metric is the axis of others: see ``trainstore.importing.wandb_axes``.
+W&B counts the calls of ``log``, unless a metric is the axis of others: see ``trainstore.importing.wandb_rows``.
 """
 
 from __future__ import annotations
@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainstore.importing.wandb_axes import Axes, step_of
-from trainstore.values import stored_name
-
-MAX_DEPTH = 64
+from trainstore.importing.wandb_rows import Axes, step_of
 
 ByStep = dict[int, dict[str, Any]]
 
@@ -100,19 +97,3 @@ class Rows:
             step = row if axis is None else (here or {}).get(axis, self._latest.get(axis, row))
             by_step.setdefault(step, {})[name] = value
         return by_step, waiting
-
-
-def flat(values: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
-    """Nested mappings as names joined by a dot. A name that comes twice gets "~2", so that no value is lost."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key if type(key) is str else stored_name(key)}"
-        is_nested = isinstance(value, dict) and value and depth < MAX_DEPTH
-        inner = flat(value, f"{name}.", depth + 1) if is_nested else {name: value}
-        for one, item in inner.items():
-            free, number = one, 1
-            while free in found:
-                number += 1
-                free = f"{one}~{number}"
-            found[free] = item
-    return found

@@ -41,11 +41,30 @@ class Summary:
         return len(self._all())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._own or name in self._last or name in self._before
+        return name in self._own or name in self._last or name in self._before or bool(self._below(name))
 
     def __getitem__(self, name: str) -> Any:
-        found = self._all()[name]
-        return _Values(found) if isinstance(found, dict) else found
+        values = self._all()
+        found = values[name] if name in values else self._below(name)
+        if found is None:
+            raise KeyError(name)
+        if not isinstance(found, dict):
+            return found
+        return _Values(found, lambda more: self.update({name: {**found, **more}}))
+
+    def _below(self, name: object) -> dict[str, Any] | None:
+        """The values of a mapping that was logged, whose names begin with its own and a dot. None: there is none."""
+        found: dict[str, Any] = {}
+        for key, value in self._all().items():
+            beginning, *rest = str(key).split(f"{name}.", 1)
+            if beginning == "" and rest:
+                *parts, last = rest[0].split(".")
+                place = found
+                for part in parts:
+                    below = place.setdefault(part, {})
+                    place = below if isinstance(below, dict) else place
+                place[last] = value
+        return found or None
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.update({name: value})
@@ -101,7 +120,17 @@ class Summary:
 
 
 class _Values(dict[str, Any]):
-    """A mapping in the summary, whose items are attributes too: ``summary["loss"].min``."""
+    """A mapping in the summary, whose items are attributes too, ``summary["loss"].min``; what is set is recorded."""
+
+    def __init__(self, values: Mapping[str, Any], record: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(values)
+        object.__setattr__(self, "_record", record)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, value)
+        self._record({name: value})
+
+    __setattr__ = __setitem__
 
     def __getattr__(self, name: str) -> Any:
         try:

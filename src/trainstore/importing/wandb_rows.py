@@ -1,14 +1,17 @@
-"""Which metrics have another as their axis, by W&B's ``define_metric``, and which step a value on it is.
+"""What a row of W&B's history comes to: the axes of its metrics, the steps on them, the names of nested values.
 
-Only a step is an axis here (``train/global_step``): its values are the steps of the others. An epoch is none: many rows
-have the same. What imports W&B's logs and what records in its words go by this.
+By ``define_metric`` a metric is the axis of others. Only a step is one here (``train/global_step``): its values are the
+steps of the others. An epoch is none: many rows have the same. What imports W&B's logs and what records in its words go
+by this.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from trainstore.values import MAX_STEP, index_of
+from trainstore.values import MAX_DEPTH, MAX_STEP, index_of, stored_name
 
 MAX_KNOWN_NAMES = 10_000
 _STEP = re.compile(r"(?:.*[/._])?(?:step|steps|iter|iteration|iterations|update|updates)\Z", re.DOTALL)
@@ -72,3 +75,22 @@ def step_of(value: object) -> int | None:
     if number is None and isinstance(value, float) and value.is_integer():
         number = int(value)
     return number if number is not None and 0 <= number <= MAX_STEP else None
+
+
+def flat(values: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
+    """Nested mappings as names joined by a dot. A name that comes twice gets "~2", so that no value is lost.
+
+    An empty mapping is nothing.
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key if type(key) is str else stored_name(key)}"
+        is_nested = isinstance(value, dict) and depth < MAX_DEPTH
+        inner = flat(value, f"{name}.", depth + 1) if is_nested else {name: value}
+        for one, item in inner.items():
+            free, number = one, 1
+            while free in found:
+                number += 1
+                free = f"{one}~{number}"
+            found[free] = item
+    return found
