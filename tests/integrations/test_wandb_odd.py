@@ -284,6 +284,8 @@ def test_a_configuration_is_read_as_plain_data(store: TrainStore) -> None:
         run.config.update(Settings)
         run.config.optim = {"inner": Optimizer()}
         run.config.odd = [Hostile(), circle]
+        run.config._own = 1
+        assert "_own" in run.config
         assert run.config.optim["inner"]["betas"] == [0.9, 0.99]
         assert wandb.helper.parse_config(Settings, exclude=["x"]) == {"folds": [0, 1]}
         stored = dict(run.config)
@@ -295,7 +297,7 @@ def test_a_configuration_is_read_as_plain_data(store: TrainStore) -> None:
         "optim": {"inner": {"lr": 0.1, "betas": [0.9, 0.99]}},
     }  # fmt: skip
     assert {key: value for key, value in stored.items() if key not in ("raw", "odd")} == plain
-    assert {key: value for key, value in found.items() if key not in ("raw", "odd")} == plain
+    assert {key: value for key, value in found.items() if key not in ("raw", "odd")} == {**plain, "_own": 1}
 
 
 def test_config_may_be_assigned(store: TrainStore) -> None:

@@ -73,16 +73,16 @@ class Config:
             object.__setattr__(self, name, value)
 
     def keys(self) -> list[str]:
-        """The names."""
-        return list(self._items)
+        """The names; those that begin with an underscore are left out, as in W&B."""
+        return [name for name in self._items if not str(name).startswith("_")]
 
     def values(self) -> list[Any]:
-        """The values."""
-        return list(self._items.values())
+        """The values, of `keys`."""
+        return [self._items[name] for name in self.keys()]
 
     def items(self) -> list[tuple[str, Any]]:
-        """Names and values."""
-        return list(self._items.items())
+        """Names and values, of `keys`."""
+        return [(name, self._items[name]) for name in self.keys()]
 
     def get(self, name: str, default: Any = None) -> Any:
         """A value, or ``default``."""
