@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from fixtures.adapter_tests import only_run
 from trainstore import TrainStore
 from trainstore.integrations import wandb
-from trainstore.integrations.wandb import names, sessions
+from trainstore.integrations.wandb import names, sessions, tensorboard
 
 
 @pytest.fixture(autouse=True)
@@ -41,13 +41,14 @@ def test_scalars_become_metrics_at_their_steps(store: TrainStore, tmp_path: Path
             for step in (0, 100, 200):
                 writer.add_scalar("losses/value", step / 2, step, new_style=step == 100)
             writer.add_scalars("charts/both", {"a": 1.0, "b": 2.0}, 200)
-        run.log({"own/loss": 0.5}, step=100)
+        run.log({"own/loss": 0.5})
+        run.log({"own/loss": 0.25}, step=100)
         assert run.summary["losses/value"] == 100.0
     assert values(store, run.active) == {
         "losses/value": {0: 0.0, 100: 50.0, 200: 100.0},
         "charts_both_a/charts/both": {200: 1.0},
         "charts_both_b/charts/both": {200: 2.0},
-        "own/loss": {100: 0.5},
+        "own/loss": {100: 0.25, 200: 0.5},
     }
     assert list((tmp_path / "runs").glob("events.out.tfevents.*"))
 
@@ -68,7 +69,7 @@ def test_a_failure_of_ours_does_not_reach_the_writer(
 ) -> None:
     """It is told once; without an open run nothing is recorded."""
     wandb.init(store=store, sync_tensorboard=True)
-    monkeypatch.setattr(wandb.Run, "record_at", lambda *args: 1 / 0)
+    monkeypatch.setattr(tensorboard, "_scalar", lambda value: 1 / 0)
     with SummaryWriter(str(tmp_path)) as writer:
         writer.add_scalar("loss", 1.0, 0)
         writer.add_scalar("loss", 1.0, 1)

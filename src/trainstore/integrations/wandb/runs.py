@@ -135,7 +135,7 @@ class Run(FileMethods, Extras, Labels):
             if ends:
                 rows.end(row)
         for at, values in (*held.items(), *placed.items()):
-            self.record_at(at, values)
+            self._record(at, values)
 
     def define_metric(
         self,
@@ -178,12 +178,11 @@ class Run(FileMethods, Extras, Labels):
             with self._guard:
                 held = self._rows.close()
             for at, values in held.items():
-                self.record_at(at, values)
+                self._record(at, values)
         except Exception as error:  # noqa: BLE001
             self._report("a step", error)
 
-    def record_at(self, step: int, values: dict[str, Any]) -> None:
-        """Record a step's values, which W&B does not count as a call of `log`."""
+    def _record(self, step: int, values: dict[str, Any]) -> None:
         single = values if self.active is None else contents.record(self.active, step, values)
         self.summary._last.update(self._aggregates.see(single) if self._aggregates else single)
 

@@ -1,8 +1,9 @@
 """What a script writes for TensorBoard is recorded too: ``init(sync_tensorboard=True)``, ``wandb.tensorboard.patch()``.
 
 The writers of ``tensorboard``, one of which is in PyTorch's ``SummaryWriter``, and of ``tensorboardX`` are told of each
-event by their method ``add_event``. Scalars become metrics at the step that the writer was given. What else there is
-(histograms, images, texts) stays in the files alone, as does what TensorFlow's own writer writes.
+event by their method ``add_event``. Scalars are logged at the step that the writer was given, so that what the script
+logs beside them without a step is at the last of these. What else there is (histograms, images, texts) stays in the
+files alone, as does what TensorFlow's own writer writes.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def _record(writer: Any, event: Any) -> None:
         if scalars:
             folder = os.path.abspath(str(writer.get_logdir()))
             beginning = _beginning(_roots.setdefault(run, folder), folder)
-            run.record_at(int(event.step), {beginning + tag: number for tag, number in scalars.items()})
+            run.log({beginning + tag: number for tag, number in scalars.items()}, int(event.step))
     except Exception as error:  # noqa: BLE001 - no error of ours may reach a training
         run._report("what is written for TensorBoard", error)
 
