@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from fixtures.adapter_tests import only_run
 from trainstore import TrainStore
 from trainstore.integrations import wandb
+from trainstore.integrations.wandb import names
 
 
 class Hostile:
@@ -22,6 +24,27 @@ class Hostile:
         raise RuntimeError("no")
 
     __str__ = __float__ = __len__ = __iter__ = __repr__
+
+
+def test_an_artifact_has_what_scripts_ask_it(
+    store: TrainStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Sizes are known; what only a server knows does nothing, and is told once."""
+    names._warned.clear()
+    (tmp_path / "model.pt").write_bytes(b"12345")
+    with wandb.init(store=store) as run:
+        artifact = wandb.Artifact("model", type="model")
+        artifact.add_file(str(tmp_path / "model.pt"))
+        logged = run.log_artifact(artifact, aliases=["best"]).wait()
+        assert (logged.size, logged.file_count, logged.version) == (5, 1, "v0")
+        for _ in range(2):
+            assert not logged.qualified_name
+            assert list(logged.used_by()) == []
+        with pytest.raises(AttributeError, match="nor in W&B"):
+            _ = logged.sise
+        wandb.Table(columns=["a"], data=[[1]]).cast("a", int)
+    told = [record.getMessage() for record in caplog.records if "wandb.Artifact" in record.getMessage()]
+    assert len(told) == 2
 
 
 def test_a_large_array_becomes_a_histogram(store: TrainStore) -> None:

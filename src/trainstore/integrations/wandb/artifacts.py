@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from trainstore.integrations.wandb.errors import UsageError
-from trainstore.integrations.wandb.names import warn_once
+from trainstore.integrations.wandb.names import ARTIFACT_NAMES, missing, warn_once
 
 MAX_PATHS = 100  # that an event names
 
@@ -43,6 +43,11 @@ class Artifact:
 
     def __repr__(self) -> str:
         return f"<wandb.Artifact {self.name!r} of type {self.type!r}, {self._files} files>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return missing(name, known=ARTIFACT_NAMES, is_recording=True, owner="wandb.Artifact")
 
     # --- What is in it -----------------------------------------------------------------------------------------------
 
@@ -141,6 +146,16 @@ class Artifact:
         return {key: value for key, value in found.items() if value not in (None, "", [], {}, 0)}
 
     # --- What W&B's server would do ----------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """The bytes of the files that are there."""
+        return self._size
+
+    @property
+    def file_count(self) -> int:
+        """How many files were named."""
+        return self._files
 
     @property
     def version(self) -> str:

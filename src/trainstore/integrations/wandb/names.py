@@ -33,6 +33,14 @@ RUN_NAMES = frozenset(
     upsert_artifact url use_artifact use_model watch write_logs
     """.split()  # noqa: SIM905 - a list of one name a line is long to read
 )
+ARTIFACT_NAMES = frozenset(
+    """
+    collection commit_hash created_at delete digest digest_algorithm distributed_id entity get_added_local_path_name
+    history_step incremental is_link json_encode linked_artifacts linked_at logged_by manifest new_draft project
+    qualified_name source_artifact source_collection source_entity source_name source_project source_qualified_name
+    source_version state unlink updated_at url use_as used_by verify
+    """.split()  # noqa: SIM905 - a list of one name a line is long to read
+)
 _SEARCH = "record each trial of a search as a run of its own; Optuna (trainstore.integrations.optuna) or Ray can search"
 _FILES = "trainstore keeps no files: load it from where it was saved"
 HINTS = {

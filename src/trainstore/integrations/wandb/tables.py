@@ -135,6 +135,9 @@ class Table:
         """Number and cells of each row."""
         return enumerate(self.data)
 
+    def cast(self, col_name: Any, dtype: Any = None, optional: bool = False) -> None:
+        """A column needs no type here."""
+
     def set_pk(self, column: Any) -> None:
         """A primary key is not needed here."""
 
