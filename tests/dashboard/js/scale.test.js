@@ -30,6 +30,12 @@ test("the widest numbers make a finite range", () => {
   }
 });
 
+test("an axis of steps has no fractions, unless it lies between two of them", () => {
+  assert.deepEqual(labels("whole", 0, 2, 4), ["0", "1", "2"]);
+  assert.deepEqual(labels("whole", 0, 1000, 4), labels("linear", 0, 1000, 4));
+  assert.deepEqual(labels("whole", 1.2, 1.8, 3), labels("linear", 1.2, 1.8, 3));
+});
+
 test("linear ticks are 1, 2 or 5 apart and have the digits that tell them apart", () => {
   assert.deepEqual(labels("linear", 0, 1, 5), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
   assert.deepEqual(labels("linear", 3.051, 3.0562, 5), ["3.051", "3.052", "3.053", "3.054", "3.055", "3.056"]);

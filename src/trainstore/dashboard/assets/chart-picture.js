@@ -23,6 +23,8 @@ import { makeScale, roomyRange } from "./scale.js";
 export const USUAL_SMOOTHING = 0.6;
 const SMOOTHED_ABOVE = 500; // points
 const ONLY_SMOOTHED_ABOVE_RUNS = 100;
+/** @type {Record<string, import("./scale.js").ScaleKind>} */
+const KINDS = { step: "whole", time: "time", relative: "duration" }; // of x axes
 const AXIS_ROOM = 20; // pixels
 const LANE = 11; // pixels: a row of signs
 
@@ -169,8 +171,7 @@ export function composePicture({ curves, options, zoom, width, height, head, xLa
   const labels = y ? y.ticks(Math.max(2, Math.floor((bottom - top) / 38))).map((tick) => measure(tick.label)) : [];
   const left = Math.ceil(Math.max(24, ...labels)) + 10;
   const plot = { left, top, right: width - 10, bottom };
-  const kind = options.logx ? "log" : options.axis === "time" ? "time" : options.axis === "relative" ? "duration" : "linear";
-  const x = makeScale(kind, across[0], across[1], plot.left, plot.right);
+  const x = makeScale(options.logx ? "log" : KINDS[options.axis] ?? "linear", across[0], across[1], plot.left, plot.right);
   const picture = { width, height, plot, x, y, xLabel, lines, spans, points, lanes, look, ratio };
   return { picture, notes: notesOf(lines, short, hidden, odd, y === null), weight };
 }

@@ -1,7 +1,7 @@
 // Scales of axes: from values to pixels and back, where the ticks stand and what they say.
 import { formatNumber } from "./format.js";
 
-/** @typedef {"linear"|"log"|"time"|"duration"} ScaleKind */
+/** @typedef {"linear"|"whole"|"log"|"time"|"duration"} ScaleKind  "whole": as linear, of whole numbers such as steps. */
 /** @typedef {{value: number, label: string}} Tick */
 /**
  * @typedef {Object} Scale
@@ -85,7 +85,8 @@ export function ticksOf(kind, low, high, count) {
   if (high / 2 - low / 2 > Number.MAX_VALUE / 4) return [low, 0, high].map((value) => ({ value, label: formatNumber(value, 2) }));
   if (kind === "time") return timeTicks(low, high, count);
   if (kind === "duration") return durationTicks(low, high, count);
-  return linearTicks(low, high, count);
+  const whole = kind === "whole" ? linearTicks(low, high, count, 1) : [];
+  return whole.length ? whole : linearTicks(low, high, count); // none lies between two steps
 }
 
 /**
@@ -124,10 +125,11 @@ function multiples(low, high, step) {
  * @param {number} low
  * @param {number} high
  * @param {number} count
+ * @param {number} [apart]  At least.
  * @returns {Tick[]}
  */
-function linearTicks(low, high, count) {
-  const step = niceStep(high - low, count);
+function linearTicks(low, high, count, apart = 0) {
+  const step = Math.max(apart, niceStep(high - low, count));
   return multiples(low, high, step).map((value) => ({ value, label: tickLabel(value, step) }));
 }
 
