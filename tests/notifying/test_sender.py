@@ -206,8 +206,8 @@ def test_a_receiver_that_hangs_holds_up_nobody(start_script, new_database, sendi
     script.send("end")
     assert script.finish() == ["done"]
     assert not sending.released.is_set()
-    assert "100 alerts are waiting to be sent" in script.stderr
-    assert script.stderr.count("alerts are waiting to be sent") == 1
+    assert "too many alerts are waiting to be sent" in script.stderr
+    assert script.stderr.count("are waiting to be sent") == 1
     assert "could not be sent before the process ended" in script.stderr
     claimed = []
     for url in urls:
@@ -466,7 +466,7 @@ def test_a_signal_while_the_first_run_is_told(store, sending, monkeypatch):
 def test_a_handler_of_logging_that_sends_alerts(store, sending, monkeypatch):
     """It is called without a lock of the sender's, so that it may wait for another thread that tells something."""
     sending.behave = "hang"
-    monkeypatch.setattr(sender, "MAX_WAITING", 1)
+    monkeypatch.setattr(relaying, "MAX_ALERTS", 1)
     run = store.start_run(name="noisy")
     done: list[bool] = []
 
@@ -524,6 +524,33 @@ def test_a_mail_takes_no_random_number_of_the_training(store, monkeypatch):
 
     email.utils.make_msgid()
     assert random.getstate() != expected
+
+
+def test_a_service_that_wants_time_between_messages(start_script, database_url, monkeypatch):
+    """It has it, but not at the end of the process: an alert and the end right after it both arrive."""
+    with MailReceiver() as server:
+        monkeypatch.setenv("TRAINSTORE_NOTIFY", server.url)
+        script = start_script(
+            """
+            import sys, time
+            from trainstore import TrainStore
+            from trainstore.notifying import sender
+            with TrainStore(sys.argv[1]) as store, store.start_run(name="by mail") as run:
+                run.alert("first")
+                while sender._sender._waiting or sender._sender._channels is None:
+                    time.sleep(0.01)
+                print(sender._sender._channels[0].busy_for > 1)
+                run.alert("second")
+            """,
+            database_url,
+        )
+        assert script.finish() == ["True"]
+        server.shutdown()
+    with TrainStore(database_url) as store:
+        assert [sent for _, sent in notifications(store)] == [True] * 3
+    assert [word for mail in server.mails for word in ("first", "second", "finished") if word in mail] == [
+        "first", "second", "finished"
+    ]  # fmt: skip
 
 
 def test_what_apprise_uses_logs_nothing_either(caplog, monkeypatch):

@@ -381,3 +381,20 @@ def test_watch_outlives_what_happens_to_its_database(start_script, new_database,
     watching.process.send_signal(signal.SIGINT)
     watching.finish(code=130)
     assert watching.stderr.count("the database reported an error") == 1
+
+
+def test_a_service_that_wants_time_keeps_no_line_back(store, receiver):
+    """What it is not to get yet is not claimed, and waits for a later look."""
+    watcher, relay = Watcher(), Relay(store._backend, store._models, [Target(receiver.url)])
+    look(store, watcher)
+    with store.start_run(name="paced") as run:
+        run.alert("one")
+    relay.add(change.event for change in look(store, watcher) if change.is_sendable)
+    relay._channels[0]._pause = 60.0
+    for _ in range(3):
+        assert list(relay.send()) == []
+    assert receiver.titles == ["one"]
+    assert len(notifications(store)) == 1
+    relay._channels[0]._free_at = 0.0
+    assert list(relay.send()) == []
+    assert receiver.titles == ["one", "paced finished"]

@@ -12,6 +12,7 @@ import random
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -113,8 +114,16 @@ class Channel:
             _refuse_local(plugin, target)
             _leave_alone_when_collected(plugin)
             _leave_random_numbers()
+            # Apprise would wait in the middle of `send`, by a clock that may be put back; who sends waits before it.
+            self._pause, plugin.request_rate_per_sec = float(plugin.request_rate_per_sec), 0
             self._service = apprise.Apprise(asset=asset)
             self._service.add(plugin)
+        self._free_at = 0.0
+
+    @property
+    def busy_for(self) -> float:
+        """How many seconds the service should be left alone before the next message. For the last one, it need not."""
+        return max(0.0, self._free_at - time.monotonic())
 
     def send(self, message: Message) -> str | None:
         """Send it; None if it was taken, else what is known of why not. Takes as long as the receiver takes."""
@@ -125,6 +134,8 @@ class Channel:
                 )
             except Exception as error:  # noqa: BLE001 - of any of a hundred services
                 return f"it failed ({type(error).__name__})"
+            finally:
+                self._free_at = time.monotonic() + self._pause
             if taken:
                 return None
             return f"it was not taken{self._why(heard)}"

@@ -19,7 +19,8 @@ from trainstore.notifying.messages import is_sent, message_of, wanted
 from trainstore.notifying.targets import Target
 from trainstore.recording.listeners import Event
 
-MAX_WAITING = 200  # messages, while the database is away or a receiver slow; later events are not sent
+#: What may wait while the database is away or a receiver slow. More important than alerts is how a run ended.
+MAX_ALERTS, MAX_WAITING = 100, 1_000
 MARKS = 5  # attempts to note that a message has left
 TURN = 5.0  # seconds; a receiver that does not answer may take one message longer
 
@@ -75,6 +76,11 @@ def send_once(
     return reason
 
 
+def has_room(event: Event, waiting: int) -> bool:
+    """Whether an event may join so many that wait."""
+    return waiting < (MAX_ALERTS if event.kind == "alert" else MAX_WAITING)
+
+
 def leave_to_parent() -> None:
     """In a forked child: it needs engines of its own, as a thread of the parent's may just have held their locks."""
     _of_the_parent.append(_last[:])
@@ -116,7 +122,7 @@ class Relay:
         """Take events to be sent; how many there was no room for."""
         dropped = 0
         for event in filter(is_sent, events):
-            if len(self._waiting) >= MAX_WAITING:
+            if not has_room(event, len(self._waiting)):
                 dropped += 1
                 continue
             self._waiting.extend((event, channel) for channel in self._channels)
@@ -130,6 +136,8 @@ class Relay:
         end = time.monotonic() + TURN
         while self._waiting and time.monotonic() < end:
             event, channel = self._waiting[0]
+            if channel.busy_for > 0:
+                return
             try:
                 reason = send_once(self._backend, self._models, event, channel)
             except NotThereYetError:  # it was found there, and deleted since: nobody needs to hear of it

@@ -28,12 +28,11 @@ from trainstore.notifying import targets
 from trainstore.notifying.channels import Channel
 from trainstore.notifying.claims import DeletedError
 from trainstore.notifying.messages import is_sent, wanted
-from trainstore.notifying.relaying import leave_to_parent, send_once
+from trainstore.notifying.relaying import has_room, leave_to_parent, send_once
 from trainstore.recording.listeners import Event
 
 logger = logging.getLogger("trainstore")
 
-MAX_WAITING = 100  # events; an end takes the place of none
 EXIT_TIMEOUT = 3.0  # seconds
 FORK_TIMEOUT = 5.0
 GIVE_UP_AFTER = 600.0  # seconds, of a database that is away
@@ -74,14 +73,14 @@ class Sender:
         with self._changed:
             if self._channels == []:
                 return
-            is_full = len(self._waiting) >= MAX_WAITING and event.kind == "alert"
+            is_full = not has_room(event, len(self._waiting))
             if not is_full:
                 self._waiting.append(_Waiting(event, service, [], time.monotonic()))
                 self._changed.notify_all()
         if is_full:  # told without the lock: a handler of logging may wait for the thread, or tell something itself
             self._tell_once(
-                f"{MAX_WAITING} alerts are waiting to be sent: further ones are recorded, but not sent by this "
-                "process until there is room"
+                "too many alerts are waiting to be sent: further ones are recorded, but not sent by this process until "
+                "there is room"
             )
 
     def close(self, timeout: float) -> None:
@@ -154,6 +153,7 @@ class Sender:
         for channel in list(one.left):
             if self._stopped.is_set():
                 return False
+            self._leave_alone(channel)
             try:
                 transacting = None if backend.may_fork_connected else self.busy
                 reason = send_once(backend, one.service.models, one.event, channel, transacting)
@@ -172,6 +172,11 @@ class Sender:
             self._tell_once("an alert or the end of a run was not sent: it did not reach the database in time")
             return True
         return not one.left
+
+    def _leave_alone(self, channel: Channel) -> None:
+        """Wait as long as the service wishes, before anything is claimed; not when the process ends."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, channel.busy_for)
 
     def _tell_once(self, text: str) -> None:
         if text not in self._told:
