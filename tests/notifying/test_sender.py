@@ -553,6 +553,20 @@ def test_a_service_that_wants_time_between_messages(start_script, database_url, 
     ]  # fmt: skip
 
 
+def test_how_a_run_ended_is_sent_first_when_there_is_little_time(store, sending, wait_until):
+    """Of what waits at the end of the process; alerts come after that."""
+    run = store.start_run(name="flood")
+    wait_until(lambda: bool(sender._sender._channels))
+    sender._sender._channels[0]._pause = 100.0
+    for number in range(20):
+        run.alert(f"{number}")
+    sending.wait_for(1)
+    run.finish("failed")
+    end_sender()
+    assert sending.titles.index("flood failed") <= 2
+    assert len(sending.titles) == 21
+
+
 def test_what_apprise_uses_logs_nothing_either(caplog, monkeypatch):
     """A request that is signed: its keys would be in the logs of what signs it. It is not sent anywhere here."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")

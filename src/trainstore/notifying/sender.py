@@ -84,9 +84,10 @@ class Sender:
             )
 
     def close(self, timeout: float) -> None:
-        """Send what waits, for so many seconds; then nothing is begun any more."""
+        """Send what waits, for so many seconds, first how runs ended; then nothing is begun any more."""
         with self._changed:
             self._closing = True
+            self._waiting.sort(key=lambda one: one.event.kind == "alert")
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._waiting or not self._thread.is_alive(), timeout)
             self._stopped.set()
@@ -111,11 +112,13 @@ class Sender:
                     return
                 # While nothing waits, until something does; else until it is time to try again.
                 self._changed.wait(self._pause(attempts) if self._waiting else None)
-                waiting = list(self._waiting)
+                waiting, closing = list(self._waiting), self._closing
             late: set[str] = set()  # runs of which something has to wait: what follows does too, to keep the order
             for one in waiting:
                 if self._stopped.is_set():
                     return
+                if self._closing and not closing:  # they have another order now
+                    break
                 if one.event.run_uid in late:
                     continue
                 if self._deal_with(one):
