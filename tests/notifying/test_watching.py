@@ -103,14 +103,19 @@ def test_a_loss_is_told_for_each_silence(store):
 
 @pytest.fixture
 def after(monkeypatch):
-    """Puts the database's clock forward, as queries see it."""
-    real, passed = Reader.now, timedelta()
+    """The database's clock, as queries see it: it stands, however busy the machine is, until it is put forward."""
+    real, passed, begun = Reader.now, timedelta(), []
 
     def advance(seconds):
         nonlocal passed
         passed += timedelta(seconds=seconds)
 
-    monkeypatch.setattr(Reader, "now", lambda reader: real(reader) + passed)
+    def now(reader):
+        begun[:] = begun or [real(reader)]
+        return begun[0] + passed
+
+    monkeypatch.setattr(Reader, "now", now)
+    monkeypatch.setattr("trainstore.recording.delivery_thread.HEARTBEAT", 1e9)
     return advance
 
 
