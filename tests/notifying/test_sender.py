@@ -553,6 +553,25 @@ def test_a_service_that_wants_time_between_messages(start_script, database_url, 
     ]  # fmt: skip
 
 
+def test_a_database_that_is_away_is_not_stormed(store, sending, monkeypatch, wait_until):
+    """However many events wait for it, it is asked once a round; then they are all sent."""
+    away, asked = [True], []
+
+    def claim(*given):
+        if away:
+            asked.append(given[3].name)
+            raise StoreUnavailableError("away")
+        return claims.claim(*given)
+
+    monkeypatch.setattr(relaying, "claim", claim)
+    for number in range(5):
+        store.start_run(name=f"{number}").finish()
+    wait_until(lambda: len(asked) >= 4)
+    away.clear()
+    sending.wait_for(5)
+    assert set(asked) == {"0"}
+
+
 def test_how_a_run_ended_is_sent_first_when_there_is_little_time(store, sending, wait_until):
     """Of what waits at the end of the process; alerts come after that."""
     run = store.start_run(name="flood")

@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from trainstore.errors import TrainStoreError
 from trainstore.notifying import targets
 from trainstore.notifying.channels import Channel
-from trainstore.notifying.claims import DeletedError
+from trainstore.notifying.claims import DeletedError, NotThereYetError
 from trainstore.notifying.messages import is_sent, wanted
 from trainstore.notifying.relaying import has_room, leave_to_parent, send_once
 from trainstore.recording.listeners import Event
@@ -113,20 +113,16 @@ class Sender:
                 # While nothing waits, until something does; else until it is time to try again.
                 self._changed.wait(self._pause(attempts) if self._waiting else None)
                 waiting, closing = list(self._waiting), self._closing
-            late: set[str] = set()  # runs of which something has to wait: what follows does too, to keep the order
+            late: set[object] = set()  # runs and databases of which something has to wait: what follows does too
             for one in waiting:
                 if self._stopped.is_set():
                     return
                 if self._closing and not closing:  # they have another order now
                     break
-                if one.event.run_uid in late:
-                    continue
-                if self._deal_with(one):
+                if self._deal_with(one, late):
                     with self._changed:
                         self._waiting.remove(one)
                         self._changed.notify_all()
-                else:
-                    late.add(one.event.run_uid)
             attempts = attempts + 1 if late else 0
 
     def _pause(self, attempts: int) -> float:
@@ -149,22 +145,29 @@ class Sender:
                 self._waiting.clear()
             self._changed.notify_all()
 
-    def _deal_with(self, one: _Waiting) -> bool:
-        """Send an event to the targets that are left; whether none is left."""
+    def _deal_with(self, one: _Waiting, late: set[object]) -> bool:
+        """Send an event to the targets that are left, unless it has to wait; whether there is nothing more to do."""
         one.left = one.left or list(self._channels or ())
         backend, age = one.service.backend, time.monotonic() - one.since
         for channel in list(one.left):
             if self._stopped.is_set():
                 return False
+            if one.event.run_uid in late or backend in late:
+                break
             self._leave_alone(channel)
             try:
                 transacting = None if backend.may_fork_connected else self.busy
                 reason = send_once(backend, one.service.models, one.event, channel, transacting)
             except DeletedError:
                 if not self._closing and age < DELETED_AFTER:
+                    late.add(one.event.run_uid)
                     continue
                 reason = None
-            except (TrainStoreError, SQLAlchemyError):  # the database is away, or has not heard of the run
+            except NotThereYetError:
+                late.add(one.event.run_uid)
+                continue
+            except (TrainStoreError, SQLAlchemyError):  # it is away: asked again for every event, it would be stormed
+                late.add(backend)
                 continue
             except Exception as error:  # noqa: BLE001 - a training must not see it
                 reason = f"it failed ({type(error).__name__})"
