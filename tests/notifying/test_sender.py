@@ -270,7 +270,7 @@ def test_a_forked_child_sends_its_own(start_script, database_url, sending):
         def child():
             run.alert("child")
 
-        sender.EXIT_TIMEOUT = 100  # a busy machine loads Apprise for longer than an exit waits
+        sender.FORK_TIMEOUT = sender.EXIT_TIMEOUT = 100  # a busy machine loads Apprise for longer than an exit waits
         with TrainStore(sys.argv[1]) as store, store.start_run(name="forked") as run:
             run.alert("before")
             process = multiprocessing.get_context("fork").Process(target=child)
