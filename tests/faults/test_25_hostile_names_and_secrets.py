@@ -22,8 +22,7 @@ from faults.locks import locked
 from faults.network import SHORT_LIMITS
 from faults.oracle import Fault
 from fixtures.databases import BACKENDS
-from redaction.canaries import CANARY, LEAKS
-from redaction.test_everywhere import everything_stored
+from redaction.canaries import CANARY, LEAKS, everything_stored
 from trainstore.errors import InvalidArgumentError, TrainStoreError
 from trainstore.store import TrainStore
 

@@ -88,6 +88,23 @@ def test_a_claim_of_which_nobody_knows(store, sending, monkeypatch, call_doctor,
     assert "1 not sent in the last 7 days" in call_doctor(full_url(store))["alerts"]["text"]
 
 
+def test_no_secret_of_an_alert_is_sent(store, sending, caplog):
+    """Neither in a title or text, nor in the error of a run or its name; what is sent is what is stored."""
+    caplog.set_level(logging.DEBUG)
+    secret = "q7hunter2Z3x"
+    run = store.start_run(project="p", name=f"n token={secret}")
+    run.alert(f"api_key: {secret}", f"no mysql://root:{secret}@db/x\nAuthorization: Bearer {secret}", level="error")
+    run.finish("failed", f"RuntimeError: cannot log in (token={secret}, password is '{secret}')")
+    sending.wait_for(2)
+    end_sender()
+    alert, end = sending.messages
+    assert alert["title"] == "api_key: [redacted]"
+    assert alert["message"].splitlines()[:2] == ["no mysql://root:[redacted]@db/x", "Authorization: Bearer [redacted]"]
+    assert end["title"] == "n token=[redacted] failed"
+    assert end["message"].splitlines()[0] == "RuntimeError: cannot log in (token=[redacted], password is '[redacted]')"
+    assert secret not in repr(sending.messages) + caplog.text
+
+
 def test_which_ends_are_sent(store, sending, monkeypatch, caplog):
     """A failure with its first line; neither pruned trials nor what somebody interrupted, unless they are asked for."""
     for status, error in (("pruned", None), ("interrupted", "KeyboardInterrupt"), ("failed", "ValueError: no\nmore")):

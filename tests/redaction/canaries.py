@@ -32,3 +32,12 @@ def log_canaries(run: Any, store: Any = None) -> None:
     if store is not None:
         with store.start_run(project=f"p {TOKEN}", name=f"n {URL}", notes=COMMAND) as other:
             other.log({"sample": f"it said {TOKEN}", "config": NESTED}, step=0, details=NESTED)
+
+
+def everything_stored(store: Any) -> str:
+    """Every value of every table, as text."""
+    from sqlalchemy import select
+
+    with store.engine.connect() as connection:
+        tables = store.models.metadata.tables.values()
+        return "\n".join(repr(tuple(row)) for table in tables for row in connection.execute(select(table)))

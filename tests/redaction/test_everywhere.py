@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
-from redaction.canaries import CANARY, COMMAND, LEAKS, NESTED, TOKEN, URL, Odd
+from redaction.canaries import CANARY, COMMAND, LEAKS, NESTED, TOKEN, URL, Odd, everything_stored
 from trainstore.store import TrainStore
 
 
@@ -43,13 +42,6 @@ def record_everything(store: TrainStore) -> str:
 @pytest.fixture(autouse=True)
 def command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["train.py", "--api-key", CANARY, f"--hub_token={CANARY}", URL, "--lr", "0.1"])
-
-
-def everything_stored(store: TrainStore) -> str:
-    """Every value of every table, as text."""
-    with store.engine.connect() as connection:
-        tables = store.models.metadata.tables.values()
-        return "\n".join(repr(tuple(row)) for table in tables for row in connection.execute(select(table)))
 
 
 def test_no_secret_is_stored_anywhere(

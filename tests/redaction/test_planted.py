@@ -14,8 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from properties.profiles import examples
+from redaction.canaries import everything_stored
 from redaction.corpus import HEX40, UUID
-from redaction.test_everywhere import everything_stored
 from trainstore.redaction import REDACTED, redact_text
 from trainstore.store import TrainStore
 from trainstore.values import MAX_REPR_LENGTH, canonical, stored_text
