@@ -104,10 +104,17 @@ def test_a_relative_path_means_one_file(tmp_path, monkeypatch, target):
     assert [path.parent.name for path in tmp_path.rglob("runs.db")] == ["a"]
 
 
-@pytest.mark.parametrize("target", [":memory:", "sqlite://", "postgresql://me:x@host/db", "no://such", "", None])
+@pytest.mark.parametrize("target", [":memory:", "sqlite://", "postgresql://me:x@host/db"])
 def test_what_is_no_path_is_left_as_it_is(target):
-    """A store in memory, a server, and what is refused when it is opened."""
+    """A store in memory, a server."""
     assert absolute_target(target, "/somewhere") is target
+
+
+@pytest.mark.parametrize("target", ["no://such", "", "postgresql://me:x@host:port/db", "a\0b"])
+def test_what_cannot_be_opened_is_refused(target):
+    """Before anything is opened or connected."""
+    with pytest.raises(StoreURLError):
+        absolute_target(target, "/somewhere")
 
 
 def test_a_relative_journal_folder_means_one_folder(database_url, tmp_path, monkeypatch):

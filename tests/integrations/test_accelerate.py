@@ -171,7 +171,11 @@ def test_a_run_can_be_named_to_go_on(store):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"resume": None}, r"resume None is not 'auto', 'never' or a run"),
+        ({"resume": None}, r"resume None is no run"),
+        ({"resume": ""}, r"resume '' is no run: pass a handle"),
+        ({"resume": True}, r"resume True is no run"),
+        ({"resume": 1.5}, r"resume 1\.5 is no run"),
+        ({"resume": "a", "step": "5"}, r"step '5' is not an int"),
         ({"step": 3}, r"step 3 .* pass the run as resume"),
     ],
 )

@@ -108,6 +108,20 @@ def test_cv_records_means_and_deviations(local_store):
     assert run.model_hyperparams["folds"] == 3
 
 
+def test_cv_that_is_stopped_early_has_a_best_iteration_and_no_score(store):
+    """LightGBM keeps none for all folds; its lists end at the best iteration, the run at the last one."""
+    stopping = lightgbm.early_stopping(2, verbose=False)
+    callbacks = [TrainStoreCallback(store), stopping]
+    lists = lightgbm.cv(PARAMS, Dataset(X, Y), 50, nfold=3, callbacks=callbacks)
+    run = only_run(store)
+    best = len(lists["valid binary_logloss-mean"])
+    assert run.last_step == best - 1 + 2
+    assert run.model_hyperparams["best_iteration"] == best
+    assert "best_score" not in run.model_hyperparams
+    (event,) = store.list_events(run, kind="early_stopping").to_dict("records")
+    assert event["details"] == {"best_iteration": best, "best_step": best - 1}
+
+
 @pytest.mark.filterwarnings("ignore:The argument 'eval_set' is deprecated")
 def test_estimators_record_a_run_for_each_fit(local_store):
     """The same callback may be passed again and again."""

@@ -19,11 +19,19 @@ class TestWandb(LibraryTests):
     library = "wandb"  # which is not needed
     adapter = "init"
 
+    def make(self, target: Any, **options: Any) -> Any:
+        return wandb.init(store=target, **options)
+
     def train(self, target: Any, at_step: AtStep, hyperparams: Any = None, **options: Any) -> None:
         with wandb.init(store=target, config=hyperparams, reinit="create_new", **options) as run:
             for step in range(STEPS):
                 run.log({"loss": 1 / (step + 1)})
                 at_step(step)
+
+    def test_an_argument_that_is_not_known_is_named_with_the_adapter(self, store: TrainStore) -> None:
+        """As W&B does: init is a function."""
+        with pytest.raises(InvalidArgumentError, match=r"wandb\.init has no argument 'nme'"):
+            self.make(store, nme="x")
 
     def test_unusable_arguments_are_refused_at_once(self, store: TrainStore) -> None:
         """The error names the argument and what can be done."""

@@ -100,6 +100,23 @@ def test_early_stopping_is_an_event_with_the_best_iteration(local_store):
     assert run.model_hyperparams["best_score"] == model.best_score
 
 
+@pytest.mark.parametrize("save_best", [False, True])
+def test_the_iteration_that_a_callback_before_ours_stops_at_is_recorded(store, save_best):
+    """XGBoost does not tell it to the rest of the list."""
+    told = {}
+    evals = [(DMatrix(X, Y), "train"), (DMatrix(OTHER_X, OTHER_Y), "other")]
+    stopping = xgboost.callback.EarlyStopping(2, save_best=save_best)
+    callbacks = [stopping, TrainStoreCallback(store)]
+    options = {"evals": evals, "evals_result": told, "verbose_eval": False}
+    xgboost.train(PARAMS, DMatrix(X, Y), 50, callbacks=callbacks, **options)
+    log = store.list_step_logs(only_run(store))
+    assert log["step"].tolist() == list(range(len(told["other"]["logloss"])))
+    for name, results in told.items():
+        assert log[f"{name}-logloss"].tolist() == pytest.approx(results["logloss"])
+    (event,) = store.list_events(only_run(store), kind="early_stopping").to_dict("records")
+    assert event["step"] == log["step"].iloc[-1]
+
+
 def test_cv_records_means_and_deviations(local_store):
     """One run for all folds, as the table that ``cv`` returns."""
     table = xgboost.cv(PARAMS, DMatrix(X, Y), 3, nfold=3, callbacks=[TrainStoreCallback(local_store)])

@@ -110,13 +110,13 @@ def absolute_target(target: str | os.PathLike[str] | URL, folder: str) -> str | 
     """A target of `open_backend` that means the same database whatever ``chdir`` follows.
 
     Args:
-        target: What `open_backend` refuses comes back as it is, to be refused when it is opened.
+        target: A path, a connection string, a URL. Nothing is connected.
         folder: The folder that a relative path starts from.
+
+    Raises:
+        StoreURLError: What `open_backend` refuses.
     """
-    try:
-        return open_backend(target).absolute(folder) or target
-    except StoreURLError:
-        return target
+    return open_backend(target).absolute(folder) or target
 
 
 __all__ = [

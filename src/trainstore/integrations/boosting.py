@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any, Self
 
 from trainstore.endings import ending_of
+from trainstore.integrations.arguments import check_resume
 from trainstore.integrations.calls import Call, call_under_way
-from trainstore.integrations.recording import Recording, check_resume
+from trainstore.integrations.recording import Recording
 from trainstore.integrations.targets import Target
 from trainstore.run import ActiveRun
 
@@ -55,6 +56,8 @@ class BoostingCallback:
         self._resume = resume
         self._trainings: dict[Call | int, Training | None] = {}  # by call, else by thread; None: not recorded
         self._last: Recording = self._recording
+
+    __init__.__qualname__ = "TrainStoreCallback.__init__"  # what Python names if it is called with a wrong argument
 
     def __deepcopy__(self, memo: object) -> Self:
         """The same arguments, nothing recorded: for scikit-learn's clone() and searches. An open store is shared."""
@@ -161,7 +164,7 @@ class Best:
     Attributes:
         iteration: As the library counts.
         step: Of this iteration.
-        score: What the library says about it.
+        score: What the library says about it; None: nothing.
     """
 
     iteration: int
@@ -199,7 +202,9 @@ class Training:
 
     def tell(self, best: Best) -> None:
         """Record the best iteration, and whether the training was stopped because no better one came."""
-        told = {"best_iteration": best.iteration, "best_score": best.score}
+        told: dict[str, Any] = {"best_iteration": best.iteration}
+        if best.score is not None:
+            told["best_score"] = best.score
         self.run.log_hyperparams(told, "mth")
         planned = None if self.rounds is None else self.first_step + self.rounds - 1
         if planned is not None and self.last_step is not None and self.last_step < planned:

@@ -74,7 +74,8 @@ class TrainStoreCallback(BoostingCallback):
         iteration = training.model.best_iteration
         if iteration < 1:
             return None
-        return Best(iteration, iteration - 1, getattr(training.model, "best_score", None))
+        is_of_cv = hasattr(training.model, "boosters")  # it has a method of every name, and no score
+        return Best(iteration, iteration - 1, None if is_of_cv else training.model.best_score)
 
 
 def _add(metrics: dict[str, float], name: str, value: Any, deviation: Any) -> None:

@@ -11,20 +11,11 @@ from typing import Any, Self
 
 from trainstore.backends import current_folder
 from trainstore.endings import ending_of
-from trainstore.errors import InvalidArgumentError
+from trainstore.integrations.arguments import check_hyperparams, check_labels, check_tags, check_target
 from trainstore.integrations.failures import Failures
-from trainstore.integrations.targets import (
-    STORE_TYPES,
-    Target,
-    absolute_store,
-    is_for_the_user,
-    open_store,
-    pickled_store,
-)
-from trainstore.recording.opening import check
-from trainstore.run import ActiveRun, canonical_tags, recording_is_disabled
+from trainstore.integrations.targets import Target, is_for_the_user, open_store, pickled_store
+from trainstore.run import ActiveRun, recording_is_disabled
 from trainstore.store import TrainStore
-from trainstore.values import copied_hyperparams, restore
 
 FINISH_TIMEOUT = 10.0  # seconds that the end of a training waits for the database
 AWAY_TIMEOUT = 1.0  # the same, where that was in vain the last time: a search ends many trainings
@@ -49,6 +40,7 @@ class Recording:
 
     Raises:
         InvalidArgumentError: An argument that cannot be used.
+        StoreURLError, StoreClosedError, ReadOnlyStoreError: As `check_target` says.
     """
 
     def __init__(
@@ -61,29 +53,17 @@ class Recording:
         tags: Mapping[str, Any] | Sequence[str] | str | None = None,
         hyperparams: Mapping[str, Any] | Any | None = None,
     ) -> None:
-        if not isinstance(store_or_run, (ActiveRun, *STORE_TYPES)):
-            raise InvalidArgumentError(
-                f"store_or_run cannot be {type(store_or_run).__name__}: pass a store, its path or URL, or an open run, "
-                f"as start_run and resume_run return it"
-            )
         self._folder = current_folder()
-        self._given = store_or_run if isinstance(store_or_run, ActiveRun) else None
-        self._target = None if isinstance(store_or_run, ActiveRun) else absolute_store(store_or_run, self._folder)
+        target = check_target("store_or_run", store_or_run, self._folder)
+        check_labels(target, project=project, name=name)
+        self._given = target if isinstance(target, ActiveRun) else None
+        self._target = None if isinstance(target, ActiveRun) else target
         self._source = source
         self._project, self._name = project, name
-        self._tags = None if tags is None else check("tags", lambda given: restore(canonical_tags(given)), tags)
-        self._hyperparams = None if hyperparams is None else check("hyperparams", copied_hyperparams, hyperparams)
+        self._tags, self._hyperparams = check_tags(tags), check_hyperparams(hyperparams)
         self._failures = Failures(reraise=False)
         self._store: TrainStore | None = None
         self._run: ActiveRun | None = None
-        for argument, value in (("project", project), ("name", name)):
-            if value is not None and not isinstance(value, str):
-                raise InvalidArgumentError(f"{argument} {value!r} is not a text")
-            if value is not None and self._given is not None:
-                raise InvalidArgumentError(
-                    f"{argument} {value!r} was given with an open run, which has its own: "
-                    f"pass it to start_run, or pass a store"
-                )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_target": pickled_store(self._target), "_store": None, "_run": None, "_failures": None}
@@ -328,14 +308,6 @@ class Recording:
 def bookmark(run: ActiveRun) -> dict[str, Any]:
     """What a checkpoint carries of its run, as plain data, for `Recording.resume`: ``{"run_uid", "lineage"}``."""
     return {"run_uid": run.uid, "lineage": run.lineage}
-
-
-def check_resume(resume: Any | None, store_or_run: Target) -> None:
-    """Raise `InvalidArgumentError` for an adapter's argument ``resume`` beside an open run."""
-    if resume is not None and isinstance(store_or_run, ActiveRun):
-        raise InvalidArgumentError(
-            "resume was given with an open run: leave it out, and pass the run that resume_run returns"
-        )
 
 
 def _patience(store: TrainStore) -> float:

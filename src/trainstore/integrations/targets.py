@@ -8,7 +8,6 @@ import os
 from sqlalchemy import URL
 
 from trainstore.backends import absolute_target, open_backend
-from trainstore.backends.urls import safe_url
 from trainstore.defaults import default_store
 from trainstore.errors import (
     InvalidArgumentError,
@@ -51,21 +50,19 @@ def is_for_the_user(error: Exception, *, store_is_open: bool) -> bool:
     return isinstance(error, USER_ERRORS) or (not store_is_open and isinstance(error, TrainStoreError))
 
 
-def absolute_store(target: StoreTarget, folder: str) -> StoreTarget:
-    """The same store whatever ``chdir`` follows. ``folder`` is where a relative path starts."""
-    if target is None or isinstance(target, (TrainStore, StoreAddress)):
-        return target
-    return absolute_target(target, folder)
-
-
 def open_store(target: StoreTarget, folder: str) -> TrainStore:
-    """The store itself if one was given, else one that is opened here, even while its database is away."""
+    """The store itself if one was given, else one that is opened here, even while its database is away.
+
+    Args:
+        target: The store. None: the one that is meant if nobody names one.
+        folder: Where a relative path starts, whatever ``chdir`` followed.
+    """
     if isinstance(target, TrainStore):
         return target
     if isinstance(target, StoreAddress):
         opened: TrainStore = target.open(offline_ok=True)
         return opened
-    return TrainStore(absolute_target(target or default_store(), folder), offline_ok=True)
+    return TrainStore(absolute_target(default_store() if target is None else target, folder), offline_ok=True)
 
 
 def pickled_store(target: StoreTarget) -> StoreTarget:
@@ -75,7 +72,4 @@ def pickled_store(target: StoreTarget) -> StoreTarget:
         return dataclasses.replace(target._address, in_memory=False)
     if target is None or isinstance(target, StoreAddress) or "://" not in str(target):
         return target
-    try:
-        return StoreAddress(TrainStore, open_backend(target).safe_url, {}, in_memory=False)
-    except StoreURLError:
-        return safe_url(target)  # opening it is an error, there as here
+    return StoreAddress(TrainStore, open_backend(target).safe_url, {}, in_memory=False)

@@ -54,17 +54,27 @@ class TrainStoreCallback(BoostingCallback, TrainingCallback):  # type: ignore[mi
         training = self._training
         if training is not None:
             with training.recording.guard("an iteration"):
-                metrics: dict[str, float] = {}
-                for data, results in evals_log.items():
-                    for metric, values in results.items():
-                        _add(metrics, f"{data}-{metric}", values[-1])
-                training.log(training.first_step + epoch, metrics)
+                training.memory["evals_log"] = evals_log  # XGBoost's own, to which it adds
+                training.log(training.first_step + epoch, _metrics(evals_log, epoch))
         return False  # True would end the training
 
     def after_training(self, model: Any) -> Any:
         """The training is over."""
+        training = self._training
+        if training is not None:
+            with training.recording.guard("an iteration"):
+                self._add_last(training)
         self._end_unless_watched()
         return model
+
+    @staticmethod
+    def _add_last(training: Training) -> None:
+        """The iteration after which an earlier callback of the list stopped the training: the others are not told."""
+        evals_log = training.memory.get("evals_log") or {}
+        evaluated = max((len(values) for results in evals_log.values() for values in results.values()), default=0)
+        told = 0 if training.last_step is None else training.last_step - training.first_step + 1
+        for epoch in range(told, evaluated):
+            training.log(training.first_step + epoch, _metrics(evals_log, epoch))
 
     def _facts(self, model: Any) -> dict[str, Any]:
         folds = getattr(model, "cvfolds", None)
@@ -80,6 +90,15 @@ class TrainStoreCallback(BoostingCallback, TrainingCallback):  # type: ignore[mi
         if iteration is None or int(iteration) < training.first_step:  # that of the model that was continued
             return None
         return Best(int(iteration), int(iteration), float(training.model.attr("best_score")))
+
+
+def _metrics(evals_log: Any, iteration: int) -> dict[str, float]:
+    """The evaluations of an iteration, by the names with which XGBoost prints them."""
+    metrics: dict[str, float] = {}
+    for data, results in evals_log.items():
+        for metric, values in results.items():
+            _add(metrics, f"{data}-{metric}", values[iteration])
+    return metrics
 
 
 def _add(metrics: dict[str, float], name: str, value: Any) -> None:

@@ -16,9 +16,11 @@ from trainstore.integrations import notebooks
 from trainstore.integrations.accelerate.checkpoints import Checkpoints
 from trainstore.integrations.accelerate.facts import environment, image_facts, is_picture, models
 from trainstore.integrations.accelerate.late import AUTO, NEVER, LateRun
+from trainstore.integrations.arguments import check_resume
 from trainstore.integrations.recording import Recording
 from trainstore.integrations.targets import Target
 from trainstore.queries.samples import sample_key
+from trainstore.recording.opening import step_of
 from trainstore.run import ActiveRun
 from trainstore.store import TrainStore
 from trainstore.values import copied_hyperparams
@@ -70,8 +72,6 @@ class TrainStoreTracker(GeneralTracker):  # type: ignore[misc]
         super().__init__()
         if isinstance(project, (ActiveRun, TrainStore)):
             raise InvalidArgumentError(f"project {project!r} is not a text: pass it as store_or_run=…")
-        if resume is None or isinstance(resume, bool):
-            raise InvalidArgumentError(f"resume {resume!r} is not {AUTO!r}, {NEVER!r} or a run")
         is_given = isinstance(store_or_run, ActiveRun)
         self._recording = Recording(
             store_or_run,
@@ -83,8 +83,14 @@ class TrainStoreTracker(GeneralTracker):  # type: ignore[misc]
         )
         self._hyperparams = copied_hyperparams(hyperparams or {})
         self._late = LateRun(self._recording, resume, step)
-        if step is not None and not self._late.names_a_run:
+        if resume is None:
+            raise InvalidArgumentError(f"resume None is no run: pass {AUTO!r}, {NEVER!r} or a run")
+        if self._late.names_a_run:
+            check_resume(resume, store_or_run)
+        elif step is not None:
             raise InvalidArgumentError(f"step {step!r} is of a run that goes on: pass the run as resume=…")
+        if step is not None:
+            step_of("step", step, lowest=-1)
         self._checkpoints: Checkpoints | None = None
         self._accelerator: weakref.ref[Any] | None = None
         self._is_started = False

@@ -11,10 +11,11 @@ from weakref import ref
 import keras
 
 from trainstore.errors import InvalidArgumentError, TrainStoreError
+from trainstore.integrations.arguments import check_resume
 from trainstore.integrations.calls import call_under_way, watch
 from trainstore.integrations.keras.facts import iterations_of
 from trainstore.integrations.keras.fit import Fit
-from trainstore.integrations.recording import Recording, check_resume
+from trainstore.integrations.recording import Recording
 from trainstore.integrations.targets import Target
 from trainstore.run import ActiveRun, recording_is_disabled
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainstore.errors import InvalidArgumentError
+from trainstore.integrations.arguments import check_choice
 from trainstore.integrations.lightning_common.experiment import NoExperiment
 from trainstore.integrations.lightning_common.facts import hyperparams_of
 from trainstore.integrations.lightning_common.runs import Runs
@@ -42,8 +43,7 @@ class TrainerEvents:
         resume: str = "auto",
         save_dir: str | os.PathLike[str] | None = None,
     ) -> None:
-        if resume not in RESUME:
-            raise InvalidArgumentError(f"resume {resume!r} is not one of {', '.join(map(repr, RESUME))}")
+        check_choice("resume", resume, RESUME)
         if save_dir is not None and not isinstance(save_dir, (str, os.PathLike)):
             raise InvalidArgumentError(
                 f"save_dir {save_dir!r} is not a path; leave it out for the trainer's own folder"
@@ -59,6 +59,8 @@ class TrainerEvents:
         runs = Runs(recording, self._label, resumes=resume == "auto")
         self._training = Training(recording, runs, self._source)
         self._trainer: weakref.ref[Any] | None = None
+
+    __init__.__qualname__ = "TrainStoreLogger.__init__"  # what Python names if it is called with a wrong argument
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the trainer: strategies that spawn processes pickle both."""

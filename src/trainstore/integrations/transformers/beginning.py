@@ -46,9 +46,12 @@ def begin(session: Session, training: Training, event: Mapping[str, Any]) -> Non
             session.trainings.append(training)
             _watch_of(session, training).ends(trainer)
         return
-    store = session.store  # opened before the run that needs it
-    source = training.protocol.source
-    run = _open_run(session, training) if before is None else begin_again(store, before, state.global_step, source)
+    if session.given is not None:
+        run = _given_run(session, session.given, state.global_step)
+    elif before is not None:
+        run = begin_again(session.store, before, state.global_step, training.protocol.source)
+    else:
+        run = _open_run(session, training)
     incomplete = Incomplete(run)
     for name in missing_from(args, state):
         if name not in training.protocol.lacks:
@@ -67,7 +70,7 @@ def continue_training(session: Session, training: Training, last_step: int) -> T
     if before is None or incomplete is None:
         return None
     try:
-        run = go_on(session.store, before, last_step, training.protocol.source)
+        run = session.given or go_on(session.store, before, last_step, training.protocol.source)
         _record(session, training, run, incomplete.go_on(run))
     except Exception as error:  # noqa: BLE001
         session.report("a training that goes on", error)
@@ -94,6 +97,18 @@ def _end_earlier(session: Session, trainer: Any | None) -> ActiveRun | None:
             reason = training.failure or "left open when another training began"
             session.finish(training, "failed", reason, keep_store=True)
     return again
+
+
+def _given_run(session: Session, run: ActiveRun, step: int) -> ActiveRun:
+    """The run that was given. It has no attempts: a training that begins at an earlier step meets its steps."""
+    if run.last_step is not None and run.last_step > step:
+        session.failures.warn_once(
+            "the open run has steps up to %d already, and this training goes on after step %d: their steps mix; pass a "
+            "store to give each training a run of its own",
+            run.last_step,
+            step,
+        )
+    return session.new_run()
 
 
 def _open_run(session: Session, training: Training) -> ActiveRun:

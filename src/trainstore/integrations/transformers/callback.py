@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
@@ -14,6 +13,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 from trainstore.errors import RunNotFoundError
 from trainstore.integrations.failures import LEARNING_RATE
 from trainstore.integrations.protocol import TRANSFORMERS, callbacks_of, loop_of, protocol_of
+from trainstore.integrations.targets import Target
 from trainstore.integrations.transformers.beginning import begin, continue_training, is_for_the_user
 from trainstore.integrations.transformers.ending import announced_end, end_all
 from trainstore.integrations.transformers.foreign import Events, given
@@ -48,9 +48,9 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
     """Records a ``transformers.Trainer`` into a store.
 
     Args:
-        store_or_url: An open `TrainStore`, which stays open; or a path or URL, which is opened here and closed when the
-            training ends (if its database is away, the run begins in the journal). None: ``TRAINSTORE_URL``, else
-            ``trainstore.db``.
+        store_or_url: An open run, which is recorded into and left open; an open `TrainStore`, which stays open; or a
+            path or URL, which is opened here and closed when the training ends (if its database is away, the run
+            begins in the journal). None: ``TRAINSTORE_URL``, else ``trainstore.db``.
         project: None: ``TRAINSTORE_PROJECT``, else "default".
         name: The run's label. None: the arguments' ``run_name``, ``TRAINSTORE_RUN_NAME``, else made from the uid.
         tags: As for `TrainStore.start_run`.
@@ -63,8 +63,10 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     Raises:
         InvalidArgumentError: An argument that cannot be used, here or when training begins.
-        TrainStoreError: When training begins, and only if you can fix it: a store that cannot be opened
-            (`StoreURLError`, `SchemaError`, `NotADatabaseError`, a file in a missing folder), is closed, or read-only.
+        StoreURLError: A URL that no backend serves.
+        StoreClosedError, ReadOnlyStoreError: A store that cannot be recorded into.
+        TrainStoreError: When training begins, and only if you can fix it: a store that cannot be opened (`SchemaError`,
+            `NotADatabaseError`, a file in a missing folder), or that was closed since.
 
     It may be copied and pickled, alone or with its trainer, even in the middle of a training: the copy has the same
     arguments, and records a run of its own. A copy shares an open store. A pickle carries the store's URL without its
@@ -73,7 +75,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def __init__(
         self,
-        store_or_url: TrainStore | str | os.PathLike[str] | None = None,
+        store_or_url: Target = None,
         project: str | None = None,
         name: str | None = None,
         tags: Mapping[str, Any] | Sequence[str] | None = None,
@@ -153,7 +155,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
     @property
     def store(self) -> TrainStore:
-        """The store that is recorded into; opened at first use."""
+        """The store that is recorded into; opened at first use. Raises `InvalidArgumentError` if a run was given."""
         return self._session.store
 
     def close(self) -> None:
@@ -372,7 +374,7 @@ class TrainStoreCallback(TrainerCallback):  # type: ignore[misc]
 
 
 @contextmanager
-def record(trainer: Any, store: TrainStore | str | os.PathLike[str], **options: Any) -> Iterator[TrainStoreCallback]:
+def record(trainer: Any, store: Target, **options: Any) -> Iterator[TrainStoreCallback]:
     """Record what a trainer does inside the block.
 
     The same as adding a `TrainStoreCallback`, but the callback knows its trainer from the start. A training ends with
@@ -380,7 +382,7 @@ def record(trainer: Any, store: TrainStore | str | os.PathLike[str], **options: 
 
     Args:
         trainer: A ``transformers.Trainer``, or another one with ``add_callback`` and ``remove_callback``.
-        store: An open store, which stays open, or a path or URL.
+        store: An open run or store, which stay open, or a path or URL.
         **options: The other arguments of `TrainStoreCallback`.
 
     Yields:

@@ -131,7 +131,7 @@ def _rank_failed(session: Session, training: Training, error: BaseException) -> 
     ranks = training.ranks
     ranks.publish_failure(reason)
     shared = ranks.run(wait=RANK_TIMEOUT)
-    if shared is not None:
+    if shared is not None and session.given is None:
         run = session.store.resume_run(
             shared.saved.run_uid,
             lineage=shared.saved.lineage,

@@ -57,15 +57,29 @@ class Session:
         return self._store
 
     @property
+    def given(self) -> ActiveRun | None:
+        """The run that the callback was given, which its owner ends. None: it was given a store."""
+        return self.settings.given
+
+    @property
     def is_open(self) -> bool:
         """Whether the store is open."""
-        return self._store is not None
+        return self._store is not None or self.given is not None
 
     @property
     def run(self) -> ActiveRun | None:
         """The run that is being recorded (of several, the one that began last), or the last one, finished."""
         open_runs = [training.run for training in self.trainings if training.run is not None]
         return open_runs[-1] if open_runs else self.last_runs.latest
+
+    def new_run(self, **labels: Any) -> ActiveRun:
+        """A run that begins now, with these arguments of `TrainStore.start_run`; that which was given, if one was."""
+        tags = self.settings.tags
+        if self.given is None:
+            return self.store.start_run(**labels, tags=tags)
+        if tags:
+            self.given.set_tags(tags)
+        return self.given
 
     def run_of(self, state: Any) -> ActiveRun | None:
         """The run of the training whose events carry this state; None if none is being recorded."""
@@ -76,7 +90,7 @@ class Session:
         """The run that another process records of this training, as another writer of it; None if it is not known."""
         training = self._training_of(state)
         shared = None if training is None or training.run is not None else training.ranks.run()
-        if training is None or shared is None:
+        if training is None or shared is None or self.given is not None:
             return None
         return self.store.resume_run(
             shared.saved.run_uid,
@@ -166,11 +180,12 @@ class Session:
             waits: Whether the next training goes on with a run that is made here.
         """
         last, source = self.last_runs.of(trainer), protocol_of(trainer).source
-        if last is not None:
+        if last is not None and self.given is not None:
+            run = self.given
+        elif last is not None:
             run = self.store.resume_run(last.uid, lineage=last.lineage, source=source)
         else:
-            labels = labels_of(self.settings, args, state)
-            run = self.store.start_run(**labels, tags=self.settings.tags, source=source)
+            run = self.new_run(**labels_of(self.settings, args, state), source=source)
             self.record_facts(run, trainer, args, state, event, Incomplete(run))
             self.last_runs.remember(trainer, run, waits=waits)
         try:
@@ -233,7 +248,12 @@ class Session:
         timeout: float | None = None,
         keep_store: bool = False,
     ) -> None:
-        """Finish a run, or leave one that was joined; then close a store that was opened here and is idle."""
+        """Finish a run, or leave one that was joined; then close a store that was opened here and is idle.
+
+        A run that was given stays open.
+        """
+        if run is self.given:
+            return
         self._is_away = not run.finish(status, error, FINISH_TIMEOUT if timeout is None else timeout)
         if not self._is_away and not self.trainings and not keep_store:
             self.close()  # otherwise it goes on delivering as long as the process lives
