@@ -403,3 +403,23 @@ def test_a_service_that_wants_time_keeps_no_line_back(store, receiver):
     relay._channels[0]._free_at = 0.0
     assert list(relay.send()) == []
     assert receiver.titles == ["one", "paced finished"]
+
+
+def test_a_run_that_goes_on_after_it_was_lost(store, receiver):
+    """Its loss was sent; the end of its next attempt is another event, and is sent too."""
+    watcher, relay = Watcher(), Relay(store._backend, store._models, [Target(receiver.url)])
+    look(store, watcher)
+    run = store.start_run(name="again")
+    run.log(loss=1.0, step=0)
+    run.flush(30)
+    look(store, watcher)
+    kill(store, run)
+    changes = look(store, watcher)
+    with store.engine.begin() as connection:  # its process is gone
+        connection.execute(text("UPDATE writer SET closed_at = heartbeat_at"))
+    store.resume_run(run, step=0).finish()
+    changes += look(store, watcher)
+    assert told(changes) == [("ended", "lost", "again"), ("begun", "running", "again"), ("ended", "finished", "again")]
+    relay.add(change.event for change in changes if change.is_sendable)
+    assert list(relay.send()) == []
+    assert receiver.titles == ["again lost at step 0", "again finished at step 0"]

@@ -95,7 +95,7 @@ class Sender:
         if left:
             logger.warning(
                 "%d alerts or ends of runs could not be sent before the process ended; they are recorded, and "
-                "`trainstore watch --notify` sends them if it is running",
+                "`trainstore watch --notify`, if it is running, sends those that were not on their way",
                 left,
             )
 
