@@ -98,6 +98,14 @@ def test_batches_and_epochs_are_recorded(store: TrainStore, tmp_path: Path) -> N
     assert callback.active_run.uid == run.uid
 
 
+def test_only_rank_0_records(store: TrainStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several processes that train together, which fastai knows by their environment."""
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        make_learner(tmp_path, TrainStoreCallback(store)).fit(EPOCHS)
+        assert len(store.list_runs()) == (rank == "0")
+
+
 def test_several_fits_of_a_learner_are_attempts_of_one_run(store: TrainStore, tmp_path: Path) -> None:
     """As ``fine_tune`` fits: the steps go on. What lies between is no training and leaves no trace."""
     callback = TrainStoreCallback(store)

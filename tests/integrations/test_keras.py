@@ -204,6 +204,19 @@ def test_after_a_loss_that_is_not_finite_no_batch_of_the_epoch_has_one(local_sto
     assert log["batch_loss"].isna().tolist()[2:] == [True] * (len(log) - 2)
 
 
+def test_only_rank_0_records(store, monkeypatch):
+    """Of several processes that train together, which PyTorch knows."""
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    for rank in (1, 0):
+        monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
+        callback = TrainStoreCallback(store)
+        model = compiled()
+        fit(model, callback)
+        model.evaluate(X, Y, verbose=0, callbacks=[callback])
+        assert len(store.list_runs()) == (rank == 0)
+    assert store.list_step_logs(only_run(store))["test_loss"].notna().sum() == 1
+
+
 def test_a_second_fit_of_the_same_model_goes_on_with_the_run(store):
     """Another epoch, another attempt; compiled anew it is another run, with another callback too."""
     callback, model = TrainStoreCallback(store, name="a"), compiled()
