@@ -204,17 +204,22 @@ def test_after_a_loss_that_is_not_finite_no_batch_of_the_epoch_has_one(local_sto
     assert log["batch_loss"].isna().tolist()[2:] == [True] * (len(log) - 2)
 
 
-def test_only_rank_0_records(store, monkeypatch):
+def test_only_rank_0_records(store, monkeypatch, tmp_path):
     """Of several processes that train together, which PyTorch knows."""
-    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
-    for rank in (1, 0):
-        monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
-        callback = TrainStoreCallback(store)
-        model = compiled()
-        fit(model, callback)
-        model.evaluate(X, Y, verbose=0, callbacks=[callback])
-        assert len(store.list_runs()) == (rank == 0)
-    assert store.list_step_logs(only_run(store))["test_loss"].notna().sum() == 1
+    from torch import distributed
+
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        for rank in (1, 0):
+            monkeypatch.setattr(distributed, "get_rank", lambda *group, rank=rank: rank)
+            callback = TrainStoreCallback(store)
+            model = compiled()
+            fit(model, callback)
+            model.evaluate(X, Y, verbose=0, callbacks=[callback])
+            assert len(store.list_runs()) == (rank == 0)
+        assert store.list_step_logs(only_run(store))["test_loss"].notna().sum() == 1
+    finally:
+        distributed.destroy_process_group()
 
 
 def test_a_second_fit_of_the_same_model_goes_on_with_the_run(store):
