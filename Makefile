@@ -21,7 +21,7 @@ demo: .venv/demo.done ## train four small models through the callback, show the 
 
 # Much of the suite waits for time-outs, so more processes than cores (tests/fixtures/worker.py says how they begin);
 # a file's tests stay together, they share trainings. tests/conftest.py puts the longest files first.
-WORKERS := --tx '4*popen//python=$(BIN)/python tests/fixtures/worker.py'
+WORKERS := --tx '4*popen//python=$(BIN)/python tests/fixtures/worker.py' --max-worker-restart 16
 PYTEST = pytest $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=10 $(PYTEST_ARGS)
 
 # Without bytecode each of hundreds of processes would compile trainstore anew.
