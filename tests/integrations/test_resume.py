@@ -232,8 +232,8 @@ def test_must_refuses_what_is_no_checkpoint_of_ours(local_store, make_trainer, t
 def test_a_closed_store_is_refused_before_a_resumed_training(store, make_trainer):
     """The error says that the store is closed, and no step is trained."""
     make_trainer(callbacks=[TrainStoreCallback(store)], max_steps=2, **SAVING).train()
-    store.close()
     trainer = make_trainer(callbacks=[TrainStoreCallback(store)], max_steps=4)
+    store.close()
     with pytest.raises(StoreClosedError, match="closed"):
         trainer.train(resume_from_checkpoint=True)
     assert trainer.state.global_step == 2

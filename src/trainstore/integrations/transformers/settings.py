@@ -48,8 +48,8 @@ class Settings:
         check_labels(target, project=self.project, name=self.name)
         if self.given is not None and self.resume == "must":
             raise InvalidArgumentError("resume='must' was given with an open run, which goes on as it is: leave it out")
-        tags, hyperparams = check_tags(self.tags), check_hyperparams(self.hyperparams)
-        return dataclasses.replace(self, store_or_url=target, tags=tags, hyperparams=hyperparams)
+        check_hyperparams(self.hyperparams)  # kept as they are: the run names those that cannot be read
+        return dataclasses.replace(self, store_or_url=target, tags=check_tags(self.tags))
 
     @property
     def given(self) -> ActiveRun | None:
@@ -70,7 +70,10 @@ class Settings:
         """What a pickle carries: the arguments by name, the store as its address, without a password."""
         arguments = {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.name != "folder"}
         target = self.store_or_url
-        return arguments | {"store_or_url": target if isinstance(target, ActiveRun) else pickled_store(target)}
+        return arguments | {
+            "store_or_url": target if isinstance(target, ActiveRun) else pickled_store(target),
+            "hyperparams": check_hyperparams(self.hyperparams),  # without secrets
+        }
 
     @classmethod
     def unpickled(cls, arguments: Mapping[str, Any]) -> Settings:
