@@ -132,11 +132,15 @@ def test_mappings_in_the_summary_are_mappings(store: TrainStore) -> None:
         run.summary["test"]["f1"] = 0.75
         run.summary.test.late = 6
         assert run.summary["test"] == {"f1": 0.75, "by": {"a": 1}, "late": 6}
+        test = run.summary["test"]
+        test.f1, test["later"] = 0.8, 7
+        assert run.summary["test"] == test == {"f1": 0.8, "by": {"a": 1}, "late": 6, "later": 7}
     metrics = only_run(store).metrics
     assert {name: value for name, value in metrics.items() if name.startswith("test")} == {
-        "test.f1": 0.75,
+        "test.f1": 0.8,
         "test.by.a": 1,
         "test.late": 6,
+        "test.later": 7,
     }
 
 

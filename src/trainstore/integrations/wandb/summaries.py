@@ -50,7 +50,7 @@ class Summary:
             raise KeyError(name)
         if not isinstance(found, dict):
             return found
-        return _Values(found, lambda more: self.update({name: {**found, **more}}))
+        return _Values(found, lambda whole: self.update({name: whole}))
 
     def _below(self, name: object) -> dict[str, Any] | None:
         """The values of a mapping that was logged, whose names begin with its own and a dot. None: there is none."""
@@ -128,7 +128,7 @@ class _Values(dict[str, Any]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         super().__setitem__(name, value)
-        self._record({name: value})
+        self._record(dict(self))
 
     __setattr__ = __setitem__
 
