@@ -164,6 +164,20 @@ def test_a_checkpoint_is_an_event_whenever_it_is_written(store: TrainStore, tmp_
     assert sorted(written) == [(step, name) for step in (3, 6, 9) for name in (f"checkpoint_{step}.pt", "last.pt")]
 
 
+def test_checkpoints_from_before_the_handler_was_attached_are_no_events(store: TrainStore, tmp_path: Path) -> None:
+    """It may be attached while the trainer runs."""
+    trainer, _ = make_trainer()
+    logger = TrainStoreLogger(store, trainer=trainer)
+    record_loss(logger, trainer)
+    saving = Checkpoint({"trainer": trainer}, DiskSaver(tmp_path), n_saved=None)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(every=2), saving)
+    trainer.add_event_handler(
+        Events.ITERATION_COMPLETED(once=3), lambda engine: logger.attach_checkpoint_handler(engine, saving)
+    )
+    trainer.run(DATA, max_epochs=2)
+    assert store.list_events(only_run(store), kind="checkpoint")["step"].tolist() == [4, 6]
+
+
 def test_another_training_from_a_checkpoint_is_a_child(local_store: TrainStore) -> None:
     """The trainer's count begins anew, so its steps are not those of the run before."""
     trainer, _ = make_trainer()

@@ -112,7 +112,7 @@ class TrainStoreLogger(BaseLogger):  # type: ignore[misc]
             raise InvalidArgumentError(f"checkpoint {checkpoint!r} is not a handler of Ignite's class Checkpoint")
         if not engine.has_registered_events(CheckpointEvents.SAVED_CHECKPOINT):
             engine.register_events(*CheckpointEvents)
-        known: list[Any] = []  # entries of `_saved`; a file that is written again has a new one
+        known = list(checkpoint._saved)  # its entries; a file that is written again has a new one
 
         def started(_engine: Engine) -> None:
             known[:] = checkpoint._saved  # those of before, which `include_self` loads
