@@ -117,6 +117,20 @@ def test_the_iteration_that_a_callback_before_ours_stops_at_is_recorded(store, s
     assert event["step"] == log["step"].iloc[-1]
 
 
+def test_a_metric_that_is_not_there_from_the_beginning(store):
+    """One of the user's may have another name later; it is recorded with the iteration it is of."""
+    calls = []
+
+    def odd(predictions, data):
+        calls.append(len(predictions))
+        return ("late" if len(calls) > 2 else "early", float(len(calls)))
+
+    train(TrainStoreCallback(store), rounds=4, custom_metric=odd)
+    log = store.list_step_logs(only_run(store))
+    assert log["train-late"].dropna().tolist() == [3.0, 4.0]
+    assert log["step"][log["train-late"].notna()].tolist() == [2, 3]
+
+
 def test_cv_records_means_and_deviations(local_store):
     """One run for all folds, as the table that ``cv`` returns."""
     table = xgboost.cv(PARAMS, DMatrix(X, Y), 3, nfold=3, callbacks=[TrainStoreCallback(local_store)])

@@ -55,7 +55,7 @@ class TrainStoreCallback(BoostingCallback, TrainingCallback):  # type: ignore[mi
         if training is not None:
             with training.recording.guard("an iteration"):
                 training.memory["evals_log"] = evals_log  # XGBoost's own, to which it adds
-                training.log(training.first_step + epoch, _metrics(evals_log, epoch))
+                training.log(training.first_step + epoch, _metrics(evals_log))
         return False  # True would end the training
 
     def after_training(self, model: Any) -> Any:
@@ -73,8 +73,8 @@ class TrainStoreCallback(BoostingCallback, TrainingCallback):  # type: ignore[mi
         evals_log = training.memory.get("evals_log") or {}
         evaluated = max((len(values) for results in evals_log.values() for values in results.values()), default=0)
         told = 0 if training.last_step is None else training.last_step - training.first_step + 1
-        for epoch in range(told, evaluated):
-            training.log(training.first_step + epoch, _metrics(evals_log, epoch))
+        if told < evaluated:
+            training.log(training.first_step + evaluated - 1, _metrics(evals_log))
 
     def _facts(self, model: Any) -> dict[str, Any]:
         folds = getattr(model, "cvfolds", None)
@@ -92,12 +92,12 @@ class TrainStoreCallback(BoostingCallback, TrainingCallback):  # type: ignore[mi
         return Best(int(iteration), int(iteration), float(training.model.attr("best_score")))
 
 
-def _metrics(evals_log: Any, iteration: int) -> dict[str, float]:
-    """The evaluations of an iteration, by the names with which XGBoost prints them."""
+def _metrics(evals_log: Any) -> dict[str, float]:
+    """The evaluations of the last iteration, by the names with which XGBoost prints them."""
     metrics: dict[str, float] = {}
     for data, results in evals_log.items():
         for metric, values in results.items():
-            _add(metrics, f"{data}-{metric}", values[iteration])
+            _add(metrics, f"{data}-{metric}", values[-1])
     return metrics
 
 
