@@ -117,9 +117,7 @@ class Sender:
             for one in waiting:
                 if self._stopped.is_set():
                     return
-                if self._closing and not closing:  # they have another order now
-                    break
-                if self._deal_with(one, late):
+                if self._deal_with(one, late, closing):
                     with self._changed:
                         self._waiting.remove(one)
                         self._changed.notify_all()
@@ -145,7 +143,7 @@ class Sender:
                 self._waiting.clear()
             self._changed.notify_all()
 
-    def _deal_with(self, one: _Waiting, late: set[object]) -> bool:
+    def _deal_with(self, one: _Waiting, late: set[object], closing: bool) -> bool:
         """Send an event to the targets that are left, unless it has to wait; whether there is nothing more to do."""
         one.left = one.left or list(self._channels or ())
         backend, age = one.service.backend, time.monotonic() - one.since
@@ -154,7 +152,8 @@ class Sender:
                 return False
             if one.event.run_uid in late or backend in late:
                 break
-            self._leave_alone(channel)
+            if not self._leave_alone(channel, closing):
+                return False
             try:
                 transacting = None if backend.may_fork_connected else self.busy
                 reason = send_once(backend, one.service.models, one.event, channel, transacting)
@@ -179,10 +178,14 @@ class Sender:
             return True
         return not one.left
 
-    def _leave_alone(self, channel: Channel) -> None:
-        """Wait as long as the service wishes, before anything is claimed; not when the process ends."""
+    def _leave_alone(self, channel: Channel, closing: bool) -> bool:
+        """Wait as long as the service wishes, before anything is claimed; not when the process ends.
+
+        False: its end has begun since the round did, so that what waits has another order now.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._closing, channel.busy_for)
+            return self._closing == closing
 
     def _tell_once(self, text: str) -> None:
         if text not in self._told:

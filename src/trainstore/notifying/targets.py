@@ -107,8 +107,8 @@ def file_path() -> Path:
 
 def may_exist() -> bool:
     """Whether there may be any, without reading one: a look that a training can afford."""
-    given = os.environ.get(VARIABLE)
-    return given.strip().lower() not in (*OFF, "") if given else _file_counts() and file_path().exists()
+    given = os.environ.get(VARIABLE, "").strip()
+    return given.lower() not in OFF if given else _file_counts() and file_path().exists()
 
 
 def _file_counts() -> bool:
