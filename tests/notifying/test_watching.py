@@ -7,13 +7,16 @@ import signal
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import event, text, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from fixtures.receivers import notifications
 from trainstore import TrainStore
-from trainstore.notifying import relaying
+from trainstore.cli import watch
+from trainstore.notifying import channels, relaying
 from trainstore.notifying.relaying import Relay
 from trainstore.notifying.targets import Target
 from trainstore.notifying.watching import Watcher
@@ -386,6 +389,40 @@ def test_watch_outlives_what_happens_to_its_database(start_script, new_database,
     watching.process.send_signal(signal.SIGINT)
     watching.finish(code=130)
     assert watching.stderr.count("the database reported an error") == 1
+
+
+def test_a_look_that_breaks_off_hides_nothing(store):
+    """The database goes away between its statements: the next look tells what it would have told."""
+    watcher = Watcher()
+    run = store.start_run(name="ended")
+    run.flush(30)
+    look(store, watcher)
+    run.finish("failed")
+    with store.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE event RENAME TO elsewhere"))
+    with pytest.raises(SQLAlchemyError):
+        look(store, watcher)
+    with store.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO event"))
+    assert told(look(store, watcher)) == [("ended", "failed", "ended")]
+
+
+def test_a_long_interval_delays_no_message(store, receiver, monkeypatch):
+    """A service that wants time between messages gets what is left while `watch` waits for its next reading."""
+    clock = [0.0]
+    time = SimpleNamespace(monotonic=lambda: clock[0], sleep=lambda seconds: clock.append(clock.pop() + seconds))
+    for module in (watch, channels):
+        monkeypatch.setattr(module, "time", time)
+    watcher, relay = Watcher(), Relay(store._backend, store._models, [Target(receiver.url)])
+    relay._channels[0]._pause = 5.0
+    look(store, watcher)
+    with store.start_run(name="paced") as run:
+        run.alert("one")
+        run.alert("two")
+    relay.add(change.event for change in look(store, watcher) if change.is_sendable)
+    watch._wait(60.0, relay)
+    assert clock == [60.0]
+    assert receiver.titles == ["one", "two", "paced finished"]
 
 
 def test_a_service_that_wants_time_keeps_no_line_back(store, receiver):

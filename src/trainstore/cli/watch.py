@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"finished": "green", "failed": "red", "lost": "red", "error": "red", "warn": "yellow"}
 MAX_TEXT = 160  # characters of an alert's title, or an error
+TURNS = 2.0  # seconds between two turns of sending
 
 
 class _Seconds(click.FloatRange):
@@ -67,9 +68,9 @@ def watch(project: str | None, notify: bool, interval: float, url: str, prefix: 
         click.echo(f"watching {visible(shown_url(store))}: {watcher.running} running; Ctrl-C ends it", err=True)
         told = ""
         while True:
-            time.sleep(interval)
             problem = ""
             try:
+                _wait(interval, relay)
                 _look(store, watcher, relay, as_json)
             except TrainStoreError as error:  # whatever is wrong with the database may be mended
                 problem = str(error)
@@ -117,8 +118,21 @@ def _look(store: TrainStore, watcher: Watcher, relay: Relay | None, as_json: boo
         dropped = relay.add(change.event for change in changes if change.is_sendable)
         if dropped:
             click.echo(f"{dropped} of these are not sent: too many are waiting", err=True)
-        for problem in relay.send():
-            click.echo(visible(problem), err=True)
+        _send(relay)
+
+
+def _wait(seconds: float, relay: Relay | None) -> None:
+    """Until the store is read again; a service that wants time between messages gets in a long wait what is left."""
+    end = time.monotonic() + seconds
+    while relay is not None and relay.is_waiting and end - time.monotonic() > TURNS:
+        time.sleep(TURNS)
+        _send(relay)
+    time.sleep(max(0.0, end - time.monotonic()))
+
+
+def _send(relay: Relay) -> None:
+    for problem in relay.send():
+        click.echo(visible(problem), err=True)
 
 
 def _line(change: Change) -> str:

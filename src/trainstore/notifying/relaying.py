@@ -118,6 +118,11 @@ class Relay:
         self._waiting: deque[tuple[Event, Channel]] = deque()
         self._told = ""  # what is in the way since it was last told
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is something left to send."""
+        return bool(self._waiting)
+
     def add(self, events: Iterable[Event]) -> int:
         """Take events to be sent; how many there was no room for."""
         dropped = 0

@@ -76,11 +76,13 @@ class Watcher:
         now = reader.now()
         is_first = self._since is None
         self._since = since = self._since or now
-        rows = [row for row in self._runs(reader, now, is_first) if not self._is_doubtful(row, now)]
+        rows = self._runs(reader, now, is_first)
+        alerts = self._new_alerts(reader, now, since, is_first)
+        # Only now, as all is read: if the database goes away before, the next look finds the same changes.
+        rows = [row for row in rows if not self._is_doubtful(row, now)]
         self._looked = now
         changes = [change for row in rows for change in self._changes_of(row, now, since, is_first)]
-        changes += self._new_alerts(reader, now, since, is_first)
-        return sorted(changes, key=lambda change: change.at)
+        return sorted([*changes, *alerts], key=lambda change: change.at)
 
     # --- Runs -------------------------------------------------------------------------------------------------------
 
