@@ -54,6 +54,10 @@ class TestCatBoost(LibraryTests):
     def train(self, target, at_step, **options):
         fit(self.make(target, **options), AtStep(at_step))
 
+    def fails_with(self, error, store, at_step, **options):
+        """With an error of CatBoost's own."""
+        super().fails_with(CatBoostError, store, at_step, **options)
+
     def test_an_exception_fails_the_run(self, store):
         """CatBoost turns it into an error of its own, with the traceback as its text: its last line comes first."""
         with pytest.raises(CatBoostError):

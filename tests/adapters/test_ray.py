@@ -119,6 +119,10 @@ class TestRay(LibraryTests):
         self.path.mkdir()
         fit(self.path, [callback, AtStepCallback(at_step)], {"saves": False})
 
+    def fails_with(self, error: type[BaseException], store: TrainStore, at_step: AtStep, **options: Any) -> None:
+        """With an error of Ray's own."""
+        super().fails_with(tune.TuneError, store, at_step, **options)
+
     def test_an_open_run_is_recorded_into_and_left_to_its_owner(self, local_store: TrainStore) -> None:
         """Its children are the trials' runs, in its project; itself it is left as it is."""
         with local_store.start_run("mine", project="p") as run:
