@@ -54,7 +54,7 @@ soak-import: .venv/dev.done ## imports of every source killed at random, IMPORT_
 	IMPORT_KILLS=$${IMPORT_KILLS:-200} IMPORT_DAMAGES=$${IMPORT_DAMAGES:-100} IMPORT_HISTORIES=$${IMPORT_HISTORIES:-200} IMPORT_GROWTHS=$${IMPORT_GROWTHS:-100} \
 		$(BIN)/python -m pytest -q -s tests/importing/test_every_source.py tests/importing/test_growing_logs.py tests/importing/test_growing_databases.py
 
-soak-merge: .venv/dev.done ## random histories at three stores, merged in any direction: fifty times as many as in the suite
+soak-merge: .venv/dev.done ## random histories at three stores, merged in any direction: eighty times as many as in the suite
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -q tests/transfer/test_three_stores.py tests/transfer/test_histories.py
 
 lint: .venv/dev.done ## style, types, floors of imports

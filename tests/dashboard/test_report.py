@@ -140,14 +140,14 @@ def test_the_policy_stands_before_everything_that_it_is_for(eight):
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("text", [*experiments.MARKUP, "a\u2028b", "]]>", "<!-- --!>", "&amp;", "\ud800"])
-def test_a_title_is_text(eight, text):
+def test_a_title_is_text(eight):
     """Whatever it is, the page has the same parts, and its title is that text."""
-    plain_page, page = (Page(report_page(eight, "sweep-000", title=title)) for title in ("Title", text))
-    shown = text.encode("utf-8", "replace").decode()
-    assert page.parts["title"] == shown
-    assert page.parts.keys() == plain_page.parts.keys()
-    assert page.parts["script"] == plain_page.parts["script"]
+    plain_page = Page(report_page(eight, "sweep-000", title="Title"))
+    for text in [*experiments.MARKUP, "a\u2028b", "]]>", "<!-- --!>", "&amp;", "\ud800"]:
+        page = Page(report_page(eight, "sweep-000", title=text))
+        assert page.parts["title"] == text.encode("utf-8", "replace").decode()
+        assert page.parts.keys() == plain_page.parts.keys(), text
+        assert page.parts["script"] == plain_page.parts["script"], text
 
 
 def test_names_of_markup_are_in_the_data_alone(store_of):

@@ -16,5 +16,5 @@ THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 
 
 def examples(number: int) -> settings:
-    """Settings for so many examples, fifty times as many in the thorough profile."""
-    return settings(max_examples=number * 50 if THOROUGH else number, **_COMMON)
+    """Settings for so many examples, eighty times as many in the thorough profile."""
+    return settings(max_examples=number * 80 if THOROUGH else number, **_COMMON)

@@ -85,7 +85,7 @@ def forgetting(desks: list[Desk], run_uid: str) -> Iterator[None]:
             desk.forget(run_uid)
 
 
-@examples(12)
+@examples(8)
 @given(plan=plans(own_names=True), data=st.data())
 def test_three_stores_hold_what_one_would(desks: list[Desk], plan: Plan, data: st.DataObject) -> None:
     """Rows, attempts, summaries and what a run shows are those of a store that got every journal."""
@@ -100,7 +100,7 @@ def test_three_stores_hold_what_one_would(desks: list[Desk], plan: Plan, data: s
             assert numbers_alike(contents(store, run_uid)) == expected
 
 
-@examples(12)
+@examples(8)
 @given(plan=plans(), data=st.data())
 def test_values_that_several_writers_set_are_all_kept(desks: list[Desk], plan: Plan, data: st.DataObject) -> None:
     """Whoever set a value of a step, and wherever: each store holds every value in the end, as current or earlier."""

@@ -324,7 +324,7 @@ def assert_same(one: Any, other: Any) -> None:
         assert not differing, f"{name}: {differing}"
 
 
-@examples(10)
+@examples(6)
 @given(world=worlds())
 def test_whatever_is_recorded_and_edited_where_all_stores_come_to_hold_it(desks: list[Desk], world: World) -> None:
     """Three stores, merged in any direction in between, end with what one store has that got everything."""
@@ -343,7 +343,7 @@ def test_whatever_is_recorded_and_edited_where_all_stores_come_to_hold_it(desks:
         clear(desks)
 
 
-@examples(10)
+@examples(6)
 @given(world=worlds(deletes=True))
 def test_deleted_runs_are_gone_everywhere_unless_they_went_on(desks: list[Desk], world: World) -> None:
     """With ``delete`` all stores come to hold the same; a run that was begun anew after it was deleted is there."""
@@ -366,7 +366,7 @@ def test_deleted_runs_are_gone_everywhere_unless_they_went_on(desks: list[Desk],
         clear(desks)
 
 
-@examples(6)
+@examples(4)
 @given(world=worlds(deletes=True))
 def test_nothing_is_lost_by_a_merge_that_may_not_delete(desks: list[Desk], world: World) -> None:
     """Wherever runs were deleted: what a store still has, it has after every merge (`merge` looks)."""
