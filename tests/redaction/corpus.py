@@ -118,6 +118,12 @@ SECRET_TEXTS = [
     # In source code, in a repr of a text, in colour
     'api_key: str = "⟨hunter2⟩", password: str | None = "⟨two words⟩",',
     "ValueError('config:\\napi_key=⟨hunter2⟩ is wrong\\n\\ttoken=⟨hunter2⟩')",
+    "password = '''⟨hunter2⟩''', api_key=\"\"\"⟨hunter2⟩\"\"\"",
+    "db:\n  password: |\n    ⟨hunter2⟩\n  host: x",
+    "- name: HF_TOKEN\n  value: ⟨hunter2⟩\n- name: HOME\n  value: /root1",
+    '[{"name": "HF_TOKEN", "value": "⟨hunter2⟩"}, {"name": "lr", "value": "1e-4"}]',
+    "requests.get(url, auth=('me', '⟨hunter2⟩')), HTTPBasicAuth('me', '⟨two words⟩')",
+    "docker login with ⟨dckr_pat_" + B62[:27] + "⟩",
     "\x1b[31mapi_key\x1b[0m=\x1b[32m'⟨hunter2⟩'\x1b[0m and \x1b[1;31mpassword: \x1b[0m⟨hunter2⟩\x1b[0m",
 ]
 
@@ -126,6 +132,9 @@ PLAIN_TEXTS = [
     # Names and words
     "hf_hub", "hf_transfer_enabled", "hf_internal_testing", "sk-learn", "sk-learn-intelex-benchmarks-long", "key",
     "AKIA", "token", "passes", "the monkey bypasses the author's secret garden", "api_key", "--api-key", "password",
+    "- `api_key`: your API key\n- `password`: str", "PASS: test_attention_fp16_sm90",
+    "token: llama-3.2-1b", "basic v2.0-beta1",
+    "[('token', 'gpt2'), ('pass', 'fp16')]", "- name: token\n  value: gpt2\n- name: layer1\n  value: 64x64",
     "Basic training of the basic tokenizer", "basic tokenization", "the bearer of this note", "bearer instruments",
     "pass@1: 0.4", "pass_at_k=10", "use --token to log in", "argument --api-key: expected one argument",
     "password authentication failed for user \"me\"", "Password: required", "the password is: expected",
@@ -164,10 +173,13 @@ PLAIN_TEXTS = [
     # Command lines
     "train.py --lr 0.1 -p 3 --tokenizer gpt2 --max-tokens 512 --key-dim 64 --pass-through yes", "python -m x -p secret",
     "PWD=/home/me OLDPWD=/tmp python train.py", "mysql -u root -p db", "docker run -p 8080:80 image", "curl -u me https://x.org",
+    "usage: train.py [-h] [--token TOKEN] [--api-key API_KEY]\n  --password PASSWORD  of it\n  --api-key KEY  x",
     "TOKENIZERS_PARALLELISM=false KEYS=3 python x.py", "docker login -u me --password-stdin",
     # Source code, as tracebacks show it
     "login(token=token)", "token = os.environ[\"HF_TOKEN\"]", "password = getpass()", "api_key=args.api_key,",
     "self.hub_token = hub_token", "def f(token: str | None = None, password=None):", "if token == expected_token:",
+    "session_token = boto3.client('sts').get()", "api_key = cfg.key2, hub_token = secrets2[0]",
+    "requests.get(auth=(user, pw))",
     "api_key=self._api_key", "hub_token=None", "password=${DB_PASSWORD}", "token: ${{ secrets.HF_TOKEN }}",
     "api_key=<your key>", "password=****", "  File \"x.py\", line 3, in secret_function", "secret_size=3",
 ]  # fmt: skip

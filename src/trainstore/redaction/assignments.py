@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from trainstore.redaction.names import (
     REDACTED,
+    is_compound,
     is_digest,
     is_secret_key,
     is_weak,
@@ -23,15 +24,17 @@ _ESCAPE = r"(?:\x1b|\\{1,4}(?:x1b|u001b))\[[\d;]{0,20}m"  # tracebacks and logs 
 _COLOUR = rf"(?:{_ESCAPE}){{0,3}}"
 # ``api_key: str = "X"``, a line of source code
 _TYPE = r"[ \t]{0,3}(?:str|bytes|SecretStr|Optional\[\w{3,9}\])(?:[ \t]?\|[ \t]?None)?[ \t]{0,3}=(?!=)"
+_BLOCK = r"[ \t][|>][+\-]?[ \t]{0,3}\n[ \t]{1,40}"  # YAML: the text is in the next line
 _NEXT = r"(?:\\*[\"']),[ \t]?(?=\\*[\"'][^\-])"  # from an option to its value, in the repr of a list
 _NAME = re.compile(
     rf"(?:(?<![\w.\-$])|{_ESCAPE})(?:(?P<option>--[A-Za-z][\w.\-]*)(?:[ \t]{{1,3}}|{_NEXT})(?!-)"
     rf"|(?P<name>-{{0,2}}[A-Za-z_][\w.\-]*)(?P<quote>\\*[\"'`]?)\]?{_COLOUR}[ \t]{{0,3}}"
-    rf"(?P<sign>:?=>?(?!=)|:(?!//)(?:{_TYPE})?){_COLOUR}[ \t]{{0,3}}{_COLOUR})"
+    rf"(?P<sign>:?=>?(?!=)|:(?!//)(?:{_TYPE}|{_BLOCK})?){_COLOUR}[ \t]{{0,3}}{_COLOUR})"
 )
 _PLAIN, _BACKSLASH = r"[^\s,;&\"'`()\[\]{}\x1b\\]", r"\\(?![nrtux\\\"'])"  # a text in a repr has "\n" behind the value
 _VALUE = re.compile(
-    r"(?P<open>[bBrRuU]?(?P<quote>\\*[\"']|`(?=[^`\s]{4,256}`)))(?P<quoted>(?:\\.|[^\\\n]){0,4096}?)(?=(?P=quote)|\n|\Z)"
+    r"(?P<open>[bBrRuU]?(?P<quote>\\*(?:'''|\"\"\"|[\"'])|`(?=[^`\s]{4,256}`)))"
+    r"(?P<quoted>(?:\\.|[^\\\n]){0,4096}?)(?=(?P=quote)|\n|\Z)"
     rf"|(?P<bare>{_PLAIN}{{1,1024}}(?:{_BACKSLASH}{_PLAIN}{{0,1024}}){{0,3}})(?P<code>[(\[]?)"
 )
 _REST = re.compile(rf"(?:{_PLAIN}|{_BACKSLASH})*")  # of a longer one
@@ -123,8 +126,9 @@ def _is_secret(name: str, named: re.Match[str], value: re.Match[str]) -> bool:
     key = option_name(name)
     if named["option"]:
         return _PROSE.match(found) is None and is_secret_key(key, found)
-    is_firm = bare is None or named["quote"] or named["sign"] != ":"
-    return any(_is_secret_under(one, found, bool(is_firm)) for one in _readings(key, named))
+    # In Markdown, `api_key`: may be followed by prose.
+    is_firm = bare is None or named["quote"].rstrip("`") != "" or named["sign"] != ":"
+    return any(_is_secret_under(one, found, is_firm) for one in _readings(key, named))
 
 
 def _readings(key: str, named: re.Match[str]) -> list[str]:
@@ -136,6 +140,8 @@ def _readings(key: str, named: re.Match[str]) -> list[str]:
 def _is_secret_under(key: str, value: str, is_firm: bool) -> bool:
     # In a text the word "token" alone may mean a tokenizer's, and what follows a colon may be prose.
     if is_weak(key):
+        if not is_firm and is_compound(value):
+            return False
         return looks_chosen(value, 7 if is_firm else 10) or looks_random(value, 12)
     if not is_secret_key(key, value):
         return False
@@ -151,7 +157,9 @@ def _is_pin(name: str, value: str) -> bool:
 
 
 def _is_reference(name: str, value: str) -> bool:
-    """Whether a value in source code is another variable: ``token=token``, ``token=args.hub_token``."""
+    """Whether a value is another variable, as in source code: ``token=token``, ``token=args.hub_token``; or a
+    placeholder: ``--hub-token TOKEN``.
+    """
     if not value.isascii() or not all(part.isidentifier() for part in value.split(".")):
         return False
     last = value.rpartition(".")[2]
@@ -159,7 +167,8 @@ def _is_reference(name: str, value: str) -> bool:
         return value.split(".")[0] in ("self", "cls", "args", "os", "config", "cfg", "settings", "opts") or (
             is_secret_key(last)
         )
-    return last.lower() == name.rpartition(".")[2].lower()
+    key = option_name(name).rpartition(".")[2].lower()
+    return last.lower() == key or (last.isupper() and key.endswith(f"_{last.lower()}"))
 
 
 # --- Said ------------------------------------------------------------------------------------------------------------
@@ -170,6 +179,8 @@ def _said(named: re.Match[str], text: str) -> _Span | None:
     if found is None or _CODE.match(found["value"]):
         return None
     start, value, is_password = named.start(), found["value"], named[0].startswith("pass")
+    if not found["quote"] and (text[found.end() : found.end() + 1] in ("(", "[") or _is_reference("", value)):
+        return None  # a line of source code
     is_firm = is_password or _WHOSE.search(named.string, max(0, start - 20), start) is not None
     if not is_firm and (named[0].startswith("key") or _IN_A_WORD.match(named.string, max(0, start - 1), start)):
         return None

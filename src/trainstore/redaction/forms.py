@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from trainstore.redaction.names import REDACTED, is_secret_key, looks_chosen, looks_random
+from trainstore.redaction.names import REDACTED, is_secret_key, is_weak, looks_chosen, looks_random
 
 
 class Rule(NamedTuple):
@@ -26,12 +26,12 @@ TOKENS = (
             re.DOTALL,
         ),
     ),
-    # Hugging Face, GitHub, npm, Stripe, Replicate, Groq, DigitalOcean, Shopify, Together, Weights & Biases
+    # Hugging Face, GitHub, npm, Docker, Stripe, Replicate, Groq, DigitalOcean, Shopify, Together, Weights & Biases
     Rule(
-        ("hf_", "api_org_", "gh", "npm_", "_live_", "_test_", "whsec_", "r8_", "gsk_", "_v1_", "shp"),
+        ("hf_", "api_org_", "gh", "npm_", "dckr_", "_live_", "_test_", "whsec_", "r8_", "gsk_", "_v1_", "shp"),
         re.compile(
             r"\b(?:hf|api_org|gh[opusr]|npm|(?:sk|rk|pk)_(?:live|test)|whsec|r8|gsk|dop_v1|tgp_v1|wandb_v1|shp(?:at|ca|pa))"
-            r"_[A-Za-z0-9_]{20,}"
+            r"_[A-Za-z0-9_]{20,}|\bdckr_[po]at_[\w-]{20,}"
         ),
     ),
     Rule(("github_pat_",), re.compile(r"\bgithub_pat_[A-Za-z0-9_]{20,}")),
@@ -91,17 +91,23 @@ def _user(match: re.Match[str]) -> str:
     return f"{match[1]}{REDACTED}@" if looks_random(match[2], 12) else match[0]
 
 
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+=*\.?\Z")
+
+
 def _header(match: re.Match[str]) -> str:
     name, value = match[1], match[2]
+    if name[:5].lower() == "basic" and _BASE64.match(value) is None:
+        return match[0]  # "basic v2.0-beta1"
     is_secret = looks_random(value, 8) or value.endswith("=")
     is_secret = is_secret or (name[:6].lower() == "bearer" and looks_chosen(value, 6))
     return f"{name}{REDACTED}" if is_secret else match[0]
 
 
 def _pair(match: re.Match[str]) -> str:
-    name, value = match[3], match[5]
-    is_secret = is_secret_key(name, value) and (looks_chosen(value, 4) or looks_random(value, 8))
-    return f"{match[1]}{REDACTED}" if is_secret else match[0]
+    name, value = match["name"], match["value"]
+    least = 7 if is_weak(name) else 4
+    is_secret = is_secret_key(name, value) and (looks_chosen(value, least) or looks_random(value, 8))
+    return f"{match[0][: -len(value)]}{REDACTED}" if is_secret else match[0]
 
 
 _WORD = r"""'[^']*'|"[^"]*"|\S+"""
@@ -162,8 +168,22 @@ PLACES = (
     # A name and its value in two, as in lists of headers
     Rule(
         ("',", '",'),
-        re.compile(r"""(\(b?(\\*['"])([\w.-]{2,60})\2,\s?b?(\\*['"]))([^'"\n\\]{1,4096})(?=\4\))"""),
+        re.compile(r"""\(b?(\\*['"])(?P<name>[\w.-]{2,60})\1,\s?b?(\\*['"])(?P<value>[^'"\n\\]{1,4096})(?=\3\))"""),
         _pair,
+    ),
+    # {"name": "HF_TOKEN", "value": X}, in JSON and YAML
+    Rule(
+        ("value",),
+        re.compile(
+            r"""\bname\\*['"]?\s?[:=]\s{0,3}\\*['"]?(?P<name>[\w.-]{2,60})\\*['"]?,?\s{1,40}\\*['"]?"""
+            r"""value\\*['"]?\s?[:=]\s{0,3}\\*['"]?(?P<value>[^\s'"\\,}]{4,4096})"""
+        ),
+        _pair,
+    ),
+    Rule(
+        ("auth=(", "auth("),
+        re.compile(r"""(\b(?:auth=|\w{0,20}BasicAuth)\((\\*['"])[^'"\n]{0,100}\2,\s?\2)[^'"\n]{1,200}(?=\2)"""),
+        rf"\1{REDACTED}",
     ),
 )
 

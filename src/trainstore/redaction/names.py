@@ -49,6 +49,11 @@ _ORDINARY = re.compile(
     r"|(?:[A-Za-z]:)?\.{0,2}~?/",
     re.IGNORECASE,
 )
+# A name of parts, as models and tests have: llama-3.2-1b, test_attention_fp16.
+_COMPOUND = re.compile(
+    r"(?=(?:.*[_\-./])?[A-Za-z]{3,}(?:[_\-./]|\Z))"
+    r"(?:[A-Za-z]+\d{0,3}|\d{1,6}[A-Za-z]{0,2})(?:[_\-./](?:[A-Za-z]+\d{0,3}|\d{1,6}[A-Za-z]{0,2}))+\Z"
+)
 
 
 def is_secret_key(key: str, value: object = None) -> bool:
@@ -74,19 +79,20 @@ def looks_random(text: str, least: int = 16) -> bool:
     if len(text) < least or _RANDOM_TEXT.match(text) is None:
         return False
     text = text[:200]  # enough to tell
-    kinds = [2 if c.isdigit() else c.isupper() for c in text if c.isalnum()]
-    if 2 not in kinds or not any(c.isalpha() for c in text):
+    if not any(map(str.isdigit, text)) or not any(map(str.isalpha, text)):
         return False
+    count = sum(map(str.isalnum, text))
     rest = sum(map(str.isalnum, _WORDS.sub("", text)))
     pairs = itertools.pairwise(text)
     changes = sum(
         a.isalnum() and b.isalnum() and (a.isdigit(), a.isupper()) != (b.isdigit(), b.isupper()) for a, b in pairs
     )
-    return 2 * rest >= len(kinds) and 5 * changes >= len(kinds)
+    return 2 * rest >= count and 5 * changes >= count
 
 
 def looks_chosen(text: str, least: int) -> bool:
     """Whether a text is one word of letters and digits, as a password may be: enough only beside a name."""
+    text = text[:256]  # enough to tell
     return (
         len(text) >= least
         and _CHOSEN_TEXT.match(text) is not None
@@ -94,6 +100,11 @@ def looks_chosen(text: str, least: int) -> bool:
         and any(map(str.isalpha, text))
         and _ORDINARY.match(text) is None
     )
+
+
+def is_compound(text: str) -> bool:
+    """Whether a text is a name of several parts, one of them a word: more likely a thing's than a secret."""
+    return _COMPOUND.match(text) is not None
 
 
 def is_weak(name: str) -> bool:
