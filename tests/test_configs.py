@@ -100,5 +100,5 @@ def test_the_best_run_by_the_name_of_the_metric(database_url):
         assert store.get_best_run("eval_accuracy", metric_direction="minimize").name == "b"
         with pytest.raises(InvalidArgumentError, match="'min' or 'max' for 'eval_accuracy'"):
             store.get_best_run("eval_accuracy")
-        with pytest.raises(InvalidArgumentError, match="or the like; did you mean eval_loss"):
+        with pytest.raises(InvalidArgumentError, match="objective; did you mean eval_loss"):
             store.get_best_run("eval_los")
