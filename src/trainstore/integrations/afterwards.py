@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.abc
 import importlib.util
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+logger = logging.getLogger("trainstore")
 
 Act = Callable[[ModuleType], None]
 
@@ -18,10 +21,10 @@ def after_import(name: str, act: Act) -> None:
 
     Args:
         name: The module's full name.
-        act: What is done. It must not raise.
+        act: What is done. If it fails, as another version of the module is another, that is told.
     """
     if name in sys.modules:
-        act(sys.modules[name])
+        _do(act, sys.modules[name])
     finder = next((one for one in sys.meta_path if isinstance(one, _Afterwards)), None)
     if finder is None:
         finder = _Afterwards()
@@ -57,6 +60,13 @@ def _then(loader: Any, act: Act) -> None:
 
     def exec_module(module: ModuleType) -> None:
         execute(module)
-        act(module)
+        _do(act, module)
 
     loader.exec_module = exec_module
+
+
+def _do(act: Act, module: ModuleType) -> None:
+    try:
+        act(module)
+    except Exception as error:  # noqa: BLE001 - whoever imports the module wants to train
+        logger.warning("trainstore cannot record with this version of %s (%s)", module.__name__, error)
