@@ -28,14 +28,14 @@ def direction_of(reader: Reader, metric: str, direction: str | None, chosen: Run
         InvalidArgumentError: Another text; None was given, and neither a study nor the metric's name says it.
     """
     if direction is None:
-        direction = study_direction(reader, metric, chosen) or better_direction(metric)
+        stated = study_direction(reader, metric, chosen)
         # A guess that more is better would rank a metric such as "score" the wrong way round without a word.
-        if direction is None or better_direction(metric) == "max":
+        if stated is None and better_direction(metric) != "min":
             raise InvalidArgumentError(
                 f"pass metric_direction='min' or 'max' for {metric!r}: it may only be left out for names that end in "
                 f"loss, error, perplexity or the like, and for a study's objective{closest_metrics(reader, metric)}"
             )
-        return direction
+        return stated or "min"
     direction = _LONG.get(direction, direction)
     if direction not in ("min", "max"):
         raise InvalidArgumentError(f"metric_direction {direction!r} is not one of 'min', 'max'")
