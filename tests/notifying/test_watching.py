@@ -407,6 +407,20 @@ def test_a_look_that_breaks_off_hides_nothing(store):
     assert told(look(store, watcher)) == [("ended", "failed", "ended")]
 
 
+def test_what_may_wait_is_counted_by_event(store, receiver, monkeypatch):
+    """Several addresses leave room for as many alerts as one does; beyond that, ends still have room."""
+    monkeypatch.setattr(relaying, "MAX_ALERTS", 2)
+    addresses = [Target(f"{receiver.url}{number}") for number in range(3)]
+    watcher, relay = Watcher(), Relay(store._backend, store._models, addresses)
+    look(store, watcher)
+    with store.start_run(name="flood") as run:
+        for number in range(4):
+            run.alert(f"{number}")
+    assert relay.add(change.event for change in look(store, watcher) if change.is_sendable) == 2
+    assert list(relay.send()) == []
+    assert receiver.titles == [title for title in ("0", "1", "flood finished") for _ in addresses]
+
+
 def test_a_long_interval_delays_no_message(store, receiver, monkeypatch):
     """A service that wants time between messages gets what is left while `watch` waits for its next reading."""
     clock = [0.0]

@@ -127,7 +127,7 @@ class Relay:
         """Take events to be sent; how many there was no room for."""
         dropped = 0
         for event in filter(is_sent, events):
-            if not has_room(event, len(self._waiting)):
+            if not has_room(event, len(self._waiting) // len(self._channels)):
                 dropped += 1
                 continue
             self._waiting.extend((event, channel) for channel in self._channels)
