@@ -135,13 +135,16 @@ def test_long_lists_of_events_are_counted(call, store, database_url, monkeypatch
 
 
 def test_a_traceback_in_an_event_has_its_lines(call, store, database_url, monkeypatch):
-    """Below the event's other details."""
+    """Below the event's other details, if there are any."""
     with store.start_run(name="failed") as run:
         run.log_event("exception", {"traceback": "Traceback:\n  File x\nValueError\n", "rank": 0})
+        run.log_event("said", {"text": "one\ntwo"})
     monkeypatch.setenv("TRAINSTORE_URL", database_url)
-    shown = [line for line in lines(call("show", "failed", "--section", "events")) if line][-4:]
+    shown = [line for line in lines(call("show", "failed", "--section", "events")) if line][-6:]
     assert shown[0].endswith("exception {'rank': 0}")
-    assert shown[1:] == ["traceback: Traceback:", "File x", "ValueError"]
+    assert shown[1:4] == ["traceback: Traceback:", "File x", "ValueError"]
+    assert shown[4].endswith("said text: one")
+    assert shown[5] == "two"
 
 
 def test_json_has_everything(call, resumed):

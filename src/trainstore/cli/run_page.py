@@ -160,9 +160,8 @@ def _event_text(kind: str, details: Any) -> str:
     if isinstance(details, dict):
         whole = {name: text for name, text in details.items() if isinstance(text, str) and "\n" in text}  # a traceback
         rest = {name: value for name, value in details.items() if name not in whole}
-        return "\n".join(
-            [str(_without_long_lists(rest)), *(f"{name}: {text.rstrip()}" for name, text in whole.items())]
-        )
+        lines = [str(_without_long_lists(rest))] if rest or not whole else []
+        return "\n".join([*lines, *(f"{name}: {text.rstrip()}" for name, text in whole.items())])
     return "" if details is None else str(_without_long_lists(details))
 
 
