@@ -216,8 +216,7 @@ def _as_repr(value: object) -> Json:
     except Exception:  # noqa: BLE001 - a raising __repr__ must not cost the record
         text = f"<{type(value).__name__} whose repr() fails>"
     if len(text) > MAX_REPR_LENGTH:
-        # Now, and with what follows: of a secret that is cut in two, the first half could not be known later.
-        begin = redact_text(text[: MAX_REPR_LENGTH + LONGEST_SECRET])[:MAX_REPR_LENGTH]
+        begin = _without_secrets(text, MAX_REPR_LENGTH)[:MAX_REPR_LENGTH]
         text = f"{begin}… ({len(text) - MAX_REPR_LENGTH} more characters)"
     return _marked(text)
 
@@ -321,15 +320,25 @@ def plain_text(text: object, limit: int = MAX_REPR_LENGTH) -> str:
 
 
 def stored_text(text: object, limit: int = MAX_REPR_LENGTH) -> str:
-    """Any text that is stored by itself, such as notes or an error: `plain_text` without secrets.
-
-    It is cut before it is searched, or a text of some megabytes would hold up the training; behind the cut there is
-    enough to know a secret that is cut in two.
-    """
+    """Any text that is stored by itself, such as notes or an error: `plain_text` without secrets."""
     given = text if isinstance(text, str) else str(text)
-    result = _escape(redact_text(given[: limit + LONGEST_SECRET]))
+    result = _escape(_without_secrets(given, limit))
     is_whole = len(given) <= limit + LONGEST_SECRET and len(result) <= limit
     return result if is_whole else f"{result[:limit]}…"
+
+
+def _without_secrets(text: str, limit: int) -> str:
+    """A text that will be cut at ``limit``, without secrets.
+
+    It is cut before it is searched, or a text of some megabytes would hold up the training: so far behind the limit
+    that a secret which the limit halves is known, and not inside a word. Where long secrets have become short, the
+    last word may be shown.
+    """
+    if len(text) > limit + LONGEST_SECRET:
+        text = text[: limit + LONGEST_SECRET]
+        end = max(map(text.rfind, " \n\t,;&\"'"))
+        text = text[:end] if end >= limit else text
+    return redact_text(text)
 
 
 def canonical_hyperparams(values: object) -> dict[str, Json]:

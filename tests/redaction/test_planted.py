@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from properties.profiles import examples
 from redaction.canaries import everything_stored
 from redaction.corpus import HEX40, UUID
-from trainstore.redaction import REDACTED, redact_text
+from trainstore.redaction import LONGEST_SECRET, REDACTED, redact_text
 from trainstore.store import TrainStore
 from trainstore.values import MAX_REPR_LENGTH, canonical, stored_text
 
@@ -183,6 +183,18 @@ def test_a_secret_that_a_cut_divides(at: int) -> None:
         assert token[:8] not in kept
         assert MAX_REPR_LENGTH <= len(kept) < MAX_REPR_LENGTH + 50
         assert kept.startswith(text[: MAX_REPR_LENGTH - 50])
+
+
+@pytest.mark.parametrize("at", range(1, 40, 3))
+@pytest.mark.parametrize("before", [" ", "'", "token="])
+def test_a_secret_where_the_search_ends(at: int, before: str) -> None:
+    """Long secrets became short, so what stood far behind the limit would be kept: the last word is not."""
+    token = "hf_" + "q8ZtR41kLmP0vX7sD2wNb5Yc9GhJ3fTu6a"
+    key = f"-----BEGIN PRIVATE KEY-----\n{'A' * 4_500}\n-----END PRIVATE KEY-----\n"
+    text = f"{key}{'x ' * LONGEST_SECRET}"[: 1_000 + LONGEST_SECRET - at] + before + token + " y" * 100
+    kept = stored_text(text, 1_000)
+    assert kept.startswith(f"{REDACTED}\nx x x ")
+    assert token[3:7] not in kept
 
 
 def test_the_work_grows_with_the_text() -> None:

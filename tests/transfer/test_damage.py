@@ -164,6 +164,18 @@ def changed(draw: st.DrawFn, value: Any) -> Any:
     return draw(st.sampled_from(OTHERS))
 
 
+def test_a_damaged_run_that_was_asked_for(tmp_path: Path, store: TrainStore) -> None:
+    """It is named with its damage, not as one that the source does not have."""
+    source = tmp_path / "source.db"
+    with TrainStore(source) as filled, filled.start_run("x") as run:
+        run.log({"loss": 1.0}, step=0)
+    with closing(sqlite3.connect(source)) as connection, connection:
+        connection.execute("UPDATE run SET name = x'ff'")
+    report = store.merge(source, runs=[run.uid])
+    assert report.refused == {run.uid: "it is damaged: run.name holds x'ff', no text that can be stored"}
+    assert store.list_runs().empty
+
+
 @pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
 @examples(10)
 @given(data=st.data())

@@ -118,10 +118,10 @@ class _Merging:
     def _chosen(self, theirs: dict[str, Known]) -> list[Known]:
         uids = set(theirs)
         if self.choice.runs is not None:
-            unknown = sorted(set(self.choice.runs) - uids)
+            unknown = sorted(set(self.choice.runs) - uids - self.report.refused.keys())
             if unknown:
                 raise RunNotFoundError(f"{self.source.name} has no run {', '.join(unknown)}")
-            uids = set(self.choice.runs)
+            uids &= set(self.choice.runs)
         if self.choice.project is not None:
             uids = {uid for uid in uids if theirs[uid].project == self.choice.project}
         if self.choice.with_parents:
