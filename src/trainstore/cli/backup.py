@@ -19,7 +19,7 @@ def backup(file: str, url: str, prefix: str, as_json: bool) -> None:
     """Copy an SQLite store into FILE, a new file, while other processes record.
 
     Records that ended processes left in their journals are delivered first. For a PostgreSQL store, the error gives
-    the command to run instead. The copy is exact: if a value in the store is damaged, it is in the copy, too, and the
+    the command to run instead. The copy is exact: if a value of a run is damaged, it is in the copy, too, and the
     command ends with an error that names it.
     """
     from sqlalchemy import func, select
