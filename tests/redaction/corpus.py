@@ -120,6 +120,7 @@ SECRET_TEXTS = [
     "ValueError('config:\\napi_key=⟨hunter2⟩ is wrong\\n\\ttoken=⟨hunter2⟩')",
     "password = '''⟨hunter2⟩''', api_key=\"\"\"⟨hunter2⟩\"\"\"",
     "db:\n  password: |\n    ⟨hunter2⟩\n  host: x",
+    r"'password: >-\n  ⟨hunter2⟩\n'",
     "- name: HF_TOKEN\n  value: ⟨hunter2⟩\n- name: HOME\n  value: /root1",
     '[{"name": "HF_TOKEN", "value": "⟨hunter2⟩"}, {"name": "lr", "value": "1e-4"}]',
     "requests.get(url, auth=('me', '⟨hunter2⟩')), HTTPBasicAuth('me', '⟨two words⟩')",
@@ -179,7 +180,8 @@ PLAIN_TEXTS = [
     "login(token=token)", "token = os.environ[\"HF_TOKEN\"]", "password = getpass()", "api_key=args.api_key,",
     "self.hub_token = hub_token", "def f(token: str | None = None, password=None):", "if token == expected_token:",
     "session_token = boto3.client('sts').get()", "api_key = cfg.key2, hub_token = secrets2[0]",
-    "requests.get(auth=(user, pw))",
+    "requests.get(auth=(user, pw))", 'password = input("password: ")',
+    'raise ValueError("wrong password: " + shown + " given")', "api_key=YOUR_API_KEY", "| password: | text |",
     "api_key=self._api_key", "hub_token=None", "password=${DB_PASSWORD}", "token: ${{ secrets.HF_TOKEN }}",
     "api_key=<your key>", "password=****", "  File \"x.py\", line 3, in secret_function", "secret_size=3",
 ]  # fmt: skip

@@ -24,7 +24,7 @@ _ESCAPE = r"(?:\x1b|\\{1,4}(?:x1b|u001b))\[[\d;]{0,20}m"  # tracebacks and logs 
 _COLOUR = rf"(?:{_ESCAPE}){{0,3}}"
 # ``api_key: str = "X"``, a line of source code
 _TYPE = r"[ \t]{0,3}(?:str|bytes|SecretStr|Optional\[\w{3,9}\])(?:[ \t]?\|[ \t]?None)?[ \t]{0,3}=(?!=)"
-_BLOCK = r"[ \t][|>][+\-]?[ \t]{0,3}\n[ \t]{1,40}"  # YAML: the text is in the next line
+_BLOCK = r"[ \t][|>][+\-]?[ \t]{0,3}(?:\n|\\{1,4}n)[ \t]{1,40}"  # YAML: the text is in the next line
 _NEXT = r"(?:\\*[\"']),[ \t]?(?=\\*[\"'][^\-])"  # from an option to its value, in the repr of a list
 _NAME = re.compile(
     rf"(?:(?<![\w.\-$])|{_ESCAPE})(?:(?P<option>--[A-Za-z][\w.\-]*)(?:[ \t]{{1,3}}|{_NEXT})(?!-)"
@@ -60,7 +60,9 @@ _PROSE = re.compile(
 )
 _CODE = re.compile(
     r"(?:none|null|true|false|[+\-]?(?:\d+(?:\.\d*)?(?:e[+\-]?\d+)?|nan|inf(?:inity)?)|\*+|\.\.\.|\$.*|%.*|<.*|\[redacted\].*"
-    r"|str|string|bytes|bool|int|float|any|optional|secretstr|basic|bearer|digest|negotiate)\Z",
+    r"|str|string|bytes|bool|int|float|any|optional|secretstr|basic|bearer|digest|negotiate"
+    # What is between two texts of a line of source code, or behind the last: input("password: ")
+    r"|[)\]}:,; ]{1,4}|\s?[+%]\s.*|[|>][+\-]?|your[_\-][\w\-]+)\Z",
     re.IGNORECASE,
 )
 _ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
