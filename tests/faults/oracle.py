@@ -88,7 +88,9 @@ def read_reports(path: Path) -> list[Reported]:
     result = []
     for file in [path, *sorted(path.parent.glob(f"{path.name}-*"))]:
         reported: Reported | None = None
-        for line in file.read_text().splitlines() if file.exists() else []:
+        text = file.read_text() if file.exists() else ""
+        whole = text[: text.rfind("\n") + 1]  # of a line that is being written, a reader may see a part
+        for line in whole.splitlines():
             if line.startswith("{"):
                 head = json.loads(line)
                 reported = Reported(head["run"], head["attempt"], head["pid"], Plan(**head["plan"]), [], [])
