@@ -45,3 +45,15 @@ def libraries_back_in_sight():
     """What was left out for these tests is collected again."""
     yield
     gc.unfreeze()
+
+
+@pytest.fixture
+def fresh_wandb():
+    """W&B's words without a run of another test, and nothing that was warned of before."""
+    from trainstore.integrations import wandb
+    from trainstore.integrations.wandb import names, sessions
+
+    names._warned.clear()
+    sessions._last.clear()
+    yield
+    wandb.teardown()

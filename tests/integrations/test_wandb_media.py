@@ -14,7 +14,8 @@ import torch
 from fixtures.adapter_tests import only_run
 from trainstore import TrainStore
 from trainstore.integrations import wandb
-from trainstore.integrations.wandb import names
+
+pytestmark = pytest.mark.usefixtures("fresh_wandb")
 
 
 class Hostile:
@@ -30,7 +31,6 @@ def test_an_artifact_has_what_scripts_ask_it(
     store: TrainStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Sizes are known; what only a server knows does nothing, and is told once."""
-    names._warned.clear()
     (tmp_path / "model.pt").write_bytes(b"12345")
     with wandb.init(store=store) as run:
         artifact = wandb.Artifact("model", type="model")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +14,9 @@ import torch
 from fixtures.adapter_tests import only_run
 from trainstore import TrainStore
 from trainstore.integrations import notebooks, wandb
-from trainstore.integrations.wandb import names, sessions
+from trainstore.integrations.wandb import names
+
+pytestmark = pytest.mark.usefixtures("fresh_wandb")
 
 
 class Hostile:
@@ -25,15 +26,6 @@ class Hostile:
         raise RuntimeError("no")
 
     __str__ = __float__ = __len__ = __iter__ = __repr__
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    """No run of another test, and nothing that was warned of before."""
-    names._warned.clear()
-    sessions._last.clear()
-    yield
-    wandb.teardown()
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,9 @@ from torch.utils.tensorboard import SummaryWriter
 from fixtures.adapter_tests import only_run
 from trainstore import TrainStore
 from trainstore.integrations import wandb
-from trainstore.integrations.wandb import names, sessions, tensorboard
+from trainstore.integrations.wandb import tensorboard
 
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    """No run of another test, and nothing that was warned of before."""
-    names._warned.clear()
-    sessions._last.clear()
-    yield
-    wandb.teardown()
+pytestmark = pytest.mark.usefixtures("fresh_wandb")
 
 
 def values(store: TrainStore, run: Any) -> dict[str, dict[int, float]]:
