@@ -48,7 +48,7 @@ def press_ctrl_c_in(callback):
 
 class TestCatBoost(LibraryTests):
     module = "trainstore.integrations.catboost"
-    library = "catboost"
+    package = "catboost"
     metric = "learn-Logloss"
 
     def train(self, target, at_step, **options):

@@ -64,7 +64,7 @@ class TestFastai(LibraryTests):
     """Two epochs of three batches."""
 
     module = "trainstore.integrations.fastai"
-    library = "fastai"
+    package = "fastai"
     steps = list(range(1, STEPS + 1))
 
     @pytest.fixture(autouse=True)

@@ -104,7 +104,7 @@ class TestRay(LibraryTests):
     """An experiment of one trial."""
 
     module = "trainstore.integrations.ray"
-    library = "ray"
+    package = "ray"
     adapter = "TrainStoreLoggerCallback"
     steps = list(range(1, STEPS + 1))
 

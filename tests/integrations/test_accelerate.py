@@ -41,7 +41,7 @@ class TestAccelerate(LibraryTests):
     """What holds for every library."""
 
     module = "trainstore.integrations.accelerate"
-    library = "accelerate"
+    package = "accelerate"
     adapter = "TrainStoreTracker"
     tells_failures = False
     trains_in_threads = False  # an Accelerator's state is that of its process

@@ -48,7 +48,7 @@ class TestIgnite(LibraryTests):
     """A trainer of six iterations."""
 
     module = "trainstore.integrations.ignite"
-    library = "ignite"
+    package = "ignite"
     adapter = "TrainStoreLogger"
     steps = list(range(1, STEPS + 1))
 

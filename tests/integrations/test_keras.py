@@ -65,7 +65,7 @@ def fit(model, *callbacks, x=X, y=Y, **options):
 
 class TestKeras(LibraryTests):
     module = "trainstore.integrations.keras"
-    library = "keras"
+    package = "keras"
     metric = "batch_loss"
     steps = list(range(1, STEPS + 1))
 

@@ -37,7 +37,7 @@ def train(callback, *callbacks, rounds=STEPS, params=PARAMS, **options):
 
 class TestLightGBM(LibraryTests):
     module = "trainstore.integrations.lightgbm"
-    library = "lightgbm"
+    package = "lightgbm"
     metric = "training-binary_logloss"
 
     def train(self, target, at_step, **options):

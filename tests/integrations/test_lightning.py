@@ -35,7 +35,7 @@ class TestLightning(LibraryTests):
 
 
 class TestPytorchLightning(TestLightning):
-    module, library = "trainstore.integrations.pytorch_lightning", "pytorch_lightning"
+    module, package = "trainstore.integrations.pytorch_lightning", "pytorch_lightning"
     family = OLDER_NAME
 
 

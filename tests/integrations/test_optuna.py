@@ -34,7 +34,7 @@ class TestOptuna(LibraryTests):
     """A study of one trial, recorded while it runs."""
 
     module = "trainstore.integrations.optuna"
-    library = "optuna"
+    package = "optuna"
 
     def train(self, target: Any, at_step: AtStep, **options: Any) -> None:
         name = options.pop("name", None)

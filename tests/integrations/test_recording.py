@@ -36,7 +36,7 @@ class TestAnAdapter(LibraryTests):
     """The shared tests themselves hold for the smallest adapter."""
 
     module = "trainstore.integrations.recording"
-    library = ""
+    package = ""
 
     def make(self, target, **options):
         return Adapter(target, **options)

@@ -24,7 +24,7 @@ class AtStep(TrainerCallback):
 
 
 class TestTransformers(LibraryTests):
-    module, library = "trainstore.integrations.transformers", "transformers"
+    module, package = "trainstore.integrations.transformers", "transformers"
     steps = list(range(1, STEPS + 1))
     trains_in_threads = False  # accelerate's state is that of its process
 

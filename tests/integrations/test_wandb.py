@@ -16,7 +16,7 @@ class TestWandb(LibraryTests):
     """A loop that logs by a run of its own, as several may be open."""
 
     module = "trainstore.integrations.wandb"
-    library = "wandb"  # which is not needed
+    package = "wandb"  # which is not needed
     adapter = "init"
 
     def make(self, target: Any, **options: Any) -> Any:

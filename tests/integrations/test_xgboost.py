@@ -48,7 +48,7 @@ def train(callback, *callbacks, rounds=STEPS, **options):
 
 class TestXGBoost(LibraryTests):
     module = "trainstore.integrations.xgboost"
-    library = "xgboost"
+    package = "xgboost"
     metric = "train-logloss"
 
     def train(self, target, at_step, **options):
