@@ -26,7 +26,7 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 class TestLightning(LibraryTests):
-    module, library, adapter = "trainstore.integrations.lightning", "lightning", "TrainStoreLogger"
+    module, package, adapter = "trainstore.integrations.lightning", "lightning", "TrainStoreLogger"
     family = LIGHTNING
 
     def train(self, target, at_step, **options):
