@@ -22,20 +22,19 @@ class Axes:
 
     Args:
         before: Those that hold already, of an earlier session of the run.
+
+    Attributes:
+        names: The metrics that are an axis.
     """
 
     def __init__(self, before: Axes | None = None) -> None:
         self._of_name: dict[str, str] = dict(before._of_name) if before else {}
         self._of_pattern: dict[str, str] = dict(before._of_pattern) if before else {}  # beginnings of names
         self._known: dict[str, str | None] = {}
+        self.names = self._found_names()
 
     def __bool__(self) -> bool:
         return bool(self._of_name or self._of_pattern)
-
-    @property
-    def names(self) -> set[str]:
-        """The metrics that are an axis."""
-        return {*self._of_name.values(), *self._of_pattern.values()}
 
     def define(self, name: str, axis: str) -> None:
         """A metric, or those whose names begin as a pattern ``name*``, have this axis, if it is a step."""
@@ -46,6 +45,7 @@ class Axes:
         elif name:
             self._of_name[name] = axis
         self._known.clear()
+        self.names = self._found_names()  # once: each row that is logged asks
 
     def of(self, name: str) -> str | None:
         """The axis of a metric. An axis is its own, unless it was given another."""
@@ -54,6 +54,9 @@ class Axes:
                 self._known.clear()
             self._known[name] = self._found(name)
         return self._known[name]
+
+    def _found_names(self) -> set[str]:
+        return {*self._of_name.values(), *self._of_pattern.values()}
 
     def _found(self, name: str) -> str | None:
         if name in self._of_name:
